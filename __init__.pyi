@@ -1,0 +1,9 @@
+from . import models as models
+from . import ppl as ppl
+from . import samplers as samplers
+from . import smc as smc
+from .models import load_lm as load_lm
+from .models import load_prm as load_prm
+from .samplers import solve as solve
+
+__version__: str

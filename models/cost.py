@@ -1,0 +1,45 @@
+"""What a run computed, counted in units that are comparable between machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Counters of one model, or of one run; they add and subtract field by field.
+
+    Attributes:
+        prompt_tokens: prompt tokens the language model computed for the first time.
+        generated_tokens: tokens sampled.
+        rescored_tokens: tokens the language model computed again (a dropped cache, an interior node
+            extended once more) or only to score them.
+        forward_passes: the language model's forward passes.
+        prm_tokens: tokens the reward model computed, markers included.
+        prm_forward_passes: the reward model's forward passes.
+        idle_rows: rows of language-model forward passes spent on steps already ended.
+        forward_seconds: wall time inside forward passes of either model.
+        cache_seconds: wall time spent moving keys and values.
+        seconds: wall time of the whole.
+    """
+
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    rescored_tokens: int = 0
+    forward_passes: int = 0
+    prm_tokens: int = 0
+    prm_forward_passes: int = 0
+    idle_rows: int = 0
+    forward_seconds: float = 0.0
+    cache_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(**{field.name: getattr(self, field.name) - getattr(other, field.name) for field in fields(self)})
+
+    def asdict(self) -> dict[str, int | float]:
+        """The counters by name."""
+        return asdict(self)

@@ -1,0 +1,194 @@
+"""Keys and values: a pool that owns them token by token, and the batch of rows that a forward pass works on.
+
+`Pool` is one tensor of keys and one of values, ``[layers, heads, capacity, dim]``; whoever caches tokens
+owns slot numbers in it, so that forking, dropping and reusing a prefix are operations on indices. Slot 0 is
+never owned: it holds zeros, and stands where a row is padded on the left.
+
+`Rows` is what the model sees: a transformers cache whose buffers are allocated ahead, so that a new token is
+written in place instead of concatenating the past again. Rows are aligned on the right edge of their context,
+padded on the left only (a hole inside a row would shift the window of sliding-attention models), and every
+layer keeps its whole context, whatever its window: the mask does the windowing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+SPARE = 32  # columns allocated ahead of need
+
+
+class Pool:
+    """Slots for the keys and values of tokens, on the model's device.
+
+    Args:
+        layers: number of attention layers.
+        heads: key-value heads a layer.
+        dims: the sizes of a key and of a value.
+        dtype: of keys and values.
+        device: where they live.
+        budget: the most bytes that the pool may take.
+    """
+
+    def __init__(self, *, layers: int, heads: int, dims: tuple[int, int], dtype: torch.dtype, device: torch.device, budget: int) -> None:
+        self.layers, self.heads, self.dims, self.dtype, self.device = layers, heads, dims, dtype, device
+        self.limit = max(0, budget // (layers * heads * sum(dims) * dtype.itemsize))  # slots
+        self.keys, self.values = (torch.zeros(layers, heads, 1, dim, dtype=dtype, device=device) for dim in dims)
+        self._free: list[int] = []
+
+    @property
+    def owned(self) -> int:
+        """How many slots are in use."""
+        return self.keys.shape[2] - 1 - len(self._free)
+
+    def take(self, count: int) -> np.ndarray | None:
+        """Own `count` slots; None where the budget does not allow it."""
+        if self.owned + count > self.limit:
+            return None
+        if count > len(self._free):
+            self._grow(max(self.keys.shape[2], count - len(self._free)))
+        # one by one: the garbage collector may release a dead node's slots at any point
+        return np.array([self._free.pop() for _ in range(count)], dtype=np.int64)
+
+    def release(self, slots: np.ndarray) -> None:
+        """Give slots back."""
+        self._free.extend(slots.tolist())
+
+    def gather(self, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a (rows, columns) table of slots: two tensors [layers, rows, heads, columns, dim]."""
+        rows, columns = slots.shape
+        flat = slots.reshape(-1)
+        keys, values = (
+            side.index_select(2, flat).view(self.layers, self.heads, rows, columns, -1).transpose(1, 2) for side in (self.keys, self.values)
+        )
+        return keys, values
+
+    def write(self, slots: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Fill slots, shape (M,), from keys and values [layers, heads, M, dim]."""
+        self.keys.index_copy_(2, slots, keys)
+        self.values.index_copy_(2, slots, values)
+
+    def _grow(self, more: int) -> None:
+        size = self.keys.shape[2]
+        more = min(more, self.limit + 1 - size)
+        self.keys, self.values = (
+            torch.cat([side, torch.zeros(self.layers, self.heads, more, side.shape[3], dtype=self.dtype, device=self.device)], dim=2)
+            for side in (self.keys, self.values)
+        )
+        self._free.extend(reversed(range(size, size + more)))
+
+
+class _RowLayer(DynamicLayer):
+    """One layer of `Rows`: writes in place, into buffers that its owner keeps large enough."""
+
+    def __init__(self, rows: Rows, index: int) -> None:
+        super().__init__()
+        self._rows, self._index, self._length = rows, index, rows.columns
+        self.is_initialized = True
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        end = self._length + key_states.shape[2]
+        keys, values = self._rows.keys[self._index], self._rows.values[self._index]
+        keys[:, :, self._length : end] = key_states
+        values[:, :, self._length : end] = value_states
+        self._length = end
+        return keys[:, :, :end], values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self._length
+
+
+class Rows(Cache):
+    """A batch of right-aligned contexts that forward passes extend.
+
+    Attributes:
+        keys: [layers, rows, heads, width, dim], the first `columns` columns in use; `values` likewise.
+        columns: columns in use, left padding included.
+        mask: int64 (rows, width), 1 where a column holds a token.
+        lengths: int64 (rows,), each row's number of tokens, and so the position of its next one.
+    """
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, lengths: torch.Tensor, columns: int) -> None:
+        self.keys, self.values, self.mask, self.lengths, self.columns = keys, values, mask, lengths, columns
+        super().__init__(layers=[_RowLayer(self, i) for i in range(keys.shape[0])])
+
+    @classmethod
+    def from_pool(cls, pool: Pool, contexts: Sequence[np.ndarray], *, room: int) -> Rows:
+        """Gather contexts, each an array of slots in order of position; `room` more columns are allocated."""
+        lengths = [len(context) for context in contexts]
+        columns, rows = max(lengths), len(contexts)
+        table = np.zeros((rows, columns), dtype=np.int64)
+        for row, context in enumerate(contexts):
+            table[row, columns - len(context) :] = context
+        keys, values = (
+            torch.empty(pool.layers, rows, pool.heads, columns + room + SPARE, dim, dtype=pool.dtype, device=pool.device) for dim in pool.dims
+        )
+        mask = torch.zeros(rows, columns + room + SPARE, dtype=torch.int64, device=pool.device)
+        if columns:
+            slots = torch.from_numpy(table).to(pool.device)
+            keys[:, :, :, :columns], values[:, :, :, :columns] = pool.gather(slots)
+            mask[:, :columns] = slots > 0
+        return cls(keys, values, mask, torch.tensor(lengths, device=pool.device), columns)
+
+    def select(self, rows: Sequence[int]) -> Rows:
+        """These rows, in this order; a row may be taken several times or not at all."""
+        if list(rows) == list(range(self.keys.shape[1])):
+            return self
+        index = torch.tensor(rows, device=self.keys.device)
+        keys, values = (side.index_select(1, index) for side in (self.keys, self.values))
+        return Rows(keys, values, self.mask.index_select(0, index), self.lengths.index_select(0, index), self.columns)
+
+    def advance(self, counts: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make room for `width` more columns, of which row i's first counts[i] hold tokens.
+
+        Returns:
+            The attention mask (rows, columns + width) and the position ids (rows, width) of the next forward pass.
+        """
+        end = self.columns + width
+        if end > self.mask.shape[1]:
+            more = max(width, self.mask.shape[1] // 2)
+            self.keys, self.values = (torch.nn.functional.pad(side, (0, 0, 0, more)) for side in (self.keys, self.values))
+            self.mask = torch.nn.functional.pad(self.mask, (0, more))
+        offsets = torch.arange(width, device=self.mask.device)
+        self.mask[:, self.columns : end] = offsets < counts[:, None]
+        ends = self.lengths + counts
+        positions = torch.minimum(self.lengths[:, None] + offsets, (ends - 1)[:, None])  # padding stays inside the model's context
+        self.lengths = ends
+        self.columns = end
+        return self.mask[:, :end], positions
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values at M (row, column) pairs: two tensors [layers, heads, M, dim]."""
+        row, column = (torch.from_numpy(index).to(self.keys.device) for index in (rows, columns))
+        keys, values = (side[:, row, :, column].permute(1, 2, 0, 3) for side in (self.keys, self.values))
+        return keys, values
+
+
+def make_pool(model: Any, *, budget: int) -> Pool:
+    """A pool that fits a model, found out by one forward pass on one token.
+
+    Raises:
+        ValueError: some layer is not attention over one shared shape of keys and values (recurrent and
+            hybrid models, shared or uneven layers), so that a prefix is not a set of tokens that can be forked.
+    """
+    probe = DynamicCache(config=model.config)
+    with torch.no_grad():
+        model(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=model.device), past_key_values=probe, use_cache=True)
+    shapes = {(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3]) if _attends(layer) else None for layer in probe.layers}
+    if len(shapes) != 1 or None in shapes:
+        raise ValueError(
+            f"{type(model).__name__} cannot be hosted: motes forks prefixes token by token, which needs attention layers "
+            "that all keep keys and values of one shape (recurrent and hybrid models do not)"
+        )
+    heads, key_dim, value_dim = shapes.pop()
+    dtype = probe.layers[0].keys.dtype
+    return Pool(layers=len(probe.layers), heads=heads, dims=(key_dim, value_dim), dtype=dtype, device=model.device, budget=budget)
+
+
+def _attends(layer: Any) -> bool:
+    return type(layer).__name__ in ("DynamicLayer", "DynamicSlidingWindowLayer") and layer.is_initialized

@@ -1,0 +1,69 @@
+"""Random numbers that belong to slots.
+
+Every slot of a batch has a JAX key, and the uniform that draws its j-th token is a function of that key and
+of j alone: not of the batch it travels in, nor of the trajectory it extends. Uniforms come in blocks of
+`BLOCK` tokens, one jitted call for the whole batch, with the rows padded to a power of two so that a new
+batch size seldom means a new compilation.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+BLOCK = 64  # tokens
+
+
+class SlotUniforms:
+    """The uniforms of a batch of slots, made block by block as tokens are drawn.
+
+    Args:
+        keys: JAX random keys, shape (rows,), typed (`jax.random.key`) or raw uint32 (rows, 2).
+        rows: how many slots there are.
+
+    Raises:
+        ValueError: `keys` is not one key a slot.
+    """
+
+    def __init__(self, keys: Any, rows: int) -> None:
+        self._keys = np.zeros((max(1, 1 << (rows - 1).bit_length()), 2), np.uint32)
+        self._keys[:rows] = raw_keys(keys, rows)
+        self._rows = rows
+        self._block, self._values = -1, np.empty((rows, 0))
+
+    def at(self, token: int) -> np.ndarray:
+        """Uniforms in [0, 1) for token number `token` of the step: float64 with 53 random bits, shape (N,)."""
+        block, offset = divmod(token, BLOCK)
+        if block != self._block:
+            words = np.asarray(_bits()(self._keys, np.uint32(block)))[: self._rows].astype(np.uint64)
+            self._values = ((words[..., 0] << 21) ^ (words[..., 1] >> 11)).astype(np.float64) * 2.0**-53
+            self._block = block
+        return self._values[:, offset]
+
+
+def raw_keys(keys: Any, rows: int) -> np.ndarray:
+    """The words of `rows` JAX keys, typed or raw: uint32 (rows, 2).
+
+    Raises:
+        ValueError: `keys` is not one key a row.
+    """
+    import jax
+
+    if hasattr(keys, "dtype") and jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        keys = jax.random.key_data(keys)
+    raw = np.asarray(keys, np.uint32)
+    if raw.shape != (rows, 2):
+        raise ValueError(f"keys must hold one JAX random key for each of the {rows} trajectories, not an array of shape {raw.shape}")
+    return raw
+
+
+@cache
+def _bits() -> Any:
+    import jax
+
+    def block_of(key: Any, block: Any) -> Any:
+        return jax.random.bits(jax.random.fold_in(jax.random.wrap_key_data(key), block), (BLOCK, 2), "uint32")
+
+    return jax.jit(jax.vmap(block_of, in_axes=(0, None)))

@@ -1,0 +1,74 @@
+"""How the next token is drawn: temperature, top-k and top-p, declared once and normalised exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """A next-token distribution made from a language model's logits.
+
+    Applied in this order: logits are divided by the temperature; only the `top_k` likeliest tokens stay;
+    of these, only the smallest set of likeliest tokens whose probability reaches `top_p`; the rest is
+    normalised. Ties go to the smaller token id. The default leaves the model as it is.
+
+    Attributes:
+        temperature: above 0.
+        top_p: in (0, 1].
+        top_k: at least 1, or None for the whole vocabulary.
+
+    Raises:
+        ValueError: an attribute lies outside its range.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.temperature < float("inf")):
+            raise ValueError(f"temperature must be above 0, not {self.temperature!r}: at 0 a model has no distribution to sample")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], not {self.top_p!r}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, or None for the whole vocabulary, not {self.top_k!r}")
+
+    @property
+    def truncates(self) -> bool:
+        """Whether tokens that the model gives mass may have probability zero."""
+        return self.top_p < 1 or self.top_k is not None
+
+    def covers(self, prior: Sampling) -> bool:
+        """Whether every token that `prior` can draw can be drawn by this, whatever the logits."""
+        if self == prior or not self.truncates:
+            return True
+        # the k likeliest tokens are the same at every temperature, and top-p may only remove from them
+        return self.top_p == 1 and prior.top_k is not None and self.top_k is not None and prior.top_k <= self.top_k
+
+    def log_probs(self, logits: np.ndarray) -> np.ndarray:
+        """Normalised log-probabilities.
+
+        Args:
+            logits: shape (..., vocabulary); minus infinity is allowed.
+
+        Returns:
+            float64, the same shape; minus infinity where the token cannot be drawn.
+        """
+        scaled = np.asarray(logits, dtype=np.float64) / self.temperature
+        if self.truncates:
+            order = np.argsort(-scaled, axis=-1, kind="stable")
+            ranked = np.take_along_axis(scaled, order, axis=-1)
+            if self.top_k is not None:
+                ranked[..., self.top_k :] = -np.inf
+            if self.top_p < 1:
+                probs = np.exp(_normalised(ranked))
+                ranked[np.cumsum(probs, axis=-1) - probs >= self.top_p] = -np.inf
+            np.put_along_axis(scaled, order, ranked, axis=-1)
+        return _normalised(scaled)
+
+
+def _normalised(logits: np.ndarray) -> np.ndarray:
+    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)

@@ -1,0 +1,48 @@
+"""Where a reasoning step ends.
+
+A step is a run of whole tokens. It ends at the first token after which its text contains the delimiter, or
+after a fixed number of tokens, or when a predicate says so; at the latest at the cap. Nothing is trimmed and
+nothing tokenised again: the partition is a function of the token ids, and part of the declared prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRule:
+    """When a step ends; end of text always ends it too.
+
+    Attributes:
+        delimiter: ends the step at the first token after which its text contains this; None for no delimiter.
+        tokens: ends the step after this many tokens; None for no fixed length.
+        predicate: ends the step at the first token after which it is true of the step's text; None for none.
+        cap: the most tokens of a step.
+
+    Raises:
+        ValueError: a number is below 1, or the delimiter is empty.
+    """
+
+    delimiter: str | None = "\n\n"
+    tokens: int | None = None
+    predicate: Callable[[str], bool] | None = None
+    cap: int = 256
+
+    def __post_init__(self) -> None:
+        if self.delimiter == "":
+            raise ValueError("delimiter must be a text that ends a step, or None, not the empty text")
+        if self.tokens is not None and self.tokens < 1:
+            raise ValueError(f"tokens must be at least 1, or None for no fixed length, not {self.tokens}")
+        if self.cap < 1:
+            raise ValueError(f"cap must be at least 1 token, not {self.cap}")
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that a step can have."""
+        return self.cap if self.tokens is None else min(self.cap, self.tokens)
+
+    def ends(self, text: str) -> bool:
+        """Whether a step with this text is complete by its text alone."""
+        return bool((self.delimiter and self.delimiter in text) or (self.predicate and self.predicate(text)))

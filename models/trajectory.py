@@ -1,0 +1,107 @@
+"""Trajectories: immutable nodes of the tree that a run's particles form.
+
+A node holds one step of reasoning and points at its parent. Forks share their parent, so everything that
+is expensive to know about a prefix (keys and values, scores) can hang on the node that ends it and serve
+all that descend from it. Nodes are compared by identity; compare `token_ids` to compare what was said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True, kw_only=True)
+class Trajectory:
+    """A question and the reasoning steps generated for it so far.
+
+    Attributes:
+        question: the question as the user wrote it.
+        parent: the trajectory one step shorter; None at the root, which has no steps.
+        depth: the number of steps.
+        step_text: the last step's text, delimiter included ("" at the root).
+        step_token_ids: the last step's token ids, end-of-text included (empty at the root).
+        logprob: log-probability of all steps under the prior, in nats, given the question.
+        proposal_logprob: the same under the proposals the steps were drawn from.
+        finished: the reasoning has ended, by end of text or by stating its answer.
+        truncated: it was cut off, out of steps or out of the model's context.
+    """
+
+    question: str
+    parent: Trajectory | None = None
+    depth: int = 0
+    step_text: str = ""
+    step_token_ids: tuple[int, ...] = ()
+    logprob: float = 0.0
+    proposal_logprob: float = 0.0
+    finished: bool = False
+    truncated: bool = False
+
+    def child(
+        self,
+        text: str,
+        token_ids: tuple[int, ...],
+        *,
+        logprob: float,
+        proposal_logprob: float,
+        finished: bool = False,
+        truncated: bool = False,
+    ) -> Trajectory:
+        """This trajectory and one more step; `logprob` and `proposal_logprob` are that step's own, in nats."""
+        return Trajectory(
+            question=self.question,
+            parent=self,
+            depth=self.depth + 1,
+            step_text=text,
+            step_token_ids=token_ids,
+            logprob=self.logprob + logprob,
+            proposal_logprob=self.proposal_logprob + proposal_logprob,
+            finished=finished,
+            truncated=truncated,
+        )
+
+    def close(self, *, finished: bool = False, truncated: bool = False) -> Trajectory:
+        """A copy of this node that is finished or truncated."""
+        return replace(self, finished=self.finished or finished, truncated=self.truncated or truncated)
+
+    @property
+    def open(self) -> bool:
+        """Whether another step may follow."""
+        return not (self.finished or self.truncated)
+
+    @property
+    def path(self) -> tuple[Trajectory, ...]:
+        """The nodes from the root to this one, both included."""
+        nodes, node = [], self
+        while node is not None:
+            nodes.append(node)
+            node = node.parent
+        return tuple(reversed(nodes))
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The texts of the steps."""
+        return tuple(node.step_text for node in self.path[1:])
+
+    @property
+    def text(self) -> str:
+        """All that was generated, the steps one behind the other."""
+        return "".join(self.steps)
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The ids of all that was generated."""
+        return tuple(token for node in self.path for token in node.step_token_ids)
+
+    @property
+    def step_logprob(self) -> float:
+        """The last step's log-probability under the prior, in nats."""
+        return self.logprob - self.parent.logprob if self.parent else 0.0
+
+    @property
+    def step_proposal_logprob(self) -> float:
+        """The last step's log-probability under the proposal it was drawn from, in nats."""
+        return self.proposal_logprob - self.parent.proposal_logprob if self.parent else 0.0
+
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else "truncated" if self.truncated else "open"
+        return f"<Trajectory {state}, {self.depth} steps, logprob {self.logprob:.2f}: {self.text[-60:]!r}>"

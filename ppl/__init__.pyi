@@ -1,0 +1,10 @@
+from .answers import stated as stated
+from .posterior import Posterior as Posterior
+from .statespace import Particle as Particle
+from .statespace import StateSpaceModel as StateSpaceModel
+from .statespace import StepwiseModel as StepwiseModel
+from .targets import TARGETS as TARGETS
+from .targets import Final as Final
+from .targets import Odds as Odds
+from .targets import Product as Product
+from .targets import Target as Target

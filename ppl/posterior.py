@@ -1,0 +1,189 @@
+"""The posterior: what a run says about a question's answer, and what is known about how far to trust it.
+
+A run leaves N trajectories x_i with normalised weights W_i, and everything is read off these:
+
+    P(answer = a)  =  sum_i W_i 1[answer(x_i) = a]
+
+with its Monte Carlo standard error from the run's genealogy (see `motes.smc.variance`). A trajectory that states no
+answer, or was truncated, keeps its probability under None.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import exp
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from ..models import Cost, Trajectory
+from ..smc import History
+from ..smc.variance import eves, living_eves, standard_error
+from .answers import group
+
+if TYPE_CHECKING:
+    from xarray import DataTree
+
+Guarantee: TypeAlias = Literal["invariant", "consistent", "heuristic"]
+Evidence: TypeAlias = Literal["unbiased", "consistent", "none"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Posterior:
+    """A weighted sample of trajectories.
+
+    Attributes:
+        question: what was asked.
+        trajectories: N of them, dead ones included.
+        log_weights: normalised; minus infinity for a dead particle; float64, shape (N,).
+        log_odds: for each trajectory the reward model's log-odds of its steps, float64, shape (steps,); empty where
+            there is no reward model.
+        extracted: for each trajectory the answer as it is spelled there; None where there is none.
+        log_evidence: estimate of log Z of the declared target, in nats; None for chains.
+        history: what happened at each of the T steps.
+        sampler, target: what was run, and what it was to sample.
+        guarantee: what holds of the weighted sample: "invariant", "consistent" or "heuristic".
+        evidence: what holds of exp(log_evidence): "unbiased", "consistent" or "none".
+        settings: everything that the run was asked to do, in plain values.
+        cost: what was computed.
+
+    Raises:
+        ValueError: there are no trajectories, or the attributes disagree about their number.
+    """
+
+    question: str
+    trajectories: tuple[Trajectory, ...]
+    log_weights: np.ndarray
+    log_odds: tuple[np.ndarray, ...]
+    extracted: tuple[str | None, ...]
+    log_evidence: float | None
+    history: History
+    sampler: str
+    target: str
+    guarantee: Guarantee
+    evidence: Evidence
+    settings: Mapping[str, object]
+    cost: Cost
+
+    def __post_init__(self) -> None:
+        sizes = {name: len(getattr(self, name)) for name in ("trajectories", "log_weights", "log_odds", "extracted")}
+        sizes["history"] = self.history.ancestors.shape[1]
+        if not self.trajectories or len(set(sizes.values())) > 1:
+            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes}")
+
+    @property
+    def answer(self) -> str | None:
+        """The most probable of the answers that were stated; None only if none was."""
+        return next((answer for answer in self.answers if answer is not None), None)
+
+    @property
+    def answers(self) -> dict[str | None, float]:
+        """The probability of each answer, the most probable first; None stands for no answer.
+
+        Answers that mean the same count as one, under their commonest spelling. The probabilities sum to one.
+        """
+        return dict(self._answers)
+
+    @property
+    def answer_mcse(self) -> dict[str | None, float]:
+        """The Monte Carlo standard error of each answer's probability, in the order of `answers`.
+
+        Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
+        particles descend from one first step; see `motes.smc.variance`.
+        """
+        return {
+            answer: standard_error(self.history, self.log_weights, np.array([label == answer for label in self.labels], np.float64))
+            for answer in self._answers
+        }
+
+    @cached_property
+    def labels(self) -> tuple[str | None, ...]:
+        """For each trajectory the key of its answer in `answers`."""
+        return tuple(group(self.extracted))
+
+    @property
+    def best(self) -> Trajectory:
+        """The most probable trajectory; those with the same tokens count as one."""
+        return next(iter(self.distinct))
+
+    @cached_property
+    def distinct(self) -> Mapping[Trajectory, float]:
+        """The different trajectories of positive weight with their probabilities, the most probable first.
+
+        Of those with the same tokens (and the same end) the first in `trajectories` stands for all.
+        """
+        firsts: dict[tuple[object, ...], Trajectory] = {}
+        totals: dict[Trajectory, float] = {}
+        for trajectory, log_weight in zip(self.trajectories, self.log_weights.tolist(), strict=True):
+            if log_weight > -np.inf:
+                first = firsts.setdefault((trajectory.token_ids, trajectory.finished, trajectory.truncated), trajectory)
+                totals[first] = totals.get(first, 0.0) + exp(log_weight)
+        return MappingProxyType(dict(sorted(totals.items(), key=lambda item: -item[1])))
+
+    @property
+    def ess(self) -> np.ndarray:
+        """Effective sample size after each step's reweighing, before any resampling; float64, shape (T,)."""
+        return self.history.ess
+
+    @property
+    def eves(self) -> np.ndarray:
+        """For each trajectory the slot, after the first step, from which it descends; int64, shape (N,)."""
+        return eves(self.history)
+
+    @property
+    def living_eves(self) -> int:
+        """From how many of the first steps the particles of positive weight descend."""
+        return living_eves(self.history, self.log_weights)
+
+    def to_datatree(self) -> DataTree:
+        """The posterior in ArviZ's schema; see `motes.ppl.datatree`."""
+        from .datatree import to_datatree
+
+        return to_datatree(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_datatree()` to a netCDF file, which `xarray.open_datatree` reads; all of it or nothing.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        path = Path(path)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            partial = Path(folder) / "posterior.nc"
+            self.to_datatree().to_netcdf(partial, engine="h5netcdf")
+            partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Posterior:
+        """Read what `save` wrote.
+
+        Raises:
+            OSError: the file cannot be read, or is not netCDF.
+            ValueError: it holds something else.
+        """
+        from .saved import load
+
+        return load(path)
+
+    def _repr_html_(self) -> str:
+        from .notebook import html
+
+        return html(self)
+
+    def __repr__(self) -> str:
+        evidence = "" if self.log_evidence is None else f", log-evidence {self.log_evidence:.2f}"
+        probability = f" ({self.answers[self.answer]:.2f})" if self.answer in self.answers else ""
+        return f"<Posterior of {len(self.trajectories)} trajectories: answer {self.answer!r}{probability}{evidence}, {self.guarantee}>"
+
+    @cached_property
+    def _answers(self) -> dict[str | None, float]:
+        totals: dict[str | None, float] = {}
+        for label, log_weight in zip(self.labels, self.log_weights.tolist(), strict=True):
+            if log_weight > -np.inf:
+                totals[label] = totals.get(label, 0.0) + exp(log_weight)
+        return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or "")))

@@ -1,0 +1,123 @@
+"""A posterior in a few plain values and words: what the command line, its JSON and notebooks show.
+
+Probabilities carry their Monte Carlo standard error, and what they do not carry is said in words: that an error
+is undefined or unreliable, that a run has no guarantee, that the log of an unbiased estimate is biased.
+"""
+
+from __future__ import annotations
+
+import re
+from math import isfinite, isnan
+from typing import Any
+
+import numpy as np
+
+from ..models import Cost
+from .posterior import Posterior
+
+FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def summary(posterior: Posterior) -> dict[str, Any]:
+    """The posterior as an object that JSON can hold.
+
+    What is not finite or not known is None: an undefined standard error, a log-evidence that chains do not have, the
+    answer of trajectories without one.
+    """
+    errors = posterior.answer_mcse
+    return {
+        "question": posterior.question,
+        "answer": posterior.answer,
+        "answers": [
+            {"answer": answer, "probability": probability, "mcse": _finite(errors[answer])}
+            for answer, probability in posterior.answers.items()
+        ],
+        "reasoning": _reasoning(posterior),
+        "log_evidence": _finite(posterior.log_evidence),
+        "evidence": posterior.evidence,
+        "guarantee": posterior.guarantee,
+        "sampler": posterior.sampler,
+        "target": posterior.target,
+        "trajectories": len(posterior.trajectories),
+        "distinct_trajectories": len(posterior.distinct),
+        "first_steps": posterior.living_eves,
+        "ess": posterior.ess.tolist(),
+        "resampled": posterior.history.resampled.tolist(),
+        "notes": notes(posterior),
+        "settings": dict(posterior.settings),
+        "cost": posterior.cost.asdict(),
+    }
+
+
+def notes(posterior: Posterior) -> list[str]:
+    """What a reader should know before believing the numbers, a sentence each."""
+    found = []
+    if posterior.guarantee == "heuristic":
+        found.append("Heuristic: the weights do not converge to the declared target.")
+    if posterior.living_eves < 2:
+        found.append("The standard errors are undefined: all weight descends from one first step.")
+    elif posterior.living_eves < FEW:
+        found.append(f"The standard errors are unreliable: all weight descends from {posterior.living_eves} first steps.")
+    return found
+
+
+def evidence_in_words(posterior: Posterior) -> str:
+    """The log-evidence and what is known of it; "" for chains."""
+    if posterior.log_evidence is None:
+        return ""
+    known = {
+        "unbiased": "unbiased for Z, so too low in the log by about half its variance",
+        "consistent": "consistent for Z, and biased with few particles",
+        "none": "without a guarantee",
+    }
+    return f"{posterior.log_evidence:.2f}, an estimate: {known[posterior.evidence]}"
+
+
+def population_in_words(posterior: Posterior) -> str:
+    """How many trajectories there are, and how different they are."""
+    return (
+        f"{len(posterior.trajectories)} trajectories, {len(posterior.distinct)} distinct, "
+        f"from {posterior.living_eves} first step{'s' * (posterior.living_eves != 1)}"
+    )
+
+
+def cost_in_words(cost: Cost) -> str:
+    """Tokens and seconds."""
+    rescored = f", {cost.rescored_tokens:,} rescored" * (cost.rescored_tokens > 0)
+    judged = f"; {cost.prm_tokens:,} by the reward model" * (cost.prm_tokens > 0)
+    return f"{cost.generated_tokens:,} tokens generated ({cost.prompt_tokens:,} of prompt{rescored}){judged}; {cost.seconds:.2f} s"
+
+
+def plus_minus(probability: float, mcse: float | None) -> str:
+    """A probability and its standard error, "?" where that is undefined."""
+    return f"{probability:.3f} ± {'?' if mcse is None or isnan(mcse) else f'{mcse:.3f}'}"
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could command a terminal or turn the reading direction."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def _reasoning(posterior: Posterior) -> dict[str, Any]:
+    """The most probable trajectory among those that state the answer."""
+    labels = dict(zip(posterior.trajectories, posterior.labels, strict=True))
+    chosen = next((trajectory for trajectory in posterior.distinct if labels[trajectory] == posterior.answer), posterior.best)
+    log_odds = posterior.log_odds[posterior.trajectories.index(chosen)]
+    rewards = [*_sigmoid(log_odds), *[None] * (chosen.depth - len(log_odds))]
+    return {
+        "probability": posterior.distinct[chosen],
+        "logprob": _finite(chosen.logprob),
+        "finished": chosen.finished,
+        "truncated": chosen.truncated,
+        "steps": [{"text": text, "reward": reward} for text, reward in zip(chosen.steps, rewards, strict=True)],
+    }
+
+
+def _sigmoid(log_odds: np.ndarray) -> list[float]:
+    return np.exp(-np.logaddexp(0.0, -log_odds)).tolist()
+
+
+def _finite(number: float | None) -> float | None:
+    return None if number is None or not isfinite(number) else number

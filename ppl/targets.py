@@ -1,0 +1,192 @@
+"""Declared targets: what distribution over complete trajectories a sampler samples.
+
+A language model writes trajectories x = x_1..x_tau with prior p(x), and a reward model gives every step a
+probability r_t of being right, here as log-odds l_t = logit(r_t). A target is p(x) L(x)^beta with
+
+    product    L = prod_t r_t                            the state-space model with observations o_t = 1
+    odds       L = prod_t r_t / (1 - r_t)                what a softmax over the reward model's logits samples
+    final      L = R_tau, R_t = last, min, product or mean of r_1..r_t
+
+(`final` with the product is `product` again, written otherwise.) A filter reaches L step by step through
+potentials G_t, whose product over a closed trajectory is L(x)^beta exactly. For `final` they are G_t = psi_t / psi_t-1, where psi_0 = 1,
+psi_tau = R_tau, and in between psi_t = R_t only steers the search (a twist; Whiteley and Lee 2014), so it may be
+anything positive: under `last` and `mean` a low R_t can be made good later, so psi_t is held above a floor,
+while a low `min` or `product` is final. Everything is computed from log-odds in log space: r = sigmoid(800) is 1 in
+floating point, and so is no longer known to have odds exp(800).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import exp, fsum, inf, log, log1p
+from numbers import Real
+from typing import Literal, get_args
+
+import numpy as np
+
+Aggregate = Literal["last", "min", "product", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(ABC):
+    """A likelihood of reasoning, to the power `beta`.
+
+    Attributes:
+        beta: at least 0. At 0 the target is the prior: L^0 = 1, even where L is 0.
+
+    Raises:
+        ValueError: an attribute lies outside its range.
+    """
+
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.beta, bool) or not isinstance(self.beta, Real) or not 0 <= self.beta < inf:
+            raise ValueError(f"beta must be a finite number of at least 0, not {self.beta!r}")
+
+    def log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
+        """log G_t of the last step.
+
+        Args:
+            log_odds: l_1..l_t, at least one.
+            closed: whether the trajectory ends with this step.
+
+        Returns:
+            In nats; minus infinity is legal.
+
+        Raises:
+            FloatingPointError: the potential is infinite.
+        """
+        return self.beta * self._log_potential(log_odds, closed) if self.beta else 0.0
+
+    def log_likelihood(self, log_odds: Sequence[float]) -> float:
+        """log L(x)^beta of a closed trajectory, in nats, from all its log-odds. Raises as `log_potential` does."""
+        return self.beta * self._log_likelihood(log_odds) if self.beta else 0.0
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name that `target` gives this for, without beta."""
+
+    @abstractmethod
+    def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float: ...
+
+    @abstractmethod
+    def _log_likelihood(self, log_odds: Sequence[float]) -> float: ...
+
+    def __str__(self) -> str:
+        return self.name if self.beta == 1 else f"{self.name}, likelihood to the power {self.beta:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product(Target):
+    """L = prod_t r_t; G_t = r_t. With beta 1, log Z is log p(o = 1 | c)."""
+
+    @property
+    def name(self) -> str:
+        return "product"
+
+    def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
+        return _log_sigmoid(log_odds[-1])
+
+    def _log_likelihood(self, log_odds: Sequence[float]) -> float:
+        return fsum(map(_log_sigmoid, log_odds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odds(Target):
+    """L = prod_t r_t / (1 - r_t); G_t = r_t / (1 - r_t), so that r_t = 1 is an error."""
+
+    @property
+    def name(self) -> str:
+        return "odds"
+
+    def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
+        if log_odds[-1] == inf:
+            raise FloatingPointError("the target 'odds' is infinite where the reward model gives a step probability 1")
+        return log_odds[-1]
+
+    def _log_likelihood(self, log_odds: Sequence[float]) -> float:
+        return fsum(self._log_potential(log_odds[:t], False) for t in range(1, len(log_odds) + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Final(Target):
+    """L = R_tau, an aggregate of the step probabilities when the trajectory closes; G_t = psi_t / psi_t-1.
+
+    Attributes:
+        aggregate: R_t is the "last", "min", "product" or "mean" of r_1..r_t.
+        floor: in (0, 1); psi_t = max(R_t, floor) while a trajectory is open, under "last" and "mean".
+    """
+
+    aggregate: Aggregate = "last"
+    floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.aggregate not in get_args(Aggregate):
+            raise ValueError(f"aggregate must be one of {', '.join(get_args(Aggregate))}, not {self.aggregate!r}")
+        if not 0 < self.floor < 1:
+            raise ValueError(f"floor must lie in (0, 1), not {self.floor!r}")
+
+    @property
+    def name(self) -> str:
+        return "final" if self.aggregate == "last" else f"final-{self.aggregate}"
+
+    def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
+        before = self._log_twist(log_odds[:-1]) if len(log_odds) > 1 else 0.0
+        if before == -inf:
+            return 0.0  # dead already
+        return (self._log_likelihood(log_odds) if closed else self._log_twist(log_odds)) - before
+
+    def _log_twist(self, log_odds: Sequence[float]) -> float:
+        """log psi_t of an open trajectory."""
+        log_reward = self._log_likelihood(log_odds)
+        return max(log_reward, log(self.floor)) if self.aggregate in ("last", "mean") else log_reward
+
+    def _log_likelihood(self, log_odds: Sequence[float]) -> float:
+        match self.aggregate:
+            case "last":
+                return _log_sigmoid(log_odds[-1])
+            case "min":
+                return _log_sigmoid(min(log_odds))
+            case "product":
+                return fsum(map(_log_sigmoid, log_odds))
+            case "mean":
+                return float(np.logaddexp.reduce([_log_sigmoid(value) for value in log_odds])) - log(len(log_odds))
+
+
+TARGETS = {
+    "product": Product,
+    "odds": Odds,
+    "final": Final,
+    "final-min": partial(Final, aggregate="min"),
+    "final-product": partial(Final, aggregate="product"),
+    "final-mean": partial(Final, aggregate="mean"),
+}
+
+
+def resolve(target: str | Target, beta: float = 1.0) -> Target:
+    """The target of this name with this beta; a `Target` is returned as it is.
+
+    Raises:
+        ValueError: the name is unknown, beta is negative, or beta is given beside a target that has its own.
+        TypeError: `target` is neither a name nor a target.
+    """
+    if isinstance(target, Target):
+        if beta != 1:
+            raise ValueError(f"beta must be left at 1 beside {target!r}, which has a beta of its own")
+        return target
+    if not isinstance(target, str):
+        raise TypeError(f"target must be a name or a Target, not {target!r}")
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+    return TARGETS[target](beta=beta)
+
+
+def _log_sigmoid(log_odds: float) -> float:
+    """log r, for any log-odds from minus to plus infinity."""
+    return -log1p(exp(-log_odds)) if log_odds >= 0 else log_odds - log1p(exp(log_odds))

@@ -1,0 +1,14 @@
+from .driver import State as State
+from .driver import advance as advance
+from .driver import start as start
+from .driver import steps as steps
+from .feynman_kac import FeynmanKac as FeynmanKac
+from .history import History as History
+from .history import Record as Record
+from .keys import RunKeys as RunKeys
+from .resampling import SCHEMES as SCHEMES
+from .resampling import Resampling as Resampling
+from .weights import ess as ess
+from .weights import log_mean_exp as log_mean_exp
+from .weights import log_sum_exp as log_sum_exp
+from .weights import normalise as normalise

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from math import nan
+
+import numpy as np
+import pytest
+
+from motes.models import Cost
+from motes.ppl.summary import cost_in_words, evidence_in_words, notes, plus_minus, population_in_words, printable, summary
+
+
+def test_summary(make_posterior) -> None:
+    posterior = make_posterior()
+    told = summary(posterior)
+    assert told["answer"] == "17"
+    assert [(row["answer"], row["mcse"]) for row in told["answers"]] == list(posterior.answer_mcse.items())
+    assert told["reasoning"]["probability"] == pytest.approx(0.45)
+    assert told["reasoning"]["steps"] == [
+        {"text": "Ben has 7 + 3 = 10.\n\n", "reward": pytest.approx(1 / (1 + np.exp(-3)))},
+        {"text": "The answer is 17.", "reward": pytest.approx(1 / (1 + np.exp(-2)))},
+    ]
+    assert (told["ess"], told["resampled"]) == ([5.2, 4.2], [False, True])
+    assert (told["trajectories"], told["distinct_trajectories"], told["first_steps"]) == (6, 4, 3)
+
+
+def test_summary_is_json(make_posterior) -> None:
+    history = make_posterior().history._replace(ancestors=np.array([[0, 1, 2, 3, 4, 5], [1] * 6]))
+    told = summary(make_posterior(history=history, log_evidence=-np.inf, extracted=(None,) * 6))
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told["answers"] == [{"answer": None, "probability": pytest.approx(1.0), "mcse": None}]
+    assert told["log_evidence"] is None
+
+
+def test_the_reasoning_shown_states_the_answer(make_posterior) -> None:
+    # the most probable trajectory states nothing
+    with np.errstate(divide="ignore"):
+        posterior = make_posterior(log_weights=np.log([0.0, 0.0, 0.3, 0.7, 0.0, 0.0]))
+    told = summary(posterior)
+    assert posterior.best.truncated
+    assert told["answer"] == "18"
+    assert [step["text"] for step in told["reasoning"]["steps"]] == ["Ben has 7 + 3 = 11.\n\n", "The answer is 18."]
+    assert told["reasoning"]["steps"][1]["reward"] == 1.0  # log-odds of infinity
+
+
+def test_without_a_reward_model(make_posterior) -> None:
+    steps = summary(make_posterior(log_odds=(np.zeros(0),) * 6))["reasoning"]["steps"]
+    assert [step["reward"] for step in steps] == [None, None]
+
+
+def test_notes(make_posterior) -> None:
+    assert notes(make_posterior()) == ["The standard errors are unreliable: all weight descends from 3 first steps."]
+    history = make_posterior().history._replace(ancestors=np.array([[0, 1, 2, 3, 4, 5], [1] * 6]))
+    assert notes(make_posterior(history=history, guarantee="heuristic")) == [
+        "Heuristic: the weights do not converge to the declared target.",
+        "The standard errors are undefined: all weight descends from one first step.",
+    ]
+    unrelated = make_posterior().history._replace(ancestors=np.array([[0, 1, 2, 3, 4, 5]] * 2))
+    assert notes(make_posterior(history=unrelated, log_weights=np.full(6, -np.log(6)))) == []
+
+
+def test_words(make_posterior) -> None:
+    assert evidence_in_words(make_posterior()) == "-1.25, an estimate: unbiased for Z, so too low in the log by about half its variance"
+    assert evidence_in_words(make_posterior(evidence="none")) == "-1.25, an estimate: without a guarantee"
+    assert evidence_in_words(make_posterior(log_evidence=None)) == ""
+    assert population_in_words(make_posterior()) == "6 trajectories, 4 distinct, from 3 first steps"
+    assert cost_in_words(Cost(generated_tokens=1234, prompt_tokens=20, seconds=1.5)) == "1,234 tokens generated (20 of prompt); 1.50 s"
+    cost = Cost(generated_tokens=1, prompt_tokens=2, rescored_tokens=3, prm_tokens=4, seconds=0.1)
+    assert cost_in_words(cost) == "1 tokens generated (2 of prompt, 3 rescored); 4 by the reward model; 0.10 s"
+    assert plus_minus(0.5, 0.0312) == "0.500 ± 0.031"
+    assert plus_minus(0.5, None) == plus_minus(0.5, nan) == "0.500 ± ?"
+
+
+def test_nothing_printed_commands_the_terminal() -> None:
+    assert printable("a\r\nb\tc\n") == "a\nb\tc\n"
+    assert printable("\x1b[2J\x9b\x07\u202e\ud800") == "\ufffd[2J\ufffd\ufffd\ufffd\ufffd"
+    assert printable("π ≤ ½ ü 東 👍🏽") == "π ≤ ½ ü 東 👍🏽"
