@@ -1,7 +1,7 @@
 """Held-out accuracy of the pocket against the number of generated solutions.
 
 200 problems of the test split (2 to 8 steps, uniformly), the prior declared at temperature 0.8. For n solutions: one
-sample; the majority of n independent samples; a particle filter with n particles over the reward model, target
+sample; the majority of n independent samples (the first n of 64); a particle filter with n particles over the reward model, target
 `product`, whose answer is the most probable one. Votes and posteriors under None (no readable answer) count as wrong.
 Intervals are 95% credible, from Jeffreys' prior.
 
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 
 from scipy.stats import beta
 
 import motes
 from motes.models import Sampling
-from motes.models.pocket import Problem, problems
+from motes.models.pocket import problems
 from motes.samplers import AllParticlesDead
 
 PRIOR = Sampling(temperature=0.8)
@@ -35,15 +37,17 @@ def main() -> None:
     tokens = {name: dict.fromkeys(SIZES, 0) for name in right}
     began = time.perf_counter()
     for i, problem in enumerate(islice(problems("test", seed=0), count)):
-        for name, judge in (("majority vote", None), ("particle filter", prm)):
-            for n in SIZES:
-                try:
-                    posterior = motes.solve(problem.question, lm=lm, prm=judge, particles=n, seed=i, prior=PRIOR)
-                except AllParticlesDead:
-                    right[name][n].append(False)
-                    continue
-                right[name][n].append(_right(problem, posterior.answer))
-                tokens[name][n] += posterior.cost.generated_tokens
+        draws = motes.solve(problem.question, lm=lm, prm=None, particles=max(SIZES), seed=i, prior=PRIOR)
+        for n in SIZES:  # independent draws, so that the first n are n draws
+            right["majority vote"][n].append(_vote(draws.labels[:n]) == str(problem.answer))
+            tokens["majority vote"][n] += sum(len(trajectory.token_ids) for trajectory in draws.trajectories[:n])
+            try:
+                posterior = motes.solve(problem.question, lm=lm, prm=prm, particles=n, seed=i, prior=PRIOR)
+            except AllParticlesDead:
+                right["particle filter"][n].append(False)
+                continue
+            right["particle filter"][n].append(posterior.answer == str(problem.answer))
+            tokens["particle filter"][n] += posterior.cost.generated_tokens
         if (i + 1) % 20 == 0:
             print(f"{i + 1} problems, {time.perf_counter() - began:.0f} s", flush=True)
     print("\n| solutions | " + " | ".join(map(str, SIZES)) + " |\n| --- |" + " --- |" * len(SIZES))
@@ -55,8 +59,10 @@ def main() -> None:
         print(f"| tokens a problem, {name} | " + " | ".join(f"{by_size[n] / count:.0f}" for n in SIZES) + " |")
 
 
-def _right(problem: Problem, answer: str | None) -> bool:
-    return answer is not None and answer == str(problem.answer)
+def _vote(labels: Sequence[str | None]) -> str | None:
+    """The commonest answer, the earlier of equals."""
+    counts = Counter(label for label in labels if label is not None)
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _interval(outcomes: list[bool]) -> str:

@@ -1,6 +1,6 @@
 """A posterior in a notebook: a short piece of HTML that needs nothing from outside and is legible on light and dark.
 
-All text is escaped; colours are the page's own but for the bars, whose blue stands out on white and on black.
+All text is escaped, dollar signs are prices and not formulas, and colours are the page's own but for the bars, whose blue stands out on white and on black.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def html(posterior: Posterior) -> str:
     rows = "".join(_row(f'<td style="{LABEL}">{name}</td><td style="{CELL}">{fact}</td>') for name, fact in facts.items() if fact)
     notes = "".join(f'<div style="{NOTE}">{escape(note)}</div>' for note in told["notes"])
     return (
-        f'<div style="font-size:13px;line-height:1.45;max-width:760px">'
+        f'<div class="tex2jax_ignore mathjax_ignore" style="font-size:13px;line-height:1.45;max-width:760px">'
         f'<div style="white-space:pre-wrap;margin-bottom:8px">{escape(shown)}</div>'
         f'<table style="{TABLE};margin:0 0 8px 0">{_answers(told)}</table>'
         f'<table style="{TABLE};margin:0">{rows}</table>{notes}</div>'

@@ -87,7 +87,7 @@ def cost_in_words(cost: Cost) -> str:
     """Tokens and seconds."""
     rescored = f", {cost.rescored_tokens:,} rescored" * (cost.rescored_tokens > 0)
     judged = f"; {cost.prm_tokens:,} by the reward model" * (cost.prm_tokens > 0)
-    return f"{cost.generated_tokens:,} tokens generated ({cost.prompt_tokens:,} of prompt{rescored}){judged}; {cost.seconds:.2f} s"
+    return f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of prompt{rescored}{judged}; {cost.seconds:.2f} s"
 
 
 def plus_minus(probability: float, mcse: float | None) -> str:

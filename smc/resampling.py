@@ -21,7 +21,7 @@ import numpy as np
 
 from .weights import ess
 
-SCHEMES = ("systematic", "stratified", "residual", "multinomial")  # from the least to the most variable
+SCHEMES = ("systematic", "stratified", "residual", "multinomial")
 
 
 class Scheme(Protocol):

@@ -101,8 +101,8 @@ def test_bad_input(prm64: Any, tokenizer: Any, trajectories: list[Trajectory], m
     prm = TorchPRM(prm64, reader, name="judge")
     with pytest.raises(ValueError, match="at least one step"):
         prm.score([trajectories[0].path[0]])
-    long = trajectories[0].child("So " * 600, (1,), logprob=0.0, proposal_logprob=0.0)
-    with pytest.raises(ValueError, match="tokens for 'judge', whose context holds 512"):
+    long = trajectories[0].child("So " * 1100, (1,), logprob=0.0, proposal_logprob=0.0)
+    with pytest.raises(ValueError, match="tokens for 'judge', whose context holds 1024"):
         prm.score([long])
     with pytest.raises(ValueError, match="separator must be"):
         SeparatorReader(tokenizer, separator="")

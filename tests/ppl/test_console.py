@@ -27,7 +27,7 @@ def test_everything_is_there(make_posterior) -> None:
         "-1.25, an estimate: unbiased for Z, so too low in the log by about half its variance",
         "▇▆ of 6; least 4.2, last 4.2; resampled before step 2",
         "product, sampled by particle_filter: consistent",
-        "40 tokens generated (20 of prompt); 60 by the reward model; 1.50 s",
+        "40 tokens generated, 20 of prompt; 60 by the reward model; 1.50 s",
         "The standard errors are unreliable",
     ):
         assert piece in text

@@ -64,9 +64,9 @@ def test_words(make_posterior) -> None:
     assert evidence_in_words(make_posterior(evidence="none")) == "-1.25, an estimate: without a guarantee"
     assert evidence_in_words(make_posterior(log_evidence=None)) == ""
     assert population_in_words(make_posterior()) == "6 trajectories, 4 distinct, from 3 first steps"
-    assert cost_in_words(Cost(generated_tokens=1234, prompt_tokens=20, seconds=1.5)) == "1,234 tokens generated (20 of prompt); 1.50 s"
+    assert cost_in_words(Cost(generated_tokens=1234, prompt_tokens=20, seconds=1.5)) == "1,234 tokens generated, 20 of prompt; 1.50 s"
     cost = Cost(generated_tokens=1, prompt_tokens=2, rescored_tokens=3, prm_tokens=4, seconds=0.1)
-    assert cost_in_words(cost) == "1 tokens generated (2 of prompt, 3 rescored); 4 by the reward model; 0.10 s"
+    assert cost_in_words(cost) == "1 tokens generated, 2 of prompt, 3 rescored; 4 by the reward model; 0.10 s"
     assert plus_minus(0.5, 0.0312) == "0.500 ± 0.031"
     assert plus_minus(0.5, None) == plus_minus(0.5, nan) == "0.500 ± ?"
 

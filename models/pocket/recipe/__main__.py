@@ -28,9 +28,9 @@ class Size:
     """How much of everything: the shipped models', or enough to see every stage work."""
 
     lm_cycles: tuple[int, ...] = (6000, 5000)
-    solutions: int = 3000
+    solutions: int = 2016
     rollouts: int = 4
-    epochs: int = 5
+    epochs: int = 6
     problems_each: int = 100
 
 

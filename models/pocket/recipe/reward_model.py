@@ -48,7 +48,9 @@ def train(
         The trained model, float32, on `device`.
     """
     torch.manual_seed(seed)
-    config = type(language_model.config)(**{**language_model.config.to_dict(), "num_labels": 2, "tie_word_embeddings": False})
+    # separators make its texts longer than the language model's, whose context they must not run out of
+    changes = {"num_labels": 2, "tie_word_embeddings": False, "max_position_embeddings": 2 * language_model.config.max_position_embeddings}
+    config = type(language_model.config)(**{**language_model.config.to_dict(), **changes})
     config.id2label, config.label2id = {0: "wrong", 1: "right"}, {"wrong": 0, "right": 1}
     config.step_separator, config.step_chat = STEP, True
     model = LlamaForTokenClassification(config)
