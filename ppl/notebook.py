@@ -1,6 +1,7 @@
 """A posterior in a notebook: a short piece of HTML that needs nothing from outside and is legible on light and dark.
 
-All text is escaped, dollar signs are prices and not formulas, and colours are the page's own but for the bars, whose blue stands out on white and on black.
+All text is escaped, dollar signs are prices and not formulas, and colours are the page's own but for the bars, whose
+blue stands out on white and on black.
 """
 
 from __future__ import annotations

@@ -100,8 +100,9 @@ class StateSpaceModel:
         scores = np.asarray(self.prm.score(trajectories), np.float64)
         if scores.shape != (len(trajectories),):
             raise ValueError(f"the reward model {self.prm.name!r} gave scores of shape {scores.shape} for {len(trajectories)} trajectories")
-        for i in np.flatnonzero(np.isnan(scores)):
-            raise FloatingPointError(f"the reward model {self.prm.name!r} gave a score that is not a number for {trajectories[i]!r}")
+        if np.isnan(scores).any():
+            trajectory = trajectories[int(np.argmax(np.isnan(scores)))]
+            raise FloatingPointError(f"the reward model {self.prm.name!r} gave a score that is not a number for {trajectory!r}")
         return scores.tolist()
 
     def _read(self, trajectory: Trajectory) -> str | None:

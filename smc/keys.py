@@ -53,7 +53,7 @@ class RunKeys:
     def moves(self, generation: int, slots: int, chosen: Sequence[int]) -> Any:
         """Keys of the chosen slots out of `slots` slots: JAX random keys, shape (len(chosen),)."""
         data = np.asarray(_slot_keys(*self._place(_MOVES, generation), slots))
-        return jax.random.wrap_key_data(data[np.asarray(chosen, np.intp)], impl=_IMPL)
+        return jax.random.wrap_key_data(jnp.asarray(data[np.asarray(chosen, np.intp)]), impl=_IMPL)
 
     def resampling(self, generation: int) -> np.ndarray:
         """Key data for the resampling that precedes this generation's moves: uint32, shape (2,)."""

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import jax
@@ -15,12 +16,18 @@ from motes.samplers import AllParticlesDead, ParticleFilter
 EOS = 2
 
 
+@cache
 def next_probs(prefix):
     return np.random.default_rng([3, *prefix]).dirichlet([1.5, 1.5, 1.0])
 
 
+@cache
+def _log_odds(prefix):
+    return np.random.default_rng([4, *prefix]).normal()
+
+
 def log_odds(x):
-    return np.random.default_rng([4, *x.token_ids]).normal()
+    return _log_odds(x.token_ids)
 
 
 def declare(**settings):

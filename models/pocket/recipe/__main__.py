@@ -69,7 +69,7 @@ def main() -> None:
                         print(f"labels: {done}/{size.solutions} solutions, {time.perf_counter() - began:.0f} s", flush=True)
         elif stage == "reward-model":
             records = [json.loads(line) for line in labels.read_text().splitlines()]
-            labelled = [rollouts.Labelled(record["question"], tuple(record["steps"]), tuple(record["values"])) for record in records]
+            labelled = [rollouts.Labelled(record["question"], tuple(record["steps"]), tuple(record["shares"])) for record in records]
             backbone = LlamaForCausalLM.from_pretrained(lm_folder, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(lm_folder)
             reward_model.train(backbone, tokenizer, labelled, prm_folder, epochs=size.epochs, seed=options.seed, device=options.device)

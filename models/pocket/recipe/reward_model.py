@@ -1,8 +1,7 @@
-"""Train the pocket's process reward model on rollout values.
+"""Train the pocket's process reward model on rollout labels.
 
-A token classifier that starts from the language model's weights. At the separator behind each step it is taught the value
-of the prefix, as a soft label: the cross-entropy's minimum is the probability that the language model, going on from
-there, reaches the answer.
+A token classifier that starts from the language model's weights. At the separator behind each step it is taught whether
+any of the rollouts from there reached the answer.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def train(
     Args:
         language_model: whose weights it starts from.
         tokenizer: the pocket's.
-        labelled: solutions with the values of their prefixes.
+        labelled: solutions with the labels of their steps.
         folder: where the model goes.
         epochs: passes over the solutions.
         seed: of the head's initial weights and of the order.
@@ -62,11 +61,11 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, len(batches)))
     began = time.perf_counter()
-    for step, (ids, values) in enumerate(batches, start=1):
+    for step, (ids, labels) in enumerate(batches, start=1):
         logits = model(input_ids=ids.to(device)).logits
-        marked = values.to(device) >= 0
+        marked = labels.to(device) >= 0
         margin = (logits[..., 1] - logits[..., 0])[marked]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(margin, values.to(device)[marked])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(margin, labels.to(device)[marked])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -79,14 +78,14 @@ def train(
 
 
 def encode(reader: SeparatorReader, solution: Labelled) -> tuple[list[int], list[float]]:
-    """Token ids, and under each the value to be predicted there (`IGNORED` where none is)."""
+    """Token ids, and under each the label to be predicted there (`IGNORED` where none is)."""
     ids = list(reader.prompt(solution.question))
-    values = [float(IGNORED)] * len(ids)
-    for text, value in zip(solution.steps, solution.values, strict=True):
+    labels = [float(IGNORED)] * len(ids)
+    for text, label in zip(solution.steps, solution.labels, strict=True):
         step = reader.tokens(text)
         ids += step
-        values += [float(IGNORED)] * (len(step) - 1) + [value]
-    return ids, values
+        labels += [float(IGNORED)] * (len(step) - 1) + [label]
+    return ids, labels
 
 
 def _batches(rows: Sequence[tuple[list[int], list[float]]], pad: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -102,5 +101,5 @@ def _batches(rows: Sequence[tuple[list[int], list[float]]], pad: int, seed: int)
         width = max(len(ids) for ids, _ in group)
         yield (
             torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in group]),
-            torch.tensor([values + [float(IGNORED)] * (width - len(values)) for _, values in group]),
+            torch.tensor([labels + [float(IGNORED)] * (width - len(labels)) for _, labels in group]),
         )

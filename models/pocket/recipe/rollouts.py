@@ -1,7 +1,7 @@
 """Step labels from Monte Carlo rollouts, in the manner of Math-Shepherd (Wang et al. 2024).
 
-The value of a prefix is how often the language model, going on from it, reaches the problem's answer. Nothing
-else is known about a step: the checker of steps plays no part in the labels.
+A step counts as right if any of several rollouts from the prefix that it ends reaches the problem's answer (their
+"hard estimation"). Nothing else is known about a step: the checker of steps plays no part in the labels.
 """
 
 from __future__ import annotations
@@ -29,16 +29,21 @@ class Labelled(NamedTuple):
     Attributes:
         question: of a training problem.
         steps: the solution's steps, as the language model wrote them.
-        values: for each step, the share of rollouts from its end that reached the answer.
+        shares: for each step, the share of rollouts from its end that reached the answer.
     """
 
     question: str
     steps: tuple[str, ...]
-    values: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    @property
+    def labels(self) -> tuple[float, ...]:
+        """For each step, 1 if any rollout from its end reached the answer, else 0."""
+        return tuple(float(share > 0) for share in self.shares)
 
 
 def label(lm: TorchLM, *, solutions: int, rollouts: int, seed: int) -> Iterator[Labelled]:
-    """Sample solutions to training problems and value their prefixes.
+    """Sample solutions to training problems and roll out from their prefixes.
 
     Args:
         lm: the pocket's language model.
@@ -62,5 +67,5 @@ def label(lm: TorchLM, *, solutions: int, rollouts: int, seed: int) -> Iterator[
         for (i, node), end in zip(unfinished, ends, strict=True):
             reached.setdefault(node, []).append(solved(batch[i], end))
         for problem, trajectory in zip(batch, written, strict=True):
-            values = tuple(float(np.mean(reached[node])) for node in trajectory.path[1:])
-            yield Labelled(problem.question, trajectory.steps, values)
+            shares = tuple(float(np.mean(reached[node])) for node in trajectory.path[1:])
+            yield Labelled(problem.question, trajectory.steps, shares)
