@@ -126,7 +126,8 @@ class Rows(Cache):
         for row, context in enumerate(contexts):
             table[row, columns - len(context) :] = context
         keys, values = (
-            torch.empty(pool.layers, rows, pool.heads, columns + room + SPARE, dim, dtype=pool.dtype, device=pool.device) for dim in pool.dims
+            torch.empty(pool.layers, rows, pool.heads, columns + room + SPARE, dim, dtype=pool.dtype, device=pool.device)
+            for dim in pool.dims
         )
         mask = torch.zeros(rows, columns + room + SPARE, dtype=torch.int64, device=pool.device)
         if columns:
@@ -179,15 +180,16 @@ def make_pool(model: Any, *, budget: int) -> Pool:
     probe = DynamicCache(config=model.config)
     with torch.no_grad():
         model(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=model.device), past_key_values=probe, use_cache=True)
-    shapes = {(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3]) if _attends(layer) else None for layer in probe.layers}
-    if len(shapes) != 1 or None in shapes:
+    layers: list[Any] = probe.layers
+    shapes = {(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3]) for layer in layers if _attends(layer)}
+    if len(shapes) != 1 or not all(map(_attends, layers)):
         raise ValueError(
             f"{type(model).__name__} cannot be hosted: motes forks prefixes token by token, which needs attention layers "
             "that all keep keys and values of one shape (recurrent and hybrid models do not)"
         )
     heads, key_dim, value_dim = shapes.pop()
-    dtype = probe.layers[0].keys.dtype
-    return Pool(layers=len(probe.layers), heads=heads, dims=(key_dim, value_dim), dtype=dtype, device=model.device, budget=budget)
+    dtype = layers[0].keys.dtype
+    return Pool(layers=len(layers), heads=heads, dims=(key_dim, value_dim), dtype=dtype, device=model.device, budget=budget)
 
 
 def _attends(layer: Any) -> bool:

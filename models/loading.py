@@ -107,7 +107,9 @@ def _locate(source: str | Path, *, shipped: dict[str, Path]) -> tuple[str, str |
     if str(source) in shipped or path.is_absolute() or path.suffix == ".gguf" or name.startswith((".", "~")):
         raise FileNotFoundError(f"there is no model at {str(path)!r}")
     if name.count("/") != 1:
-        raise ValueError(f"unknown model {name!r}; known are {', '.join(map(repr, shipped))}, a folder, a GGUF file, or a Hugging Face id 'owner/name'")
+        raise ValueError(
+            f"unknown model {name!r}; known are {', '.join(map(repr, shipped))}, a folder, a GGUF file, or a Hugging Face id 'owner/name'"
+        )
     return name, None
 
 

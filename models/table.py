@@ -108,7 +108,7 @@ class FunctionReward:
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Log-odds of each trajectory's last step; see `RewardModel.score`."""
         scores = np.array([float(self.fn(trajectory)) for trajectory in trajectories], dtype=np.float64)
-        for i in np.flatnonzero(np.isnan(scores)):
-            raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {trajectories[i]!r}")
+        if bad := [trajectory for trajectory, score in zip(trajectories, scores, strict=True) if np.isnan(score)]:
+            raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {bad[0]!r}")
         self.cost += Cost(prm_tokens=len(trajectories), prm_forward_passes=1)
         return scores

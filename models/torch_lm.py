@@ -70,7 +70,9 @@ class TorchLM:
         root = Trajectory(question=question)
         length = len(self._tokens_of(root))
         if length >= self.context:
-            raise ValueError(f"the question is too long for {self.name!r}: its prompt has {length} tokens of the {self.context} in the model's context")
+            raise ValueError(
+                f"the question is too long for {self.name!r}: its prompt has {length} tokens of the {self.context} in the model's context"
+            )
         return root
 
     @torch.inference_mode()
@@ -151,7 +153,9 @@ class TorchLM:
         values = totals.tolist()
         for trajectory, value in zip(trajectories, values, strict=True):
             if value != value:
-                raise FloatingPointError(f"the language model {self.name!r} gave a log-probability that is not a number after {trajectory!r}")
+                raise FloatingPointError(
+                    f"the language model {self.name!r} gave a log-probability that is not a number after {trajectory!r}"
+                )
         return values
 
     @staticmethod

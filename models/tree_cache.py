@@ -99,6 +99,7 @@ class TreeCache:
         pending = self._pending([self._path(node) for node in nodes])
         # a node that is read already is read at its last token once more: its logits were not kept
         chains = [*_chains(pending), *([node] for node in nodes if node not in pending)]
+        rows, in_order = None, False
         while chains:
             rows = self._read(chains, wanted, found)
             in_order = [chain[-1] for chain in chains] == list(nodes)
@@ -132,7 +133,9 @@ class TreeCache:
         began = time.perf_counter()
         mask, positions = rows.advance(counts, ids.shape[1])
         keeping = {"logits_to_keep": keep} if self._spares_head else {}
-        logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=rows, use_cache=True, **keeping).logits
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=rows, use_cache=True, **keeping
+        ).logits
         if not self._spares_head:
             logits = logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
         self.on_forward(tokens, time.perf_counter() - began)
@@ -224,7 +227,7 @@ class TreeCache:
         self.store(rows, [(row, node, first + column, count) for row, node, column, count in items])
         return rows if min(counts) == width else None
 
-    def _count(self, chains: list[list[Trajectory]]) -> Tokens:
+    def _count(self, chains: Sequence[list[Trajectory]]) -> Tokens:
         roots = steps = again = 0
         for chain in chains:
             for node in chain:

@@ -252,7 +252,9 @@ def _compute(
             pool = loose if loose and (must_join or rng.random() < 0.7) else range(len(nodes))
             source = rng.choice([i for i in pool if i not in sources] or [i for i in range(len(nodes)) if i not in sources])
             sources.append(source)
-        k = {"given": rng.randint(2, 30), "times": rng.randint(2, 4)}.get(drawn, 0) or (rng.randint(2, 20) if arity == 1 and drawn != "half" else 0)
+        k = {"given": rng.randint(2, 30), "times": rng.randint(2, 4)}.get(drawn, 0) or (
+            rng.randint(2, 20) if arity == 1 and drawn != "half" else 0
+        )
         value = _value(drawn, k, [nodes[i].value for i in sources])
         if value.denominator == 1 and 1 <= value <= LARGEST:
             return Quantity(name, drawn, k, tuple(sources), int(value))
@@ -286,7 +288,9 @@ def _structure(nodes: Sequence[Quantity], query: int) -> str:
         refined = {}
         for i in needed:
             up = [colours[s] for s in nodes[i].sources]
-            down = sorted(f"{nodes[j].sources.index(i) if nodes[j].rule == 'difference' else 0}{colours[j]}" for j in needed if i in nodes[j].sources)
+            down = sorted(
+                f"{nodes[j].sources.index(i) if nodes[j].rule == 'difference' else 0}{colours[j]}" for j in needed if i in nodes[j].sources
+            )
             refined[i] = _digest([colours[i], *(up if nodes[i].rule == "difference" else sorted(up)), "|", *down])
         colours = refined
     return _digest(sorted(colours.values()))

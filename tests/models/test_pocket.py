@@ -45,7 +45,15 @@ def test_a_structure_is_blind_to_all_but_the_needed_graph() -> None:
         assert replace(problem, quantities=swapped, things="stones").structure == problem.structure
         beside = Quantity("Zed", "given", 5, (), 5)
         assert replace(problem, quantities=(*problem.quantities, beside)).structure == problem.structure
-        other = {"more": "fewer", "fewer": "times", "times": "half", "half": "more", "sum": "difference", "difference": "sum", "given": "given"}
+        other = {
+            "more": "fewer",
+            "fewer": "times",
+            "times": "half",
+            "half": "more",
+            "sum": "difference",
+            "difference": "sum",
+            "given": "given",
+        }
         last = problem.quantities[problem.query]
         changed = (*problem.quantities[: problem.query], replace(last, rule=other[last.rule]), *problem.quantities[problem.query + 1 :])
         assert replace(problem, quantities=changed).structure != problem.structure

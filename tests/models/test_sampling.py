@@ -14,7 +14,10 @@ from motes.models.draws import draw, log_probs
 
 LOGITS = arrays(np.float64, (3, 7), elements=st.one_of(st.sampled_from([0.0, 1.0, 2.0]), st.floats(-8, 8)))
 SAMPLINGS = st.builds(
-    Sampling, temperature=st.floats(0.2, 3), top_p=st.one_of(st.just(1.0), st.floats(0.05, 1)), top_k=st.one_of(st.none(), st.integers(1, 9))
+    Sampling,
+    temperature=st.floats(0.2, 3),
+    top_p=st.one_of(st.just(1.0), st.floats(0.05, 1)),
+    top_k=st.one_of(st.none(), st.integers(1, 9)),
 )
 
 

@@ -61,7 +61,7 @@ def test_uniforms_belong_to_slots() -> None:
     for token in (0, 1, BLOCK - 1, BLOCK, 3 * BLOCK + 5):
         assert np.array_equal(all_rows.at(token)[7:12], some.at(token))
     values = np.concatenate([all_rows.at(token) for token in range(200)])
-    assert values.dtype == np.float64 and 0 <= values.min() and values.max() < 1
+    assert values.dtype == np.float64 and values.min() >= 0 and values.max() < 1
     assert len(np.unique(values)) == len(values), "20,000 numbers of 53 bits do not repeat"
     # mean and lag-one correlation within 5 standard errors
     assert abs(values.mean() - 0.5) < 5 * np.sqrt(1 / 12 / len(values))

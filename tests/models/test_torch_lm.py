@@ -57,7 +57,9 @@ def grow(lm: TorchLM, *, rounds: int = 4, seed: int = 0, drop: bool = False, **o
 
 @pytest.mark.parametrize("name", ["pocket64", "sliding64", "learned_positions64"])
 @pytest.mark.parametrize("drop", [False, True])
-def test_logprob_is_that_of_one_plain_forward_pass_in_float64(name: str, drop: bool, tokenizer: Any, request: pytest.FixtureRequest) -> None:
+def test_logprob_is_that_of_one_plain_forward_pass_in_float64(
+    name: str, drop: bool, tokenizer: Any, request: pytest.FixtureRequest
+) -> None:
     lm = TorchLM(request.getfixturevalue(name), tokenizer, step=StepRule(cap=24))
     for node in grow(lm, drop=drop):
         assert node.logprob == pytest.approx(plain_logprob(lm, node), abs=1e-9)
@@ -88,7 +90,9 @@ def test_a_real_architecture_in_float32(smollm_folder: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["pocket64", "sliding64"])
-def test_tokens_are_those_that_the_uniforms_draw_from_the_plain_distribution(name: str, tokenizer: Any, request: pytest.FixtureRequest) -> None:
+def test_tokens_are_those_that_the_uniforms_draw_from_the_plain_distribution(
+    name: str, tokenizer: Any, request: pytest.FixtureRequest
+) -> None:
     lm = TorchLM(request.getfixturevalue(name), tokenizer, step=StepRule(cap=20))
     first = lm.extend([lm.start(QUESTION)] * 6, keys(3, 6))
     going = [node for node in first if node.open]
@@ -127,7 +131,9 @@ def test_frequencies_follow_the_distribution(pocket32: Any, tokenizer: Any) -> N
     assert chisquare(pooled(observed), pooled(expected)).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("sampling", [Sampling(temperature=0.6), Sampling(top_k=3), Sampling(top_p=0.7), Sampling(temperature=1.5, top_k=20, top_p=0.9)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(temperature=0.6), Sampling(top_k=3), Sampling(top_p=0.7), Sampling(temperature=1.5, top_k=20, top_p=0.9)]
+)
 def test_prior_and_proposal_are_each_normalised_token_by_token(sampling: Sampling, pocket64: Any, tokenizer: Any) -> None:
     lm = TorchLM(pocket64, tokenizer, step=StepRule(cap=10))
     prior = Sampling(temperature=1.2)
@@ -179,7 +185,15 @@ def test_every_token_is_computed_once(pocket32: Any, tokenizer: Any) -> None:
     assert counter.tokens == len(child.step_token_ids)
 
 
-@pytest.mark.parametrize("rule", [StepRule(delimiter=None, tokens=5), StepRule(cap=3), StepRule(delimiter=":"), StepRule(delimiter=None, predicate=lambda text: "has" in text, cap=40)])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        StepRule(delimiter=None, tokens=5),
+        StepRule(cap=3),
+        StepRule(delimiter=":"),
+        StepRule(delimiter=None, predicate=lambda text: "has" in text, cap=40),
+    ],
+)
 def test_steps_end_where_the_rule_says(rule: StepRule, pocket32: Any, tokenizer: Any) -> None:
     lm = TorchLM(pocket32, tokenizer, step=rule)
     for node in grow(lm, rounds=2):
@@ -242,7 +256,9 @@ def test_out_of_memory_halves_the_batch(pocket64: Any, tokenizer: Any, monkeypat
     assert [node.token_ids for node in lm.extend([lm.start(QUESTION)] * 9, keys(8, 9))] == [node.token_ids for node in expected]
 
 
-def test_logits_that_are_not_numbers_name_the_model_and_the_trajectory(tokenizer: Any, sliding64: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_that_are_not_numbers_name_the_model_and_the_trajectory(
+    tokenizer: Any, sliding64: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lm = TorchLM(sliding64, tokenizer, name="broken")
     root = lm.start(QUESTION)
     monkeypatch.setattr(sliding64.lm_head, "weight", torch.nn.Parameter(torch.full_like(sliding64.lm_head.weight, torch.nan)))

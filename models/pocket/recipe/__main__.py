@@ -79,7 +79,9 @@ def main() -> None:
             counts = [sum(weight.numel() for weight in host.model.parameters()) for host in (lm, prm)]
             made = json.loads((options.work / "seconds.json").read_text()) if (options.work / "seconds.json").exists() else {}
             made_of = ", ".join(f"{name} {seconds / 60:.0f} min" for name, seconds in made.items())
-            text = evaluation.card(figures, lm_parameters=counts[0], prm_parameters=counts[1], made=f"{made_of} on {_machine(options.device)}")
+            text = evaluation.card(
+                figures, lm_parameters=counts[0], prm_parameters=counts[1], made=f"{made_of} on {_machine(options.device)}"
+            )
             (options.out / "README.md").write_text(text)
             print(text)
         _note_seconds(options.work / "seconds.json", stage, time.perf_counter() - began)

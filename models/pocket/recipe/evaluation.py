@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from ...sampling import Sampling
 from ...torch_lm import TorchLM
 from ...torch_prm import TorchPRM
+from ...trajectory import Trajectory
 from ..problems import MAX_STEPS, MIN_STEPS, problems
 from .solving import complete, solved
 
@@ -51,6 +52,7 @@ def evaluate(lm: TorchLM, prm: TorchPRM, *, split: str, each: int, seed: int) ->
     judged: list[Judged] = []
     for steps in range(MIN_STEPS, MAX_STEPS + 1):
         batch = list(islice(problems(split, seed=seed, steps=steps), each))
+        written: list[Trajectory] = []
         for temperature, by_steps in accuracy.items():
             key = jax.random.fold_in(jax.random.key(seed), int(1000 * temperature) + steps)
             written = complete(lm, [lm.start(problem.question) for problem in batch], key, prior=Sampling(temperature=temperature))
@@ -64,7 +66,10 @@ def evaluate(lm: TorchLM, prm: TorchPRM, *, split: str, each: int, seed: int) ->
 
 
 def auc(judged: Sequence[Judged]) -> float:
-    """Area under the receiver operating characteristic: the chance that a right prefix outscores a wrong one; nan if there is only one kind."""
+    """Area under the receiver operating characteristic: the chance that a right prefix outscores a wrong one.
+
+    Not a number where all prefixes are of one kind.
+    """
     right = np.array([item.right for item in judged])
     ranks = rankdata([item.score for item in judged])
     positive, negative = right.sum(), (~right).sum()
@@ -88,15 +93,16 @@ def card(figures: Figures, *, lm_parameters: int, prm_parameters: int, made: str
         "learning, testing and experiments: they know nothing but these problems, and they err on purpose.",
         "",
         f"- `lm/`: a Llama with {lm_parameters:,} parameters. Training: `recipe/language_model.py`.",
-        f"- `prm/`: a token classifier with {prm_parameters:,} parameters that started from the language model's weights and learnt whether",
-        "  any of four rollouts from a step's end reaches the answer. The checker of steps took no part in its training. Training:",
-        "  `recipe/rollouts.py`, `recipe/reward_model.py`.",
+        f"- `prm/`: a token classifier with {prm_parameters:,} parameters that started from the language model's weights and learnt",
+        "  whether any of four rollouts from a step's end reaches the answer. The checker of steps took no part in its",
+        "  training. Training: `recipe/rollouts.py`, `recipe/reward_model.py`.",
         f"- Made by `make pocket`: {made}.",
         "",
         "## Held-out figures",
         "",
-        f"Test split (structures that training never saw), {figures.problems_each} problems for each number of steps, one sample each; the standard",
-        f"error of a share is at most {0.5 / figures.problems_each**0.5:.3f} in a column and {0.5 / (7 * figures.problems_each) ** 0.5:.3f} overall.",
+        f"Test split (structures that training never saw), {figures.problems_each} problems for each number of steps, one sample",
+        f"each; the standard error of a share is at most {0.5 / figures.problems_each**0.5:.3f} in a column and",
+        f"{0.5 / (7 * figures.problems_each) ** 0.5:.3f} overall.",
         "",
         "| computed quantities | " + " | ".join(map(str, range(MIN_STEPS, MAX_STEPS + 1))) + " | all |",
         "| --- |" + " --- |" * (MAX_STEPS - MIN_STEPS + 2),
@@ -106,9 +112,9 @@ def card(figures: Figures, *, lm_parameters: int, prm_parameters: int, made: str
         lines.append(f"| right answers at temperature {temperature} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
     lines += [
         "",
-        "The reward model against the checker's verdict on the prefix, on the samples at temperature 1. A right prefix from which no",
-        "rollout reached the answer was taught as wrong, so that on hard problems scores are too low: the calibration error says how",
-        "far a score is from the probability that the prefix is right.",
+        "The reward model against the checker's verdict on the prefix, on the samples at temperature 1. A right prefix from",
+        "which no rollout reached the answer was taught as wrong, so that on hard problems scores are too low: the calibration",
+        "error says how far a score is from the probability that the prefix is right.",
         "",
         "| depth | steps | right | AUC | calibration error |",
         "| --- | --- | --- | --- | --- |",

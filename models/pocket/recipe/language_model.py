@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from ..problems import MAX_STEPS, MIN_STEPS, Problem, problems
 from .tokens import END, written
@@ -25,7 +26,7 @@ PEAK_RATE = 1.5e-3
 IGNORED = -100
 
 
-def architecture(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+def architecture(tokenizer: Any) -> LlamaConfig:
     """The pocket's Llama: 4 layers, width 128, 4 heads, tied embeddings.
 
     Wide initial weights and many small batches are what makes attention learn early to look things up.
@@ -46,7 +47,7 @@ def architecture(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, drawn: Sequence[Problem]) -> list[tuple[list[int], list[int]]]:
+def encode(tokenizer: Any, drawn: Sequence[Problem]) -> list[tuple[list[int], list[int]]]:
     """For each problem, the ids of its prompt, and of its solution with the end of text."""
     chats = [[{"role": "user", "content": problem.question}] for problem in drawn]
     prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
@@ -58,7 +59,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, drawn: Sequence[Problem]) -> list
 class Batches(IterableDataset):
     """Padded batches of nearly equal length, about `TOKENS_PER_BATCH` tokens each: (input_ids, labels)."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, steps: int, seed: int, *, growing: bool) -> None:
+    def __init__(self, tokenizer: Any, steps: int, seed: int, *, growing: bool) -> None:
         self.tokenizer, self.steps, self.seed, self.growing = tokenizer, steps, seed, growing
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -88,7 +89,7 @@ class Batches(IterableDataset):
 
 
 def train(
-    tokenizer: PreTrainedTokenizerFast, folder: Path, *, cycles: Sequence[int], seed: int = 0, device: str = "cpu", compiled: bool = True
+    tokenizer: Any, folder: Path, *, cycles: Sequence[int], seed: int = 0, device: str = "cpu", compiled: bool = True
 ) -> LlamaForCausalLM:
     """Train the language model and save it, float16, in Hugging Face format.
 
@@ -104,14 +105,15 @@ def train(
         The trained model, float32, on `device`.
     """
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(architecture(tokenizer)).to(device)
+    model: Any = LlamaForCausalLM(architecture(tokenizer))
+    model.to(device)
     for cycle, steps in enumerate(cycles):
         train_cycle(model, Batches(tokenizer, steps, seed + cycle, growing=cycle == 0), compiled=compiled)
         save(model, tokenizer, folder)
     return model
 
 
-def train_cycle(model: LlamaForCausalLM, batches: Batches, *, compiled: bool) -> None:
+def train_cycle(model: Any, batches: Batches, *, compiled: bool) -> None:
     """One cycle, with a new optimiser."""
     forward = torch.compile(model, dynamic=True) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
@@ -134,7 +136,7 @@ def rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / min(100, steps), max(0.0, (steps - step) / (0.25 * steps)))
 
 
-def save(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write the model, in float16, and its tokenizer into `folder`."""
     weights = {name: tensor.detach().half() if tensor.is_floating_point() else tensor for name, tensor in model.state_dict().items()}
     model.config.dtype = torch.float16

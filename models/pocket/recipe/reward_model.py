@@ -10,9 +10,10 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import LlamaForCausalLM, LlamaForTokenClassification, PreTrainedTokenizerFast
+from transformers import LlamaForTokenClassification
 
 from ...readers import SeparatorReader
 from .language_model import IGNORED, TOKENS_PER_BATCH, rate, save
@@ -23,8 +24,8 @@ PEAK_RATE = 6e-4
 
 
 def train(
-    language_model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
+    language_model: Any,
+    tokenizer: Any,
     labelled: Sequence[Labelled],
     folder: Path,
     *,
@@ -52,9 +53,9 @@ def train(
     config = type(language_model.config)(**{**language_model.config.to_dict(), **changes})
     config.id2label, config.label2id = {0: "wrong", 1: "right"}, {"wrong": 0, "right": 1}
     config.step_separator, config.step_chat = STEP, True
-    model = LlamaForTokenClassification(config)
+    model: Any = LlamaForTokenClassification(config)
     model.model.load_state_dict(language_model.model.state_dict())
-    model = model.to(device).train()
+    model.to(device).train()
     reader = SeparatorReader(tokenizer, separator=STEP, chat=True)
     rows = [encode(reader, solution) for solution in labelled]
     batches = [batch for epoch in range(epochs) for batch in _batches(rows, tokenizer.pad_token_id, seed + epoch)]

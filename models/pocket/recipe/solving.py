@@ -26,7 +26,9 @@ def complete(lm: TorchLM, trajectories: Sequence[Trajectory], key: Any, *, prior
             if not places:
                 break
             keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, batch), step), len(population))
-            for i, child in zip(places, lm.extend([population[i] for i in places], keys[jax.numpy.array(places)], prior=prior), strict=True):
+            for i, child in zip(
+                places, lm.extend([population[i] for i in places], keys[jax.numpy.array(places)], prior=prior), strict=True
+            ):
                 population[i] = child
         done += population
     return done
