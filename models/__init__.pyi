@@ -1,4 +1,5 @@
 from .cost import Cost as Cost
+from .loading import check_source as check_source
 from .loading import load_lm as load_lm
 from .loading import load_prm as load_prm
 from .protocols import LanguageModel as LanguageModel

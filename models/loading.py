@@ -13,6 +13,7 @@ from .steps import StepRule
 from .torch_lm import TorchLM
 from .torch_prm import TorchPRM
 
+SHIPPED = "pocket"
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 
 
@@ -41,7 +42,7 @@ def load_lm(
     """
     from transformers import AutoModelForCausalLM
 
-    place, gguf = _locate(source, shipped={"pocket": LM_FOLDER})
+    place, gguf = _locate(source, shipped=LM_FOLDER)
     model, tokenizer = _load(AutoModelForCausalLM, place, gguf, device, dtype)
     return TorchLM(model, tokenizer, step=step, prompt=prompt, name=str(source), cache_bytes=cache_bytes)
 
@@ -73,7 +74,7 @@ def load_prm(
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification
 
-    place, gguf = _locate(source, shipped={"pocket": PRM_FOLDER})
+    place, gguf = _locate(source, shipped=PRM_FOLDER)
     with _one_sentence(place):
         config = AutoConfig.from_pretrained(place, **({"gguf_file": gguf} if gguf else {}))
     classifies = any("TokenClassification" in name for name in config.architectures or ())
@@ -81,6 +82,11 @@ def load_prm(
         raise ValueError(f"a process reward model needs two labels, wrong and right, and {str(source)!r} has {config.num_labels}")
     model, tokenizer = _load(AutoModelForTokenClassification if classifies else AutoModelForCausalLM, place, gguf, device, dtype)
     return TorchPRM(model, (reader or _reader(config, classifies))(tokenizer), name=str(source), cache_bytes=cache_bytes)
+
+
+def check_source(source: str | Path) -> None:
+    """Raise what `load_lm` and `load_prm` raise of a name or place where no model can be, without loading any."""
+    _locate(source, shipped=LM_FOLDER)
 
 
 def _reader(config: Any, classifies: bool) -> Callable[[Any], Reader]:
@@ -93,9 +99,9 @@ def _reader(config: Any, classifies: bool) -> Callable[[Any], Reader]:
     return make
 
 
-def _locate(source: str | Path, *, shipped: dict[str, Path]) -> tuple[str, str | None]:
+def _locate(source: str | Path, *, shipped: Path) -> tuple[str, str | None]:
     """The folder or hub id to load from, and the GGUF file in it if that is what holds the weights."""
-    path = shipped.get(str(source), Path(source))
+    path = shipped if str(source) == SHIPPED else Path(source)
     if path.is_file() and path.suffix == ".gguf":
         return str(path.parent), path.name
     if path.is_dir():
@@ -104,12 +110,10 @@ def _locate(source: str | Path, *, shipped: dict[str, Path]) -> tuple[str, str |
             raise FileNotFoundError(f"the folder {str(path)!r} holds no weights ({', '.join(WEIGHTS)})")
         return str(path), files[0].name if files[0].suffix == ".gguf" else None
     name = str(source)
-    if str(source) in shipped or path.is_absolute() or path.suffix == ".gguf" or name.startswith((".", "~")):
+    if path.is_absolute() or path.suffix == ".gguf" or name.startswith((".", "~")):
         raise FileNotFoundError(f"there is no model at {str(path)!r}")
     if name.count("/") != 1:
-        raise ValueError(
-            f"unknown model {name!r}; known are {', '.join(map(repr, shipped))}, a folder, a GGUF file, or a Hugging Face id 'owner/name'"
-        )
+        raise ValueError(f"unknown model {name!r}; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face id 'owner/name'")
     return name, None
 
 

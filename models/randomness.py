@@ -64,6 +64,6 @@ def _bits() -> Any:
     import jax
 
     def block_of(key: Any, block: Any) -> Any:
-        return jax.random.bits(jax.random.fold_in(jax.random.wrap_key_data(key), block), (BLOCK, 2), "uint32")
+        return jax.random.bits(jax.random.fold_in(jax.random.wrap_key_data(key, impl="threefry2x32"), block), (BLOCK, 2), "uint32")
 
     return jax.jit(jax.vmap(block_of, in_axes=(0, None)))

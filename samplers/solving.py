@@ -58,10 +58,8 @@ def solve(
     RunKeys(seed)
     settings = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
     sampler = make_sampler(sampler, **settings) if isinstance(sampler, str) else _with_its_own_settings(sampler, settings)
-    if not isinstance(lm, str):
-        check_lm(lm)
-    if not isinstance(prm, str):
-        check_prm(prm)
+    models.check_source(lm) if isinstance(lm, str) else check_lm(lm)
+    models.check_source(prm) if isinstance(prm, str) else check_prm(prm)
     model = StateSpaceModel(
         question,
         lm=models.load_lm(lm, device=device) if isinstance(lm, str) else lm,

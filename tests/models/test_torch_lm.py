@@ -18,7 +18,6 @@ import torch
 from motes.models import Sampling, StepRule, TorchLM, Trajectory, load_lm
 from motes.models.pocket import problems
 from motes.models.randomness import SlotUniforms
-from motes.models.tree_cache import CacheFullError
 
 QUESTION = next(problems("test", seed=11, steps=3)).question
 OTHER = next(problems("test", seed=12, steps=5)).question
@@ -235,10 +234,9 @@ def test_a_small_cache_changes_nothing_but_the_work(pocket64: Any, tokenizer: An
     assert [node.token_ids for node in nodes] == [node.token_ids for node in expected]
     assert [node.logprob for node in nodes] == pytest.approx([node.logprob for node in expected], abs=1e-9)
     assert tight.cost.rescored_tokens > 10 * roomy.cost.rescored_tokens  # roomy: an interior node's last token
+    # less than one prompt: nothing can be kept, batches are halved until their rows share nothing, and all is read again
     nothing = TorchLM(pocket64, tokenizer, cache_bytes=20 * bytes_a_token)
-    first = nothing.extend([nothing.start(QUESTION)], keys(0, 1))
-    with pytest.raises(CacheFullError, match="20 tokens"):
-        nothing.extend(nothing.extend(first, keys(1, 1)) * 2, keys(2, 2))
+    assert [node.token_ids for node in grow(nothing, rounds=3)] == [node.token_ids for node in expected[: 3 * 8]]
 
 
 def test_out_of_memory_halves_the_batch(pocket64: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from ...loading import load_lm, load_prm
+from ...steps import StepRule
 from . import evaluation, language_model, reward_model, rollouts
 from .tokens import train_tokenizer
 
@@ -32,9 +33,10 @@ class Size:
     rollouts: int = 4
     epochs: int = 6
     problems_each: int = 100
+    cap: int = 256  # tokens a step: a model that has learnt nothing does not end its steps
 
 
-SMOKE = Size(lm_cycles=(30, 10), solutions=16, rollouts=2, epochs=1, problems_each=4)
+SMOKE = Size(lm_cycles=(30, 10), solutions=4, rollouts=1, epochs=1, problems_each=1, cap=8)
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def main() -> None:
                 train_tokenizer(), lm_folder, cycles=size.lm_cycles, seed=options.seed, device=options.device, compiled=not options.smoke
             )
         elif stage == "labels":
-            lm = load_lm(lm_folder, device=options.device)
+            lm = load_lm(lm_folder, device=options.device, step=StepRule(cap=size.cap))
             with labels.open("w") as file:
                 for done, labelled in enumerate(
                     rollouts.label(lm, solutions=size.solutions, rollouts=size.rollouts, seed=options.seed), start=1
@@ -74,7 +76,8 @@ def main() -> None:
             tokenizer = AutoTokenizer.from_pretrained(lm_folder)
             reward_model.train(backbone, tokenizer, labelled, prm_folder, epochs=size.epochs, seed=options.seed, device=options.device)
         else:
-            lm, prm = load_lm(lm_folder, device=options.device), load_prm(prm_folder, device=options.device)
+            lm = load_lm(lm_folder, device=options.device, step=StepRule(cap=size.cap))
+            prm = load_prm(prm_folder, device=options.device)
             figures = evaluation.evaluate(lm, prm, split="test", each=size.problems_each, seed=options.seed)
             counts = [sum(weight.numel() for weight in host.model.parameters()) for host in (lm, prm)]
             made = json.loads((options.work / "seconds.json").read_text()) if (options.work / "seconds.json").exists() else {}
