@@ -108,11 +108,12 @@ def test_bad_arguments() -> None:
 def test_what_ships_is_fallible_and_honest() -> None:
     """Held-out accuracy at temperature 0.8 between 30% and 60%, falling with length, and AUC between 0.75 and 0.97.
 
-    On 280 problems the standard error of the accuracy is 0.03: a model at 0.45 fails by chance once in a million runs.
+    The card's own figures: weights and seed are fixed, so this fails where they or the hosts have changed. (The accuracy,
+    0.33 with a standard error of 0.018, is near its lower bound: one in thirty other seeds would fall below it.)
     """
     from motes.models.pocket.recipe.evaluation import auc, evaluate
 
-    figures = evaluate(load_lm("pocket"), load_prm("pocket"), split="test", each=40, seed=99)
+    figures = evaluate(load_lm("pocket"), load_prm("pocket"), split="test", each=100, seed=0)
     by_steps = figures.accuracy[0.8]
     assert 0.3 <= sum(by_steps.values()) / 7 <= 0.6
     assert by_steps[2] + by_steps[3] > by_steps[7] + by_steps[8] + 0.2
