@@ -2,8 +2,7 @@
 
 Every slot of a batch has a JAX key, and the uniform that draws its j-th token is a function of that key and
 of j alone: not of the batch it travels in, nor of the trajectory it extends. Uniforms come in blocks of
-`BLOCK` tokens, one jitted call for the whole batch, with the rows padded to a power of two so that a new
-batch size seldom means a new compilation.
+`BLOCK` tokens by `ROWS` slots, a jitted call each, whose shape never changes: nothing is compiled twice.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = 64  # tokens
+BLOCK, ROWS = 64, 64  # tokens and slots of a call
 
 
 class SlotUniforms:
@@ -28,8 +27,8 @@ class SlotUniforms:
     """
 
     def __init__(self, keys: Any, rows: int) -> None:
-        self._keys = np.zeros((max(1, 1 << (rows - 1).bit_length()), 2), np.uint32)
-        self._keys[:rows] = raw_keys(keys, rows)
+        self._keys = np.zeros((-(-rows // ROWS), ROWS, 2), np.uint32)
+        self._keys.reshape(-1, 2)[:rows] = raw_keys(keys, rows)
         self._rows = rows
         self._block, self._values = -1, np.empty((rows, 0))
 
@@ -37,7 +36,8 @@ class SlotUniforms:
         """Uniforms in [0, 1) for token number `token` of the step: float64 with 53 random bits, shape (N,)."""
         block, offset = divmod(token, BLOCK)
         if block != self._block:
-            words = np.asarray(_bits()(self._keys, np.uint32(block)))[: self._rows].astype(np.uint64)
+            drawn = [np.asarray(_bits()(keys, np.uint32(block))) for keys in self._keys]
+            words = np.concatenate(drawn)[: self._rows].astype(np.uint64)
             self._values = ((words[..., 0] << 21) ^ (words[..., 1] >> 11)).astype(np.float64) * 2.0**-53
             self._block = block
         return self._values[:, offset]
