@@ -60,7 +60,15 @@ def notes(posterior: Posterior) -> list[str]:
         found.append("The standard errors are undefined: all weight descends from one first step.")
     elif posterior.living_eves < FEW:
         found.append(f"The standard errors are unreliable: all weight descends from {posterior.living_eves} first steps.")
+    elif (effective := _effective_eves(posterior)) < FEW - 1e-6:  # equal weights on FEW are not few
+        found.append(f"The standard errors are unreliable: the weight is spread as over {effective:.1f} first steps.")
     return found
+
+
+def _effective_eves(posterior: Posterior) -> float:
+    """The effective number of first steps that the weight descends from, 1 / sum_e W_e^2."""
+    by_eve = np.bincount(posterior.eves, weights=np.exp(posterior.log_weights))
+    return float(1 / (by_eve @ by_eve))
 
 
 def evidence_in_words(posterior: Posterior) -> str:

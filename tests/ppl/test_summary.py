@@ -75,3 +75,18 @@ def test_nothing_printed_commands_the_terminal() -> None:
     assert printable("a\r\nb\tc\n") == "a\nb\tc\n"
     assert printable("\x1b[2J\x9b\x07\u202e\ud800") == "\ufffd[2J\ufffd\ufffd\ufffd\ufffd"
     assert printable("π ≤ ½ ü 東 👍🏽") == "π ≤ ½ ü 東 👍🏽"
+
+
+def test_weight_on_few_of_many_first_steps_is_noted() -> None:
+    """One dominant particle among 64: its error estimate collapses, and the reader is told."""
+    import motes
+    from motes.models import FunctionReward, TableLM
+
+    lm = TableLM(lambda prefix: [0.79, 0.2, 0.01] if not prefix else [0, 0, 0, 1], eos=3)
+    prm = FunctionReward(lambda x: {0: 0.0, 1: 4.0, 2: 9.0}[x.token_ids[0]] if x.depth == 1 else 0.0)
+    model = motes.ppl.StateSpaceModel("?", lm=lm, prm=prm, target="odds", max_steps=1)
+    posteriors = [motes.samplers.ParticleFilter(particles=64).run(model, seed=seed) for seed in range(8)]
+    drew = [posterior for posterior in posteriors if any(x.token_ids[0] == 2 for x in posterior.trajectories)]
+    assert drew, "one of eight seeds draws the token that carries the weight"
+    for posterior in drew:
+        assert any("spread as over" in note for note in notes(posterior))
