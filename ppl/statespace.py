@@ -134,15 +134,15 @@ class StepwiseModel:
     model: StateSpaceModel
     proposal: Sampling
 
-    def initial(self, slots: int) -> list[Particle]:
-        """`slots` particles without steps, all at the same root."""
+    def initial(self, keys: Any, slots: int) -> list[Particle]:
+        """`slots` particles without steps, all at the same root; nothing is drawn."""
         return [Particle(self.model.lm.start(self.model.question), ())] * slots
 
     def open(self, particle: Particle) -> bool:
         """Whether another step may follow."""
         return particle.trajectory.open
 
-    def move(self, t: int, particles: Sequence[Particle], keys: Any) -> list[Particle]:
+    def move(self, t: int, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
         """Draw, close and score one step of each particle.
 
         Siblings that drew the same tokens become one node, which is scored once and whose cache serves both.

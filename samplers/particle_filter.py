@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 from ..models import Sampling
 from ..ppl.posterior import Posterior
-from ..ppl.statespace import Particle, StateSpaceModel, StepwiseModel
-from ..smc import Resampling, RunKeys, State, start, steps
+from ..ppl.statespace import StateSpaceModel, StepwiseModel
+from ..smc import HISTORY, History, Recorder, Resampling, RunKeys, State, ess, start, steps
 
 
 class AllParticlesDead(RuntimeError):
@@ -89,9 +89,9 @@ class ParticleFilter:
             raise TypeError(f"model must be a StateSpaceModel, not {model!r}")
         keys, proposal = RunKeys(seed), self.proposal or model.prior
         cost, began = model.cost, time.perf_counter()
-        state, interrupted = self._filter(StepwiseModel(model, proposal), keys, progress)
+        state, history, interrupted = self._filter(StepwiseModel(model, proposal), keys, progress)
         if state.dead:
-            raise AllParticlesDead(len(state.records), self.particles)
+            raise AllParticlesDead(state.t, self.particles)
         exact = proposal.covers(model.prior) and not interrupted
         particles = state.particles
         return Posterior(
@@ -101,7 +101,7 @@ class ParticleFilter:
             log_odds=tuple(np.array(particle.log_odds, np.float64) for particle in particles),
             extracted=tuple(model.extract(particle.trajectory) for particle in particles),
             log_evidence=None if interrupted else state.log_evidence,
-            history=state.history,
+            history=history,
             sampler="particle_filter",
             target=model.target_name,
             guarantee="consistent" if exact else "heuristic",
@@ -110,21 +110,24 @@ class ParticleFilter:
             cost=replace(model.cost - cost, seconds=time.perf_counter() - began),
         )
 
-    def _filter(self, model: StepwiseModel, keys: RunKeys, progress: bool) -> tuple[State[Particle], bool]:
-        """The last state, and whether an interrupt made it the last."""
-        state = start(model, index(self.particles))
+    def _filter(self, model: StepwiseModel, keys: RunKeys, progress: bool) -> tuple[State, History, bool]:
+        """The last state, what led to it, and whether an interrupt made it the last."""
+        state = start(model, keys, index(self.particles))
+        recorder, interrupted = Recorder(HISTORY, state), False
         with tqdm(total=model.model.max_steps, desc="particle filter", unit="step", disable=not progress) as bar:
             try:
-                for state in steps(model, state, keys, Resampling(self.resampling, self.ess_threshold)):
-                    bar.set_postfix(open=sum(map(model.open, state.particles)), ess=f"{state.records[-1].ess:.1f}", refresh=False)
+                for step in steps(model, state, keys, Resampling(self.resampling, self.ess_threshold)):
+                    recorder.record(step)
+                    state = step.state
+                    bar.set_postfix(open=sum(map(model.open, state.particles)), ess=f"{ess(state.log_weights):.1f}", refresh=False)
                     bar.update()
             except KeyboardInterrupt:
-                if not state.records:
+                if not state.t:
                     raise
-                message = f"interrupted after {len(state.records)} steps: the posterior is unfinished and heuristic"
+                message = f"interrupted after {state.t} steps: the posterior is unfinished and heuristic"
                 warnings.warn(message, RuntimeWarning, stacklevel=3)
-                return state, True
-        return state, False
+                interrupted = True
+        return state, History.of(recorder.collected(), len(state.particles)), interrupted
 
 
 def _settings(sampler: ParticleFilter, model: StateSpaceModel) -> dict[str, object]:

@@ -5,41 +5,158 @@ move (Del Moral 2004; Chopin and Papaspiliopoulos 2020, chapter 5). After t move
 
     gamma_t(x_0:t) = M_0(x_0) prod_s<=t M_s(x_s | x_s-1) G_s(x_s-1, x_s),    Z_t = its total mass.
 
-Particles may be any Python objects, held on the host. Their lifetimes are random: one that is no longer open
-is absorbing, it moves no more and its later potentials are 1, so that the target is settled once all are closed.
+Potentials begin with the first move: a weight that x_0 should have belongs in G_1, which sees x_0.
+
+A model is *traced* or *hosted*. A traced one consists of JAX functions on a whole population at once, a pytree of
+arrays with a leading axis of N slots; the engine compiles it. It draws a generation from one key: entry i of a batched
+draw is slot i's own. A hosted one holds Python objects, and its functions do as they please, such as asking a language
+model for the whole batch. It is asked only about particles that are open and alive, each with a key of its own, and is
+over when none is left: lifetimes are random, a closed particle is absorbing and its later potentials are 1.
+
+Three more things a model may know: its transition's density (`Tractable`), how a path's remainder fits another
+past (`Spliceable`), and how to look at the weights before they are spent (`motes.smc.Resampling.look_ahead`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
+import jax
+
+from .arrays import Array
 
 P = TypeVar("P")
 
 
 class FeynmanKac(Protocol[P]):
-    """A Feynman-Kac model over particles of type P."""
+    """A Feynman-Kac model over populations of type P."""
 
-    def initial(self, slots: int) -> Sequence[P]:
-        """The particles before the first move, one for each slot, with weight 1."""
-        ...
-
-    def open(self, particle: P) -> bool:
-        """Whether the particle can move."""
-        ...
-
-    def move(self, t: int, particles: Sequence[P], keys: Any) -> Sequence[P]:
-        """Draw x_t given x_t-1 for each particle, in one batch.
+    def initial(self, key: Any, slots: int, /) -> P:
+        """Draw x_0 for every slot.
 
         Args:
-            t: the move's number; the first is 1.
-            particles: K open particles of positive weight; one may occur several times.
-            keys: JAX random keys, shape (K,); particle k's random numbers depend on keys[k] alone.
+            key: a JAX random key; a hosted model receives one for each slot, shape (slots,).
+            slots: N.
         """
         ...
 
-    def log_potential(self, t: int, before: Sequence[P], after: Sequence[P]) -> np.ndarray:
-        """log G_t(x_t-1, x_t) of each move, shape (K,), in nats; minus infinity is allowed."""
+    def move(self, t: Any, key: Any, particles: P, /) -> P:
+        """Draw x_t given x_t-1 for each particle, in one batch.
+
+        Args:
+            t: the move's number; the first is 1. An int, or a traced integer.
+            key: as for `initial`.
+            particles: N of them, or the K that are open and alive in a hosted model; one may occur several times.
+        """
         ...
+
+    def log_potential(self, t: Any, before: P, after: P, /) -> Array:
+        """log G_t(x_t-1, x_t) of each move, in nats, one for each particle; minus infinity is allowed."""
+        ...
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """A Feynman-Kac model whose particles are Python objects: it also says which can move."""
+
+    def open(self, particle: Any, /) -> bool:
+        """Whether the particle can move."""
+        ...
+
+
+@runtime_checkable
+class Tractable(Protocol):
+    """A Feynman-Kac model whose transition density is known: what backward sampling needs."""
+
+    def log_transition(self, t: Any, before: Any, after: Any, /) -> Array:
+        """log M_t(x_t | x_t-1) of each pair, in nats, shape (N,)."""
+        ...
+
+
+@runtime_checkable
+class Spliceable(Protocol):
+    """A Feynman-Kac model whose paths can be cut and joined: what ancestor sampling needs."""
+
+    def log_splice(self, t: Any, particles: Any, reference: Any, /) -> Array:
+        """How well each particle's past fits the reference's remainder, in nats, shape (N,).
+
+            log gamma_T(x_0:t-1, x'_t:T) - log gamma_t-1(x_0:t-1), up to a constant
+
+        (Lindsten, Jordan and Schon 2014, equation 15.) The population's weights are added by the engine.
+
+        Args:
+            t: the generation at which the remainder begins.
+            particles: N at generation t - 1.
+            reference: the reference's particles at generations 0 to T along a leading axis.
+        """
+        ...
+
+    def splice(self, t: Any, particle: Any, reference: Any, /) -> Any:
+        """The reference with its generations from t on as they are once they follow this particle.
+
+        Where a particle is a state of a Markov chain that is the reference itself; where it holds its own past, what it
+        holds is computed again. Generations before t are not read.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A traced Feynman-Kac model given by functions on populations; see `FeynmanKac` for what they take.
+
+    Attributes:
+        initial: (key, slots) -> particles.
+        move: (t, key, particles) -> particles.
+        log_potential: (t, before, after) -> log G_t, shape (N,).
+        density: (t, before, after) -> log M_t(after | before), shape (N,); None where it is unknown.
+    """
+
+    initial: Callable[[Any, int], Any]
+    move: Callable[[Any, Any, Any], Any]
+    log_potential: Callable[[Any, Any, Any], Array]
+    density: Callable[[Any, Any, Any], Array] | None = None
+
+    def log_transition(self, t: Any, before: Any, after: Any) -> Array:
+        """log M_t(x_t | x_t-1), shape (N,).
+
+        Raises:
+            ValueError: the model has no density.
+        """
+        if self.density is None:
+            raise ValueError("the model's density is not given: backward and ancestor sampling need log M_t(x_t | x_t-1)")
+        return self.density(t, before, after)
+
+    def log_splice(self, t: Any, particles: Any, reference: Any) -> Array:
+        """log M_t(x'_t | x_t-1) + log G_t(x_t-1, x'_t): what comes later does not depend on x_t-1."""
+        slots = len(jax.tree.leaves(particles)[0])
+        after = jax.tree.map(lambda leaf: jax.numpy.broadcast_to(leaf[t], (slots, *leaf.shape[1:])), reference)
+        return self.log_transition(t, particles, after) + self.log_potential(t, particles, after)
+
+    def splice(self, t: Any, particle: Any, reference: Any) -> Any:
+        """The reference: a state of a Markov chain does not hold its past."""
+        return reference
+
+
+def each(
+    initial: Callable[[Any], Any],
+    move: Callable[[Any, Any, Any], Any],
+    log_potential: Callable[[Any, Any, Any], Any],
+    density: Callable[[Any, Any, Any], Any] | None = None,
+) -> Model:
+    """A model whose functions speak of one particle: `initial(key)`, `move(t, key, x)`, `log_potential(t, before, after)`.
+
+    Every slot has a key of its own. One draw for the whole population, as `Model` allows, is several times faster.
+    """
+
+    def moved(t: Any, key: Any, particles: Any) -> Any:
+        keys = jax.random.split(key, len(jax.tree.leaves(particles)[0]))
+        return jax.vmap(move, (None, 0, 0))(t, keys, particles)
+
+    return Model(
+        lambda key, slots: jax.vmap(initial)(jax.random.split(key, slots)),
+        moved,
+        jax.vmap(log_potential, (None, 0, 0)),
+        density and jax.vmap(density, (None, 0, 0)),
+    )

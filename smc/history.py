@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import collectors
+from .collectors import Collectors
 
-class Record(NamedTuple):
-    """One step of a filter with N particles; the fields are those of `History`, without the steps."""
-
-    ess: float
-    resampled: bool
-    log_increment: float
-    ancestors: np.ndarray
-    log_weights: np.ndarray
+HISTORY: Collectors = MappingProxyType(
+    {
+        "ess": collectors.ess,
+        "resampled": collectors.resampled,
+        "log_increments": collectors.log_increments,
+        "ancestors": collectors.ancestors,
+        "log_weights": collectors.log_weights,
+    }
+)
+"""The collectors from which a `History` is made."""
 
 
 class History(NamedTuple):
@@ -36,12 +41,12 @@ class History(NamedTuple):
     log_weights: np.ndarray
 
     @classmethod
-    def of(cls, records: Sequence[Record], slots: int) -> History:
-        """The history made of these records of a filter with `slots` particles; there may be none."""
+    def of(cls, collected: Mapping[str, Any], slots: int) -> History:
+        """The history made of what the collectors `HISTORY` collected of a filter with `slots` particles; of nothing, an empty one."""
         return cls(
-            ess=np.array([record.ess for record in records], np.float64),
-            resampled=np.array([record.resampled for record in records], bool),
-            log_increments=np.array([record.log_increment for record in records], np.float64),
-            ancestors=np.array([record.ancestors for record in records], np.int64).reshape(-1, slots),
-            log_weights=np.array([record.log_weights for record in records], np.float64).reshape(-1, slots),
+            ess=np.asarray(collected.get("ess", ()), np.float64),
+            resampled=np.asarray(collected.get("resampled", ()), bool),
+            log_increments=np.asarray(collected.get("log_increments", ()), np.float64),
+            ancestors=np.asarray(collected.get("ancestors", ()), np.int64).reshape(-1, slots),
+            log_weights=np.asarray(collected.get("log_weights", ()), np.float64).reshape(-1, slots),
         )

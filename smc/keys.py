@@ -6,8 +6,10 @@ Everything random in a run comes from one `jax.random.key(seed)` and from *where
 
 where a run is one of several independent repetitions, an iteration one sweep of a chain of filters, a generation
 one step of a filter and a slot a place in its population. Keys never belong to particles, which are copied
-when they are resampled: two children of one parent sit in two slots and so draw independently. Resampling
-has a stream of its own. Key data are made for all slots of a generation in one jitted call.
+when they are resampled: two children of one parent sit in two slots and so draw independently. Everything else that a
+generation draws has a stream of its own. Key data are made for all slots of a generation in one jitted call.
+
+A traced model draws a generation from one key, which `TracedKeys` folds out of the run's in the same manner.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-_IMPL = "threefry2x32"  # named, so that the user's global setting cannot change the bits
-_MOVES, _RESAMPLING = 0, 1
+from .arrays import float64
+
+IMPL = "threefry2x32"  # named, so that the user's global setting cannot change the bits
+_MOVES, _RESAMPLING, _ANCESTOR, _CHOICE, _REJUVENATION = range(5)
 
 
 @dataclass(frozen=True)
@@ -50,23 +54,88 @@ class RunKeys:
         if not 0 <= index(self.seed) < 2**32:
             raise ValueError(f"seed must lie in [0, 2**32), not {self.seed}")
 
-    def moves(self, generation: int, slots: int, chosen: Sequence[int]) -> Any:
+    def moves(self, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
         """Keys of the chosen slots out of `slots` slots: JAX random keys, shape (len(chosen),)."""
-        data = np.asarray(_slot_keys(*self._place(_MOVES, generation), slots))
-        return jax.random.wrap_key_data(jnp.asarray(data[np.asarray(chosen, np.intp)]), impl=_IMPL)
+        return self._chosen(_MOVES, generation, slots, chosen)
+
+    def rejuvenation(self, generation: int, slots: int) -> Any:
+        """Keys of all slots for moving what was resampled before this generation's moves: JAX random keys, shape (slots,)."""
+        return self._chosen(_REJUVENATION, generation, slots, range(slots))
 
     def resampling(self, generation: int) -> np.ndarray:
         """Key data for the resampling that precedes this generation's moves: uint32, shape (2,)."""
-        return np.asarray(_slot_keys(*self._place(_RESAMPLING, generation), 1))[0]
+        return self._single(_RESAMPLING, generation)
+
+    def ancestor(self, generation: int) -> np.ndarray:
+        """Key data for drawing the reference's ancestor before this generation's moves: uint32, shape (2,)."""
+        return self._single(_ANCESTOR, generation)
+
+    def choice(self, generation: int) -> np.ndarray:
+        """Key data for choosing among the particles of this generation: uint32, shape (2,)."""
+        return self._single(_CHOICE, generation)
+
+    def _chosen(self, stream: int, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
+        data = np.asarray(_slot_keys(*self._place(stream, generation), slots))
+        return jax.random.wrap_key_data(jnp.asarray(data[np.asarray(chosen, np.intp)]), impl=IMPL)
+
+    def _single(self, stream: int, generation: int) -> np.ndarray:
+        return np.asarray(_slot_keys(*self._place(stream, generation), 1))[0]
 
     def _place(self, stream: int, generation: int) -> tuple[np.uint32, np.ndarray]:
         return np.uint32(index(self.seed)), np.array([stream, self.run, self.iteration, generation], np.uint32)
 
 
+class TracedKeys(NamedTuple):
+    """The keys of one run of a traced model.
+
+    Attributes:
+        key: a typed JAX random key.
+    """
+
+    key: Any
+
+    def moves(self, generation: Any) -> Any:
+        """The key of a generation's draws; that of generation 0 is the initial kernel's."""
+        return self._stream(_MOVES, generation)
+
+    def resampling(self, generation: Any) -> Any:
+        """The key of the resampling that precedes this generation's moves."""
+        return self._stream(_RESAMPLING, generation)
+
+    def rejuvenation(self, generation: Any, slots: int) -> Any:
+        """The key for moving what was resampled before this generation's moves."""
+        return self._stream(_REJUVENATION, generation)
+
+    def ancestor(self, generation: Any) -> Any:
+        """The key for drawing the reference's ancestor before this generation's moves."""
+        return self._stream(_ANCESTOR, generation)
+
+    def choice(self, generation: Any) -> Any:
+        """The key for choosing among the particles of this generation."""
+        return self._stream(_CHOICE, generation)
+
+    def _stream(self, stream: int, generation: Any) -> Any:
+        return jax.random.fold_in(jax.random.fold_in(self.key, stream), generation)
+
+
+def uniforms(key: Any, *shape: int) -> Any:
+    """Uniform numbers in [0, 1), float64, multiples of 2**-53; may be traced, whatever the user's JAX precision.
+
+    (A draw of 64 bits is lowered after the trace, by the user's setting, so these are put together from two of 32.)
+
+    Args:
+        key: a typed JAX random key.
+        shape: of the result.
+    """
+    high, low = jax.random.bits(key, (2, *shape), np.uint32)
+    with float64():
+        return ((high >> 5).astype(np.float64) * 2**26 + (low >> 6).astype(np.float64)) * 2**-53
+
+
 @partial(jax.jit, static_argnames="slots")
 def _slot_keys(seed: Any, place: Any, slots: int) -> Any:
     """Key data of all slots at one place, uint32, shape (slots, 2)."""
-    key = jax.random.key(seed, impl=_IMPL)
+    key = jax.random.key(seed, impl=IMPL)
     for part in place:
         key = jax.random.fold_in(key, part)
     return jax.random.key_data(jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(slots, dtype=jnp.uint32)))

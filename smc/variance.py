@@ -1,57 +1,175 @@
-"""Monte Carlo error from one run: the variance of a filter's estimate, read off its genealogy.
+"""Monte Carlo error from one run: the variance of a filter's estimates, read off its genealogy.
 
-A filter's particles are dependent, but those that descend from different particles of the first step (their
-*eves*, E_i) met only through resampling. Grouping the weighted deviations by eve gives, for the estimate
-f-bar = sum_i W_i f_i of an expectation,
+A filter's particles are dependent, but those that descend from different particles of the first generation (their
+*eves*, E_i) met only through resampling. With N particles, k resampling events since the eves, normalised weights
+W_i and c = (N / (N - 1))^(k + 1), the estimate f-bar = sum_i W_i f_i of an expectation and the evidence Z-hat have
 
-    SE^2 = c sum_e ( sum_{i: E_i = e} W_i (f_i - f-bar) )^2,    c = (N / (N - 1))^(k + 1),  k resampling events
+    Var(f-bar)          ~  c sum_e ( sum_{i: E_i = e} W_i (f_i - f-bar) )^2
+    Var(Z-hat) / Z^2    ~  V = 1 - c sum_{i, j: E_i != E_j} W_i W_j
 
-The sum is Chan and Lai's (2013, *A general theory of particle filters in hidden Markov models and some
-applications*), the factor Lee and Whiteley's (2018, *Variance estimation in the particle filter*): it tends to 1,
-and makes up for the eves that resampling lost where N is small. Without resampling this is importance sampling's
-delta method with Bessel's correction. It is consistent for multinomial resampling and approximate for the other
-schemes, usually too large. It is undefined, not a number, when all weight descends from one eve, and unreliable
-when it descends from a few.
+The first sum is Chan and Lai's (2013, *A general theory of particle filters in hidden Markov models and some
+applications*); the factor, and V, are Lee and Whiteley's (2018, *Variance estimation in the particle filter*). The
+factor tends to 1, and makes up for the eves that resampling lost where N is small. Without resampling both are
+importance sampling's delta method with Bessel's correction. V is, to first order, the variance of log Z-hat, which
+is biased down by about half of it. E[Z-hat^2 V] = Var(Z-hat) exactly, at every N and with adaptive resampling.
+
+All this is for multinomial resampling. For the other schemes the first is approximate, usually too large, and V is
+useless: its factor takes out the noise of multinomial resampling, of which they have little, so that V is far too
+small and often negative. Replicate runs tell the variance there. Both are wrong for waste-free populations, whose particles are
+dependent before they are resampled.
+
+Both are useless once all weight descends from one eve, and unreliable when it descends from a few: the relative
+error is about sqrt(2 / (eves - 1)), so an `Estimate` says how many there are. Long runs can look back over a few
+generations only: with the ancestors `lag` generations back for eves (Olsson and Douc 2019, *Numerically stable online
+estimation of variance in particle filters*) more of them are left, and what is lost is the error made before, which
+a model that forgets has forgotten. That is for functions of the present state. A function of the whole path, such
+as the answer at the end of a chain of thought, forgets nothing, and neither does Z-hat, so there is no lag for it.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from math import nan, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
+from . import genealogy
 from .history import History
 
-
-def eves(history: History) -> np.ndarray:
-    """The slot after the first step from which each final slot descends; int64, shape (N,)."""
-    lineage = np.arange(history.ancestors.shape[1])
-    for ancestors in history.ancestors[1:]:  # before the first step all slots are alike
-        lineage = lineage[ancestors]
-    return lineage
+_ROUNDING = 1e-12  # what V can be below an exact 0
 
 
-def living_eves(history: History, log_weights: np.ndarray) -> int:
+class Estimate(NamedTuple):
+    """An estimated variance and what it rests on.
+
+    Attributes:
+        variance: float64; shape () for one function, (d,) for d of them.
+        eves: how many eves the particles of positive weight descend from.
+    """
+
+    variance: np.ndarray
+    eves: int
+
+
+def mean_variance(eves: np.ndarray, log_weights: np.ndarray, values: np.ndarray, events: int) -> Estimate:
+    """The variance of sum_i W_i f_i, in the units of f squared; not a number with fewer than two eves.
+
+    Args:
+        eves: E_i, each below N, shape (N,).
+        log_weights: final and normalised, shape (N,).
+        values: f_i, shape (N,), or (N, d) for d functions; those of dead particles do not matter.
+        events: k, how often the population was resampled since the generation of the eves.
+    """
+    living = np.asarray(log_weights) > -np.inf
+    weights, values = np.exp(log_weights)[living], np.asarray(values, np.float64)[living]
+    alive, slots = len(np.unique(eves[living])), len(log_weights)
+    if alive < 2:
+        return Estimate(np.full(values.shape[1:], nan), alive)
+    by_eve = np.zeros((slots, *values.shape[1:]))
+    np.add.at(by_eve, eves[living], ((values - weights @ values).T * weights).T)
+    return Estimate(_factor(slots, events) * np.square(by_eve).sum(axis=0), alive)
+
+
+def relative_variance(eves: np.ndarray, log_weights: np.ndarray, events: int) -> Estimate:
+    """V, the variance of Z-hat over Z squared, to first order that of log Z-hat.
+
+    It is returned as it comes out, since exp(2 log Z-hat) V is unbiased only so: 0 for constant potentials without
+    resampling, sometimes negative where the variance is small, and 1, which says nothing, with fewer than two eves.
+    Not a number with one particle, which shows no variance.
+
+    Args:
+        eves: E_i, each below N, shape (N,).
+        log_weights: final and normalised, shape (N,).
+        events: k, how often the population was resampled since the generation of the eves.
+    """
+    weights, slots = np.exp(log_weights), len(log_weights)
+    alive = len(np.unique(eves[weights > 0]))
+    if slots < 2:
+        return Estimate(np.array(nan), alive)
+    by_eve = np.bincount(eves, weights=weights, minlength=slots)
+    return Estimate(np.array(1 - _factor(slots, events) * (by_eve.sum() ** 2 - by_eve @ by_eve)), alive)
+
+
+def eves(history: History, *, since: int = 1) -> np.ndarray:
+    """The slot at generation `since` from which each final slot descends; int64, shape (N,).
+
+    Args:
+        history: of N particles.
+        since: 1, after the first step, where all particles start alike, as those of a language model do; 0 where
+            the model draws them at random (see `motes.smc.genealogy`).
+    """
+    return genealogy.eves(history.ancestors, since=since)
+
+
+def living_eves(history: History, log_weights: np.ndarray, *, since: int = 1) -> int:
     """How many eves the particles of positive weight descend from.
 
     Args:
         history: of N particles.
         log_weights: final, shape (N,).
+        since: as in `eves`.
     """
-    return len(np.unique(eves(history)[log_weights > -np.inf]))
+    return len(np.unique(eves(history, since=since)[log_weights > -np.inf]))
 
 
-def standard_error(history: History, log_weights: np.ndarray, values: np.ndarray) -> float:
-    """The standard error of sum_i W_i f_i, in the units of f; not a number where it is undefined.
+def filter_variance(history: History, log_weights: np.ndarray, values: np.ndarray, *, since: int = 1, lag: int | None = None) -> Estimate:
+    """The variance of sum_i W_i f_i, in the units of f squared; not a number where it is undefined.
 
     Args:
         history: of N particles.
         log_weights: final and normalised, shape (N,).
+        values: f_i, shape (N,), or (N, d) for d functions.
+        since: as in `eves`.
+        lag: how many generations to look back, for functions of the present state; None for all.
+
+    Raises:
+        ValueError: the lag is negative.
+    """
+    if lag is not None:
+        if lag < 0:
+            raise ValueError(f"lag must be 0 or more generations, not {lag}")
+        since = max(since, len(history.resampled) - lag)
+    return mean_variance(eves(history, since=since), log_weights, values, _events(history, since))
+
+
+def standard_error(history: History, log_weights: np.ndarray, values: np.ndarray, *, since: int = 1, lag: int | None = None) -> float:
+    """The standard error of sum_i W_i f_i, in the units of f; not a number where it is undefined.
+
+    Args:
+        history, log_weights, since, lag: as in `filter_variance`, which also raises what this raises.
         values: f_i, shape (N,).
     """
-    if living_eves(history, log_weights) < 2:
-        return float("nan")
-    slots, weights = len(log_weights), np.exp(log_weights)
-    by_eve = np.bincount(eves(history), weights=weights * (values - weights @ values), minlength=slots)
-    factor = (slots / (slots - 1)) ** (1 + int(history.resampled[1:].sum()))
-    return sqrt(factor * float(by_eve @ by_eve))
+    return sqrt(float(filter_variance(history, log_weights, values, since=since, lag=lag).variance))
+
+
+def log_evidence_variance(history: History, log_weights: np.ndarray, *, since: int = 1) -> Estimate:
+    """V, to first order the variance of log Z-hat, in nats squared; see `relative_variance`.
+
+    Args:
+        history: of N particles.
+        log_weights: final and normalised, shape (N,).
+        since: as in `eves`.
+    """
+    return relative_variance(eves(history, since=since), log_weights, _events(history, since))
+
+
+def log_evidence_error(history: History, log_weights: np.ndarray, *, since: int = 1) -> float:
+    """The standard error of log Z-hat, in nats.
+
+    Not a number where the run cannot tell it: with fewer than two eves, and where V is negative, as it often is after
+    resampling that was not multinomial (where a number means nothing either), and sometimes where the variance is small.
+
+    Args:
+        history, log_weights, since: as in `log_evidence_variance`.
+    """
+    estimate = log_evidence_variance(history, log_weights, since=since)
+    variance = float(estimate.variance)
+    return sqrt(max(variance, 0.0)) if estimate.eves > 1 and variance > -_ROUNDING else nan
+
+
+def _events(history: History, since: int) -> int:
+    return int(history.resampled[since:].sum())
+
+
+def _factor(slots: int, events: int) -> float:
+    return (slots / (slots - 1)) ** (events + 1)

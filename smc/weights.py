@@ -1,4 +1,4 @@
-"""Arithmetic of log-weights, in float64 on the host.
+"""Arithmetic of log-weights, in float64.
 
 N particles carry log-weights l_1..l_N. Minus infinity is a legal weight, that of a dead particle, and a
 population may be dead altogether; not a number and plus infinity are faults of whatever made the weight and
@@ -6,33 +6,47 @@ are never passed on. Nothing here is exponentiated before the largest weight has
 
     log sum_i exp(l_i) = m + log sum_i exp(l_i - m),   m = max_i l_i
     ESS = (sum_i W_i)^2 / sum_i W_i^2                  (Kong, Liu and Wong 1994)
+    entropy = - sum_i W_i log W_i
+
+Every function takes NumPy or JAX arrays and can be traced; on NumPy arrays it returns Python floats and raises.
 """
 
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import numpy as np
 
+from .arrays import Array, float64, namespace
 
-def log_sum_exp(log_weights: np.ndarray) -> float:
+
+def log_sum_exp(log_weights: Array) -> Any:
     """log sum_i exp(l_i), in nats; minus infinity where all are dead or there are none.
 
     Args:
         log_weights: shape (N,).
     """
-    largest = float(np.max(log_weights, initial=-np.inf))
-    if not np.isfinite(largest):
-        return largest
-    return largest + log(float(np.exp(np.asarray(log_weights, np.float64) - largest).sum()))
+    xp = namespace(log_weights)
+    if xp is np:
+        largest = float(np.max(log_weights, initial=-np.inf))
+        if not np.isfinite(largest):
+            return largest
+        return largest + log(float(np.exp(np.asarray(log_weights, np.float64) - largest).sum()))
+    with float64():
+        log_weights = log_weights.astype(np.float64)
+        largest = xp.max(log_weights, initial=-np.inf)
+        shift = xp.where(xp.isfinite(largest), largest, 0.0)
+        return shift + xp.log(xp.exp(log_weights - shift).sum())
 
 
-def log_mean_exp(log_weights: np.ndarray) -> float:
+def log_mean_exp(log_weights: Array) -> Any:
     """log of the mean of exp(l_i), in nats; `log_weights` has shape (N,), N at least 1."""
-    return log_sum_exp(log_weights) - log(len(log_weights))
+    with float64():
+        return log_sum_exp(log_weights) - log(len(log_weights))
 
 
-def normalise(log_weights: np.ndarray, *, source: str = "log_weights") -> tuple[np.ndarray, float]:
+def normalise(log_weights: Array, *, source: str = "log_weights") -> tuple[Array, Any]:
     """Log-weights that sum to one on the natural scale, and the log of what they summed to.
 
     Args:
@@ -40,29 +54,56 @@ def normalise(log_weights: np.ndarray, *, source: str = "log_weights") -> tuple[
         source: what made the weights; an error names it.
 
     Returns:
-        float64 log-weights, shape (N,), all minus infinity where every particle is dead; and their log-sum.
+        float64 log-weights, shape (N,), all minus infinity where every particle is dead; and their log-sum. In a trace, which
+        cannot raise, both are not a number, or the log-sum plus infinity, where a weight is.
 
     Raises:
         FloatingPointError: a weight is not a number, or plus infinity.
     """
-    log_weights = np.asarray(log_weights, np.float64)
-    total = log_sum_exp(log_weights)
+    xp = namespace(log_weights)
+    with float64():
+        log_weights = log_weights.astype(np.float64) if xp is not np else np.asarray(log_weights, np.float64)
+        total = log_sum_exp(log_weights)
+        if xp is not np:
+            return xp.where(total == -np.inf, -np.inf, log_weights - total), total
+    check(total, log_weights, source)
+    return (np.full(log_weights.shape, -np.inf) if total == -np.inf else log_weights - total), total
+
+
+def check(total: float, log_weights: np.ndarray, source: str) -> None:
+    """Raise FloatingPointError where the log-sum of these log-weights shows that one is not a number, or plus infinity."""
     if not total < np.inf:  # true of not-a-number too
         slots = np.flatnonzero(~(log_weights < np.inf))
         raise FloatingPointError(f"{source} is {log_weights[slots[0]]} at slot {slots[0]}: it must be a number below infinity")
-    if total == -np.inf:
-        return np.full(log_weights.shape, -np.inf), total
-    return log_weights - total, total
 
 
-def ess(log_weights: np.ndarray) -> float:
+def ess(log_weights: Array) -> Any:
     """Effective sample size, in particles: between 1 and N, and 0 where every particle is dead.
 
     Args:
         log_weights: shape (N,), normalised or not.
     """
-    total = log_sum_exp(log_weights)
-    if total == -np.inf:
+    xp, total = namespace(log_weights), log_sum_exp(log_weights)
+    if xp is np:
+        if total == -np.inf:
+            return 0.0
+        weights = np.exp(log_weights - total)
+        return float(1.0 / np.dot(weights, weights))
+    with float64():
+        weights = xp.exp(log_weights.astype(np.float64) - total)
+        return xp.where(total == -np.inf, 0.0, 1.0 / (weights * weights).sum())
+
+
+def entropy(log_weights: Array) -> Any:
+    """Entropy of the normalised weights, in nats: between 0 and log N, and 0 where every particle is dead.
+
+    Args:
+        log_weights: shape (N,), normalised or not.
+    """
+    xp, total = namespace(log_weights), log_sum_exp(log_weights)
+    if xp is np and total == -np.inf:
         return 0.0
-    weights = np.exp(log_weights - total)
-    return float(1.0 / np.dot(weights, weights))
+    with float64():
+        log_weights = log_weights - total
+        terms = xp.where(log_weights > -np.inf, xp.exp(log_weights) * xp.where(log_weights > -np.inf, log_weights, 0.0), 0.0)
+        return xp.where(total == -np.inf, 0.0, -terms.sum()) if xp is not np else float(-terms.sum())

@@ -74,7 +74,7 @@ CASES = {
     "an empty answer": {"extracted": ("", None, "None", "\0", "\ud800", "ü")},
     "an empty question": {"question": "", "settings": {}, "target": "", "log_evidence": -np.inf},
     "chains": {"log_evidence": None},
-    "no steps of the filter": {"history": History.of([], 6)},
+    "no steps of the filter": {"history": History.of({}, 6)},
     "no rewards": {"log_odds": (np.zeros(0),) * 6},
 }
 
@@ -93,7 +93,7 @@ def test_netcdf_holds_all_of_it(make_posterior, tmp_path: Path, case: str) -> No
 
 def test_netcdf_of_trajectories_without_steps(make_posterior, tmp_path: Path) -> None:
     root = make_posterior().best.path[0]
-    posterior = make_posterior(trajectories=(root,) * 6, log_odds=(np.zeros(0),) * 6, extracted=(None,) * 6, history=History.of([], 6))
+    posterior = make_posterior(trajectories=(root,) * 6, log_odds=(np.zeros(0),) * 6, extracted=(None,) * 6, history=History.of({}, 6))
     tree = posterior.to_datatree()
     assert tree["text/step_text"].shape == (1, 6, 0)
     tree.to_netcdf(tmp_path / "tree.nc", engine="h5netcdf")

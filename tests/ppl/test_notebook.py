@@ -74,5 +74,5 @@ def test_long_questions_are_cut(make_posterior) -> None:
 
 
 def test_edges(make_posterior) -> None:
-    Reader(make_posterior(history=History.of([], 6), log_evidence=None, extracted=(None,) * 6)._repr_html_())
+    Reader(make_posterior(history=History.of({}, 6), log_evidence=None, extracted=(None,) * 6)._repr_html_())
     Reader(make_posterior(log_odds=(np.zeros(0),) * 6)._repr_html_())

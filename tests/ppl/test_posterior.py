@@ -77,13 +77,13 @@ def test_standard_errors_are_undefined_with_one_eve(make_posterior) -> None:
 
 
 def test_before_any_step(make_posterior) -> None:
-    unmoved = make_posterior(history=History.of([], 6))
+    unmoved = make_posterior(history=History.of({}, 6))
     assert unmoved.ess.shape == (0,)
     assert unmoved.living_eves == 5
 
 
 @pytest.mark.parametrize(
-    "changes", [{"extracted": ("17",)}, {"log_weights": np.zeros(2)}, {"trajectories": ()}, {"history": History.of([], 5)}]
+    "changes", [{"extracted": ("17",)}, {"log_weights": np.zeros(2)}, {"trajectories": ()}, {"history": History.of({}, 5)}]
 )
 def test_sizes_must_agree(make_posterior, changes) -> None:
     with pytest.raises(ValueError, match=r"a posterior needs one or more trajectories and as much of everything else"):

@@ -43,7 +43,7 @@ CASES = {
     "chains": {"log_evidence": None},
     "no rewards": {"log_odds": (np.zeros(0),) * 6},
     "a step without a score": {"log_odds": (np.array([1.0]),) * 5 + (np.zeros(0),)},
-    "no steps of the filter": {"history": History.of([], 6)},
+    "no steps of the filter": {"history": History.of({}, 6)},
 }
 
 
@@ -75,7 +75,7 @@ def test_roots(make_posterior) -> None:
         log_weights=np.log([0.5, 0.25, 0.25]),
         log_odds=(np.zeros(0),) * 3,
         extracted=(None,) * 3,
-        history=History.of([], 3),
+        history=History.of({}, 3),
     )
     assert [node(x) for x in from_datatree(posterior.to_datatree()).trajectories] == [node(x) for x in trajectories]
 

@@ -38,15 +38,15 @@ def declare(**settings):
 def moved(model, size=40, proposal=None, times=1):
     """Populations before and after the last of `times` moves of the open particles."""
     stepwise = StepwiseModel(model, proposal or model.prior)
-    after = stepwise.initial(size)
+    after = stepwise.initial(keys(size), size)
     for t in range(1, times + 1):
         before = [particle for particle in after if stepwise.open(particle)]
-        after = stepwise.move(t, before, keys(len(before), seed=t))
+        after = stepwise.move(t, keys(len(before), seed=t), before)
     return stepwise, before, after
 
 
 def test_particles_start_at_one_root():
-    first, second = StepwiseModel(declare(), Sampling()).initial(2)
+    first, second = StepwiseModel(declare(), Sampling()).initial(keys(2), 2)
     assert first.trajectory is second.trajectory
     assert first.trajectory.question == "how many?" and first.log_odds == ()
 

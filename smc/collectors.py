@@ -1,0 +1,140 @@
+"""What to keep of a run: the caller's choice.
+
+A collector is a function of a `Step`; what it returns at each step is stacked along a leading axis of T. A `Fold` has a
+memory instead, and only what it holds at the end is kept: what one wants to know of a million particles is rarely
+a thing of every step. Both are traced where the model is, in float64.
+
+    run(model, key, 1000, steps=50, collect={"ess": ess, "mean": mean(lambda x: x), "eves": EVES})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import jax
+import numpy as np
+
+from . import weights
+from .arrays import Array, namespace, stack
+
+if TYPE_CHECKING:
+    from .driver import State, Step
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A collector with a memory.
+
+    Attributes:
+        start: the first state -> what it holds before the first step.
+        update: (what it holds, step) -> what it holds after the step.
+    """
+
+    start: Callable[[State], Any]
+    update: Callable[[Any, Step], Any]
+
+
+Collector: TypeAlias = Callable[["Step"], Any] | Fold
+Collectors: TypeAlias = Mapping[str, Collector]
+
+
+def ess(step: Step) -> Any:
+    """Effective sample size after reweighing, in particles."""
+    return weights.ess(step.state.log_weights)
+
+
+def entropy(step: Step) -> Any:
+    """Entropy of the weights after reweighing, in nats."""
+    return weights.entropy(step.state.log_weights)
+
+
+def resampled(step: Step) -> Any:
+    """Whether the population was resampled just before the move."""
+    return step.resampled
+
+
+def log_increments(step: Step) -> Any:
+    """log sum_i W_t-1^i G_t^i, in nats."""
+    return step.log_increment
+
+
+def ancestors(step: Step) -> Array:
+    """The slot at t-1 from which each slot descends, shape (N,)."""
+    return step.ancestors
+
+
+def log_weights(step: Step) -> Array:
+    """Normalised log-weights after the step, shape (N,)."""
+    return step.state.log_weights
+
+
+def particles(step: Step) -> Any:
+    """The population after the step."""
+    return step.state.particles
+
+
+def mean(f: Callable[[Any], Array]) -> Collector:
+    """The filter's estimate of E f(x_t): sum_i W_t^i f(x_t^i), where f maps a population to an array of shape (N, ...).
+
+    Dead particles count nothing, whatever f says of them.
+    """
+
+    def collect(step: Step) -> Any:
+        values = f(step.state.particles)
+        xp, log_weights = namespace(values), step.state.log_weights
+        weight = xp.exp(log_weights).reshape(-1, *(1,) * (values.ndim - 1))
+        return xp.where(weight > 0, weight * values, 0.0).sum(axis=0)
+
+    return collect
+
+
+def _slots(state: State) -> Array:
+    return namespace(state.log_weights).arange(len(state.log_weights), dtype=np.int32)
+
+
+EVES = Fold(_slots, lambda eves, step: eves[step.ancestors])
+"""The slot of generation 0 from which each particle descends, at the end; shape (N,)."""
+
+
+class Recorder:
+    """Collects from steps that are taken one by one on the host.
+
+    Args:
+        collect: the collectors by name.
+        state: the state before the first step.
+    """
+
+    def __init__(self, collect: Collectors, state: State) -> None:
+        self._collect = dict(collect)
+        self._held = {name: how.start(state) for name, how in collect.items() if isinstance(how, Fold)}
+        self._values: dict[str, list[Any]] = {name: [] for name, how in collect.items() if not isinstance(how, Fold)}
+
+    def record(self, step: Step) -> None:
+        """Collect from one step."""
+        for name, how in self._collect.items():
+            if isinstance(how, Fold):
+                self._held[name] = how.update(self._held[name], step)
+            else:
+                self._values[name].append(how(step))
+
+    def collected(self) -> dict[str, Any]:
+        """What there is by now, by name; without a step, a collector without memory has an empty array."""
+        stacked = {name: stack(values) if values else np.empty(0) for name, values in self._values.items()}
+        return {name: self._held[name] if name in self._held else stacked[name] for name in self._collect}
+
+
+def traced(collect: Collectors) -> tuple[Callable[[State], Any], Callable[[Any, Step], tuple[Any, Any]]]:
+    """Collectors for a scan: what the folds hold at first, and (what they hold, step) -> (what they hold, values)."""
+    folds = {name: how for name, how in collect.items() if isinstance(how, Fold)}
+    functions = {name: how for name, how in collect.items() if not isinstance(how, Fold)}
+
+    def start(state: State) -> Any:
+        return {name: jax.tree.map(jax.numpy.asarray, fold.start(state)) for name, fold in folds.items()}
+
+    def update(held: Any, step: Step) -> tuple[Any, Any]:
+        held = {name: fold.update(held[name], step) for name, fold in folds.items()}
+        return held, {name: function(step) for name, function in functions.items()}
+
+    return start, update

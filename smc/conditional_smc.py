@@ -1,0 +1,85 @@
+"""Conditional SMC: a filter one of whose particles is told where to go (Andrieu, Doucet and Holenstein 2010).
+
+Slot 0 is kept for a *reference* path x'_0:T. The other slots follow the filter's law given that it is there, so their
+ancestors are drawn from the resampling scheme's law *given* the reference's ancestor: drawing all slots as usual and
+then overwriting one is not that law, and the kernel would not be invariant.
+
+The reference's ancestor is itself, or drawn anew (*ancestor sampling*, Lindsten, Jordan and Schon 2014), before the
+others and only where the population is resampled at all:
+
+    P(A = i) proportional to W_t-1^i gamma_T(x_0:t-1^i, x'_t:T) / gamma_t-1(x_0:t-1^i)
+
+so that its past is renewed although its remainder stays. A path drawn from the last population by weight,
+has the target as its law where the reference had it: that is particle Gibbs (`motes.smc.particle_gibbs`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from .arrays import branch, put, take
+from .driver import State, Step, propagate, start
+from .feynman_kac import FeynmanKac, Hosted
+from .generations import Generations, keep_all
+from .keys import RunKeys, TracedKeys
+from .resampling import Resampling, pick
+from .weights import normalise
+
+
+def conditional(
+    model: FeynmanKac[Any],
+    keys: RunKeys | TracedKeys,
+    reference: Any,
+    slots: int,
+    resampling: Resampling,
+    ancestor_sampling: bool = False,
+) -> Generations:
+    """A filter given that slot 0 follows the reference.
+
+    Args:
+        model: traced, and then this may be traced too; or hosted. Ancestor sampling needs it to be `Spliceable`.
+        keys: of the run.
+        reference: its particles at generations 0 to T along a leading axis. A hosted one may be shorter than
+            the run, and ends with a closed particle.
+        slots: N, at least 2.
+        resampling: its scheme must have a conditional form: see `motes.smc.CONDITIONAL`.
+        ancestor_sampling: whether the reference's ancestor is drawn anew.
+
+    Raises:
+        FloatingPointError, ValueError: as `motes.smc.advance` does.
+    """
+    state = start(model, keys, slots)
+    state = state._replace(particles=put(state.particles, 0, at(reference, 0)))
+
+    def step(state: State, reference: Any) -> tuple[Step, Any]:
+        return _advance(model, state, reference, keys, resampling, ancestor_sampling)
+
+    length = None if isinstance(model, Hosted) else len(jax.tree.leaves(reference)[0]) - 1
+    return keep_all(model, state, reference, step, length)
+
+
+def at(reference: Any, t: Any) -> Any:
+    """The reference's particle at generation t; a hosted one stays closed where it ended."""
+    if isinstance(reference, np.ndarray) and reference.dtype == object:
+        return reference[min(t, len(reference) - 1)]
+    return take(reference, t)
+
+
+def _advance(model: Any, state: State, reference: Any, keys: Any, resampling: Resampling, ancestor_sampling: bool) -> tuple[Step, Any]:
+    """One step given the reference, and the reference after it: spliced, where it has a new ancestor."""
+    t = state.t + 1
+
+    def ancestor() -> tuple[Any, Any]:
+        if not ancestor_sampling:
+            return np.int32(0), 0.0
+        fit, total = normalise(state.log_weights + model.log_splice(t, state.particles, reference), source=f"log_splice at step {t}")
+        return pick(keys.ancestor(t), fit), total
+
+    selection = resampling.select(keys, t, state.particles, state.log_weights, ancestor)
+    if ancestor_sampling:
+        new = selection.ancestors[0]
+        reference = branch(new != 0, lambda: model.splice(t, take(state.particles, new), reference), lambda: reference)
+    return propagate(model, state, keys, selection, at(reference, t)), reference

@@ -1,0 +1,117 @@
+"""Every generation of a filter, and the paths that run through them.
+
+A path is the line of descent of a particle: with ancestors A_1, ..., A_T it went through the slots
+
+    s_T = i,   s_t-1 = A_t[s_t]
+
+To keep every generation takes T N particles of memory; `motes.smc.PathStore` keeps only those that have descendants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .arrays import Array, float64, stack, take
+from .driver import State, Step, advance, movable, start
+from .feynman_kac import FeynmanKac, Hosted
+from .keys import RunKeys, TracedKeys
+from .resampling import Resampling, pick
+
+
+class Generations(NamedTuple):
+    """Every generation of a filter of N particles and T steps.
+
+    Attributes:
+        particles: of generations 0 to T, along a leading axis; leaves of shape (T + 1, N, ...).
+        log_weights: normalised, float64, shape (T + 1, N).
+        ancestors: shape (T, N).
+        resampled: shape (T,).
+    """
+
+    particles: Any
+    log_weights: Array
+    ancestors: Array
+    resampled: Array
+
+
+def generations(
+    model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int, steps: int | None = None, resampling: Resampling = Resampling()
+) -> Generations:
+    """A filter of which every generation is kept.
+
+    Args:
+        model: traced, and then this may be traced too; or hosted.
+        keys: of the run.
+        slots: N.
+        steps: T; None for a hosted model, which says itself when it is over.
+        resampling: when and how.
+
+    Raises:
+        FloatingPointError, ValueError: as `motes.smc.advance` does.
+    """
+
+    def step(state: State, context: None) -> tuple[Step, None]:
+        return advance(model, state, keys, resampling), context
+
+    return keep_all(model, start(model, keys, slots), None, step, steps)
+
+
+def keep_all(model: Any, state: State, context: Any, step: Callable[[State, Any], tuple[Step, Any]], length: int | None) -> Generations:
+    """The generations from `state` on, by `step`: (state, context) -> (what happened, context)."""
+    if isinstance(model, Hosted):
+        return _keep_hosted(model, state, context, step, length)
+
+    def body(carry: Any, _: None) -> Any:
+        happened, context = step(*carry)
+        return (happened.state, context), _kept(happened)
+
+    _, later = jax.lax.scan(body, (state, context), length=length)
+    with float64():
+        particles, log_weights = jax.tree.map(
+            lambda one, rest: jnp.concatenate([one[None], rest]), (state.particles, state.log_weights), (later.particles, later.log_weights)
+        )
+    return later._replace(particles=particles, log_weights=log_weights)
+
+
+def draw_path(keys: RunKeys | TracedKeys, generations: Generations) -> tuple[Any, Array]:
+    """A path drawn from the last generation by weight, and the slots it went through, shape (T + 1,)."""
+    last = pick(keys.choice(len(generations.ancestors)), generations.log_weights[-1])
+    slots = lineage(generations.ancestors, last)
+    return path(generations, slots), slots
+
+
+def lineage(ancestors: Array, last: Any) -> Array:
+    """The slots at generations 0 to T from which slot `last` of generation T descends, shape (T + 1,)."""
+    if isinstance(ancestors, np.ndarray):
+        slots = [last]
+        for row in ancestors[::-1]:
+            slots.append(int(row[slots[-1]]))
+        return np.array(slots[::-1], np.intp)
+    first, rest = jax.lax.scan(lambda slot, row: (row[slot], slot), last.astype(ancestors.dtype), ancestors, reverse=True)
+    return jnp.concatenate([first[None], rest])
+
+
+def path(generations: Generations, slots: Array) -> Any:
+    """The particles at these slots of generations 0 to T, leaves of shape (T + 1, ...)."""
+    return take(generations.particles, (np.arange(len(slots)), slots))
+
+
+def _kept(step: Step) -> Generations:
+    return Generations(step.state.particles, step.state.log_weights, step.ancestors, step.resampled)
+
+
+def _keep_hosted(model: Any, state: State, context: Any, step: Any, length: int | None) -> Generations:
+    slots, populations, log_weights, kept = len(state.particles), [state.particles], [state.log_weights], []
+    while len(kept) != length and len(movable(model, state.particles, state.log_weights)):
+        happened, context = step(state, context)
+        state = happened.state
+        populations.append(state.particles)
+        log_weights.append(state.log_weights)
+        kept.append(happened)
+    ancestors = np.array([happened.ancestors for happened in kept], np.intp).reshape(-1, slots)
+    return Generations(stack(populations), np.stack(log_weights), ancestors, np.array([happened.resampled for happened in kept], bool))

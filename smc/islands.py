@@ -1,0 +1,100 @@
+"""Islands: independent groups of particles, put together by their evidence (Verge, Dubarry, Del Moral and Moulines 2015).
+
+Group k of K ends with weights W_k^i and an unbiased Z-hat_k. Together they stand for
+
+    Z-hat = (1/K) sum_k Z-hat_k,      weight of particle i of group k = W_k^i Z-hat_k / sum_l Z-hat_l
+
+so that E[Z-hat sum W f] = gamma(f) still: to weigh the groups equally would not be consistent for a fixed number of particles in each.
+A group that died counts, with Z-hat_k = 0. Groups never meet, so they can run apart, and their spread
+is an honest error of the estimate.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .arrays import Array, float64, namespace
+from .collectors import Collector, Collectors
+from .driver import Run, check_increments, on_host, run, scan
+from .feynman_kac import FeynmanKac, Hosted
+from .keys import IMPL, RunKeys
+from .resampling import Resampling
+from .weights import log_mean_exp, normalise
+
+
+class Islands(NamedTuple):
+    """Groups put together.
+
+    Attributes:
+        log_weights: of all particles, normalised over all groups, float64, shape (K, N); all minus infinity where all groups died.
+        log_evidence: log Z-hat of all groups, in nats.
+        log_evidence_error: the relative standard error of Z-hat over groups, which is that of its log to first order; not a
+            number for one group.
+    """
+
+    log_weights: Array
+    log_evidence: Any
+    log_evidence_error: Any
+
+
+def combine(log_weights: Array, log_evidences: Array) -> Islands:
+    """Put independent groups together; may be traced.
+
+    Args:
+        log_weights: of each group, normalised in it, shape (K, N).
+        log_evidences: log Z-hat_k, in nats, shape (K,); minus infinity for a group that died.
+    """
+    xp, groups = namespace(log_evidences), len(log_evidences)
+    with float64():
+        shares, _ = normalise(log_evidences)
+        relative = groups * xp.exp(shares)  # Z-hat_k over their mean
+        error = xp.sqrt(((relative - 1) ** 2).sum() / (groups - 1) / groups) if groups > 1 else np.nan
+        return Islands(log_weights + shares[:, None], log_mean_exp(log_evidences), error)
+
+
+def islands(
+    model: FeynmanKac[Any],
+    seed: int,
+    groups: int,
+    slots: int,
+    steps: int | None = None,
+    resampling: Resampling = Resampling(),
+    collect: Collectors = MappingProxyType({}),
+) -> tuple[list[Run], Islands]:
+    """K independent filters, and what they say together.
+
+    Args:
+        model: traced, and then the groups are one vectorised computation; or hosted, and then they run one after another.
+        seed: in [0, 2**32). Group k of a hosted model is the run `RunKeys(seed, run=k)`.
+        groups: K.
+        slots, steps, resampling, collect: as `motes.smc.run` takes them.
+
+    Returns:
+        The K runs, and their combination.
+
+    Raises:
+        FloatingPointError, ValueError: as `motes.smc.run` does.
+    """
+    if isinstance(model, Hosted):
+        runs = [run(model, RunKeys(seed, run=group), slots, steps, resampling, collect) for group in range(groups)]
+        states = [finished.state for finished in runs]
+        return runs, combine(np.stack([s.log_weights for s in states]), np.array([s.log_evidence for s in states]))
+    if steps is None:
+        raise ValueError("steps must be given: a traced model does not say when it is over")
+    keys = jax.random.split(jax.random.key(RunKeys(seed).seed, impl=IMPL), groups)
+    together = _compiled(model, keys, slots, steps, resampling, tuple(collect.items()))
+    for increments in np.asarray(together.log_increments):
+        check_increments(increments)
+    runs = [on_host(jax.tree.map(itemgetter(group), together)) for group in range(groups)]
+    return runs, combine(np.asarray(together.state.log_weights), np.asarray(together.state.log_evidence))
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
+def _compiled(model: Any, keys: Any, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]) -> Run:
+    return jax.vmap(lambda key: scan(model, key, slots, steps, resampling, dict(collect)))(keys)

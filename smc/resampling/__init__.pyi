@@ -1,0 +1,9 @@
+from .conditional import CONDITIONAL as CONDITIONAL
+from .drawing import draw_ancestors as draw_ancestors
+from .drawing import pick as pick
+from .policy import Resampling as Resampling
+from .policy import Selection as Selection
+from .scheme import ConditionalScheme as ConditionalScheme
+from .scheme import Scheme as Scheme
+from .schemes import SCHEMES as SCHEMES
+from .without_replacement import optimal as optimal

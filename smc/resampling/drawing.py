@@ -1,0 +1,60 @@
+"""Drawing by the schemes, for traced populations and for those on the host.
+
+On the host a scheme is compiled once for each number of particles, and takes and returns NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..arrays import Array, float64
+from ..keys import IMPL, uniforms
+from ..weights import log_sum_exp
+from .conditional import CONDITIONAL
+from .offspring import search
+from .schemes import SCHEMES
+
+
+def draw_ancestors(scheme: str, key: Any, probabilities: Array, first: Any = None) -> Array:
+    """Ancestors by the scheme of this name, shape (N,).
+
+    Args:
+        scheme: one of `SCHEMES`; of `CONDITIONAL` where `first` is given.
+        key: a typed JAX random key; on the host its data, uint32, shape (2,).
+        probabilities: shape (N,), summing to one.
+        first: the ancestor of slot 0, given which the others are drawn.
+    """
+    if not isinstance(probabilities, jax.Array):
+        return np.asarray(_compiled(scheme, first is not None)(key, probabilities, *(() if first is None else (first,))))
+    return SCHEMES[scheme](key, probabilities) if first is None else CONDITIONAL[scheme](key, probabilities, first)
+
+
+@cache
+def _compiled(name: str, conditional: bool) -> Callable[..., Any]:
+    """The scheme for hosted populations, compiled once for each number of particles."""
+    scheme = (CONDITIONAL if conditional else SCHEMES)[name]
+    return jax.jit(lambda key, *arguments: scheme(jax.random.wrap_key_data(key, impl=IMPL), *arguments))
+
+
+@jax.jit
+def _chosen(key: Any, log_weights: Any) -> Any:
+    return pick(jax.random.wrap_key_data(key, impl=IMPL), log_weights)
+
+
+def pick(key: Any, log_weights: Array) -> Any:
+    """One index with probability proportional to its weight; never one whose weight is zero.
+
+    Args:
+        key: a JAX random key; on the host its data, uint32, shape (2,).
+        log_weights: shape (N,), normalised or not, not all minus infinity.
+    """
+    with float64():
+        if isinstance(log_weights, np.ndarray):
+            return int(_chosen(key, log_weights))
+        return search(uniforms(key, 1), jnp.exp(log_weights - log_sum_exp(log_weights)))[0]

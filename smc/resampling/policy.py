@@ -1,0 +1,136 @@
+"""When to resample, by which weights, and how.
+
+Populations are resampled when their weights have become too uneven: ESS < kappa N (Liu and Chen 1995), or entropy below
+kappa log N. A particle is selected with probability proportional to its weight W, or to W times a *look-ahead* eta > 0
+(the auxiliary particle filter: Pitt and Shephard 1999), so with probabilities rho. What it has not spent it keeps:
+
+    slot i gets  W_{A_i} / (N rho_{A_i}),
+
+which sums to 1 only in expectation; the sum belongs to the evidence. Without look-ahead it is 1/N for everyone.
+
+Copies may be told apart again by an MCMC kernel that leaves the distribution they were selected from invariant (*resample-move*:
+Gilks and Berzuini 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays import Array, branch, float64, namespace, take
+from ..keys import RunKeys, TracedKeys
+from ..weights import entropy, ess, normalise
+from .drawing import draw_ancestors
+from .schemes import SCHEMES
+
+LookAhead = Callable[[Any, Any], Array]
+Rejuvenation = Callable[[Any, Any, Any], Any]
+
+
+class Selection(NamedTuple):
+    """A population before its next move.
+
+    Attributes:
+        particles: N particles.
+        log_weights: float64, shape (N,); they sum to 1 in expectation.
+        ancestors: where each came from, shape (N,).
+        resampled: whether they were drawn anew.
+    """
+
+    particles: Any
+    log_weights: Array
+    ancestors: Array
+    resampled: Any
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """When to resample, and how.
+
+    Attributes:
+        scheme: one of `SCHEMES`.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N. At 0 never (sequential importance sampling), at 1
+            before every step but the first, where weights are equal.
+        entropy_threshold: the same for the entropy of the weights relative to log N; where given it decides alone.
+        look_ahead: (t, particles) -> log eta, shape (N,): how promising the particles are for move t beyond what their weights
+            say; None for equally. The trigger sees the weights it multiplies.
+        rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1 invariant; applied before move t
+            where the population was resampled. A hosted one receives a key for each particle.
+
+    Raises:
+        ValueError: the scheme is unknown, or a threshold outside [0, 1].
+    """
+
+    scheme: str = "systematic"
+    ess_threshold: float = 0.5
+    entropy_threshold: float | None = None
+    look_ahead: LookAhead | None = None
+    rejuvenate: Rejuvenation | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"resampling must be one of {', '.join(SCHEMES)}, not {self.scheme!r}")
+        _check_threshold("ess_threshold", self.ess_threshold)
+        if self.entropy_threshold is not None:
+            _check_threshold("entropy_threshold", self.entropy_threshold)
+
+    def due(self, log_weights: Array) -> Any:
+        """Whether a population with these log-weights, shape (N,), is to be resampled."""
+        threshold, evenness, most = self.ess_threshold, ess, len(log_weights)
+        if self.entropy_threshold is not None:
+            threshold, evenness, most = self.entropy_threshold, entropy, log(len(log_weights))
+        # equal weights have ESS = N, which is not below N, and yet kappa = 1 means every step
+        return threshold == 1 or (threshold > 0 and evenness(log_weights) < threshold * most)
+
+    def select(
+        self, keys: RunKeys | TracedKeys, t: Any, particles: Any, log_weights: Array, ancestor: Callable[[], tuple[Any, Any]] | None = None
+    ) -> Selection:
+        """Resample if it is due.
+
+        Args:
+            keys: of the run.
+            t: the move that follows.
+            particles: N of them.
+            log_weights: normalised, shape (N,).
+            ancestor: draws the ancestor of slot 0, and the others then follow the scheme's law given it; asked only where
+                resampling is due. Returns it and the log-sum of the weights it was drawn by: where that is not a number,
+                neither are the weights. None where no slot is special. Slot 0 is not rejuvenated then, nor is any other.
+
+        Returns:
+            The population; a particle whose weight is zero in float64 is never chosen.
+        """
+        slots, xp, log_rho = len(log_weights), namespace(log_weights), log_weights
+        if self.look_ahead is not None:
+            log_eta = self.look_ahead(t, particles)
+            with float64():
+                log_rho, _ = normalise(log_weights + log_eta, source=f"look_ahead at step {t}")
+        with float64():
+            due = self.due(log_rho)
+        if ancestor is None:
+            due = due & (t > 1)  # the weights before the first move are equal: resampling them would only add noise
+
+        def drawn() -> Selection:
+            first, log_total = (None, 0.0) if ancestor is None else ancestor()
+            with float64():
+                ancestors = draw_ancestors(self.scheme, keys.resampling(t), xp.exp(log_rho), first)
+                left = xp.where(log_rho > -np.inf, log_weights - xp.where(log_rho > -np.inf, log_rho, 0.0), -np.inf)
+                left = left[ancestors] - log(slots) + 0 * log_total
+            chosen = take(particles, ancestors)
+            if self.rejuvenate is not None and ancestor is None:
+                chosen = self.rejuvenate(t, keys.rejuvenation(t, slots), chosen)
+            return Selection(chosen, left, ancestors, xp.asarray(True))
+
+        def kept() -> Selection:
+            return Selection(particles, log_weights, xp.arange(slots, dtype=np.int32), xp.asarray(False))
+
+        return branch(due, drawn, kept)
+
+
+def _check_threshold(name: str, threshold: Any) -> None:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+        raise ValueError(f"{name} must be a number in [0, 1], not {threshold!r}")

@@ -1,0 +1,344 @@
+"""SMC samplers: from a distribution that can be drawn from to one that cannot, by tempering (Del Moral, Doucet and Jasra 2006).
+
+    pi_lambda(x) proportional to p(x) L(x)^lambda,    0 = lambda_0 < lambda_1 < ... < lambda_T = 1
+
+Particles drawn from p are weighed by L^(lambda_t - lambda_t-1), resampled, and moved by a kernel that leaves
+pi_lambda_t invariant. That is a Feynman-Kac model, so it is sampled by the same filter as any other, and Z-hat
+estimates Z = E_p L without bias where the ladder is fixed in advance. An adaptive ladder takes each step as far as
+
+    ESS(L^(lambda' - lambda)) = alpha #{L > 0}
+
+allows, by bisection, over the equally weighted states that are there *now*: L = 0 is not tempered, 0^lambda is 0 for every
+lambda > 0, and the dead are not counted in what the living are to keep. Its evidence is consistent, and biased by O(1/N).
+
+*Waste-free* (Dau and Chopin 2022): M chains of P states instead of N = M P particles that each keep the last state of their
+moves. A chain is one particle, weighed by the mean of its states' weights; one of them, drawn by weight, begins the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import log
+from operator import index
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .arrays import Array, float64, take
+from .driver import State, advance, start
+from .feynman_kac import FeynmanKac, Model
+from .keys import IMPL, RunKeys, TracedKeys
+from .resampling import Resampling, pick
+from .weights import ess, log_sum_exp
+
+Kernel = Callable[[Any, Any, Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Tempering:
+    """What is tempered, and how it is moved. All functions are traced and speak of whole populations.
+
+    Attributes:
+        sample: (key, slots) -> N draws from p, leaves of shape (N, ...).
+        log_likelihood: positions -> log L, shape (N,); minus infinity is allowed.
+        kernel: (key, lambda, positions) -> positions: one MCMC step of each that leaves p L^lambda invariant;
+            `blackjax_kernel` makes one.
+    """
+
+    sample: Callable[[Any, int], Any]
+    log_likelihood: Callable[[Any], Array]
+    kernel: Kernel
+
+
+class Chains(NamedTuple):
+    """The particles of a tempering run: chains of P states; P = 1 unless it is waste-free.
+
+    Attributes:
+        positions: leaves of shape (M, P, ...).
+        log_likelihood: log L, float64, shape (M, P).
+        power: lambda_t, to which the weights have come; the same for all, float64, shape (M,).
+        gain: lambda_t - lambda_t-1, float64, shape (M,).
+    """
+
+    positions: Any
+    log_likelihood: Array
+    power: Array
+    gain: Array
+
+
+class Tempered(NamedTuple):
+    """A tempering run that has come to lambda = 1, or died on the way.
+
+    Attributes:
+        positions: N weighted draws from pi_1, leaves of shape (N, ...).
+        log_weights: normalised, float64, shape (N,); all minus infinity where every state has L = 0.
+        log_evidence: log Z-hat, in nats; then minus infinity.
+        ladder: the powers that were reached, lambda_0 = 0 to lambda_T, which is 1 if any state is alive; shape (T + 1,).
+        ess: effective number of the N states after each reweighing, shape (T,).
+        log_increments: of the evidence, in nats, shape (T,).
+    """
+
+    positions: Any
+    log_weights: Array
+    log_evidence: Any
+    ladder: Array
+    ess: Array
+    log_increments: Array
+
+
+def temper(
+    tempering: Tempering,
+    seed: int | jax.Array,
+    particles: int,
+    ladder: Sequence[float] | None = None,
+    *,
+    target_ess: float = 0.5,
+    moves: int = 5,
+    waste_free: bool = False,
+    scheme: str = "systematic",
+    max_steps: int = 1000,
+) -> Tempered:
+    """Sample pi_1. It is compiled once for each `Tempering` and each of the arguments but the seed.
+
+    Args:
+        tempering: what, and how it moves.
+        seed: in [0, 2**32), or a typed JAX random key.
+        particles: N.
+        ladder: lambda_0 = 0 to lambda_T = 1, ascending; None to find it on the way.
+        target_ess: alpha in (0, 1), for an adaptive ladder.
+        moves: steps of the kernel between two powers. Waste-free keeps them all, P = moves + 1, and N must be a multiple of P.
+        waste_free: whether every state of a chain is kept, or the last one alone.
+        scheme: one of `motes.smc.SCHEMES`; the population is resampled at every power.
+        max_steps: limit of an adaptive ladder.
+
+    Returns:
+        Weights, ladder and evidence in NumPy arrays and floats.
+
+    Raises:
+        ValueError: an argument is out of its range, or a function of `tempering` returned another number of draws.
+        TypeError: a number of something is not an integer.
+        FloatingPointError: a log-likelihood is not a number, or plus infinity.
+        RuntimeError: an adaptive ladder did not come to 1 within `max_steps`.
+    """
+    rungs = _checked_ladder(ladder)
+    particles, moves, max_steps = (
+        _positive(name, number) for name, number in (("particles", particles), ("moves", moves), ("max_steps", max_steps))
+    )
+    states = moves + 1 if waste_free else 1
+    if particles % states:
+        raise ValueError(f"waste-free particles must be a multiple of the {states} states of a chain (moves + 1), not {particles}")
+    if not 0 < target_ess < 1:
+        raise ValueError(f"target_ess must lie between 0 and 1, not {target_ess!r}")
+    model = tempering_model(tempering, rungs, target_ess, moves, states)
+    key = seed if isinstance(seed, jax.Array) else jax.random.key(RunKeys(seed).seed, impl=IMPL)
+    limit = max_steps if rungs is None else len(rungs) - 1
+    return _on_host(*_compiled_climb(model, key, particles // states, Resampling(scheme, ess_threshold=1), limit))
+
+
+def climb(model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampling, limit: int) -> tuple[Tempered, Any]:
+    """Sample pi_1, for use inside a function that JAX traces: pure, and never raising.
+
+    Args:
+        model: of `tempering_model`.
+        key: a typed JAX random key.
+        chains: M.
+        resampling: when and how; before every step (`ess_threshold=1`) where the ladder is adaptive.
+        limit: of the number of steps.
+
+    Returns:
+        The run, where ladder, ESS and increments have zeros behind step T, shapes (limit + 1,), (limit,), (limit,); and T. There are
+        fewer than `limit` steps if lambda is 1, all are dead, or a likelihood was not a number below infinity: nor is the evidence.
+    """
+    keys = TracedKeys(key)
+
+    def unfinished(carry: Any) -> Any:
+        state, _ = carry
+        with float64():
+            return (state.t < limit) & (state.particles.power[0] < 1) & jnp.isfinite(state.log_evidence)
+
+    def climbed(carry: Any) -> Any:
+        (state, (powers, sizes, increments)) = carry
+        step = advance(model, state, keys, resampling)
+        with float64():
+            after = step.state
+            powers = powers.at[after.t].set(after.particles.power[0])
+            sizes = sizes.at[state.t].set(ess(_state_log_weights(after)))
+            return after, (powers, sizes, increments.at[state.t].set(step.log_increment))
+
+    with float64():
+        rows = jnp.zeros(limit + 1), jnp.zeros(limit), jnp.zeros(limit)
+    state, rows = jax.lax.while_loop(unfinished, climbed, (start(model, keys, chains), rows))
+    positions = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state.particles.positions)
+    return Tempered(positions, _state_log_weights(state), state.log_evidence, *rows), state.t
+
+
+@cache
+def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, target_ess: float, moves: int, states: int) -> Model:
+    """Tempering as a Feynman-Kac model of chains; an adaptive one (`ladder` None) needs resampling before every step.
+
+    Args:
+        tempering: what, and how it moves.
+        ladder: T + 1 powers, or None.
+        target_ess: alpha.
+        moves: steps of the kernel between two powers.
+        states: P, how many of the last states of a chain are kept.
+
+    Raises:
+        ValueError: when the model is traced, a function of `tempering` returned another number of draws.
+    """
+
+    def weighed(t: Any, positions: Any, power: Any) -> Chains:
+        """Chains at their next power."""
+        chains, length = jax.tree.leaves(positions)[0].shape[:2]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(chains * length, *leaf.shape[2:]), positions)
+        log_likelihood = jnp.asarray(tempering.log_likelihood(flat))
+        if log_likelihood.shape != (chains * length,):
+            raise ValueError(f"log_likelihood must have the shape ({chains * length},), not {log_likelihood.shape}")
+        with float64():
+            log_likelihood = log_likelihood.astype(np.float64).reshape(chains, length)
+            following = power + next_gain(log_likelihood, power, target_ess) if ladder is None else jnp.asarray(ladder)[t]
+            return Chains(positions, log_likelihood, jnp.full(chains, following), jnp.full(chains, following - power))
+
+    def initial(key: Any, slots: int) -> Chains:
+        drawn = jax.tree.map(jnp.asarray, tempering.sample(key, slots * states))
+        if any(leaf.shape[:1] != (slots * states,) for leaf in jax.tree.leaves(drawn)):
+            raise ValueError(f"sample must return leaves with {slots * states} rows")
+        positions = jax.tree.map(lambda leaf: leaf.reshape(slots, states, *leaf.shape[1:]), drawn)
+        with float64():
+            zeros = jnp.zeros((slots, states)), jnp.zeros(slots), jnp.zeros(slots)
+        return Chains(positions, *zeros)
+
+    def moved(key: Any, chains: Chains) -> Any:
+        choice, moving = jax.random.split(key)
+        log_weights = log_power(chains.log_likelihood, chains.gain[:, None])
+        begin = jax.vmap(pick)(jax.random.split(choice, len(log_weights)), log_weights)
+        begun = jax.vmap(take)(chains.positions, begin)
+
+        power = chains.power[0].astype(jnp.result_type(float))  # the user's precision
+
+        def step(positions: Any, key: Any) -> tuple[Any, Any]:
+            return (after := tempering.kernel(key, power, positions)), after
+
+        _, visited = jax.lax.scan(step, begun, jax.random.split(moving, moves))
+        whole = jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest])[-states:], begun, visited)
+        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), whole)
+
+    def move(t: Any, key: Any, chains: Chains) -> Chains:
+        positions = jax.lax.cond(t > 1, lambda: moved(key, chains), lambda: chains.positions)  # at power 0 they are draws already
+        with float64():
+            power = chains.power[0]
+        return weighed(t, positions, power)
+
+    def log_potential(t: Any, before: Chains, after: Chains) -> Array:
+        log_weights = log_power(after.log_likelihood, after.gain[:, None])
+        with float64():
+            return jax.vmap(log_sum_exp)(log_weights) - log(states)
+
+    return Model(initial, move, log_potential)
+
+
+def log_power(log_likelihood: Array, power: Array) -> Array:
+    """log L^lambda, where L^0 = 1, 0^0 included, and 0^lambda = 0 for lambda > 0; float64, the shape of both together."""
+    with float64():
+        return jnp.where(power > 0, power * log_likelihood, 0.0)
+
+
+def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
+    """The largest step of lambda after which the ESS of the living is still `target_ess` of what it would be for none; by bisection.
+
+    Args:
+        log_likelihood: of all equally weighted states, any shape.
+        power: lambda.
+        target_ess: alpha in (0, 1).
+    """
+    with float64():
+        flat = log_likelihood.ravel()
+        wanted = target_ess * (flat > -np.inf).sum()
+
+        def halve(_: int, ends: Any) -> Any:
+            low, high = ends
+            middle = (low + high) / 2
+            enough = ess(log_power(flat, middle)) >= wanted
+            return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+        rest = 1.0 - power
+        low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros(()), rest))
+        return jnp.where(ess(log_power(flat, rest)) >= wanted, rest, jnp.where(low > 0, low, high))
+
+
+def blackjax_kernel(
+    init: Callable[..., Any],
+    step: Callable[..., Any],
+    log_prior: Callable[[Any], Any],
+    log_likelihood: Callable[[Any], Any],
+    parameters: Callable[[Any], dict[str, Any]],
+) -> Kernel:
+    """A BlackJAX algorithm as a kernel, for example `blackjax.hmc.init`, `blackjax.hmc.build_kernel()`.
+
+    Args:
+        init: (position, log density) -> state.
+        step: (key, state, log density, **parameters) -> (state, info).
+        log_prior: log p of one position.
+        log_likelihood: log L of one position.
+        parameters: population -> parameters of the step, the same for all; what looks at the population adapts, and then
+            the evidence is consistent but not unbiased.
+    """
+
+    def kernel(key: Any, power: Any, positions: Any) -> Any:
+        tuned = parameters(positions)
+
+        def one(key: Any, position: Any) -> Any:
+            def log_density(x: Any) -> Any:
+                log_l = log_likelihood(x)
+                return log_prior(x) + jnp.where(power > 0, power * log_l, 0.0)
+
+            return step(key, init(position, log_density), log_density, **tuned)[0].position
+
+        return jax.vmap(one)(jax.random.split(key, len(jax.tree.leaves(positions)[0])), positions)
+
+    return kernel
+
+
+_compiled_climb = jax.jit(climb, static_argnums=(0, 2, 3, 4))
+
+
+def _on_host(run: Tempered, steps: Any) -> Tempered:
+    """The run in NumPy arrays of its length, checked. Raises as `temper` does."""
+    count, powers = int(steps), np.asarray(run.ladder)
+    sizes, increments = np.asarray(run.ess)[:count], np.asarray(run.log_increments)[:count]
+    if not increments[-1] < np.inf:  # true of not-a-number too
+        raise FloatingPointError(f"log_likelihood gave the evidence {increments[-1]} at step {count}: it must be a number below infinity")
+    if powers[count] < 1 and increments[-1] > -np.inf:
+        raise RuntimeError(f"after {count} steps the ladder is at {powers[count]:.3g}: max_steps is too small")
+    return Tempered(run.positions, np.asarray(run.log_weights), float(run.log_evidence), powers[: count + 1], sizes, increments)
+
+
+def _state_log_weights(state: State) -> Array:
+    """Normalised log-weights of all states of all chains, float64, shape (M P,)."""
+    chains = state.particles
+    within = log_power(chains.log_likelihood, chains.gain[:, None])
+    with float64():
+        shares = within - jax.vmap(log_sum_exp)(within)[:, None]
+        of_chain = state.log_weights[:, None]
+        return jnp.where(of_chain > -np.inf, of_chain + shares, -np.inf).ravel()
+
+
+def _checked_ladder(ladder: Sequence[float] | None) -> tuple[float, ...] | None:
+    if ladder is None:
+        return None
+    rungs = np.asarray(ladder, np.float64)
+    if rungs.ndim != 1 or len(rungs) < 2 or rungs[0] != 0 or rungs[-1] != 1 or not np.all(np.diff(rungs) > 0):
+        raise ValueError(f"ladder must ascend from 0 to 1, not {ladder!r}")
+    return tuple(rungs.tolist())
+
+
+def _positive(name: str, number: Any) -> int:
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {number!r}")
+    if index(number) < 1:
+        raise ValueError(f"{name} must be at least 1, not {number!r}")
+    return index(number)
