@@ -13,6 +13,15 @@ import pytest
 from motes.smc import Model
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_to_compile():
+    """Compiling is most of the work here: half as much of it, for programs half as fast."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 def log(x):
     with np.errstate(divide="ignore"):
         return np.log(np.asarray(x, np.float64))

@@ -21,15 +21,6 @@ from motes.smc.tempering import Tempering, blackjax_kernel, climb, log_power, ne
 # every statistical test here draws fixed seeds; a limit of 5 standard errors is passed wrongly once in 1.7 million comparisons
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_to_compile():
-    """Compiling is most of the work here: half as much of it, for programs half as fast."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @dataclass(frozen=True)
 class Gaussian:
     """x ~ N(0, I) in d dimensions, y | x ~ N(x, noise I) with y = (1, -1/2, 1/3, ...)[:d]; L is zero where x_0 < floor."""

@@ -215,6 +215,33 @@ def test_splitting_a_potential_changes_nothing_without_resampling(linear_gaussia
     assert float(two.state.log_evidence) == pytest.approx(float(one.state.log_evidence), abs=1e-4)  # sums of 20 float32 potentials
 
 
+def test_splitting_a_potential_changes_no_mean(hmm):
+    """Where the population is resampled between the halves, too: 16 paths within 5 standard errors (false alarm 1e-5)."""
+    whole, steps = hmm.path_model(), hmm.steps
+
+    def move(t, key, x):
+        return jnp.where(t % 2 == 1, whole.move((t + 1) // 2, key, x), x)
+
+    def log_potential(t, before, after):
+        odd = t % 2 == 1  # the second half is weighed by a potential of the same step, whose past the path still holds
+        return jnp.where(odd, whole.log_potential((t + 1) // 2, before, after), whole.log_potential((t + 1) // 2, after, after)) / 2
+
+    split, weights = Model(whole.initial, move, log_potential), 2 ** np.arange(steps + 1)[::-1]
+
+    @jax.jit
+    @jax.vmap
+    def one(key):
+        finished = scan(split, key, 4, 2 * steps, Resampling("systematic", 0.8))
+        return finished.state.particles, finished.state.log_weights + finished.state.log_evidence
+
+    paths, log_masses = (np.asarray(x) for x in one(jax.random.split(jax.random.key(3), 8000)))
+    table = np.zeros((8000, 16))
+    for slot in range(4):
+        np.add.at(table, (np.arange(8000), paths[:, slot] @ weights), np.exp(log_masses[:, slot]))
+    errors = table.std(axis=0) / np.sqrt(8000)
+    assert np.all(np.abs(table.mean(axis=0) - hmm.masses) <= 5 * errors + 1e-15)
+
+
 def test_permuted_particles_step_alike(hmm):
     """ESS and the evidence's increment do not depend on the order of the particles."""
     model = hmm.model()
