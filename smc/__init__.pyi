@@ -6,12 +6,9 @@ from .collectors import Fold as Fold
 from .collectors import Recorder as Recorder
 from .collectors import mean as mean
 from .conditional_smc import conditional as conditional
-from .driver import Run as Run
 from .driver import State as State
 from .driver import Step as Step
 from .driver import advance as advance
-from .driver import run as run
-from .driver import scan as scan
 from .driver import start as start
 from .driver import steps as steps
 from .feynman_kac import FeynmanKac as FeynmanKac
@@ -46,6 +43,9 @@ from .resampling import SCHEMES as SCHEMES
 from .resampling import Resampling as Resampling
 from .resampling import Selection as Selection
 from .resampling import optimal as optimal
+from .running import Run as Run
+from .running import run as run
+from .running import scan as scan
 from .tempering import Tempered as Tempered
 from .tempering import Tempering as Tempering
 from .tempering import blackjax_kernel as blackjax_kernel

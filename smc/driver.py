@@ -8,26 +8,22 @@ and the estimate of the total mass is Z-hat = prod_t sum_i W_t-1^i G_t^i. It is 
 E[Z-hat sum_i W^i f(x^i)] = gamma(f) for every f. There is no resampling after the last step, so final weights count
 once. When every particle is dead Z-hat is 0, a legitimate value of an unbiased estimate, and there they stay.
 
-`advance` takes one step of either kind of model, traced or hosted. `steps` takes them one after another, and
-`run` all at once, compiled where the model is traced, and keeps what its caller wants kept (`motes.smc.collectors`).
-A filter inside a function of the user's own that JAX traces, to vmap it over seeds for instance, is `scan`.
+`advance` takes one step of either kind of model, traced or hosted, and `steps` takes them one after another. Whole runs are in
+`motes.smc.running`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from math import log
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from .arrays import Array, float64, objects, put
-from .collectors import Collector, Collectors, Recorder, traced
 from .feynman_kac import FeynmanKac, Hosted
-from .keys import IMPL, RunKeys, TracedKeys
+from .keys import RunKeys, TracedKeys
 from .resampling import Resampling, Selection
 from .weights import normalise
 
@@ -71,35 +67,17 @@ class Step(NamedTuple):
     state: State
 
 
-class Run(NamedTuple):
-    """A filter that has run.
-
-    Attributes:
-        state: its last state.
-        log_increments: of the evidence, by step, in nats; shape (T,). Minus infinity from the step at which all died.
-        collected: what the caller asked for, by name, NumPy arrays.
-    """
-
-    state: State
-    log_increments: Array
-    collected: dict[str, Any]
-
-    @property
-    def died_at(self) -> int | None:
-        """The step at which the last particle died, the first being 1; None if some are alive."""
-        died = np.flatnonzero(np.asarray(self.log_increments) == -np.inf)
-        return int(died[0]) + 1 if len(died) else None
-
-
 def start(model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int) -> State:
     """A filter of `slots` particles before its first step."""
     if isinstance(model, Hosted):
-        assert isinstance(keys, RunKeys)
+        if not isinstance(keys, RunKeys):
+            raise TypeError(f"a hosted model takes RunKeys, not {keys!r}")
         particles: Any = objects(model.initial(keys.moves(0, slots, range(slots)), slots))
         if len(particles) != slots:
             raise ValueError(f"the model's initial kernel gave {len(particles)} particles for {slots} slots")
         return State(particles, np.full(slots, -log(slots)), 0.0, 0)
-    assert isinstance(keys, TracedKeys)
+    if not isinstance(keys, TracedKeys):
+        raise TypeError(f"a traced model takes TracedKeys, not {keys!r}")
     particles = jax.tree.map(jax.numpy.asarray, model.initial(keys.moves(0), slots))
     with float64():
         return State(particles, jax.numpy.full(slots, -log(slots)), jax.numpy.zeros(()), jax.numpy.zeros((), np.int32))
@@ -144,104 +122,6 @@ def steps(
     while taken != count and (not isinstance(model, Hosted) or len(movable(model, state.particles, state.log_weights))):
         yield (happened := step(model, state, keys, resampling))
         state, taken = happened.state, taken + 1
-
-
-def scan(
-    model: FeynmanKac[Any],
-    key: Any,
-    slots: int,
-    steps: int,
-    resampling: Resampling = Resampling(),
-    collect: Collectors = MappingProxyType({}),
-) -> Run:
-    """A filter of a traced model, for use inside a function that JAX traces: pure, and never raising.
-
-    Args:
-        model: traced.
-        key: a typed JAX random key.
-        slots: N.
-        steps: T.
-        resampling: when and how.
-        collect: collectors by name.
-    """
-    keys = TracedKeys(key)
-    first = start(model, keys, slots)
-    held, collected_at = traced(collect)
-
-    def body(carry: tuple[State, Any], _: None) -> tuple[tuple[State, Any], tuple[Any, Any]]:
-        state, memory = carry
-        step = advance(model, state, keys, resampling)
-        with float64():
-            memory, values = collected_at(memory, step)
-        return (step.state, memory), (step.log_increment, values)
-
-    with float64():
-        memory = held(first)
-    (state, memory), (log_increments, values) = jax.lax.scan(body, (first, memory), length=steps)
-    return Run(state, log_increments, {name: (values | memory)[name] for name in collect})
-
-
-def run(
-    model: FeynmanKac[Any],
-    seed: int | RunKeys | jax.Array,
-    slots: int,
-    steps: int | None = None,
-    resampling: Resampling = Resampling(),
-    collect: Collectors = MappingProxyType({}),
-) -> Run:
-    """A filter from its first particle to its last step.
-
-    Args:
-        model: traced or hosted. A traced one is compiled with everything it closes over, once for each model, N and T.
-        seed: an integer in [0, 2**32); or the `RunKeys` of a hosted model, or a typed JAX random key for a traced one.
-        slots: N.
-        steps: T; a hosted model may do without, and then runs until no living particle is open.
-        resampling: when and how.
-        collect: collectors by name.
-
-    Raises:
-        FloatingPointError: a potential is not a number, or plus infinity; the message names the step.
-        ValueError: a traced model was given no number of steps.
-    """
-    if isinstance(model, Hosted):
-        return _run_hosted(model, seed if isinstance(seed, RunKeys) else RunKeys(seed), slots, steps, resampling, collect)  # type: ignore
-    if steps is None:
-        raise ValueError("steps must be given: a traced model does not say when it is over")
-    key = seed if isinstance(seed, jax.Array) else jax.random.key(RunKeys(seed).seed, impl=IMPL)  # type: ignore
-    finished = on_host(_compiled_scan(model, key, slots, steps, resampling, tuple(collect.items())))
-    check_increments(finished.log_increments)
-    return finished
-
-
-def on_host(finished: Run) -> Run:
-    """The run with all but its particles in NumPy arrays: JAX is not at ease with float64 where the user has not enabled it."""
-    state, log_increments, collected = finished
-    state = State(state.particles, *(np.asarray(value) for value in state[1:]))
-    return Run(state, np.asarray(log_increments), jax.tree.map(np.asarray, collected))
-
-
-def check_increments(log_increments: np.ndarray) -> None:
-    """Raise FloatingPointError where the increments of the evidence, shape (T,), show that a potential was at fault."""
-    if len(faulty := np.flatnonzero(~(log_increments < np.inf))):
-        step = faulty[0]
-        raise FloatingPointError(
-            f"log_potential at step {step + 1} gave the evidence {log_increments[step]}: it must be a number below infinity"
-        )
-
-
-def _run_hosted(model: Any, keys: RunKeys, slots: int, count: int | None, resampling: Resampling, collect: Collectors) -> Run:
-    state = start(model, keys, slots)
-    recorder, increments = Recorder(collect, state), []
-    for step in steps(model, state, keys, resampling, count):
-        recorder.record(step)
-        increments.append(step.log_increment)
-        state = step.state
-    return Run(state, np.array(increments, np.float64), recorder.collected())
-
-
-@partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
-def _compiled_scan(model: Any, key: Any, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]) -> Run:
-    return scan(model, key, slots, steps, resampling, dict(collect))
 
 
 _compiled_advance = jax.jit(advance, static_argnums=(0, 3))

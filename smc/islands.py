@@ -21,10 +21,10 @@ import numpy as np
 
 from .arrays import Array, float64, namespace
 from .collectors import Collector, Collectors
-from .driver import Run, check_increments, on_host, run, scan
 from .feynman_kac import FeynmanKac, Hosted
-from .keys import IMPL, RunKeys
+from .keys import RunKeys, traced_key
 from .resampling import Resampling
+from .running import Run, check_increments, on_host, run, scan
 from .weights import log_mean_exp, normalise
 
 
@@ -87,7 +87,7 @@ def islands(
         return runs, combine(np.stack([s.log_weights for s in states]), np.array([s.log_evidence for s in states]))
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over")
-    keys = jax.random.split(jax.random.key(RunKeys(seed).seed, impl=IMPL), groups)
+    keys = jax.random.split(traced_key(seed), groups)
     together = _compiled(model, keys, slots, steps, resampling, tuple(collect.items()))
     for increments in np.asarray(together.log_increments):
         check_increments(increments)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +83,20 @@ class RunKeys:
 
     def _place(self, stream: int, generation: int) -> tuple[np.uint32, np.ndarray]:
         return np.uint32(index(self.seed)), np.array([stream, self.run, self.iteration, generation], np.uint32)
+
+
+Seed: TypeAlias = "int | RunKeys | jax.Array"
+"""An integer in [0, 2**32); or the `RunKeys` of a hosted model, or a typed JAX random key for a traced one."""
+
+
+def hosted_keys(seed: Seed) -> RunKeys:
+    """The keys of a hosted run. Raises as `RunKeys` does."""
+    return seed if isinstance(seed, RunKeys) else RunKeys(cast("int", seed))  # which checks it
+
+
+def traced_key(seed: Seed) -> jax.Array:
+    """The key of a traced run. Raises as `RunKeys` does."""
+    return seed if isinstance(seed, jax.Array) else jax.random.key(RunKeys(cast("int", seed)).seed, impl=IMPL)
 
 
 class TracedKeys(NamedTuple):

@@ -24,7 +24,7 @@ from .backward import backward_slots
 from .conditional_smc import conditional
 from .feynman_kac import FeynmanKac, Hosted, Spliceable, Tractable
 from .generations import draw_path, path
-from .keys import IMPL, RunKeys, TracedKeys
+from .keys import RunKeys, Seed, TracedKeys, hosted_keys, traced_key
 from .resampling import CONDITIONAL, Resampling
 from .weights import log_sum_exp
 
@@ -86,7 +86,7 @@ def sweep(
 
 def particle_gibbs(
     model: FeynmanKac[Any],
-    seed: int | RunKeys | jax.Array,
+    seed: Seed,
     initial: Any,
     sweeps: int,
     slots: int,
@@ -105,9 +105,8 @@ def particle_gibbs(
     """
     check_sweep(model, slots, resampling, past)
     if isinstance(model, Hosted):
-        return _hosted_chain(model, seed if isinstance(seed, RunKeys) else RunKeys(seed), initial, sweeps, slots, resampling, past)  # type: ignore
-    key = seed if isinstance(seed, jax.Array) else jax.random.key(RunKeys(seed).seed, impl=IMPL)  # type: ignore
-    chain, totals = _traced_chain(model, key, jax.tree.map(jnp.asarray, initial), sweeps, slots, resampling, past)
+        return _hosted_chain(model, hosted_keys(seed), initial, sweeps, slots, resampling, past)
+    chain, totals = _traced_chain(model, traced_key(seed), jax.tree.map(jnp.asarray, initial), sweeps, slots, resampling, past)
     _check_totals(np.asarray(totals))
     return chain
 

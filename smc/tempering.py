@@ -31,7 +31,7 @@ import numpy as np
 from .arrays import Array, float64, take
 from .driver import State, advance, start
 from .feynman_kac import FeynmanKac, Model
-from .keys import IMPL, RunKeys, TracedKeys
+from .keys import TracedKeys, traced_key
 from .resampling import Resampling, pick
 from .weights import ess, log_sum_exp
 
@@ -134,7 +134,7 @@ def temper(
     if not 0 < target_ess < 1:
         raise ValueError(f"target_ess must lie between 0 and 1, not {target_ess!r}")
     model = tempering_model(tempering, rungs, target_ess, moves, states)
-    key = seed if isinstance(seed, jax.Array) else jax.random.key(RunKeys(seed).seed, impl=IMPL)
+    key = traced_key(seed)
     limit = max_steps if rungs is None else len(rungs) - 1
     return _on_host(*_compiled_climb(model, key, particles // states, Resampling(scheme, ess_threshold=1), limit))
 

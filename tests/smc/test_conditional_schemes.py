@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from piecewise import pieces
 from scipy.stats import chi2
 
 from motes.smc.resampling import CONDITIONAL, SCHEMES
@@ -24,7 +25,6 @@ WEIGHTS = {
     "four, one heavy": [0.05, 0.7, 0.2, 0.05],
     "four, whole shares": [0.5, 0.25, 0.25, 0.0],
 }
-LAST = 1 - 2.0**-52  # the greatest uniform there is
 NAMES = list(CONDITIONAL)
 
 
@@ -83,20 +83,6 @@ def given(joint, ancestor):
 
 
 # The schemes' laws, by integrating `place` over its noise.
-
-
-def pieces(function, grid=32, batch=16):
-    """Cut [0, 1) where a piecewise constant function jumps, by bisection: lengths of the pieces, and its value on each, as arrays."""
-    edges = np.append(np.arange(grid) / grid, LAST)
-    values = np.concatenate([function(edges[i : i + batch]) for i in range(0, grid, batch)] + [function(np.full(batch, LAST))[:1]])
-    while True:
-        jumps = np.flatnonzero((values[1:] != values[:-1]).reshape(len(edges) - 1, -1).any(axis=1) & (np.diff(edges) > 2e-16))
-        if not len(jumps):
-            return np.diff(edges), values[:-1]
-        middles = (edges[jumps] + edges[jumps + 1]) / 2
-        padded = np.append(middles, np.zeros(-len(middles) % batch))
-        found = np.concatenate([function(padded[i : i + batch]) for i in range(0, len(padded), batch)])[: len(middles)]
-        edges, values = np.insert(edges, jumps + 1, middles), np.insert(values, jumps + 1, found, axis=0)
 
 
 @cache

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from piecewise import pieces
 
 from motes.smc import CONDITIONAL, Resampling, conditional_smc
 from motes.smc.conditional_smc import _advance
@@ -28,24 +29,11 @@ SCHEMES = tuple(CONDITIONAL)
 # ---- the law of a conditional scheme, by integration over its noise
 
 
-def pieces(function, cells=512):
-    """A piecewise constant function of one uniform: where it is what, and the lengths; (representatives, lengths).
-
-    Changes are found between the points of a grid and then by bisection: two within one cell of 1/512 would be missed, and
-    the law would be wrong by about as much, which no test here could overlook.
-    """
-    grid = np.linspace(0, 1, cells + 1)
-    grid[-1] = np.nextafter(1, 0)
-    values = np.asarray(function(grid)).reshape(len(grid), -1)
-    low, high = grid[:-1].copy(), grid[1:].copy()
-    changes = np.any(values[1:] != values[:-1], axis=1)
-    low, high, left = low[changes], high[changes], values[:-1][changes]
-    for _ in range(60):
-        middle = (low + high) / 2
-        same = np.all(np.asarray(function(middle)).reshape(len(middle), -1) == left, axis=1) if len(middle) else changes[:0]
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    edges = np.concatenate([[0.0], (low + high) / 2, [1.0]])
-    return (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+def cut(function):
+    """A point in each piece of a piecewise constant function of one uniform, and the lengths of the pieces."""
+    lengths, _ = pieces(function)
+    solid = lengths > 1e-15  # what bisection leaves between two pieces is a rounding error wide
+    return (np.cumsum(lengths) - lengths / 2)[solid], lengths[solid] / lengths[solid].sum()
 
 
 @cache
@@ -71,14 +59,14 @@ def law(name, weights, ancestor):
         np.add.at(table, tuple(drawn[:, 1:].T), probabilities)
 
     if name == "multinomial":
-        points, lengths = pieces(lambda u: place_all(name, np.repeat(u[:, None], slots, 1), weights, ancestor)[:, -1])
+        points, lengths = cut(lambda u: place_all(name, np.repeat(u[:, None], slots, 1), weights, ancestor)[:, -1])
         combos = np.array(list(product(range(len(points)), repeat=slots - 1)), int).reshape(-1, slots - 1)
         add(np.column_stack([np.zeros(len(combos)), points[combos]]), lengths[combos].prod(axis=1))
     elif name == "systematic":
         orders = np.array(list(permutations(range(slots - 1))), np.int32)
         kind = type(CONDITIONAL[name].noise(jax.random.key(0), slots))
         still = np.arange(slots - 1, dtype=np.int32)
-        points, lengths = pieces(lambda u: place_all(name, kind(u, np.tile(still, (len(u), 1))), weights, ancestor))
+        points, lengths = cut(lambda u: place_all(name, kind(u, np.tile(still, (len(u), 1))), weights, ancestor))
         for order in orders:
             add(kind(points, np.tile(order, (len(points), 1))), lengths / len(orders))
     else:
@@ -97,9 +85,9 @@ def add_killing(name, weights, ancestor, add):
         return kind(turn, inner(keep, draw))
 
     # every slot is told apart by what it holds when all stay: the turn is then visible
-    turns = pieces(lambda u: place_all(name, noise(u, np.zeros((len(u), slots)), np.zeros((len(u), slots))), weights, ancestor))
+    turns = cut(lambda u: place_all(name, noise(u, np.zeros((len(u), slots)), np.zeros((len(u), slots))), weights, ancestor))
     # and what a slot takes instead is visible where none stays, which a uniform of 1 makes sure of
-    draws, lengths = pieces(
+    draws, lengths = cut(
         lambda u: place_all(
             name, noise(np.full(len(u), turns[0][0]), np.ones((len(u), slots)), u[:, None].repeat(slots, 1)), weights, ancestor
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from piecewise import pieces
 from scipy.optimize import brentq
 
 from motes.smc.resampling import optimal
@@ -26,7 +27,6 @@ WEIGHTS = {
     "one candidate": (np.array([0.4]), 1),
     "far apart": (np.array([1e-300, 1.0, 1e-9, 1e-9]), 3),
 }
-LAST = 1 - 2.0**-52  # the greatest uniform there is
 
 
 @cache
@@ -44,20 +44,6 @@ def outcome(uniforms, weights, keep):
     new = np.zeros((len(uniforms), len(weights)))
     np.put_along_axis(new, indices, np.exp(logs), axis=1)
     return new
-
-
-def pieces(function, grid=32, batch=16):
-    """Cut [0, 1) where a piecewise constant function jumps, by bisection: lengths of the pieces, and its value on each, as arrays."""
-    edges = np.append(np.arange(grid) / grid, LAST)
-    values = np.concatenate([function(edges[i : i + batch]) for i in range(0, grid, batch)] + [function(np.full(batch, LAST))[:1]])
-    while True:
-        jumps = np.flatnonzero((values[1:] != values[:-1]).any(axis=1) & (np.diff(edges) > 2e-16))
-        if not len(jumps):
-            return np.diff(edges), values[:-1]
-        middles = (edges[jumps] + edges[jumps + 1]) / 2
-        padded = np.append(middles, np.zeros(-len(middles) % batch))
-        found = np.concatenate([function(padded[i : i + batch]) for i in range(0, len(padded), batch)])[: len(middles)]
-        edges, values = np.insert(edges, jumps + 1, middles), np.insert(values, jumps + 1, found, axis=0)
 
 
 def check(weights, keep):

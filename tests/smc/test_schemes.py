@@ -10,6 +10,7 @@ import pytest
 from blackjax.smc import resampling as blackjax_resampling
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from piecewise import LAST, pieces
 from scipy.stats import chi2
 
 from motes.smc.resampling import SCHEMES
@@ -24,7 +25,6 @@ WEIGHTS = {
     "one particle": np.array([1.0]),
     "far apart": np.array([1e-300, 1.0 - 1e-9, 1e-9, 0.0]),
 }
-LAST = 1 - 2.0**-52  # the greatest uniform there is
 NAMES = list(SCHEMES)
 
 
@@ -49,24 +49,6 @@ def placing(name):
     """The scheme as a compiled function of (uniforms of shape (points, dimensions), weights)."""
     build = NOISE[name][1]
     return jax.jit(jax.vmap(lambda uniforms, weights: SCHEMES[name].place(build(uniforms, len(weights)), weights), (0, None)))
-
-
-def pieces(function, grid=32, batch=16):
-    """Cut [0, 1) where a piecewise constant function jumps: lengths of the pieces, and its value on each.
-
-    Neighbours on a grid whose values differ are bisected, into as many pieces as turn up. What could hide is a value that comes
-    and goes between two neighbours; the schemes are monotone in each uniform, so there is none.
-    """
-    edges = np.append(np.arange(grid) / grid, LAST)
-    values = np.concatenate([function(edges[i : i + batch]) for i in range(0, grid, batch)] + [function(np.full(batch, LAST))[:1]])
-    while True:
-        jumps = np.flatnonzero((values[1:] != values[:-1]).reshape(len(edges) - 1, -1).any(axis=1) & (np.diff(edges) > 2e-16))
-        if not len(jumps):
-            return np.diff(edges), values[:-1]
-        middles = (edges[jumps] + edges[jumps + 1]) / 2
-        padded = np.append(middles, np.zeros(-len(middles) % batch))
-        found = np.concatenate([function(padded[i : i + batch]) for i in range(0, len(padded), batch)])[: len(middles)]
-        edges, values = np.insert(edges, jumps + 1, middles), np.insert(values, jumps + 1, found, axis=0)
 
 
 def law(function, dimensions, known=()):

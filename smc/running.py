@@ -1,0 +1,139 @@
+"""Whole runs of a filter, and what is kept of them.
+
+`run` takes a filter from its first particle to its last step, compiled where the model is traced, and keeps what its caller
+wants kept (`motes.smc.collectors`). A filter inside a function of the user's own that JAX traces, to vmap it over
+seeds for instance, is `scan`: it is pure, and what `run` would raise stays in the evidence as not a number.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .arrays import Array, float64
+from .collectors import Collector, Collectors, Recorder, traced
+from .driver import State, advance, start, steps
+from .feynman_kac import FeynmanKac, Hosted
+from .keys import RunKeys, Seed, TracedKeys, hosted_keys, traced_key
+from .resampling import Resampling
+
+
+class Run(NamedTuple):
+    """A filter that has run.
+
+    Attributes:
+        state: its last state.
+        log_increments: of the evidence, by step, in nats; shape (T,). Minus infinity from the step at which all died.
+        collected: what the caller asked for, by name, NumPy arrays.
+    """
+
+    state: State
+    log_increments: Array
+    collected: dict[str, Any]
+
+    @property
+    def died_at(self) -> int | None:
+        """The step at which the last particle died, the first being 1; None if some are alive."""
+        died = np.flatnonzero(np.asarray(self.log_increments) == -np.inf)
+        return int(died[0]) + 1 if len(died) else None
+
+
+def scan(
+    model: FeynmanKac[Any],
+    key: Any,
+    slots: int,
+    steps: int,
+    resampling: Resampling = Resampling(),
+    collect: Collectors = MappingProxyType({}),
+) -> Run:
+    """A filter of a traced model, for use inside a function that JAX traces: pure, and never raising.
+
+    Args:
+        model: traced.
+        key: a typed JAX random key.
+        slots: N.
+        steps: T.
+        resampling: when and how.
+        collect: collectors by name.
+    """
+    keys = TracedKeys(key)
+    first = start(model, keys, slots)
+    held, collected_at = traced(collect)
+
+    def body(carry: tuple[State, Any], _: None) -> tuple[tuple[State, Any], tuple[Any, Any]]:
+        state, memory = carry
+        step = advance(model, state, keys, resampling)
+        with float64():
+            memory, values = collected_at(memory, step)
+        return (step.state, memory), (step.log_increment, values)
+
+    with float64():
+        memory = held(first)
+    (state, memory), (log_increments, values) = jax.lax.scan(body, (first, memory), length=steps)
+    return Run(state, log_increments, {name: (values | memory)[name] for name in collect})
+
+
+def run(
+    model: FeynmanKac[Any],
+    seed: Seed,
+    slots: int,
+    steps: int | None = None,
+    resampling: Resampling = Resampling(),
+    collect: Collectors = MappingProxyType({}),
+) -> Run:
+    """A filter from its first particle to its last step.
+
+    Args:
+        model: traced or hosted. A traced one is compiled with everything it closes over, once for each model, N and T.
+        seed: see `motes.smc.keys.Seed`.
+        slots: N.
+        steps: T; a hosted model may do without, and then runs until no living particle is open.
+        resampling: when and how.
+        collect: collectors by name.
+
+    Raises:
+        FloatingPointError: a potential is not a number, or plus infinity; the message names the step.
+        ValueError: a traced model was given no number of steps.
+    """
+    if isinstance(model, Hosted):
+        return _run_hosted(model, hosted_keys(seed), slots, steps, resampling, collect)
+    if steps is None:
+        raise ValueError("steps must be given: a traced model does not say when it is over")
+    finished = on_host(_compiled_scan(model, traced_key(seed), slots, steps, resampling, tuple(collect.items())))
+    check_increments(finished.log_increments)
+    return finished
+
+
+def on_host(finished: Run) -> Run:
+    """The run with all but its particles in NumPy arrays: JAX is not at ease with float64 where the user has not enabled it."""
+    state, log_increments, collected = finished
+    state = State(state.particles, *(np.asarray(value) for value in state[1:]))
+    return Run(state, np.asarray(log_increments), jax.tree.map(np.asarray, collected))
+
+
+def check_increments(log_increments: np.ndarray) -> None:
+    """Raise FloatingPointError where the increments of the evidence, shape (T,), show that a potential was at fault."""
+    if len(faulty := np.flatnonzero(~(log_increments < np.inf))):
+        step = faulty[0]
+        raise FloatingPointError(
+            f"log_potential at step {step + 1} gave the evidence {log_increments[step]}: it must be a number below infinity"
+        )
+
+
+def _run_hosted(model: Any, keys: RunKeys, slots: int, count: int | None, resampling: Resampling, collect: Collectors) -> Run:
+    state = start(model, keys, slots)
+    recorder, increments = Recorder(collect, state), []
+    for step in steps(model, state, keys, resampling, count):
+        recorder.record(step)
+        increments.append(step.log_increment)
+        state = step.state
+    return Run(state, np.array(increments, np.float64), recorder.collected())
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
+def _compiled_scan(model: Any, key: Any, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]) -> Run:
+    return scan(model, key, slots, steps, resampling, dict(collect))
