@@ -32,8 +32,7 @@ SCHEMES = tuple(CONDITIONAL)
 def cut(function):
     """A point in each piece of a piecewise constant function of one uniform, and the lengths of the pieces."""
     lengths, _ = pieces(function)
-    solid = lengths > 1e-15  # what bisection leaves between two pieces is a rounding error wide
-    return (np.cumsum(lengths) - lengths / 2)[solid], lengths[solid] / lengths[solid].sum()
+    return np.cumsum(lengths) - lengths / 2, lengths / lengths.sum()
 
 
 @cache

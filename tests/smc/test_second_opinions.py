@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+from cuthbert.smc.particle_filter import build_filter
+from cuthbertlib.resampling import systematic
 from scipy.stats import norm
 
 from motes.smc import HISTORY, History, Resampling, filter_variance, islands, log_evidence_variance, scan
@@ -14,16 +15,14 @@ from motes.smc import HISTORY, History, Resampling, filter_variance, islands, lo
 def test_cuthberts_filter_has_the_same_evidence(linear_gaussian):
     """Means and spreads of log Z-hat over 300 runs of 100 particles: a z of 5 and an F ratio that equal filters pass
     but once in a million."""
-    build = pytest.importorskip("cuthbert.smc.particle_filter").build_filter
-    systematic = pytest.importorskip("cuthbertlib.resampling.systematic").resampling
     model, y = linear_gaussian.model(), jnp.asarray(linear_gaussian.y)
     a, q, r = linear_gaussian.a, linear_gaussian.q, linear_gaussian.r
-    theirs = build(
+    theirs = build_filter(
         init_sample=lambda key: jax.random.normal(key, ()),
         propagate_sample=lambda key, state, model_inputs: a * state + jnp.sqrt(q) * jax.random.normal(key, ()),
         log_potential=lambda state_prev, state, model_inputs: -0.5 * ((model_inputs - state) ** 2 / r + jnp.log(2 * jnp.pi * r)),
         n_filter_particles=100,
-        resampling_fn=systematic,
+        resampling_fn=systematic.resampling,
     )
 
     @jax.jit

@@ -17,9 +17,11 @@ def pieces(function, grid=32, batch=16):
     edges = np.append(np.arange(grid) / grid, LAST)
     values = np.concatenate([function(edges[i : i + batch]) for i in range(0, grid, batch)] + [function(np.full(batch, LAST))[:1]])
     while True:
-        jumps = np.flatnonzero((values[1:] != values[:-1]).reshape(len(edges) - 1, -1).any(axis=1) & (np.diff(edges) > 2e-16))
+        differ = (values[1:] != values[:-1]).reshape(len(edges) - 1, -1).any(axis=1)
+        jumps = np.flatnonzero(differ & (np.diff(edges) > 2e-16))
         if not len(jumps):
-            return np.diff(edges), values[:-1]
+            firsts = np.append(0, np.flatnonzero(differ[:-1]) + 1)
+            return np.add.reduceat(np.diff(edges), firsts), values[firsts]
         middles = (edges[jumps] + edges[jumps + 1]) / 2
         padded = np.append(middles, np.zeros(-len(middles) % batch))
         found = np.concatenate([function(padded[i : i + batch]) for i in range(0, len(padded), batch)])[: len(middles)]
