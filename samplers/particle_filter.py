@@ -127,7 +127,8 @@ class ParticleFilter:
                 message = f"interrupted after {state.t} steps: the posterior is unfinished and heuristic"
                 warnings.warn(message, RuntimeWarning, stacklevel=3)
                 interrupted = True
-        return state, History.of(recorder.collected(), len(state.particles)), interrupted
+        history = History.of(recorder.collected(), len(state.particles))
+        return state, History(*(rows[: state.t] for rows in history)), interrupted  # an interrupt may have come while recording
 
 
 def _settings(sampler: ParticleFilter, model: StateSpaceModel) -> dict[str, object]:

@@ -5,9 +5,10 @@ may be drawn backwards instead, each particle's past from the whole generation b
 
     P(A_t-1 = i | x_t) proportional to W_t-1^i M_t(x_t | x_t-1^i) G_t(x_t-1^i, x_t)
 
-The draws approximate the smoothing distribution of all T generations. Inside particle Gibbs one such
-draw renews the path (Whiteley 2010). It is invariant there where the ancestors of a generation were drawn independently
-of one another, so for multinomial resampling only; and where the population was not resampled, a particle keeps its past.
+The draws approximate the smoothing distribution of all T generations. Inside particle Gibbs one such draw renews the path
+(Whiteley 2010; Lindsten and Schon 2013). It leaves the target invariant there for every conditional scheme, and whether or not
+the population was resampled: once a particle of generation t is drawn, the others of its generation can be
+integrated out, whatever ties their ancestors together, and what is left of the law is the one above.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .arrays import Array, float64, take
-from .conditional_smc import Generations
+from .arrays import Array, take
 from .feynman_kac import Tractable
+from .generations import Generations
 from .resampling import pick
+from .weights import reweighed
 
 
 def backward_sample(model: Tractable, key: Any, generations: Generations, draws: int) -> tuple[Any, Array]:
@@ -41,28 +43,26 @@ def backward_sample(model: Tractable, key: Any, generations: Generations, draws:
     return take(generations.particles, (jnp.arange(len(slots))[:, None], slots)), slots
 
 
-def backward_slots(model: Any, key: Any, generations: Generations, *, keep_unresampled: bool = False) -> Array:
-    """The slots at generations 0 to T of one path drawn backwards, int32, shape (T + 1,).
+def backward_slots(model: Any, key: Any, generations: Generations) -> Array:
+    """The slots at generations 0 to T of one path drawn backwards, int32, shape (T + 1,). May be traced.
 
     Args:
         model: traced and `Tractable`.
         key: a typed JAX random key.
         generations: of N particles and T steps.
-        keep_unresampled: whether a particle keeps its past where the population was not resampled, as particle Gibbs must.
     """
     steps = len(generations.ancestors)
     last = pick(jax.random.fold_in(key, steps), generations.log_weights[-1])
-    slots = generations.ancestors.shape[1]
 
     def body(slot: Any, t: Any) -> Any:
-        before, after = take(generations.particles, t), take(generations.particles, (t + 1, slot))
-        after = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (slots, *leaf.shape)), after)
-        fit = model.log_transition(t + 1, before, after) + model.log_potential(t + 1, before, after)
-        with float64():
-            chosen = pick(jax.random.fold_in(key, t), generations.log_weights[t] + fit)
-        if keep_unresampled:
-            chosen = jnp.where(generations.resampled[t], chosen, generations.ancestors[t, slot].astype(chosen.dtype))
-        return chosen, slot
+        return pick(jax.random.fold_in(key, t), past_log_weights(model, generations, t, slot)), slot
 
     first, rest = jax.lax.scan(body, last, jnp.arange(steps), reverse=True)
     return jnp.concatenate([first[None], rest])
+
+
+def past_log_weights(model: Any, generations: Generations, t: Any, slot: Any) -> Array:
+    """How well each particle of generation t goes before the one in this slot of generation t + 1: not normalised, shape (N,)."""
+    before, after = take(generations.particles, t), take(generations.particles, (t + 1, slot))
+    after = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (generations.ancestors.shape[1], *leaf.shape)), after)
+    return reweighed(generations.log_weights[t], model.log_transition(t + 1, before, after) + model.log_potential(t + 1, before, after))

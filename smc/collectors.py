@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from . import weights
-from .arrays import Array, namespace, stack
+from .arrays import Array, float64, namespace, stack
 
 if TYPE_CHECKING:
     from .driver import State, Step
@@ -113,11 +113,12 @@ class Recorder:
 
     def record(self, step: Step) -> None:
         """Collect from one step."""
-        for name, how in self._collect.items():
-            if isinstance(how, Fold):
-                self._held[name] = how.update(self._held[name], step)
-            else:
-                self._values[name].append(how(step))
+        with float64():
+            for name, how in self._collect.items():
+                if isinstance(how, Fold):
+                    self._held[name] = how.update(self._held[name], step)
+                else:
+                    self._values[name].append(how(step))
 
     def collected(self) -> dict[str, Any]:
         """What there is by now, by name; without a step, a collector without memory has an empty array."""

@@ -20,13 +20,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from .arrays import branch, put, take
+from .arrays import branch, float64, namespace, put, take
 from .driver import State, Step, propagate, start
 from .feynman_kac import FeynmanKac, Hosted
-from .generations import Generations, keep_all
+from .generations import Generations, check_paths, keep_all
 from .keys import RunKeys, TracedKeys
-from .resampling import Resampling, pick
-from .weights import normalise
+from .resampling import CONDITIONAL, Resampling, of_living, pick
+from .weights import normalise, reweighed
 
 
 def conditional(
@@ -49,13 +49,19 @@ def conditional(
         ancestor_sampling: whether the reference's ancestor is drawn anew.
 
     Raises:
-        FloatingPointError, ValueError: as `motes.smc.advance` does.
+        ValueError: N is less than 2, the scheme has no conditional form, a hosted reference is still open at its end, or the
+            population is rejuvenated.
+        FloatingPointError: a potential or a splice of a hosted model is not a number, or plus infinity, or no past fits the
+            reference. In a trace the weights become not a number instead.
     """
+    check_conditional(slots, resampling)
+    if isinstance(model, Hosted) and model.open(reference[-1]):
+        raise ValueError(f"the reference's last particle must be closed, not {reference[-1]!r}")
     state = start(model, keys, slots)
     state = state._replace(particles=put(state.particles, 0, at(reference, 0)))
 
     def step(state: State, reference: Any) -> tuple[Step, Any]:
-        return _advance(model, state, reference, keys, resampling, ancestor_sampling)
+        return advance_given(reference, model, state, keys, resampling, ancestor_sampling)
 
     length = None if isinstance(model, Hosted) else len(jax.tree.leaves(reference)[0]) - 1
     return keep_all(model, state, reference, step, length)
@@ -68,18 +74,31 @@ def at(reference: Any, t: Any) -> Any:
     return take(reference, t)
 
 
-def _advance(model: Any, state: State, reference: Any, keys: Any, resampling: Resampling, ancestor_sampling: bool) -> tuple[Step, Any]:
+def advance_given(reference: Any, model: Any, state: State, keys: Any, resampling: Resampling, ancestor_sampling: bool) -> tuple[Step, Any]:
     """One step given the reference, and the reference after it: spliced, where it has a new ancestor."""
     t = state.t + 1
 
     def ancestor() -> tuple[Any, Any]:
         if not ancestor_sampling:
             return np.int32(0), 0.0
-        fit, total = normalise(state.log_weights + model.log_splice(t, state.particles, reference), source=f"log_splice at step {t}")
-        return pick(keys.ancestor(t), fit), total
+        fits = of_living(lambda particles: model.log_splice(t, particles, reference), state.particles, state.log_weights)
+        fits, total = normalise(reweighed(state.log_weights, fits), source=f"log_splice at step {t}")
+        if isinstance(fits, np.ndarray) and total == -np.inf:
+            raise FloatingPointError(f"log_splice at step {t} is minus infinity for all, the reference's own past among them")
+        with float64():
+            return pick(keys.ancestor(t), fits), namespace(fits).where(namespace(fits).isfinite(total), 0.0, np.nan)
 
     selection = resampling.select(keys, t, state.particles, state.log_weights, ancestor)
     if ancestor_sampling:
         new = selection.ancestors[0]
         reference = branch(new != 0, lambda: model.splice(t, take(state.particles, new), reference), lambda: reference)
     return propagate(model, state, keys, selection, at(reference, t)), reference
+
+
+def check_conditional(slots: int, resampling: Resampling) -> None:
+    """Raise what `conditional` raises of these arguments."""
+    if slots < 2:
+        raise ValueError(f"slots must be at least 2, not {slots}: one of them is the reference")
+    if resampling.scheme not in CONDITIONAL:
+        raise ValueError(f"resampling must have a conditional form, as {', '.join(CONDITIONAL)} do, not {resampling.scheme!r}")
+    check_paths(resampling)

@@ -25,7 +25,7 @@ from .arrays import Array, float64, objects, put
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys
 from .resampling import Resampling, Selection
-from .weights import normalise
+from .weights import check, normalise, reweighed
 
 
 class State(NamedTuple):
@@ -104,7 +104,7 @@ def propagate(model: FeynmanKac[Any], state: State, keys: Any, selection: Select
     t, kind = state.t + 1, _propagate_hosted if isinstance(model, Hosted) else _propagate_traced
     particles, log_potentials = kind(model, t, keys, selection, pinned)
     with float64():
-        log_weights, log_increment = normalise(selection.log_weights + log_potentials, source=f"log_potential at step {t}")
+        log_weights, log_increment = normalise(reweighed(selection.log_weights, log_potentials), source=f"log_potential at step {t}")
         after = State(particles, log_weights, state.log_evidence + log_increment, t)
     return Step(state, selection.ancestors, selection.resampled, log_increment, after)
 
@@ -120,7 +120,9 @@ def steps(
             state = jax.tree.map(jax.numpy.asarray, state)
     taken = 0
     while taken != count and (not isinstance(model, Hosted) or len(movable(model, state.particles, state.log_weights))):
-        yield (happened := step(model, state, keys, resampling))
+        happened = step(model, state, keys, resampling)
+        check(float(happened.log_increment), np.asarray(happened.state.log_weights), f"log_potential at step {taken + 1}")
+        yield happened
         state, taken = happened.state, taken + 1
 
 

@@ -88,7 +88,7 @@ class Spliceable(Protocol):
 
         Args:
             t: the generation at which the remainder begins.
-            particles: N at generation t - 1.
+            particles: N at generation t - 1; of a hosted model, those that are alive, closed ones among them.
             reference: the reference's particles at generations 0 to T along a leading axis.
         """
         ...
@@ -97,7 +97,8 @@ class Spliceable(Protocol):
         """The reference with its generations from t on as they are once they follow this particle.
 
         Where a particle is a state of a Markov chain that is the reference itself; where it holds its own past, what it
-        holds is computed again. Generations before t are not read.
+        holds is computed again. Generations before t are not read; where t lies past the reference's end, its last
+        particle stands for it, closed.
         """
         ...
 

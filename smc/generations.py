@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .arrays import Array, float64, stack, take
 from .driver import State, Step, advance, movable, start
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys
 from .resampling import Resampling, pick
+from .weights import log_sum_exp
 
 
 class Generations(NamedTuple):
@@ -52,8 +54,10 @@ def generations(
         resampling: when and how.
 
     Raises:
-        FloatingPointError, ValueError: as `motes.smc.advance` does.
+        ValueError: the population is rejuvenated; or as `motes.smc.advance` does.
+        FloatingPointError: as `motes.smc.advance` does, for a hosted model; in a trace the weights become not a number instead.
     """
+    check_paths(resampling)
 
     def step(state: State, context: None) -> tuple[Step, None]:
         return advance(model, state, keys, resampling), context
@@ -78,8 +82,22 @@ def keep_all(model: Any, state: State, context: Any, step: Callable[[State, Any]
     return later._replace(particles=particles, log_weights=log_weights)
 
 
+def check_paths(resampling: Resampling) -> None:
+    """Raise ValueError where ancestors would not tell where particles come from."""
+    if resampling.rejuvenate is not None:
+        raise ValueError("paths cannot be traced through a population that is rejuvenated: ancestors do not tell of those moves")
+
+
 def draw_path(keys: RunKeys | TracedKeys, generations: Generations) -> tuple[Any, Array]:
-    """A path drawn from the last generation by weight, and the slots it went through, shape (T + 1,)."""
+    """A path drawn from the last generation by weight, and the slots it went through, shape (T + 1,).
+
+    Raises:
+        FloatingPointError: a weight is not a number, or all particles are dead; in a trace the path is arbitrary then.
+    """
+    if not isinstance(generations.log_weights, Tracer):
+        total = log_sum_exp(np.asarray(generations.log_weights[-1]))
+        if not np.isfinite(total):
+            raise FloatingPointError(f"there is no path to draw: the last log-weights sum to {total}")
     last = pick(keys.choice(len(generations.ancestors)), generations.log_weights[-1])
     slots = lineage(generations.ancestors, last)
     return path(generations, slots), slots

@@ -22,7 +22,7 @@ import numpy as np
 from .arrays import Array, float64, namespace
 from .collectors import Collector, Collectors
 from .feynman_kac import FeynmanKac, Hosted
-from .keys import RunKeys, traced_key
+from .keys import RunKeys, TracedKeys, traced_key
 from .resampling import Resampling
 from .running import Run, check_increments, on_host, run, scan
 from .weights import log_mean_exp, normalise
@@ -35,7 +35,7 @@ class Islands(NamedTuple):
         log_weights: of all particles, normalised over all groups, float64, shape (K, N); all minus infinity where all groups died.
         log_evidence: log Z-hat of all groups, in nats.
         log_evidence_error: the relative standard error of Z-hat over groups, which is that of its log to first order; not a
-            number for one group.
+            number for one group, or where all died.
     """
 
     log_weights: Array
@@ -52,9 +52,10 @@ def combine(log_weights: Array, log_evidences: Array) -> Islands:
     """
     xp, groups = namespace(log_evidences), len(log_evidences)
     with float64():
-        shares, _ = normalise(log_evidences)
+        shares, total = normalise(log_evidences)
         relative = groups * xp.exp(shares)  # Z-hat_k over their mean
         error = xp.sqrt(((relative - 1) ** 2).sum() / (groups - 1) / groups) if groups > 1 else np.nan
+        error = xp.where(total > -np.inf, error, np.nan)[()]
         return Islands(log_weights + shares[:, None], log_mean_exp(log_evidences), error)
 
 
@@ -71,7 +72,7 @@ def islands(
 
     Args:
         model: traced, and then the groups are one vectorised computation; or hosted, and then they run one after another.
-        seed: in [0, 2**32). Group k of a hosted model is the run `RunKeys(seed, run=k)`.
+        seed: in [0, 2**32). Group k is the run `RunKeys(seed, run=k)` of a hosted model, `TracedKeys(...).island(k)` of a traced.
         groups: K.
         slots, steps, resampling, collect: as `motes.smc.run` takes them.
 
@@ -87,14 +88,16 @@ def islands(
         return runs, combine(np.stack([s.log_weights for s in states]), np.array([s.log_evidence for s in states]))
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over")
-    keys = jax.random.split(traced_key(seed), groups)
-    together = _compiled(model, keys, slots, steps, resampling, tuple(collect.items()))
+    together = _compiled(model, traced_key(seed), groups, slots, steps, resampling, tuple(collect.items()))
     for increments in np.asarray(together.log_increments):
-        check_increments(increments)
+        check_increments(increments, resampling)
     runs = [on_host(jax.tree.map(itemgetter(group), together)) for group in range(groups)]
     return runs, combine(np.asarray(together.state.log_weights), np.asarray(together.state.log_evidence))
 
 
-@partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
-def _compiled(model: Any, keys: Any, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]) -> Run:
+@partial(jax.jit, static_argnums=(0, 2, 3, 4, 5, 6))
+def _compiled(
+    model: Any, key: Any, groups: int, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]
+) -> Run:
+    keys = jax.vmap(lambda group: TracedKeys(key).island(group).key)(jax.numpy.arange(groups))
     return jax.vmap(lambda key: scan(model, key, slots, steps, resampling, dict(collect)))(keys)

@@ -9,7 +9,8 @@ one step of a filter and a slot a place in its population. Keys never belong to 
 when they are resampled: two children of one parent sit in two slots and so draw independently. Everything else that a
 generation draws has a stream of its own. Key data are made for all slots of a generation in one jitted call.
 
-A traced model draws a generation from one key, which `TracedKeys` folds out of the run's in the same manner.
+A traced model draws a generation from one key, which `TracedKeys` folds out of the run's in the same manner; islands and sweeps
+of a chain have streams of their own, from which their keys begin anew.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from .arrays import float64
 
 IMPL = "threefry2x32"  # named, so that the user's global setting cannot change the bits
-_MOVES, _RESAMPLING, _ANCESTOR, _CHOICE, _REJUVENATION = range(5)
+_MOVES, _RESAMPLING, _ANCESTOR, _CHOICE, _REJUVENATION, _ISLANDS, _SWEEPS = range(7)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,14 @@ class TracedKeys(NamedTuple):
     def choice(self, generation: Any) -> Any:
         """The key for choosing among the particles of this generation."""
         return self._stream(_CHOICE, generation)
+
+    def island(self, group: Any) -> TracedKeys:
+        """The keys of one of several independent groups."""
+        return TracedKeys(self._stream(_ISLANDS, group))
+
+    def sweep(self, i: Any) -> TracedKeys:
+        """The keys of one sweep of a chain; they are none of the run's own."""
+        return TracedKeys(self._stream(_SWEEPS, i))
 
     def _stream(self, stream: int, generation: Any) -> Any:
         return jax.random.fold_in(jax.random.fold_in(self.key, stream), generation)

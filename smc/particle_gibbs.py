@@ -21,11 +21,11 @@ import numpy as np
 
 from .arrays import Array
 from .backward import backward_slots
-from .conditional_smc import conditional
+from .conditional_smc import check_conditional, conditional
 from .feynman_kac import FeynmanKac, Hosted, Spliceable, Tractable
 from .generations import draw_path, path
 from .keys import RunKeys, Seed, TracedKeys, hosted_keys, traced_key
-from .resampling import CONDITIONAL, Resampling
+from .resampling import Resampling
 from .weights import log_sum_exp
 
 PASTS = ("reference", "ancestor", "backward")
@@ -71,7 +71,7 @@ def sweep(
         slots: N, at least 2.
         resampling: its scheme one of `motes.smc.CONDITIONAL`.
         past: "reference" for the plain sampler, "ancestor" for ancestor sampling (a `Spliceable` model), "backward" for backward
-            sampling (a traced, `Tractable` model and multinomial resampling).
+            sampling (a traced, `Tractable` model).
 
     Returns:
         The next path, and the slots it went through, shape (T + 1,); slot 0 is the reference's.
@@ -117,14 +117,14 @@ def _sweep(model: Any, keys: Any, reference: Any, slots: int, resampling: Resamp
     total = log_sum_exp(generations.log_weights[-1])
     if past != "backward":
         return *draw_path(keys, generations), total
-    passed = backward_slots(model, keys.choice(0), generations, keep_unresampled=True)
+    passed = backward_slots(model, keys.choice(0), generations)
     return path(generations, passed), passed, total
 
 
 @partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
 def _traced_chain(model: Any, key: Any, initial: Any, sweeps: int, slots: int, resampling: Resampling, past: str) -> tuple[Chain, Array]:
     def body(reference: Any, i: Any) -> Any:
-        path, passed, total = _sweep(model, TracedKeys(jax.random.fold_in(key, i)), reference, slots, resampling, past)
+        path, passed, total = _sweep(model, TracedKeys(key).sweep(i), reference, slots, resampling, past)
         return path, (path, passed != 0, total)
 
     _, (paths, moved, totals) = jax.lax.scan(body, initial, jnp.arange(sweeps))
@@ -134,7 +134,7 @@ def _traced_chain(model: Any, key: Any, initial: Any, sweeps: int, slots: int, r
 def _hosted_chain(model: Any, keys: RunKeys, reference: Any, sweeps: int, slots: int, resampling: Resampling, past: str) -> Chain:
     paths, moved = [], []
     for i in range(sweeps):
-        reference, passed, total = _sweep(model, replace(keys, iteration=keys.iteration + i), reference, slots, resampling, past)
+        reference, passed, total = _sweep(model, replace(keys, iteration=keys.iteration + 1 + i), reference, slots, resampling, past)
         _check_totals(np.array([total]), i)
         length = 1 + sum(model.open(particle) for particle in reference)  # a closed particle was repeated while others moved
         reference = reference[:length]
@@ -153,14 +153,8 @@ def check_sweep(model: Any, slots: int, resampling: Resampling, past: str) -> No
     """Raise what `sweep` raises of arguments that do not fit."""
     if past not in PASTS:
         raise ValueError(f"past must be one of {', '.join(PASTS)}, not {past!r}")
-    if slots < 2:
-        raise ValueError(f"slots must be at least 2, not {slots}: one of them is the reference")
-    if resampling.scheme not in CONDITIONAL:
-        raise ValueError(f"resampling must have a conditional form, as {', '.join(CONDITIONAL)} do, not {resampling.scheme!r}")
+    check_conditional(slots, resampling)
     if past == "ancestor" and not isinstance(model, Spliceable):
         raise TypeError("ancestor sampling needs a model with log_splice and splice")
-    if past == "backward":
-        if isinstance(model, Hosted) or not isinstance(model, Tractable):
-            raise TypeError("backward sampling needs a traced model with log_transition")
-        if resampling.scheme != "multinomial":
-            raise ValueError(f"backward sampling needs multinomial resampling, not {resampling.scheme!r}: ancestors must be independent")
+    if past == "backward" and (isinstance(model, Hosted) or not isinstance(model, Tractable)):
+        raise TypeError("backward sampling needs a traced model with log_transition")

@@ -104,7 +104,7 @@ def run(
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over")
     finished = on_host(_compiled_scan(model, traced_key(seed), slots, steps, resampling, tuple(collect.items())))
-    check_increments(finished.log_increments)
+    check_increments(finished.log_increments, resampling)
     return finished
 
 
@@ -115,13 +115,12 @@ def on_host(finished: Run) -> Run:
     return Run(state, np.asarray(log_increments), jax.tree.map(np.asarray, collected))
 
 
-def check_increments(log_increments: np.ndarray) -> None:
-    """Raise FloatingPointError where the increments of the evidence, shape (T,), show that a potential was at fault."""
+def check_increments(log_increments: np.ndarray, resampling: Resampling) -> None:
+    """Raise FloatingPointError where the increments of the evidence, shape (T,), show that a weight was at fault."""
     if len(faulty := np.flatnonzero(~(log_increments < np.inf))):
-        step = faulty[0]
-        raise FloatingPointError(
-            f"log_potential at step {step + 1} gave the evidence {log_increments[step]}: it must be a number below infinity"
-        )
+        part = "log_potential" if resampling.look_ahead is None else "log_potential or look_ahead"
+        evidence = log_increments[faulty[0]]
+        raise FloatingPointError(f"{part} at step {faulty[0] + 1} gave the evidence {evidence}: it must be a number below infinity")
 
 
 def _run_hosted(model: Any, keys: RunKeys, slots: int, count: int | None, resampling: Resampling, collect: Collectors) -> Run:

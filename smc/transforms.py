@@ -64,7 +64,7 @@ def twisted(model: Model, log_twist: Callable[[Any, Any], Array], steps: int) ->
 
     def log_psi(t: Any, particles: Any) -> Array:
         inside = (t > 0) & (t < steps)
-        return jnp.where(inside, log_twist(jnp.clip(t, 1, steps - 1), particles), 0.0)
+        return jnp.where(inside, log_twist(jnp.clip(t, 1, max(steps - 1, 1)), particles), 0.0)
 
     def log_potential(t: Any, before: Any, after: Any) -> Array:
         spent = log_psi(t - 1, before)

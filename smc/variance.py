@@ -60,7 +60,7 @@ def mean_variance(eves: np.ndarray, log_weights: np.ndarray, values: np.ndarray,
         values: f_i, shape (N,), or (N, d) for d functions; those of dead particles do not matter.
         events: k, how often the population was resampled since the generation of the eves.
     """
-    living = np.asarray(log_weights) > -np.inf
+    living = np.exp(log_weights) > 0
     weights, values = np.exp(log_weights)[living], np.asarray(values, np.float64)[living]
     alive, slots = len(np.unique(eves[living])), len(log_weights)
     if alive < 2:
@@ -109,7 +109,7 @@ def living_eves(history: History, log_weights: np.ndarray, *, since: int = 1) ->
         log_weights: final, shape (N,).
         since: as in `eves`.
     """
-    return len(np.unique(eves(history, since=since)[log_weights > -np.inf]))
+    return len(np.unique(eves(history, since=since)[np.exp(log_weights) > 0]))
 
 
 def filter_variance(history: History, log_weights: np.ndarray, values: np.ndarray, *, since: int = 1, lag: int | None = None) -> Estimate:

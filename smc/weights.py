@@ -70,6 +70,13 @@ def normalise(log_weights: Array, *, source: str = "log_weights") -> tuple[Array
     return (np.full(log_weights.shape, -np.inf) if total == -np.inf else log_weights - total), total
 
 
+def reweighed(log_weights: Array, log_factors: Array) -> Array:
+    """Log-weights times a factor each, not normalised: the dead stay dead, whatever their factor is. Both have shape (N,)."""
+    xp = namespace(log_weights)
+    with float64(), np.errstate(invalid="ignore"):
+        return xp.where(log_weights == -np.inf, -np.inf, log_weights + log_factors)
+
+
 def check(total: float, log_weights: np.ndarray, source: str) -> None:
     """Raise FloatingPointError where the log-sum of these log-weights shows that one is not a number, or plus infinity."""
     if not total < np.inf:  # true of not-a-number too

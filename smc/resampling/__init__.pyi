@@ -3,6 +3,7 @@ from .drawing import draw_ancestors as draw_ancestors
 from .drawing import pick as pick
 from .policy import Resampling as Resampling
 from .policy import Selection as Selection
+from .policy import of_living as of_living
 from .scheme import ConditionalScheme as ConditionalScheme
 from .scheme import Scheme as Scheme
 from .schemes import SCHEMES as SCHEMES

@@ -71,7 +71,7 @@ def systematic(noise: SystematicNoise, weights: Any, ancestor: Any) -> jax.Array
     turned = jnp.roll(weights, -ancestor)  # from here on the reference is particle 0, and the first point is always its own
     offset = tilted_offset(noise.offset, size * cumulative(turned)[0])
     ancestors = (schemes.systematic(offset, turned) + ancestor) % size
-    return jnp.concatenate([ancestors[:1], ancestors[1:][noise.order]])
+    return jnp.concatenate([ancestor[None], ancestors[1:][noise.order]])  # its own, though its weight may round to zero
 
 
 @in_float64

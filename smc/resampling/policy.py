@@ -8,23 +8,23 @@ kappa log N. A particle is selected with probability proportional to its weight 
 
 which sums to 1 only in expectation; the sum belongs to the evidence. Without look-ahead it is 1/N for everyone.
 
-Copies may be told apart again by an MCMC kernel that leaves the distribution they were selected from invariant (*resample-move*:
-Gilks and Berzuini 2001).
+Copies may be told apart again by an MCMC kernel that leaves gamma_t-1 invariant (*resample-move*: Gilks and Berzuini 2001).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import log
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, branch, float64, namespace, take
+from ..arrays import Array, branch, float64, namespace, objects, take
 from ..keys import RunKeys, TracedKeys
-from ..weights import entropy, ess, normalise
+from ..weights import entropy, ess, normalise, reweighed
 from .drawing import draw_ancestors
 from .schemes import SCHEMES
 
@@ -58,9 +58,11 @@ class Resampling:
             before every step but the first, where weights are equal.
         entropy_threshold: the same for the entropy of the weights relative to log N; where given it decides alone.
         look_ahead: (t, particles) -> log eta, shape (N,): how promising the particles are for move t beyond what their weights
-            say; None for equally. The trigger sees the weights it multiplies.
+            say; None for equally. Finite for the living: who has eta = 0 could not be selected. The trigger sees the weights it
+            multiplies, and may fire before the first move too.
         rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1 invariant; applied before move t
-            where the population was resampled. A hosted one receives a key for each particle.
+            where the population was resampled. A hosted one receives a key for each particle. Ancestors do not tell of this move, so
+            whoever traces paths through them (`motes.smc.generations`, conditional SMC) refuses it.
 
     Raises:
         ValueError: the scheme is unknown, or a threshold outside [0, 1].
@@ -97,38 +99,64 @@ class Resampling:
             t: the move that follows.
             particles: N of them.
             log_weights: normalised, shape (N,).
-            ancestor: draws the ancestor of slot 0, and the others then follow the scheme's law given it; asked only where
-                resampling is due. Returns it and the log-sum of the weights it was drawn by: where that is not a number,
-                neither are the weights. None where no slot is special. Slot 0 is not rejuvenated then, nor is any other.
+            ancestor: where slot 0 is kept for a reference, draws its ancestor, given which the others then follow the scheme's law;
+                asked only where resampling is due. Returns the ancestor, and not a number where its law is at fault, else 0.
 
         Returns:
-            The population; a particle whose weight is zero in float64 is never chosen.
+            The population; a particle whose weight is zero in float64 is never chosen, but for a reference. In a trace, which
+            cannot raise, its weights are not a number where the look-ahead or the ancestor's weights were at fault.
+
+        Raises:
+            FloatingPointError: the look-ahead is not a number, or infinite, for a living particle.
         """
-        slots, xp, log_rho = len(log_weights), namespace(log_weights), log_weights
+        slots, xp = len(log_weights), namespace(log_weights)
+        log_rho: Array = log_weights
+        fault: Any = 0.0
         if self.look_ahead is not None:
-            log_eta = self.look_ahead(t, particles)
-            with float64():
-                log_rho, _ = normalise(log_weights + log_eta, source=f"look_ahead at step {t}")
+            log_rho, fault = self._looked_ahead(t, particles, log_weights)
         with float64():
             due = self.due(log_rho)
-        if ancestor is None:
+        if ancestor is None and self.look_ahead is None:
             due = due & (t > 1)  # the weights before the first move are equal: resampling them would only add noise
 
         def drawn() -> Selection:
-            first, log_total = (None, 0.0) if ancestor is None else ancestor()
+            first, first_fault = (None, 0.0) if ancestor is None else ancestor()
             with float64():
                 ancestors = draw_ancestors(self.scheme, keys.resampling(t), xp.exp(log_rho), first)
-                left = xp.where(log_rho > -np.inf, log_weights - xp.where(log_rho > -np.inf, log_rho, 0.0), -np.inf)
-                left = left[ancestors] - log(slots) + 0 * log_total
+                left = reweighed(log_weights, -log_rho)[ancestors] - log(slots)
+                left = left + fault + first_fault
             chosen = take(particles, ancestors)
-            if self.rejuvenate is not None and ancestor is None:
+            if self.rejuvenate is not None:
                 chosen = self.rejuvenate(t, keys.rejuvenation(t, slots), chosen)
+                chosen = chosen if xp is not np else objects(chosen)
             return Selection(chosen, left, ancestors, xp.asarray(True))
 
         def kept() -> Selection:
-            return Selection(particles, log_weights, xp.arange(slots, dtype=np.int32), xp.asarray(False))
+            with float64():
+                return Selection(particles, log_weights + fault, xp.arange(slots, dtype=np.int32), xp.asarray(False))
 
         return branch(due, drawn, kept)
+
+    def _looked_ahead(self, t: Any, particles: Any, log_weights: Array) -> tuple[Array, Any]:
+        """The normalised log-weights times eta, and not a number where eta is at fault, else 0."""
+        assert self.look_ahead is not None
+        log_rho = reweighed(log_weights, of_living(partial(self.look_ahead, t), particles, log_weights))
+        with float64():
+            lost = (log_weights > -np.inf) & (log_rho == -np.inf)
+            if isinstance(log_weights, np.ndarray) and lost.any():
+                raise FloatingPointError(f"look_ahead at step {t} is minus infinity at slot {int(lost.argmax())}, which is alive")
+            log_rho, total = normalise(log_rho, source=f"look_ahead at step {t}")
+            return log_rho, namespace(log_weights).where(lost.any() | ~(total < np.inf), np.nan, 0.0)
+
+
+def of_living(function: Callable[[Any], Array], particles: Any, log_weights: Array) -> Array:
+    """What a model's function says of the particles, shape (N,); a hosted one is asked about the living only."""
+    if not isinstance(log_weights, np.ndarray):
+        return function(particles)
+    living, values = np.flatnonzero(log_weights > -np.inf), np.full(len(log_weights), -np.inf)
+    if len(living):
+        values[living] = function(particles[living])
+    return values
 
 
 def _check_threshold(name: str, threshold: Any) -> None:

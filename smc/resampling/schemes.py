@@ -112,8 +112,9 @@ def expected_offspring(weights: Any) -> tuple[jax.Array, jax.Array]:
     weights = jnp.asarray(weights).astype(jnp.float64)
     total = jnp.sum(weights)
     shares = weights.shape[0] * (weights / jnp.where(total > 0, total, 1.0))
-    whole = jnp.floor(shares)
-    return whole.astype(jnp.int32), shares - whole
+    nearest = jnp.round(shares)
+    whole = jnp.where(jnp.abs(shares - nearest) <= 1e-14 * nearest, nearest, jnp.floor(shares))  # N (1 / N) may fall short of 1
+    return whole.astype(jnp.int32), jnp.maximum(shares - whole, 0.0)
 
 
 def round_fractions(noise: jax.Array, fractions: jax.Array, total: jax.Array) -> jax.Array:

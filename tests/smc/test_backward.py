@@ -32,37 +32,32 @@ def test_smoother_of_a_linear_gaussian_model(linear_gaussian):
         assert np.all(np.abs(estimates.mean(axis=0) - truth) <= 5 * errors + 1e-3 * np.abs(truth))
 
 
-def exact_law(model, kept, states, keep):
+def exact_law(model, kept, states):
     """P(slots) of one backward pass, from its definition; all N ** (T + 1) of them."""
     particles, log_weights, ancestors = (np.asarray(x) for x in kept[:3])
-    steps, slots = ancestors.shape
+    steps = len(ancestors)
     law = {(i,): p for i, p in enumerate(np.exp(log_weights[-1]))}
     for t in range(steps, 0, -1):
         longer = {}
         for tail, p in law.items():
             x = particles[t, tail[0]]
             weights = np.exp(log_weights[t - 1]) * states.transition[particles[t - 1], x] * states.potentials[t - 1, particles[t - 1], x]
-            if keep and not kept.resampled[t - 1]:
-                weights = np.arange(slots) == ancestors[t - 1, tail[0]]
             for i, q in enumerate(weights / weights.sum()):
                 longer[i, *tail] = longer.get((i, *tail), 0) + p * q
         law = longer
     return law
 
 
-@pytest.mark.parametrize("keep", [False, True])
-def test_law_of_a_backward_pass(hmm, keep):
+def test_law_of_a_backward_pass(hmm):
     """20,000 passes through one set of generations, 81 outcomes pooled where rare; a chi-squared statistic below its
     1 - 1e-6 quantile. (Passes are independent given the generations.)"""
     from scipy.stats import chi2
 
     model = hmm.model()
     kept = generations(model, TracedKeys(jax.random.key(4)), 3, hmm.steps, Resampling("multinomial", 0.8))
-    resampled = np.asarray(kept.resampled)
-    assert resampled.any() and not resampled.all()
-    passes = jax.jit(jax.vmap(lambda key: backward_slots(model, key, kept, keep_unresampled=keep)))
+    passes = jax.jit(jax.vmap(lambda key: backward_slots(model, key, kept)))
     drawn = np.asarray(passes(jax.random.split(jax.random.key(1), 20_000)))
-    law = exact_law(model, kept, hmm, keep)
+    law = exact_law(model, kept, hmm)
     counts = dict.fromkeys(law, 0)
     for slots in map(tuple, drawn):
         counts[slots] += 1

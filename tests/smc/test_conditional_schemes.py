@@ -314,3 +314,10 @@ def test_the_same_bits_whatever_the_users_setting(name):
     for result in results:
         assert result.dtype == jnp.int32
         np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_an_ancestor_is_the_one_given_though_its_weight_is_zero(name):
+    weights = np.array([np.exp(-800.0), 0.5, 0.5, 0.0])
+    for key in jax.random.split(jax.random.key(0), 5):
+        assert int(CONDITIONAL[name](key, weights, 0)[0]) == 0

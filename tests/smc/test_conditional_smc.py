@@ -19,7 +19,7 @@ import pytest
 from piecewise import pieces
 
 from motes.smc import CONDITIONAL, Resampling, conditional_smc
-from motes.smc.conditional_smc import _advance
+from motes.smc.conditional_smc import advance_given
 from motes.smc.driver import State
 from motes.smc.resampling import policy
 
@@ -142,7 +142,7 @@ def scripted(monkeypatch):
         def step(t, particles, log_weights, reference, drawn, moved, first):
             seen.clear()
             state = State(particles, log_weights, 0.0, t - 1)
-            done, reference = _advance(model, state, reference, Scripted(drawn, moved, first), resampling, ancestor_sampling)
+            done, reference = advance_given(reference, model, state, Scripted(drawn, moved, first), resampling, ancestor_sampling)
             return done.state.particles, done.state.log_weights, done.ancestors, reference, seen.get("fit", log_weights)
 
         def run(*arguments):

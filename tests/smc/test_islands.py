@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from motes.smc import Resampling, combine, islands, mean, run
+from motes.smc import Resampling, TracedKeys, combine, islands, mean, run
 
 
 def test_weights_by_hand():
@@ -18,6 +18,7 @@ def test_weights_by_hand():
 def test_all_dead():
     together = combine(np.full((2, 3), -np.inf), np.full(2, -np.inf))
     assert together.log_evidence == -np.inf and np.all(together.log_weights == -np.inf)
+    assert np.isnan(together.log_evidence_error)
 
 
 def test_one_island_is_the_run_itself():
@@ -43,7 +44,7 @@ def test_islands_agree_with_the_exact_filter(linear_gaussian):
 def test_an_island_is_a_run_of_its_own(linear_gaussian):
     model = linear_gaussian.model()
     runs, _ = islands(model, 3, 3, 20, 20)
-    alone = run(model, jax.random.split(jax.random.key(3), 3)[1], 20, 20)
+    alone = run(model, TracedKeys(jax.random.key(3)).island(1).key, 20, 20)
     assert float(runs[1].state.log_evidence) == pytest.approx(float(alone.state.log_evidence), abs=1e-4)  # float32, vectorised
 
 

@@ -309,3 +309,11 @@ def test_ssp_counts_are_negatively_correlated():
 def test_ancestors_from_counts(ancestors):
     offspring = np.bincount(ancestors, minlength=12)
     np.testing.assert_array_equal(from_counts(jnp.asarray(offspring, jnp.int32)), np.sort(ancestors))
+
+
+@pytest.mark.parametrize("size", [49, 98, 103, 107, 161])
+def test_equal_weights_change_nobody(size):
+    """N (1 / N) falls short of 1 in floating point for some N: whole parts must be whole all the same."""
+    for name in ("systematic", "stratified", "residual", "ssp", "killing"):
+        drawn = np.asarray(SCHEMES[name](jax.random.key(0), np.full(size, 1 / size)))
+        assert len(set(drawn.tolist())) == size, name

@@ -254,3 +254,44 @@ def test_permuted_particles_step_alike(hmm):
     two = step(state=state._replace(particles=state.particles[order], log_weights=log_w[order]))
     assert float(one.log_increment) == pytest.approx(float(two.log_increment), abs=1e-13)
     assert np.asarray(one.state.log_weights)[order] == pytest.approx(np.asarray(two.state.log_weights), abs=1e-13)
+
+
+def unhelpful(value, at=3):
+    """A look-ahead that is at fault for one particle before one step."""
+    return lambda t, x: jnp.where((t == at) & (jnp.arange(len(x)) == 2), value, 0.0)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_look_ahead_at_fault_is_an_error(linear_gaussian, value, threshold):
+    resampling = Resampling(ess_threshold=threshold, look_ahead=unhelpful(value))
+    with pytest.raises(FloatingPointError, match="look_ahead at step 3"):
+        run(linear_gaussian.model(), 0, 50, 6, resampling)
+
+
+def test_the_dead_may_have_any_potential():
+    """log G_2 = log x is not a number for those whom G_1 = 1[x > 0] killed."""
+    model = Model(
+        lambda key, slots: jax.random.normal(key, (slots,)),
+        lambda t, key, x: x,
+        lambda t, before, after: jnp.where(t == 1, jnp.where(after > 0, 0.0, -jnp.inf), jnp.log(after)),
+    )
+    finished = run(model, 0, 20, 2, Resampling(ess_threshold=0))
+    x = np.asarray(finished.state.particles, np.float64)
+    assert float(finished.state.log_evidence) == pytest.approx(np.log(np.maximum(x, 0).mean()), abs=1e-5)
+
+
+def test_steps_raise_where_a_trace_cannot():
+    fault = {"log_potential": lambda t, before, after: jnp.where(t == 2, jnp.nan, 0.0) * after}
+    model = Model(lambda key, slots: jnp.zeros(slots), lambda t, key, x: x + 1, **fault)
+    keys = TracedKeys(jax.random.key(0))
+    with pytest.raises(FloatingPointError, match="log_potential at step 2"):
+        list(steps(model, start(model, keys, 4), keys, Resampling(), 3))
+
+
+def test_a_look_ahead_may_act_before_the_first_move(hmm):
+    """x_0 is random, and selected by what it promises: 16 paths within 5 standard errors (false alarm 1e-5)."""
+    promise = jnp.log(jnp.asarray([3.0, 0.2]))
+    estimates = masses(hmm, 3, Resampling("killing", 1, look_ahead=lambda t, x: promise[x[:, t - 1]]), 8000)
+    errors = estimates.std(axis=0) / np.sqrt(len(estimates))
+    assert np.all(np.abs(estimates.mean(axis=0) - hmm.masses) <= 5 * errors + 1e-15)
