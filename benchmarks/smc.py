@@ -6,7 +6,7 @@ within each repetition, so that the ratio is one of neighbours in time. cuthbert
 
 Hosted: the driver's time for a step of N Python objects, with a kernel and a potential that cost nothing.
 
-    python benchmarks/smc.py            # N = 10^3 .. 10^6, T = 1000, and what is left of an hour: use --quick to see it work
+    python benchmarks/smc.py            # N = 10^3 .. 10^6, T = 1000: some five minutes; --quick to see it work
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from piecewise import pieces
 
-from motes.smc import CONDITIONAL, Resampling, conditional_smc
+from motes.smc import CONDITIONAL, Generations, Resampling, conditional_smc
+from motes.smc.backward import past_log_weights
 from motes.smc.conditional_smc import advance_given
 from motes.smc.driver import State
 from motes.smc.resampling import policy
@@ -155,26 +156,34 @@ def scripted(monkeypatch):
 
 
 class Rows(NamedTuple):
-    """Distinct states of a sweep and their probabilities: paths (R, N, t + 1), log-weights (R, N), references (R, T + 1)."""
+    """Distinct states of a sweep and their probabilities: paths (R, N, t + 1), log-weights (R, N), references (R, T + 1).
+
+    Backward sampling asks for every generation as it was: particles (R, N, t + 1) and log-weights (R, N, t + 1), else empty.
+    """
 
     paths: np.ndarray
     log_weights: np.ndarray
     reference: np.ndarray
+    particles: np.ndarray
+    weights: np.ndarray
     probability: np.ndarray
 
 
 def merged(rows):
-    keys = np.column_stack([rows.paths.reshape(len(rows.paths), -1), rows.reference, np.round(np.exp(rows.log_weights), 11)])
+    kept = (rows.paths, rows.reference, np.exp(rows.log_weights), rows.particles, np.exp(rows.weights))
+    keys = np.round(np.column_stack([column.reshape(len(rows.paths), -1) for column in kept]), 11)
     _, index, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return Rows(*(column[index] for column in rows[:3]), np.bincount(inverse.ravel(), rows.probability))
+    return Rows(*(column[index] for column in rows[:-1]), np.bincount(inverse.ravel(), rows.probability))
 
 
-def transition_row(hmm, slots, law_of, kappa, ancestor_sampling, step, reference):
+def transition_row(hmm, slots, law_of, kappa, ancestor_sampling, step, reference, backward):
     """The law of the next path given the reference, over `hmm.paths`."""
     states, moves = len(hmm.initial), np.array(list(product(range(len(hmm.initial)), repeat=slots - 1)), np.int32)
     others = np.array(list(product(range(slots), repeat=slots - 1)), np.int32)
     paths = np.column_stack([np.full(len(moves), reference[0]), moves])[:, :, None]
-    rows = Rows(paths, np.full((len(moves), slots), -np.log(slots)), np.tile(reference, (len(moves), 1)), hmm.initial[moves].prod(axis=1))
+    even = np.full((len(moves), slots), -np.log(slots))
+    seen = (paths, even[:, :, None]) if backward else (paths[:, :, :0], even[:, :, None][:, :, :0])
+    rows = Rows(paths, even, np.tile(reference, (len(moves), 1)), *seen, hmm.initial[moves].prod(axis=1))
     for t in range(1, hmm.steps + 1):
         ess = 1 / (np.exp(rows.log_weights) ** 2).sum(axis=1)
         due = (ess < kappa * slots) | (kappa == 1)
@@ -185,6 +194,8 @@ def transition_row(hmm, slots, law_of, kappa, ancestor_sampling, step, reference
             chosen = Rows(*(column[due == resample] for column in rows))
             parts.append(expanded(hmm, t, chosen, resample, law_of, ancestor_sampling, step, moves, others, states))
         rows = merged(Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True))))
+    if backward:
+        return backward_law(hmm, rows)
     total = np.zeros(len(hmm.paths))
     codes = rows.paths @ states ** np.arange(hmm.steps + 1)[::-1]
     np.add.at(total, codes, rows.probability[:, None] * np.exp(rows.log_weights))
@@ -221,10 +232,37 @@ def expanded(hmm, t, rows, resample, law_of, ancestor_sampling, step, moves, oth
     )
     assert np.array_equal(ancestors, drawn)
     past = np.take_along_axis(rows.paths[row], ancestors[:, :, None], 1)
-    return Rows(np.concatenate([past, after[:, :, None]], axis=2), log_weights, reference, rows.probability[row] * chance)
+    seen = rows.particles[row], rows.weights[row]
+    if seen[0].size:
+        seen = tuple(np.concatenate([old, new[:, :, None]], axis=2) for old, new in zip(seen, (after, log_weights), strict=True))
+    return Rows(np.concatenate([past, after[:, :, None]], axis=2), log_weights, reference, *seen, rows.probability[row] * chance)
 
 
-def kernel(scripted, hmm, slots, name, kappa=1.0, ancestor_sampling=False, law_of=law):
+def backward_law(hmm, rows):
+    """The law of a path drawn backwards, by the weights that the engine gives to a particle's possible pasts."""
+    with jax.enable_x64(True):
+        model = hmm.model()
+        particles, log_weights = jnp.asarray(np.moveaxis(rows.particles, 2, 1), jnp.int32), jnp.asarray(np.moveaxis(rows.weights, 2, 1))
+        slots = particles.shape[2]
+
+        def fits(x, w, t, slot):
+            return past_log_weights(model, Generations(x, w, jnp.zeros((hmm.steps, slots), jnp.int32), None), t, slot)
+
+        every = jax.vmap(jax.vmap(jax.vmap(fits, (None, None, None, 0)), (None, None, 0, None)), (0, 0, None, None))
+        log_pasts = np.asarray(jax.jit(every)(particles, log_weights, jnp.arange(hmm.steps), jnp.arange(slots)))
+    with np.errstate(invalid="ignore"):  # nobody's past: a dead particle that is never drawn
+        pasts = np.nan_to_num(np.exp(log_pasts - np.logaddexp.reduce(log_pasts, axis=3, keepdims=True)))
+    total = np.zeros(len(hmm.paths))
+    for lineage in product(range(slots), repeat=hmm.steps + 1):
+        chance = rows.probability * np.exp(rows.log_weights[:, lineage[-1]])
+        for t in range(hmm.steps):
+            chance = chance * pasts[:, t, lineage[t + 1], lineage[t]]
+        codes = rows.particles[:, lineage, np.arange(hmm.steps + 1)] @ len(hmm.initial) ** np.arange(hmm.steps + 1)[::-1]
+        np.add.at(total, codes, chance)
+    return total
+
+
+def kernel(scripted, hmm, slots, name, kappa=1.0, ancestor_sampling=False, law_of=law, backward=False):
     """The transition matrix over paths of positive mass, and their target probabilities."""
     remembered = cache(lambda weights, b: law_of(name, weights, b))
     step = {
@@ -233,7 +271,8 @@ def kernel(scripted, hmm, slots, name, kappa=1.0, ancestor_sampling=False, law_o
     }
     living = np.flatnonzero(hmm.masses)
     rows = [
-        transition_row(hmm, slots, remembered, kappa, ancestor_sampling, step, np.array(hmm.paths[i], np.int32))[living] for i in living
+        transition_row(hmm, slots, remembered, kappa, ancestor_sampling, step, np.array(hmm.paths[i], np.int32), backward)[living]
+        for i in living
     ]
     return np.array(rows), hmm.masses[living] / hmm.masses.sum()
 
@@ -269,6 +308,14 @@ def test_invariance_of_larger_populations(scripted, hmm, name, slots, steps, anc
 @pytest.mark.parametrize("name", SCHEMES)
 def test_invariance_with_adaptive_resampling(scripted, hmm, name, ancestor_sampling):
     check_kernel(*kernel(scripted, shortened(hmm, 3), 2, name, 0.9, ancestor_sampling))
+
+
+@pytest.mark.parametrize("kappa", [0.9, 1.0])
+@pytest.mark.parametrize("slots", [2, 3])
+@pytest.mark.parametrize("name", SCHEMES)
+def test_invariance_with_backward_sampling(scripted, hmm, name, slots, kappa):
+    """Also where ancestors depend on one another, and where the population was not resampled."""
+    check_kernel(*kernel(scripted, shortened(hmm, 2), slots, name, kappa, backward=True))
 
 
 def overwritten(permuted):
