@@ -107,7 +107,10 @@ def particle_gibbs(
     if isinstance(model, Hosted):
         return _hosted_chain(model, hosted_keys(seed), initial, sweeps, slots, resampling, past)
     chain, totals = _traced_chain(model, traced_key(seed), jax.tree.map(jnp.asarray, initial), sweeps, slots, resampling, past)
-    _check_totals(np.asarray(totals))
+    totals = np.asarray(totals)
+    if len(faulty := np.flatnonzero(~np.isfinite(totals))):
+        what = "all particles are dead, the reference too" if totals[faulty[0]] == -np.inf else "a weight is not a number below infinity"
+        raise FloatingPointError(f"sweep {faulty[0] + 1}: {what}; look at log_potential and log_splice")
     return chain
 
 
@@ -134,19 +137,12 @@ def _traced_chain(model: Any, key: Any, initial: Any, sweeps: int, slots: int, r
 def _hosted_chain(model: Any, keys: RunKeys, reference: Any, sweeps: int, slots: int, resampling: Resampling, past: str) -> Chain:
     paths, moved = [], []
     for i in range(sweeps):
-        reference, passed, total = _sweep(model, replace(keys, iteration=keys.iteration + 1 + i), reference, slots, resampling, past)
-        _check_totals(np.array([total]), i)
+        reference, passed, _ = _sweep(model, replace(keys, iteration=keys.iteration + 1 + i), reference, slots, resampling, past)
         length = 1 + sum(model.open(particle) for particle in reference)  # a closed particle was repeated while others moved
         reference = reference[:length]
         paths.append(reference)
         moved.append(passed[:length] != 0)
     return Chain(paths, moved)
-
-
-def _check_totals(totals: np.ndarray, before: int = 0) -> None:
-    if len(faulty := np.flatnonzero(~np.isfinite(totals))):
-        what = "all particles are dead, the reference too" if totals[faulty[0]] == -np.inf else "a weight is not a number below infinity"
-        raise FloatingPointError(f"sweep {before + faulty[0] + 1}: {what}; look at log_potential and log_splice")
 
 
 def check_sweep(model: Any, slots: int, resampling: Resampling, past: str) -> None:

@@ -146,7 +146,8 @@ class Resampling:
             if isinstance(log_weights, np.ndarray) and lost.any():
                 raise FloatingPointError(f"look_ahead at step {t} is minus infinity at slot {int(lost.argmax())}, which is alive")
             log_rho, total = normalise(log_rho, source=f"look_ahead at step {t}")
-            return log_rho, namespace(log_weights).where(lost.any() | ~(total < np.inf), np.nan, 0.0)
+            xp = namespace(log_weights)
+            return log_rho, xp.where(lost.any() | xp.isnan(total) | (total == np.inf), np.nan, 0.0)
 
 
 def of_living(function: Callable[[Any], Array], particles: Any, log_weights: Array) -> Array:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from motes.smc import HISTORY, History, Resampling, RunKeys, run, start, steps
+from motes.smc import HISTORY, History, Resampling, RunKeys, TracedKeys, run, start, steps
 from motes.smc.arrays import objects
 
 TRANSITION = np.array([[0.7, 0.3], [0.2, 0.8]])
@@ -207,3 +207,39 @@ def test_a_run_is_taken_up_where_it_was_left():
     *_, rest = steps(model, pickle.loads(pickle.dumps(half.state)), keys, resampling)
     assert list(rest.state.particles) == list(whole.state.particles)
     assert rest.state.log_evidence == whole.state.log_evidence
+
+
+def test_looking_ahead_asks_the_living_and_changes_no_mean():
+    """8 paths within 5 standard errors: a right driver fails with probability 5e-6."""
+    promise = np.log([2.0, 0.3])
+
+    def look_ahead(t, particles):
+        assert all(x[-1] == 0 or POTENTIAL[t - 2, 1] > 0 for x in particles)  # state 1 dies at the last step
+        return promise[[x[-1] for x in particles]]
+
+    paths, runs = [(0, *x) for x in product((0, 1), repeat=3)], 600
+    estimates = np.zeros((runs, len(paths)))
+    for seed in range(runs):
+        state = filtered(Chain(), slots=3, seed=seed, ess_threshold=0.8, look_ahead=look_ahead).state
+        for x, log_weight in zip(state.particles, state.log_weights, strict=True):
+            estimates[seed, paths.index(x)] += np.exp(log_weight + state.log_evidence)
+    errors = estimates.std(axis=0) / np.sqrt(runs)
+    assert np.all(np.abs(estimates.mean(axis=0) - [exact_mass(x) for x in paths]) <= 5 * errors + 1e-15)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_look_ahead_at_fault_is_an_error(value):
+    with pytest.raises(FloatingPointError, match="look_ahead at step 2"), np.errstate(invalid="ignore"):
+        filtered(Chain(), slots=4, look_ahead=lambda t, particles: np.full(len(particles), 0.0 if t < 2 else value))
+
+
+def test_rejuvenated_particles_may_come_as_a_list():
+    state = filtered(Chain(), slots=4, ess_threshold=1, rejuvenate=lambda t, keys, particles: list(particles)).state
+    assert state.particles.shape == (4,)
+
+
+@pytest.mark.parametrize("keys", ["traced", None])
+def test_keys_of_another_kind(keys):
+    keys = TracedKeys(jax.random.key(0)) if keys else None
+    with pytest.raises(TypeError, match="a hosted model takes RunKeys"):
+        start(Chain(), keys, 3)

@@ -196,3 +196,15 @@ def test_a_reference_whose_weight_underflows_is_kept(scheme):
         chain = particle_gibbs(model, 3, jnp.full(3, state, jnp.int32), 1, 4, Resampling(scheme, 1), "reference")
         if state == 0:  # the others carry weight e^-1000 and have been lost: only the reference still has what G_2 pays
             assert np.all(chain.paths[-1] == 0)
+
+
+@pytest.mark.parametrize(("value", "complaint"), [(np.nan, "is nan"), (-np.inf, "is minus infinity for all")])
+def test_a_splice_at_fault_is_an_error(value, complaint):
+    class Broken(Texts):
+        def log_splice(self, t, particles, reference):
+            return np.full(len(particles), value)
+
+    path = np.empty(2, object)
+    path[0], path[1] = (), (2,)
+    with pytest.raises(FloatingPointError, match=f"log_splice at step 1 {complaint}"):
+        particle_gibbs(Broken(), 0, path, 1, 4, Resampling("killing", 1))
