@@ -347,6 +347,19 @@ def test_overwriting_a_slot_would_be_seen(scripted, hmm, permuted):
         assert np.abs(target @ matrix - target).max() <= 1e-12
 
 
+def test_weighing_the_reference_after_a_strangers_particle_would_be_seen(scripted, hmm, monkeypatch):
+    """Planted: slot 0 is overwritten when the others have been drawn, but its potential still sees the parent it was drawn with."""
+    honest = conditional_smc.propagate
+
+    def faulty(model, state, keys, selection, pinned):
+        parents = selection.particles.at[0].set(selection.particles[1])
+        return honest(model, state, keys, selection._replace(particles=parents), pinned)
+
+    monkeypatch.setattr(conditional_smc, "propagate", faulty)
+    matrix, target = kernel(scripted, shortened(hmm, 2), 3, "multinomial")
+    assert np.abs(target @ matrix - target).max() > 1e-3
+
+
 @pytest.mark.parametrize("fault", ["open weights", "wrong step"])
 def test_faulty_ancestor_weights_would_be_seen(scripted, hmm, fault, monkeypatch):
     """Planted: the population's weights are forgotten; or the reference is compared at the step before."""
