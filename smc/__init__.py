@@ -8,7 +8,7 @@ A way to read it, from the ground up:
     generations, genealogy       who descends from whom
     variance, psis, islands      how far an estimate is to be believed
     conditional_smc, backward, particle_gibbs    chains of whole paths
-    tempering                    from a prior to a posterior without time
+    tempering_model, tempering   from a prior to a posterior without time
 
     arrays, keys                 what all of it stands on: two kinds of arrays, and random numbers that belong to places
 """

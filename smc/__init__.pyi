@@ -47,9 +47,9 @@ from .running import Run as Run
 from .running import run as run
 from .running import scan as scan
 from .tempering import Tempered as Tempered
-from .tempering import Tempering as Tempering
-from .tempering import blackjax_kernel as blackjax_kernel
 from .tempering import temper as temper
+from .tempering_model import Tempering as Tempering
+from .tempering_model import blackjax_kernel as blackjax_kernel
 from .transforms import guided as guided
 from .transforms import twisted as twisted
 from .variance import Estimate as Estimate

@@ -17,10 +17,7 @@ moves. A chain is one particle, weighed by the mean of its states' weights; one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from math import log
+from collections.abc import Sequence
 from operator import index
 from typing import Any, NamedTuple
 
@@ -28,47 +25,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arrays import Array, float64, take
+from .arrays import Array, float64
 from .driver import State, advance, start
-from .feynman_kac import FeynmanKac, Model
+from .feynman_kac import FeynmanKac
 from .keys import TracedKeys, traced_key
-from .resampling import Resampling, pick
+from .resampling import Resampling
+from .tempering_model import Chains, Tempering, log_power, tempering_model
 from .weights import ess, log_sum_exp
-
-Kernel = Callable[[Any, Any, Any], Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Tempering:
-    """What is tempered, and how it is moved. All functions are traced and speak of whole populations.
-
-    Attributes:
-        sample: (key, slots) -> N draws from p, leaves of shape (N, ...).
-        log_likelihood: positions -> log L, shape (N,); minus infinity is allowed.
-        kernel: (key, lambda, positions) -> positions: one MCMC step of each that leaves p L^lambda invariant;
-            `blackjax_kernel` makes one. It is given lambda in the user's precision: in float32 it leaves p L^lambda invariant up to
-            6e-8 lambda |log L|.
-    """
-
-    sample: Callable[[Any, int], Any]
-    log_likelihood: Callable[[Any], Array]
-    kernel: Kernel
-
-
-class Chains(NamedTuple):
-    """The particles of a tempering run: chains of P states; P = 1 unless it is waste-free.
-
-    Attributes:
-        positions: leaves of shape (M, P, ...).
-        log_likelihood: log L, float64, shape (M, P).
-        power: lambda_t, to which the weights have come; the same for all, float64, shape (M,).
-        gain: lambda_t - lambda_t-1, float64, shape (M,).
-    """
-
-    positions: Any
-    log_likelihood: Array
-    power: Array
-    gain: Array
 
 
 class Tempered(NamedTuple):
@@ -175,133 +138,6 @@ def climb(model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampli
     state, rows = jax.lax.while_loop(unfinished, climbed, (start(model, keys, chains), rows))
     positions = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state.particles.positions)
     return Tempered(positions, _state_log_weights(state), state.log_evidence, *rows), state.t
-
-
-@cache
-def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, target_ess: float, moves: int, states: int) -> Model:
-    """Tempering as a Feynman-Kac model of chains; an adaptive one (`ladder` None) needs resampling before every step.
-
-    Args:
-        tempering: what, and how it moves.
-        ladder: T + 1 powers, or None.
-        target_ess: alpha.
-        moves: steps of the kernel between two powers.
-        states: P, how many of the last states of a chain are kept.
-
-    Raises:
-        ValueError: when the model is traced, a function of `tempering` returned another number of draws.
-    """
-
-    def weighed(t: Any, positions: Any, power: Any) -> Chains:
-        """Chains at their next power."""
-        chains, length = jax.tree.leaves(positions)[0].shape[:2]
-        flat = jax.tree.map(lambda leaf: leaf.reshape(chains * length, *leaf.shape[2:]), positions)
-        log_likelihood = jnp.asarray(tempering.log_likelihood(flat))
-        if log_likelihood.shape != (chains * length,):
-            raise ValueError(f"log_likelihood must have the shape ({chains * length},), not {log_likelihood.shape}")
-        with float64():
-            log_likelihood = log_likelihood.astype(np.float64).reshape(chains, length)
-            following = power + next_gain(log_likelihood, power, target_ess) if ladder is None else jnp.asarray(ladder)[t]
-            return Chains(positions, log_likelihood, jnp.full(chains, following), jnp.full(chains, following - power))
-
-    def initial(key: Any, slots: int) -> Chains:
-        drawn = jax.tree.map(jnp.asarray, tempering.sample(key, slots * states))
-        if any(leaf.shape[:1] != (slots * states,) for leaf in jax.tree.leaves(drawn)):
-            raise ValueError(f"sample must return leaves with {slots * states} rows")
-        positions = jax.tree.map(lambda leaf: leaf.reshape(slots, states, *leaf.shape[1:]), drawn)
-        with float64():
-            zeros = jnp.zeros((slots, states)), jnp.zeros(slots), jnp.zeros(slots)
-        return Chains(positions, *zeros)
-
-    def moved(key: Any, chains: Chains) -> Any:
-        choice, moving = jax.random.split(key)
-        log_weights = log_power(chains.log_likelihood, chains.gain[:, None])
-        begin = jax.vmap(pick)(jax.random.split(choice, len(log_weights)), log_weights)
-        begun = jax.vmap(take)(chains.positions, begin)
-
-        power = chains.power[0].astype(jnp.result_type(float))  # the user's precision
-
-        def step(positions: Any, key: Any) -> tuple[Any, Any]:
-            return (after := tempering.kernel(key, power, positions)), after
-
-        _, visited = jax.lax.scan(step, begun, jax.random.split(moving, moves))
-        whole = jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest])[-states:], begun, visited)
-        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), whole)
-
-    def move(t: Any, key: Any, chains: Chains) -> Chains:
-        positions = jax.lax.cond(t > 1, lambda: moved(key, chains), lambda: chains.positions)  # at power 0 they are draws already
-        with float64():
-            power = chains.power[0]
-        return weighed(t, positions, power)
-
-    def log_potential(t: Any, before: Chains, after: Chains) -> Array:
-        log_weights = log_power(after.log_likelihood, after.gain[:, None])
-        with float64():
-            return jax.vmap(log_sum_exp)(log_weights) - log(states)
-
-    return Model(initial, move, log_potential)
-
-
-def log_power(log_likelihood: Array, power: Array) -> Array:
-    """log L^lambda, where L^0 = 1, 0^0 included, and 0^lambda = 0 for lambda > 0; float64, the shape of both together."""
-    with float64():
-        return jnp.where(power > 0, power * log_likelihood, 0.0)
-
-
-def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
-    """The largest step of lambda after which the ESS of the living is still `target_ess` of what it would be for none; by bisection.
-
-    Args:
-        log_likelihood: of all equally weighted states, any shape.
-        power: lambda.
-        target_ess: alpha in (0, 1).
-    """
-    with float64():
-        flat = log_likelihood.ravel()
-        wanted = target_ess * (flat > -np.inf).sum()
-
-        def halve(_: int, ends: Any) -> Any:
-            low, high = ends
-            middle = (low + high) / 2
-            enough = ess(log_power(flat, middle)) >= wanted
-            return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
-
-        rest = 1.0 - power
-        low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros(()), rest))
-        return jnp.where(ess(log_power(flat, rest)) >= wanted, rest, jnp.where(low > 0, low, high))
-
-
-def blackjax_kernel(
-    init: Callable[..., Any],
-    step: Callable[..., Any],
-    log_prior: Callable[[Any], Any],
-    log_likelihood: Callable[[Any], Any],
-    parameters: Callable[[Any], dict[str, Any]],
-) -> Kernel:
-    """A BlackJAX algorithm as a kernel, for example `blackjax.hmc.init`, `blackjax.hmc.build_kernel()`.
-
-    Args:
-        init: (position, log density) -> state.
-        step: (key, state, log density, **parameters) -> (state, info).
-        log_prior: log p of one position.
-        log_likelihood: log L of one position.
-        parameters: population -> parameters of the step, the same for all; what looks at the population adapts, and then
-            the evidence is consistent but not unbiased.
-    """
-
-    def kernel(key: Any, power: Any, positions: Any) -> Any:
-        tuned = parameters(positions)
-
-        def one(key: Any, position: Any) -> Any:
-            def log_density(x: Any) -> Any:
-                log_l = log_likelihood(x)
-                return log_prior(x) + jnp.where(power > 0, power * log_l, 0.0)
-
-            return step(key, init(position, log_density), log_density, **tuned)[0].position
-
-        return jax.vmap(one)(jax.random.split(key, len(jax.tree.leaves(positions)[0])), positions)
-
-    return kernel
 
 
 _compiled_climb = jax.jit(climb, static_argnums=(0, 2, 3, 4))

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from motes.smc import Resampling, ess, run
-from motes.smc import tempering as module
-from motes.smc.tempering import Tempering, blackjax_kernel, climb, log_power, next_gain, temper, tempering_model
+from motes.smc import tempering_model as module
+from motes.smc.tempering import climb, temper
+from motes.smc.tempering_model import Tempering, blackjax_kernel, log_power, next_gain, tempering_model
 
 # every statistical test here draws fixed seeds; a limit of 5 standard errors is passed wrongly once in 1.7 million comparisons
 
