@@ -68,7 +68,14 @@ class Step(NamedTuple):
 
 
 def start(model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int) -> State:
-    """A filter of `slots` particles before its first step."""
+    """A filter of `slots` particles before its first step.
+
+    Raises:
+        ValueError: there is no slot, or a hosted model's initial kernel gave another number of particles.
+        TypeError: the keys are not of the model's kind.
+    """
+    if slots < 1:
+        raise ValueError(f"slots must be at least 1, not {slots}")
     if isinstance(model, Hosted):
         if not isinstance(keys, RunKeys):
             raise TypeError(f"a hosted model takes RunKeys, not {keys!r}")

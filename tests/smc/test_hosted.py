@@ -238,6 +238,11 @@ def test_rejuvenated_particles_may_come_as_a_list():
     assert state.particles.shape == (4,)
 
 
+def test_a_filter_needs_a_particle():
+    with pytest.raises(ValueError, match="slots must be at least 1, not 0"):
+        run(Chain(), 0, 0)
+
+
 @pytest.mark.parametrize("keys", ["traced", None])
 def test_keys_of_another_kind(keys):
     keys = TracedKeys(jax.random.key(0)) if keys else None
