@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from .arrays import Array, take
 from .feynman_kac import Tractable
-from .generations import Generations
+from .generations import Generations, check_living
 from .resampling import pick
 from .weights import reweighed
 
@@ -37,8 +37,12 @@ def backward_sample(model: Tractable, key: Any, generations: Generations, draws:
         draws: M.
 
     Returns:
-        Paths, leaves of shape (T + 1, M, ...), and their slots, int32, shape (T + 1, M).
+        Paths, leaves of shape (T + 1, M, ...) as those of the generations they are drawn from, and their slots, int32, shape (T + 1, M).
+
+    Raises:
+        FloatingPointError: a weight is not a number, or all particles are dead; in a trace the paths are arbitrary then.
     """
+    check_living(generations)
     slots = jax.vmap(lambda key: backward_slots(model, key, generations), out_axes=1)(jax.random.split(key, draws))
     return take(generations.particles, (jnp.arange(len(slots))[:, None], slots)), slots
 

@@ -4,7 +4,8 @@ A collector is a function of a `Step`; what it returns at each step is stacked a
 memory instead, and only what it holds at the end is kept: what one wants to know of a million particles is rarely
 a thing of every step. Both are traced where the model is, in float64.
 
-    run(model, key, 1000, steps=50, collect={"ess": ess, "mean": mean(lambda x: x), "eves": EVES})
+    from motes.smc import collectors
+    run(model, 0, 1000, steps=50, collect={"ess": collectors.ess, "mean": mean(lambda x: x), "eves": EVES})
 """
 
 from __future__ import annotations
@@ -82,8 +83,10 @@ def mean(f: Callable[[Any], Array]) -> Collector:
     """
 
     def collect(step: Step) -> Any:
-        values = f(step.state.particles)
-        xp, log_weights = namespace(values), step.state.log_weights
+        values, log_weights = f(step.state.particles), step.state.log_weights
+        xp = namespace(values)
+        if values.shape[:1] != log_weights.shape:
+            raise ValueError(f"mean's function must return one row for each of {len(log_weights)} particles, not the shape {values.shape}")
         weight = xp.exp(log_weights).reshape(-1, *(1,) * (values.ndim - 1))
         return xp.where(weight > 0, weight * values, 0.0).sum(axis=0)
 

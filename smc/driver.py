@@ -86,6 +86,8 @@ def start(model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int) -> Sta
     if not isinstance(keys, TracedKeys):
         raise TypeError(f"a traced model takes TracedKeys, not {keys!r}")
     particles = jax.tree.map(jax.numpy.asarray, model.initial(keys.moves(0), slots))
+    if wrong := [leaf.shape for leaf in jax.tree.leaves(particles) if leaf.shape[:1] != (slots,)]:
+        raise ValueError(f"initial must return leaves with {slots} rows, not of shape {wrong[0]}")
     with float64():
         return State(particles, jax.numpy.full(slots, -log(slots)), jax.numpy.zeros(()), jax.numpy.zeros((), np.int32))
 
@@ -122,6 +124,8 @@ def steps(
     """One step after another, `count` at most; of a hosted model, until no living particle is open. Raises as `advance` does."""
     step: Callable[..., Step] = advance
     if not isinstance(model, Hosted):
+        if count is None:
+            raise ValueError("count must be given: a traced model does not say when it is over (a hosted one has a method `open`)")
         step = _compiled_advance
         with float64():  # a state that was kept on the host comes back in full precision
             state = jax.tree.map(jax.numpy.asarray, state)
@@ -139,9 +143,19 @@ _compiled_advance = jax.jit(advance, static_argnums=(0, 3))
 def _propagate_traced(model: Any, t: Any, keys: TracedKeys, selection: Selection, pinned: Any) -> tuple[Any, Array]:
     before = selection.particles
     after = model.move(t, keys.moves(t), before)
+    if (was := _described(before)) != (now := _described(after)):
+        raise ValueError(f"move must return particles of the structure, shapes and types it was given: {was}, not {now}")
     if pinned is not None:
         after = put(after, 0, pinned)
-    return after, model.log_potential(t, before, after)
+    log_potentials = jax.numpy.asarray(model.log_potential(t, before, after))
+    if log_potentials.shape != selection.log_weights.shape:
+        raise ValueError(f"log_potential must have the shape {selection.log_weights.shape}, not {log_potentials.shape}")
+    return after, log_potentials
+
+
+def _described(particles: Any) -> str:
+    """Structure, shapes and types of a population, in words."""
+    return str(jax.tree.map(lambda leaf: f"{jax.numpy.asarray(leaf).dtype}{list(jax.numpy.shape(leaf))}", particles))
 
 
 def _propagate_hosted(model: Any, t: int, keys: RunKeys, selection: Selection, pinned: Any) -> tuple[np.ndarray, np.ndarray]:

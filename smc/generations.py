@@ -94,13 +94,18 @@ def draw_path(keys: RunKeys | TracedKeys, generations: Generations) -> tuple[Any
     Raises:
         FloatingPointError: a weight is not a number, or all particles are dead; in a trace the path is arbitrary then.
     """
+    check_living(generations)
+    last = pick(keys.choice(len(generations.ancestors)), generations.log_weights[-1])
+    slots = lineage(generations.ancestors, last)
+    return path(generations, slots), slots
+
+
+def check_living(generations: Generations) -> None:
+    """Raise FloatingPointError where the last weights leave no path to draw; a trace cannot."""
     if not isinstance(generations.log_weights, Tracer):
         total = log_sum_exp(np.asarray(generations.log_weights[-1]))
         if not np.isfinite(total):
             raise FloatingPointError(f"there is no path to draw: the last log-weights sum to {total}")
-    last = pick(keys.choice(len(generations.ancestors)), generations.log_weights[-1])
-    slots = lineage(generations.ancestors, last)
-    return path(generations, slots), slots
 
 
 def lineage(ancestors: Array, last: Any) -> Array:

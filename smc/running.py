@@ -7,6 +7,7 @@ seeds for instance, is `scan`: it is pure, and what `run` would raise stays in t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -97,12 +98,17 @@ def run(
 
     Raises:
         FloatingPointError: a potential is not a number, or plus infinity; the message names the step.
-        ValueError: a traced model was given no number of steps.
+        ValueError: a traced model was given no number of steps, or one of its functions returned another shape than it must.
+        TypeError: an argument is not of its kind.
     """
+    if not isinstance(resampling, Resampling):
+        raise TypeError(f"resampling must be a Resampling, such as Resampling('systematic'), not {resampling!r}")
+    if not isinstance(collect, Mapping):
+        raise TypeError(f"collect must map names to collectors, not {collect!r}")
     if isinstance(model, Hosted):
         return _run_hosted(model, hosted_keys(seed), slots, steps, resampling, collect)
     if steps is None:
-        raise ValueError("steps must be given: a traced model does not say when it is over")
+        raise ValueError("steps must be given: a traced model does not say when it is over (a hosted one has a method `open`)")
     finished = on_host(_compiled_scan(model, traced_key(seed), slots, steps, resampling, tuple(collect.items())))
     check_increments(finished.log_increments, resampling)
     return finished

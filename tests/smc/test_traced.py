@@ -295,3 +295,51 @@ def test_a_look_ahead_may_act_before_the_first_move(hmm):
     estimates = masses(hmm, 3, Resampling("killing", 1, look_ahead=lambda t, x: promise[x[:, t - 1]]), 8000)
     errors = estimates.std(axis=0) / np.sqrt(len(estimates))
     assert np.all(np.abs(estimates.mean(axis=0) - hmm.masses) <= 5 * errors + 1e-15)
+
+
+def plain(**parts):
+    """A model of one number, with some of its functions replaced."""
+    functions = {
+        "initial": lambda key, slots: jnp.zeros(slots),
+        "move": lambda t, key, x: x + jax.random.normal(key, x.shape),
+        "log_potential": lambda t, before, after: -(after**2),
+    }
+    return Model(**(functions | parts))
+
+
+MISTAKES = {
+    "a sum over particles": (
+        plain(log_potential=lambda t, before, after: -(after**2).sum()),
+        r"log_potential must have the shape \(8,\), not \(\)",
+    ),
+    "a column": (
+        plain(log_potential=lambda t, before, after: -(after[:, None] ** 2)),
+        r"log_potential must have the shape \(8,\), not \(8, 1\)",
+    ),
+    "one too many": (
+        plain(initial=lambda key, slots: jnp.zeros(slots + 1)),
+        r"initial must return leaves with 8 rows, not of shape \(9,\)",
+    ),
+    "one particle": (plain(initial=lambda key, slots: jnp.zeros(())), r"initial must return leaves with 8 rows, not of shape \(\)"),
+    "another type": (plain(move=lambda t, key, x: x.astype(int)), r"move must return .* float32\[8\], not int32\[8\]"),
+    "one lost": (plain(move=lambda t, key, x: x[1:]), r"move must return .* float32\[8\], not float32\[7\]"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_shapes_that_do_not_fit_name_the_function(mistake):
+    model, complaint = MISTAKES[mistake]
+    with pytest.raises(ValueError, match=complaint):
+        run(model, 0, 8, 3)
+
+
+def test_arguments_that_do_not_fit():
+    keys = TracedKeys(jax.random.key(0))
+    with pytest.raises(TypeError, match="resampling must be a Resampling"):
+        run(plain(), 0, 8, 3, "systematic")
+    with pytest.raises(TypeError, match="collect must map names to collectors"):
+        run(plain(), 0, 8, 3, collect=["ess"])
+    with pytest.raises(ValueError, match="mean's function must return one row for each of 8 particles"):
+        run(plain(), 0, 8, 3, collect={"mean": mean(lambda x: x.sum())})
+    with pytest.raises(ValueError, match="count must be given"):
+        next(steps(plain(), start(plain(), keys, 8), keys, Resampling()))
