@@ -304,6 +304,12 @@ def test_invariance_of_larger_populations(scripted, hmm, name, slots, steps, anc
     check_kernel(*kernel(scripted, shortened(hmm, steps), slots, name, 1.0, ancestor_sampling))
 
 
+@pytest.mark.statistics
+@pytest.mark.parametrize("name", SCHEMES)
+def test_invariance_of_the_largest_population(scripted, hmm, name):
+    check_kernel(*kernel(scripted, hmm, 4, name))
+
+
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize("name", SCHEMES)
 def test_invariance_with_adaptive_resampling(scripted, hmm, name, ancestor_sampling):
