@@ -9,7 +9,7 @@ others and only where the population is resampled at all:
 
     P(A = i) proportional to W_t-1^i gamma_T(x_0:t-1^i, x'_t:T) / gamma_t-1(x_0:t-1^i)
 
-so that its past is renewed although its remainder stays. A path drawn from the last population by weight,
+so that its past is renewed although its remainder stays. A path drawn from the last population by weight
 has the target as its law where the reference had it: that is particle Gibbs (`motes.smc.particle_gibbs`).
 """
 

@@ -14,7 +14,7 @@ once. When every particle is dead Z-hat is 0, a legitimate value of an unbiased 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import log
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from .arrays import Array, float64, objects, put
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys
 from .resampling import Resampling, Selection
-from .weights import check, normalise, reweighed
+from .weights import normalise, reweighed
 
 
 class State(NamedTuple):
@@ -122,19 +122,26 @@ def steps(
     model: FeynmanKac[Any], state: State, keys: RunKeys | TracedKeys, resampling: Resampling, count: int | None = None
 ) -> Iterator[Step]:
     """One step after another, `count` at most; of a hosted model, until no living particle is open. Raises as `advance` does."""
-    step: Callable[..., Step] = advance
-    if not isinstance(model, Hosted):
+    hosted, step, taken = model if isinstance(model, Hosted) else None, advance, 0
+    if hosted is None:
         if count is None:
             raise ValueError("count must be given: a traced model does not say when it is over (a hosted one has a method `open`)")
         step = _compiled_advance
         with float64():  # a state that was kept on the host comes back in full precision
             state = jax.tree.map(jax.numpy.asarray, state)
-    taken = 0
-    while taken != count and (not isinstance(model, Hosted) or len(movable(model, state.particles, state.log_weights))):
+    while taken != count and (hosted is None or len(movable(hosted, state.particles, state.log_weights))):
         happened = step(model, state, keys, resampling)
-        check(float(happened.log_increment), np.asarray(happened.state.log_weights), f"log_potential at step {taken + 1}")
+        if hosted is None:  # what a trace could not raise
+            check_increment(float(happened.log_increment), int(happened.state.t), resampling)
         yield happened
         state, taken = happened.state, taken + 1
+
+
+def check_increment(log_increment: float, t: int, resampling: Resampling) -> None:
+    """Raise FloatingPointError where the evidence's increment at step t shows that a weight was at fault."""
+    if not log_increment < np.inf:  # true of not-a-number too
+        part = "log_potential" if resampling.look_ahead is None else "log_potential or look_ahead"
+        raise FloatingPointError(f"{part} at step {t} gave the evidence {log_increment}: it must be a number below infinity")
 
 
 _compiled_advance = jax.jit(advance, static_argnums=(0, 3))

@@ -21,10 +21,11 @@ import numpy as np
 
 from .arrays import Array, float64, namespace
 from .collectors import Collector, Collectors
+from .driver import check_increment
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys, traced_key
 from .resampling import Resampling
-from .running import Run, check_increments, on_host, run, scan
+from .running import Run, on_host, run, scan
 from .weights import log_mean_exp, normalise
 
 
@@ -89,8 +90,9 @@ def islands(
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over")
     together = _compiled(model, traced_key(seed), groups, slots, steps, resampling, tuple(collect.items()))
-    for increments in np.asarray(together.log_increments):
-        check_increments(increments, resampling)
+    for increments in np.asarray(together.log_increments).tolist():
+        for t, increment in enumerate(increments, 1):
+            check_increment(increment, t, resampling)
     runs = [on_host(jax.tree.map(itemgetter(group), together)) for group in range(groups)]
     return runs, combine(np.asarray(together.state.log_weights), np.asarray(together.state.log_evidence))
 

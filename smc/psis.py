@@ -22,8 +22,10 @@ from functools import cache
 from math import inf, nan
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from .arrays import float64
 from .weights import normalise
 
 _FEWEST = 5  # tail weights to which a Pareto distribution is fitted; that takes 25 living draws
@@ -62,9 +64,7 @@ def pareto_smooth(log_weights: np.ndarray) -> Smoothed:
     living = plain > -np.inf
     if not _fittable(np.sort(plain[living])):
         return Smoothed(plain, nan)
-    import jax
-
-    with jax.enable_x64(True):  # for this call and this thread: the user's setting is left alone
+    with float64():
         smooth, k_hat = _smoother()(plain[living])
     if np.isnan(k_hat):
         return Smoothed(plain, inf)
@@ -85,7 +85,6 @@ def _fittable(ascending: np.ndarray) -> bool:
 
 @cache
 def _smoother() -> Callable[[np.ndarray], tuple[Any, Any]]:
-    import jax
     from blackjax.diagnostics import psis_weights  # half a second
 
     return jax.jit(psis_weights)

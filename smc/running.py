@@ -17,7 +17,7 @@ import numpy as np
 
 from .arrays import Array, float64
 from .collectors import Collector, Collectors, Recorder, traced
-from .driver import State, advance, start, steps
+from .driver import State, advance, check_increment, start, steps
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, Seed, TracedKeys, hosted_keys, traced_key
 from .resampling import Resampling
@@ -51,7 +51,7 @@ def scan(
     resampling: Resampling = Resampling(),
     collect: Collectors = MappingProxyType({}),
 ) -> Run:
-    """A filter of a traced model, for use inside a function that JAX traces: pure, and never raising.
+    """A filter of a traced model, for use inside a function that JAX traces: pure. Values at fault make the evidence not a number.
 
     Args:
         model: traced.
@@ -60,6 +60,9 @@ def scan(
         steps: T.
         resampling: when and how.
         collect: collectors by name.
+
+    Raises:
+        ValueError: one of the model's functions returned another shape than it must.
     """
     keys = TracedKeys(key)
     first = start(model, keys, slots)
@@ -110,7 +113,8 @@ def run(
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over (a hosted one has a method `open`)")
     finished = on_host(_compiled_scan(model, traced_key(seed), slots, steps, resampling, tuple(collect.items())))
-    check_increments(finished.log_increments, resampling)
+    for t, increment in enumerate(finished.log_increments.tolist(), 1):
+        check_increment(increment, t, resampling)
     return finished
 
 
@@ -119,14 +123,6 @@ def on_host(finished: Run) -> Run:
     state, log_increments, collected = finished
     state = State(state.particles, *(np.asarray(value) for value in state[1:]))
     return Run(state, np.asarray(log_increments), jax.tree.map(np.asarray, collected))
-
-
-def check_increments(log_increments: np.ndarray, resampling: Resampling) -> None:
-    """Raise FloatingPointError where the increments of the evidence, shape (T,), show that a weight was at fault."""
-    if len(faulty := np.flatnonzero(~(log_increments < np.inf))):
-        part = "log_potential" if resampling.look_ahead is None else "log_potential or look_ahead"
-        evidence = log_increments[faulty[0]]
-        raise FloatingPointError(f"{part} at step {faulty[0] + 1} gave the evidence {evidence}: it must be a number below infinity")
 
 
 def _run_hosted(model: Any, keys: RunKeys, slots: int, count: int | None, resampling: Resampling, collect: Collectors) -> Run:

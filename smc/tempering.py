@@ -104,7 +104,7 @@ def temper(
 
 
 def climb(model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampling, limit: int) -> tuple[Tempered, Any]:
-    """Sample pi_1, for use inside a function that JAX traces: pure, and never raising.
+    """Sample pi_1, for use inside a function that JAX traces: pure. Values at fault make the evidence not a number.
 
     Args:
         model: of `tempering_model`.

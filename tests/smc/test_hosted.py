@@ -50,18 +50,21 @@ def exact_mass(x) -> float:
     return float(np.prod([TRANSITION[a, b] * POTENTIAL[t, b] for t, (a, b) in enumerate(pairwise(x))]))
 
 
-@pytest.mark.parametrize("kappa", [0, 0.7, 1])
-def test_masses_of_a_hidden_markov_model(kappa):
-    """Each of 8 paths within 5 standard errors of its mass: a right driver fails with probability 5e-6 for each kappa."""
-    paths, runs = [(0, *x) for x in product((0, 1), repeat=3)], 800
+def assert_masses(runs, **settings):
+    """Each of 8 paths within 5 standard errors of its mass: a right driver fails with probability 5e-6."""
+    paths = [(0, *x) for x in product((0, 1), repeat=3)]
     estimates = np.zeros((runs, len(paths)))
     for seed in range(runs):
-        state = filtered(Chain(), seed=seed, ess_threshold=kappa).state
+        state = filtered(Chain(), seed=seed, **settings).state
         for x, log_weight in zip(state.particles, state.log_weights, strict=True):
             estimates[seed, paths.index(x)] += np.exp(log_weight + state.log_evidence)
-    exact = np.array([exact_mass(x) for x in paths])
     errors = estimates.std(axis=0) / np.sqrt(runs)
-    assert np.all(np.abs(estimates.mean(axis=0) - exact) <= 5 * errors + 1e-15)
+    assert np.all(np.abs(estimates.mean(axis=0) - [exact_mass(x) for x in paths]) <= 5 * errors + 1e-15)
+
+
+@pytest.mark.parametrize("kappa", [0, 0.7, 1])
+def test_masses_of_a_hidden_markov_model(kappa):
+    assert_masses(800, ess_threshold=kappa)
 
 
 def test_history_and_state_agree():
@@ -189,15 +192,7 @@ def test_rejuvenation_moves_what_was_resampled():
         last = [TRANSITION[x[-2]] * POTENTIAL[t - 2] for x in particles]
         return objects((*x[:-1], int(u * w.sum() >= w[0])) for x, u, w in zip(particles, uniforms, last, strict=True))
 
-    paths, runs = [(0, *x) for x in product((0, 1), repeat=3)], 600
-    estimates = np.zeros((runs, len(paths)))
-    for seed in range(runs):
-        state = filtered(Chain(), slots=4, seed=seed, ess_threshold=1, rejuvenate=rejuvenate).state
-        for x, log_weight in zip(state.particles, state.log_weights, strict=True):
-            estimates[seed, paths.index(x)] += np.exp(log_weight + state.log_evidence)
-    errors = estimates.std(axis=0) / np.sqrt(runs)
-    # 8 paths within 5 standard errors: a right driver fails with probability 5e-6
-    assert np.all(np.abs(estimates.mean(axis=0) - [exact_mass(x) for x in paths]) <= 5 * errors + 1e-15)
+    assert_masses(600, slots=4, ess_threshold=1, rejuvenate=rejuvenate)
 
 
 def test_a_run_is_taken_up_where_it_was_left():
@@ -210,21 +205,13 @@ def test_a_run_is_taken_up_where_it_was_left():
 
 
 def test_looking_ahead_asks_the_living_and_changes_no_mean():
-    """8 paths within 5 standard errors: a right driver fails with probability 5e-6."""
     promise = np.log([2.0, 0.3])
 
     def look_ahead(t, particles):
         assert all(x[-1] == 0 or POTENTIAL[t - 2, 1] > 0 for x in particles)  # state 1 dies at the last step
         return promise[[x[-1] for x in particles]]
 
-    paths, runs = [(0, *x) for x in product((0, 1), repeat=3)], 600
-    estimates = np.zeros((runs, len(paths)))
-    for seed in range(runs):
-        state = filtered(Chain(), slots=3, seed=seed, ess_threshold=0.8, look_ahead=look_ahead).state
-        for x, log_weight in zip(state.particles, state.log_weights, strict=True):
-            estimates[seed, paths.index(x)] += np.exp(log_weight + state.log_evidence)
-    errors = estimates.std(axis=0) / np.sqrt(runs)
-    assert np.all(np.abs(estimates.mean(axis=0) - [exact_mass(x) for x in paths]) <= 5 * errors + 1e-15)
+    assert_masses(600, slots=3, ess_threshold=0.8, look_ahead=look_ahead)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motes.smc import EVES, SCHEMES, Model, Resampling, TracedKeys, advance, mean, normalise, run, scan, start, steps
+from motes.smc import EVES, SCHEMES, Model, Resampling, TracedKeys, advance, each, mean, normalise, run, scan, start, steps
 from motes.smc.collectors import ancestors, ess, log_weights, particles, resampled
 
 # every statistical test here draws fixed seeds; a limit of 5 standard errors is passed wrongly once in 1.7 million comparisons
@@ -343,3 +343,31 @@ def test_arguments_that_do_not_fit():
         run(plain(), 0, 8, 3, collect={"mean": mean(lambda x: x.sum())})
     with pytest.raises(ValueError, match="count must be given"):
         next(steps(plain(), start(plain(), keys, 8), keys, Resampling()))
+
+
+def test_a_model_of_one_particle_is_the_model_of_many(linear_gaussian):
+    """`each` maps functions of one particle: the same potentials and densities, and an evidence that agrees with Kalman's."""
+    a, q, whole = linear_gaussian.a, linear_gaussian.q, linear_gaussian.model()
+    single = {name: lambda t, b, x, f=getattr(whole, name): f(t, b, x) for name in ("log_potential", "density")}
+    model = each(
+        lambda key: jax.random.normal(key),
+        lambda t, key, x: a * x + np.sqrt(q) * jax.random.normal(key),
+        single["log_potential"],
+        single["density"],
+    )
+    before, after = jax.random.normal(jax.random.key(0), (2, 6))
+    for name in ("log_potential", "log_transition", "log_splice"):
+        last = jnp.arange(21.0) if name == "log_splice" else after
+        assert getattr(model, name)(3, before, last) == pytest.approx(getattr(whole, name)(3, before, last), rel=1e-6)
+    log_z = jax.jit(jax.vmap(lambda key: scan(model, key, 200, 20).state.log_evidence))(jax.random.split(jax.random.key(5), 200))
+    ratios = np.exp(np.asarray(log_z) - linear_gaussian.kalman()[2])
+    assert abs(ratios.mean() - 1) <= 5 * ratios.std() / np.sqrt(200)
+
+
+def test_a_run_that_is_taken_up_names_its_own_step():
+    fault = {"log_potential": lambda t, before, after: jnp.where(t == 4, jnp.nan, 0.0) * after}
+    model = Model(lambda key, slots: jnp.zeros(slots), lambda t, key, x: x + 1, **fault)
+    keys = TracedKeys(jax.random.key(0))
+    *_, half = steps(model, start(model, keys, 4), keys, Resampling(), 2)
+    with pytest.raises(FloatingPointError, match="log_potential at step 4"):
+        list(steps(model, half.state, keys, Resampling(), 3))
