@@ -5,5 +5,6 @@ from . import smc as smc
 from .models import load_lm as load_lm
 from .models import load_prm as load_prm
 from .samplers import solve as solve
+from .samplers import solve_many as solve_many
 
 __version__: str

@@ -1,13 +1,16 @@
+from .continuing import continued as continued
 from .cost import Cost as Cost
 from .loading import check_source as check_source
 from .loading import load_lm as load_lm
 from .loading import load_prm as load_prm
 from .protocols import LanguageModel as LanguageModel
 from .protocols import RewardModel as RewardModel
+from .protocols import TractableLanguageModel as TractableLanguageModel
 from .sampling import Sampling as Sampling
 from .steps import StepRule as StepRule
 from .table import FunctionReward as FunctionReward
 from .table import TableLM as TableLM
+from .together import together as together
 from .torch_lm import TorchLM as TorchLM
 from .torch_prm import TorchPRM as TorchPRM
 from .trajectory import Trajectory as Trajectory

@@ -17,6 +17,38 @@ from .trajectory import Trajectory
 IDLE = 0.25  # the share of a batch that may idle before it is compacted
 
 
+class StepEnding:
+    """Where a step ends, and the child of its parent that it makes.
+
+    Args:
+        detokenizer: the tokenizer's decoder and the step rule.
+        end_ids: the token ids that end a text.
+    """
+
+    def __init__(self, detokenizer: Detokenizer, end_ids: frozenset[int]) -> None:
+        self.detokenizer, self.rule, self.end_ids = detokenizer, detokenizer.rule, np.array(sorted(end_ids), dtype=np.int64)
+        self.longest = self.rule.longest
+
+    def may_be(self, tokens: np.ndarray, count: int) -> np.ndarray:
+        """Whether each of these tokens, as number `count` of its step, could be the last: bool, same shape."""
+        return np.isin(tokens, self.end_ids) | self.detokenizer.may_end(tokens) | (count == self.longest)
+
+    def child(self, parent: Trajectory, tokens: Sequence[int], logprob: float, proposal_logprob: float, *, full: bool) -> Trajectory | None:
+        """The child of `parent`, if these tokens complete its step; `full` where they fill the model's context."""
+        finished = tokens[-1] in self.end_ids
+        text = self.detokenizer.text(parent.step_token_ids, tokens)
+        if not (finished or full or len(tokens) == self.longest or self.rule.ends(text)):
+            return None
+        return parent.child(
+            text,
+            tuple(tokens),
+            logprob=logprob,
+            proposal_logprob=proposal_logprob,
+            finished=finished,
+            truncated=full and not finished,
+        )
+
+
 class Decoder:
     """Draws one step for each row of a batch.
 
@@ -24,8 +56,7 @@ class Decoder:
         forward: reads one token a row and gives the logits behind it: (rows, tokens, alive) -> (rows, vocabulary).
         store: keeps what rows have computed (see `TreeCache.store`).
         select: some of a batch's rows (see `Rows.select`).
-        detokenizer: the tokenizer's decoder and the step rule.
-        end_ids: the token ids that end a text.
+        ending: where a step ends, and what it is then.
         sampling: the proposal that tokens are drawn from.
         prior: the declared prior.
         name: of the model, for errors.
@@ -40,14 +71,12 @@ class Decoder:
         forward: Callable[[Rows, torch.Tensor, torch.Tensor], torch.Tensor],
         store: Callable[[Rows, Iterable[tuple[int, Trajectory, int, int]]], None],
         select: Callable[[Rows, Sequence[int]], Rows],
-        detokenizer: Detokenizer,
-        end_ids: frozenset[int],
+        ending: StepEnding,
         sampling: Sampling,
         prior: Sampling,
         name: str,
     ) -> None:
-        self.forward, self.store, self.select = forward, store, select
-        self.detokenizer, self.rule, self.end_ids = detokenizer, detokenizer.rule, np.array(sorted(end_ids), dtype=np.int64)
+        self.forward, self.store, self.select, self.ending = forward, store, select, ending
         self.sampling, self.prior, self.name = sampling, prior, name
         self.idle_rows = 0
 
@@ -76,7 +105,7 @@ class Decoder:
         sums = np.zeros((len(parents), 2))  # by slot: log-probability of the step under prior and proposal
         first = rows.columns
         ended: list[tuple[int, Trajectory, int, int]] = []
-        for count in range(1, self.rule.longest + 1):
+        for count in range(1, self.ending.longest + 1):
             tokens, terms, next_ids = self._draw(logits, uniforms.at(count - 1)[slots])
             if bad := [slots[row] for row in np.flatnonzero(going & np.isnan(terms).any(axis=1))]:
                 raise FloatingPointError(f"the language model {self.name!r} gave logits that are not numbers after {parents[bad[0]]!r}")
@@ -85,9 +114,9 @@ class Decoder:
             drawn[live, -1] = tokens[going]
             sums[live] += terms[going]
             full = count >= room[slots]
-            for row in np.flatnonzero(going & (full | (count == self.rule.longest) | self._may_end(tokens))):
+            for row in np.flatnonzero(going & (full | self.ending.may_be(tokens, count))):
                 slot = slots[row]
-                step = self._ended(parents[slot], drawn[slot], sums[slot], full=bool(full[row]))
+                step = self.ending.child(parents[slot], drawn[slot].tolist(), *sums[slot].tolist(), full=bool(full[row]))
                 if step is not None:
                     steps[slot], going[row] = step, False
                     ended.append((int(row), step, first, count - 1))
@@ -117,17 +146,3 @@ class Decoder:
         # one transfer a token: ids are exact in float64
         host = torch.cat([ids[:, None].double(), *(term.double() for term in terms)], dim=1).cpu().numpy()
         return host[:, 0].astype(np.int64), host[:, 1:], ids
-
-    def _may_end(self, tokens: np.ndarray) -> np.ndarray:
-        return np.isin(tokens, self.end_ids) | self.detokenizer.may_end(tokens)
-
-    def _ended(self, parent: Trajectory, drawn: np.ndarray, sums: np.ndarray, *, full: bool) -> Trajectory | None:
-        """The child, if these tokens complete its step."""
-        tokens = tuple(drawn.tolist())
-        finished = tokens[-1] in self.end_ids
-        text = self.detokenizer.text(parent.step_token_ids, tokens)
-        if not (finished or full or len(tokens) == self.rule.longest or self.rule.ends(text)):
-            return None
-        return parent.child(
-            text, tokens, logprob=float(sums[0]), proposal_logprob=float(sums[1]), finished=finished, truncated=full and not finished
-        )

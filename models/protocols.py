@@ -54,6 +54,15 @@ class LanguageModel(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class TractableLanguageModel(LanguageModel, Protocol):
+    """A language model that also tells how probable a given text is: what ancestor sampling needs.
+
+    The trajectories of one that cannot tell even how probable its own draws are have not a number for `logprob` and
+    `proposal_logprob`; it serves where no weight depends on them.
+    """
+
     def logprob(
         self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
     ) -> np.ndarray:

@@ -71,12 +71,27 @@ class TableLM:
         self.cost += Cost(rescored_tokens=sum(map(len, continuations)), forward_passes=max(map(len, continuations), default=0))
         return totals
 
+    def continued(
+        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+    ) -> list[Trajectory | None]:
+        """Each trajectory followed by the tokens of these steps; see `motes.models.continued`."""
+        self.cost += Cost(rescored_tokens=len(steps) * len(trajectories), forward_passes=len(steps))
+        heads: list[Trajectory | None] = list(trajectories)
+        for i, head in enumerate(trajectories):
+            for step in steps:
+                heads[i] = head = self._child(head, step.step_token_ids[0], proposal, prior) if head.open else None
+                if head is None:
+                    break
+        return heads
+
     def _draw(self, trajectory: Trajectory, u: float, sampling: Sampling, prior: Sampling) -> Trajectory:
+        cumulative = np.cumsum(np.exp(sampling.log_probs(self._logits(trajectory.token_ids, trajectory))))
+        return self._child(trajectory, int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), sampling, prior)
+
+    def _child(self, trajectory: Trajectory, token: int, sampling: Sampling, prior: Sampling) -> Trajectory:
         logits = self._logits(trajectory.token_ids, trajectory)
         log_q = sampling.log_probs(logits)
         log_p = log_q if sampling == prior else prior.log_probs(logits)
-        cumulative = np.cumsum(np.exp(log_q))
-        token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
         return trajectory.child(
             f"{token} ", (token,), logprob=float(log_p[token]), proposal_logprob=float(log_q[token]), finished=token == self.eos
         )

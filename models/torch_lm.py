@@ -16,7 +16,7 @@ import torch
 
 from .batching import in_halves
 from .cost import Cost
-from .decoding import Decoder
+from .decoding import Decoder, StepEnding
 from .draws import log_probs
 from .kv import Rows
 from .randomness import SlotUniforms, raw_keys
@@ -60,7 +60,7 @@ class TorchLM:
         config = model.config.get_text_config()
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
         self.end_ids = _end_ids(model, tokenizer)
-        self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
+        self._ending = StepEnding(Detokenizer(tokenizer, self.step, config.vocab_size), self.end_ids)
         self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
 
     def start(self, question: str) -> Trajectory:
@@ -109,6 +109,27 @@ class TorchLM:
 
         return np.array(in_halves(run, range(len(trajectories))))
 
+    @torch.inference_mode()
+    def continued(
+        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+    ) -> list[Trajectory | None]:
+        """Each trajectory followed by the tokens of these steps, scored in one pass; see `motes.models.continued`."""
+        tokens = tuple(token for step in steps for token in step.step_token_ids)
+        fitting = [i for i, trajectory in enumerate(trajectories) if self._room(trajectory) >= len(tokens)]
+        results: list[Trajectory | None] = [None] * len(trajectories)
+        if not fitting:
+            return results
+
+        def run(rows: Sequence[int]) -> list[Trajectory | None]:
+            heads = [trajectories[i] for i in rows]
+            laws = [prior] if proposal == prior else [prior, proposal]
+            terms = self._token_terms(heads, [tokens] * len(heads), laws)
+            return [self._said(head, steps, terms[0][i], terms[-1][i]) for i, head in enumerate(heads)]
+
+        for i, result in zip(fitting, in_halves(run, fitting), strict=True):
+            results[i] = result
+        return results
+
     def drop_cache(self) -> None:
         """Forget all keys and values; they are computed again where they are needed."""
         self._tree.drop()
@@ -119,8 +140,7 @@ class TorchLM:
             forward=self._forward_tokens,
             store=self._tree.store,
             select=self._tree.select,
-            detokenizer=self._detokenizer,
-            end_ids=self.end_ids,
+            ending=self._ending,
             sampling=sampling,
             prior=prior,
             name=self.name,
@@ -140,29 +160,49 @@ class TorchLM:
         return logits[torch.tensor(index, device=logits.device)], rows
 
     def _logprob(self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], prior: Sampling) -> list[float]:
+        return self._token_terms(trajectories, continuations, [prior])[0].sum(axis=1).tolist()
+
+    def _token_terms(
+        self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], laws: Sequence[Sampling]
+    ) -> list[np.ndarray]:
+        """For each of the laws the log-probability of every token: float64 (rows, tokens of the longest), 0 behind a row's last."""
         logits, rows = self._fork(trajectories)
         width = max(map(len, continuations))
         ids = torch.tensor([[*continuation, *[0] * (width - len(continuation))] for continuation in continuations], device=logits.device)
         counts = torch.tensor([len(continuation) for continuation in continuations], device=logits.device)
-        totals = self._terms(logits[:, None], ids[:, :1], counts, prior)
+        blocks = [[_terms(logits[:, None], ids[:, :1], counts, law) for law in laws]]
         for first in range(0, width - 1, SCORED_COLUMNS):  # the last token of all is scored, but need not be read
             block = ids[:, first : min(first + SCORED_COLUMNS, width - 1)]
             inside = (counts - 1 - first).clamp(0, block.shape[1])
             logits = self._tree.forward(rows, block, inside, Tokens(0, 0, int(inside.sum())), keep=0)
-            totals += self._terms(logits, ids[:, first + 1 : first + 1 + block.shape[1]], inside, prior)
-        values = totals.tolist()
-        for trajectory, value in zip(trajectories, values, strict=True):
-            if value != value:
-                raise FloatingPointError(
-                    f"the language model {self.name!r} gave a log-probability that is not a number after {trajectory!r}"
-                )
-        return values
+            blocks.append([_terms(logits, ids[:, first + 1 : first + 1 + block.shape[1]], inside, law) for law in laws])
+        terms = [torch.cat(parts, dim=1).cpu().numpy() for parts in zip(*blocks, strict=True)]
+        for i in np.flatnonzero(np.isnan(terms).any(axis=(0, 2))):
+            raise FloatingPointError(
+                f"the language model {self.name!r} gave a log-probability that is not a number after {trajectories[i]!r}"
+            )
+        return terms
 
-    @staticmethod
-    def _terms(logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling) -> torch.Tensor:
-        """Summed log-probabilities of each row's first inside[i] ids, under the logits in the same columns: float64 (rows,)."""
-        terms = log_probs(logits, prior).gather(2, ids[:, :, None]).squeeze(2).double()
-        return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0).sum(dim=1)
+    def _said(self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray) -> Trajectory | None:
+        """The trajectory that says these steps behind `head`, tokens of the log-probabilities given; None if their ends were others."""
+        first = 0
+        for step in steps:
+            tokens, room, last = step.step_token_ids, self._room(head), first + len(step.step_token_ids)
+            if not head.open or len(tokens) > self._ending.longest:
+                return None
+            maybe = [k for k in range(1, len(tokens)) if self._ending.may_be(np.array(tokens[k - 1]), k) or k >= room]
+            if any(self._ending.child(head, tokens[:k], 0.0, 0.0, full=k >= room) for k in maybe):
+                return None
+            sums = float(log_p[first:last].sum()), float(log_q[first:last].sum())
+            child = self._ending.child(head, tokens, *sums, full=len(tokens) >= room)
+            if child is None:
+                return None
+            head, first = child, last
+        return head
+
+    def _room(self, trajectory: Trajectory) -> int:
+        """How many more tokens fit into the model's context."""
+        return self.context - sum(len(self._tokens_of(node)) for node in trajectory.path)
 
     def _forward_tokens(self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
         """Read one token a row (alive: 1 where the row's step goes on); the logits behind it."""
@@ -182,6 +222,12 @@ class TorchLM:
 
     def _moved(self, seconds: float) -> None:
         self.cost += Cost(cache_seconds=seconds)
+
+
+def _terms(logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling) -> torch.Tensor:
+    """Log-probabilities of each row's first inside[i] ids, under the logits in the same columns: float64 (rows, columns), others 0."""
+    terms = log_probs(logits, prior).gather(2, ids[:, :, None]).squeeze(2).double()
+    return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:

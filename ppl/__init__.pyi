@@ -1,8 +1,10 @@
 from .answers import stated as stated
+from .mixing import Mixing as Mixing
 from .posterior import Posterior as Posterior
 from .statespace import Particle as Particle
 from .statespace import StateSpaceModel as StateSpaceModel
-from .statespace import StepwiseModel as StepwiseModel
+from .stepwise import StepwiseModel as StepwiseModel
+from .stepwise import Twist as Twist
 from .targets import TARGETS as TARGETS
 from .targets import Final as Final
 from .targets import Odds as Odds

@@ -10,7 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from .posterior import Posterior
-from .summary import cost_in_words, evidence_in_words, plus_minus, population_in_words, printable, summary
+from .summary import (
+    cost_in_words,
+    evidence_in_words,
+    mixing_in_words,
+    plus_minus,
+    population_in_words,
+    printable,
+    rates_in_words,
+    summary,
+)
 
 WIDTH = 24  # of the longest bar, in characters
 MOST = 8  # answers shown by name
@@ -84,6 +93,8 @@ def _facts(posterior: Posterior, told: dict[str, Any]) -> Table:
     facts = {
         "log-evidence": evidence_in_words(posterior),
         "ESS by step": _ess(told),
+        "chains": mixing_in_words(posterior),
+        "rates": rates_in_words(posterior),
         "population": population_in_words(posterior),
         "target": f"{posterior.target}, sampled by {posterior.sampler}: {posterior.guarantee}",
         "cost": cost_in_words(posterior.cost),
@@ -95,7 +106,7 @@ def _facts(posterior: Posterior, told: dict[str, Any]) -> Table:
 
 
 def _ess(told: dict[str, Any]) -> str:
-    if not told["ess"]:
+    if not told["resampled"]:
         return ""
     size, ess = told["trajectories"], told["ess"]
     steps = [str(step) for step, resampled in enumerate(told["resampled"], start=1) if resampled]

@@ -1,22 +1,25 @@
 """A posterior as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
 
-One run is one chain, and each of its N particles is a draw. The draws are *weighted*: an average over the `draw`
-dimension is an average over the posterior only with `sample_stats.weight`. Ragged things are padded: floats with
-not a number, texts with "". Dimensions: chain = 1, draw = N, step = the steps of the longest trajectory (numbered from
-1), token = the tokens of the longest, smc_step = the T steps of the filter, particle = N slots, answer = the K different answers.
+One run of a filter is one chain, and each of its N particles is a draw; C chains of S draws are what they are. A filter's draws
+are *weighted*: an average over the `draw` dimension is an average over the posterior only with `sample_stats.weight`. Ragged
+things are padded: floats with not a number, texts with "".
+
+Dimensions: chain, draw, step = the steps of the longest trajectory (numbered from 1), token = the tokens of the longest, smc_step =
+the T steps of the filter, particle = its slots, answer = the K different answers.
 `motes.ppl.saved` makes a posterior of it again.
 
     posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for no answer
                                                     depth, tokens: number of steps, and of tokens
                                                     logprob: of the trajectory under the prior, nats
     sample_stats     (chain, draw)                  log_weight, weight: normalised; -inf and 0 for a dead particle
-                                                    eve: slot after the first step from which it descends
+                                                    lp: log gamma(x) of the declared target, nats
+                                                    eve: slot after the first step from which it descends (of a filter)
                                                     finished, truncated
                                                     proposal_logprob: under the proposals it was drawn from, nats
                      (chain, draw, step)            prefix_logprob, prefix_proposal_logprob: of the steps so far
                                                     log_odds: of the reward model (only where there is one)
     log_likelihood   (chain, draw, step)            step_is_right: log r_t, nats (only where there is a reward model)
-    smc              (chain, smc_step)              ess: after reweighing, before any resampling
+    smc (of a filter) (chain, smc_step)             ess: after reweighing, before any resampling
                                                     resampled: whether the population was, just before the step
                                                     log_increment: of the evidence, nats
                      (chain, smc_step, particle)    ancestor: slot at the step before
@@ -27,8 +30,9 @@ not a number, texts with "". Dimensions: chain = 1, draw = N, step = the steps o
                      (chain, draw, token)           token_id, -1 behind the last
     constant_data    ()                             question
 
-Attributes of the root: what was run (sampler, target, guarantee, evidence, no_answer_probability, no_answer_mcse), what came
-of it (log_evidence, not a number for chains), settings and cost as JSON, and the schema's own (created_at, ...).
+Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what came of it (log_evidence, not
+a number for chains, which `chains` counts; no_answer_probability, no_answer_mcse), rates, settings and cost as JSON, and the
+schema's own (created_at, ...).
 netCDF has no room in its texts for the character NUL, which becomes U+2400, nor for unpaired surrogates, which become "?".
 """
 
@@ -44,6 +48,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from xarray import Dataset, DataTree
 
+from ..smc import History
+
 if TYPE_CHECKING:
     from .posterior import Posterior
 
@@ -57,13 +63,14 @@ def to_datatree(posterior: Posterior) -> DataTree:
     groups = {
         "posterior": _posterior(posterior, stated),
         "sample_stats": _sample_stats(posterior),
-        "smc": _smc(posterior),
         "answers": _answers(posterior, stated),
         "text": _text(posterior),
         "constant_data": Dataset({"question": storable(posterior.question)}),
     }
+    if posterior.history is not None:
+        groups["smc"] = _smc(posterior.history)
     if any(map(len, posterior.log_odds)):
-        log_odds = padded(posterior.log_odds, groups["sample_stats"].sizes["step"])
+        log_odds = by_chain(posterior, padded(posterior.log_odds, groups["sample_stats"].sizes["step"]))
         groups["sample_stats"]["log_odds"] = (BY_STEP, log_odds)
         with np.errstate(invalid="ignore"):  # the padding
             groups["log_likelihood"] = Dataset({"step_is_right": (BY_STEP, -np.logaddexp(0.0, -log_odds))})
@@ -73,11 +80,17 @@ def to_datatree(posterior: Posterior) -> DataTree:
 
 
 def padded(rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan) -> np.ndarray:
-    """Ragged rows as one chain, shape (1, rows, width), filled up; float64, int64 or object, as `fill` is."""
-    table = np.full((1, len(rows), width), fill, dtype=object if isinstance(fill, str) else None)
+    """Ragged rows filled up, shape (rows, width); float64, int64 or object, as `fill` is."""
+    table = np.full((len(rows), width), fill, dtype=object if isinstance(fill, str) else None)
     for i, row in enumerate(rows):
-        table[0, i, : len(row)] = row
+        table[i, : len(row)] = row
     return table
+
+
+def by_chain(posterior: Posterior, values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Values of all trajectories, shape (N, ...), by chain and draw: (C, S, ...)."""
+    values = np.asarray(values)
+    return values.reshape(posterior.chains or 1, -1, *values.shape[1:])
 
 
 def storable(text: str) -> str:
@@ -88,35 +101,38 @@ def storable(text: str) -> str:
 def _posterior(posterior: Posterior, stated: list[str]) -> Dataset:
     index = {answer: i for i, answer in enumerate(stated)}
     trajectories = posterior.trajectories
-    return Dataset(
-        {
-            "answer": (SAMPLE, [[-1 if label is None else index.get(label, -1) for label in posterior.labels]]),
-            "depth": (SAMPLE, [[x.depth for x in trajectories]]),
-            "tokens": (SAMPLE, [[len(x.token_ids) for x in trajectories]]),
-            "logprob": (SAMPLE, [[float(x.logprob) for x in trajectories]]),
-        }
-    )
+    columns = {
+        "answer": [-1 if label is None else index.get(label, -1) for label in posterior.labels],
+        "depth": [x.depth for x in trajectories],
+        "tokens": [len(x.token_ids) for x in trajectories],
+        "logprob": [float(x.logprob) for x in trajectories],
+    }
+    return Dataset({name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()})
 
 
 def _sample_stats(posterior: Posterior) -> Dataset:
     trajectories = posterior.trajectories
     paths, longest = [x.path[1:] for x in trajectories], max(x.depth for x in trajectories)
-    return Dataset(
-        {
-            "log_weight": (SAMPLE, posterior.log_weights[None]),
-            "weight": (SAMPLE, np.exp(posterior.log_weights)[None]),
-            "eve": (SAMPLE, posterior.eves[None]),
-            "finished": (SAMPLE, [[x.finished for x in trajectories]]),
-            "truncated": (SAMPLE, [[x.truncated for x in trajectories]]),
-            "proposal_logprob": (SAMPLE, [[float(x.proposal_logprob) for x in trajectories]]),
-            "prefix_logprob": (BY_STEP, padded([[node.logprob for node in path] for path in paths], longest)),
-            "prefix_proposal_logprob": (BY_STEP, padded([[node.proposal_logprob for node in path] for path in paths], longest)),
-        }
-    )
+    columns = {
+        "log_weight": posterior.log_weights,
+        "weight": np.exp(posterior.log_weights),
+        "lp": posterior.log_density,
+        "finished": [x.finished for x in trajectories],
+        "truncated": [x.truncated for x in trajectories],
+        "proposal_logprob": [float(x.proposal_logprob) for x in trajectories],
+    }
+    if posterior.eves is not None:
+        columns["eve"] = posterior.eves
+    by_step = {
+        "prefix_logprob": padded([[node.logprob for node in path] for path in paths], longest),
+        "prefix_proposal_logprob": padded([[node.proposal_logprob for node in path] for path in paths], longest),
+    }
+    of_draws = {name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()}
+    return Dataset(of_draws | {name: (BY_STEP, by_chain(posterior, column)) for name, column in by_step.items()})
 
 
-def _smc(posterior: Posterior) -> Dataset:
-    history, by_step, by_slot = posterior.history, ("chain", "smc_step"), ("chain", "smc_step", "particle")
+def _smc(history: History) -> Dataset:
+    by_step, by_slot = ("chain", "smc_step"), ("chain", "smc_step", "particle")
     return Dataset(
         {
             "ess": (by_step, history.ess[None]),
@@ -137,15 +153,14 @@ def _answers(posterior: Posterior, stated: list[str]) -> Dataset:
 def _text(posterior: Posterior) -> Dataset:
     paths, token_ids = [x.path[1:] for x in posterior.trajectories], [x.token_ids for x in posterior.trajectories]
     longest, most = max(map(len, paths)), max(map(len, token_ids))
-    return Dataset(
-        {
-            "stated": (SAMPLE, [[answer is not None for answer in posterior.extracted]]),
-            "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])[None]),
-            "step_text": (BY_STEP, padded([_texts([node.step_text for node in path]) for path in paths], longest, "")),
-            "step_tokens": (BY_STEP, padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0)),
-            "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
-        }
-    )
+    columns = {
+        "stated": (SAMPLE, [answer is not None for answer in posterior.extracted]),
+        "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])),
+        "step_text": (BY_STEP, padded([_texts([node.step_text for node in path]) for path in paths], longest, "")),
+        "step_tokens": (BY_STEP, padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0)),
+        "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
+    }
+    return Dataset({name: (dimensions, by_chain(posterior, column)) for name, (dimensions, column) in columns.items()})
 
 
 def _texts(texts: Sequence[str]) -> np.ndarray:
@@ -164,6 +179,10 @@ def _attributes(posterior: Posterior) -> dict[str, Any]:
         "target": storable(posterior.target),
         "guarantee": posterior.guarantee,
         "evidence": posterior.evidence,
+        "paper": storable(posterior.paper),
+        "step_cost": storable(posterior.step_cost),
+        "chains": posterior.chains,
+        "rates": json.dumps(dict(posterior.rates)),
         "log_evidence": nan if posterior.log_evidence is None else posterior.log_evidence,
         "no_answer_probability": posterior.answers.get(None, 0.0),
         "no_answer_mcse": posterior.answer_mcse.get(None, 0.0),

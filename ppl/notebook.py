@@ -10,7 +10,16 @@ from html import escape
 from typing import Any
 
 from .posterior import Posterior
-from .summary import cost_in_words, evidence_in_words, plus_minus, population_in_words, printable, summary
+from .summary import (
+    cost_in_words,
+    evidence_in_words,
+    mixing_in_words,
+    plus_minus,
+    population_in_words,
+    printable,
+    rates_in_words,
+    summary,
+)
 
 MOST = 8  # answers shown by name
 LONGEST = 400  # characters of the question
@@ -29,6 +38,8 @@ def html(posterior: Posterior) -> str:
     facts = {
         "log-evidence": escape(evidence_in_words(posterior)),
         "ESS by step": _ess(told),
+        "chains": escape(mixing_in_words(posterior)),
+        "rates": escape(rates_in_words(posterior)),
         "population": escape(population_in_words(posterior)),
         "target": escape(f"{posterior.target}, sampled by {posterior.sampler}: {posterior.guarantee}"),
         "cost": escape(cost_in_words(posterior.cost)),
@@ -74,7 +85,7 @@ def _filled(fraction: float) -> str:
 def _ess(told: dict[str, Any]) -> str:
     """Bars, amber where the population was resampled just before the step."""
     ess, size, height = told["ess"], told["trajectories"], 28
-    if not ess:
+    if not told["resampled"]:
         return ""
     bars = "".join(
         f'<rect x="{8 * i}" y="{height * (1 - value / size):.1f}" width="6" height="{height * value / size:.1f}" '

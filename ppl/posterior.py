@@ -4,27 +4,28 @@ A run leaves N trajectories x_i with normalised weights W_i, and everything is r
 
     P(answer = a)  =  sum_i W_i 1[answer(x_i) = a]
 
-with its Monte Carlo standard error from the run's genealogy (see `motes.smc.variance`). A trajectory that states no
-answer, or was truncated, keeps its probability under None.
+with its Monte Carlo standard error: a filter's from its genealogy (see `motes.smc.variance`), a chain's from its effective sample
+size (see `motes.ppl.mixing`). A trajectory that states no answer, or was truncated, keeps its probability under None.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from math import exp
+from math import exp, nan
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..models import Cost, Trajectory
-from ..smc import History
+from ..smc import History, ess
 from ..smc.variance import eves, living_eves, standard_error
 from .answers import group
+from .mixing import Mixing, mixing
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -39,16 +40,22 @@ class Posterior:
 
     Attributes:
         question: what was asked.
-        trajectories: N of them, dead ones included.
+        trajectories: N of them, dead ones included; of C chains of S draws, C S = N, those of one chain after the other's.
         log_weights: normalised; minus infinity for a dead particle; float64, shape (N,).
         log_odds: for each trajectory the reward model's log-odds of its steps, float64, shape (steps,); empty where
             there is no reward model.
         extracted: for each trajectory the answer as it is spelled there; None where there is none.
+        log_density: log gamma(x) of the declared target, in nats; not a number for an open trajectory; float64, shape (N,).
         log_evidence: estimate of log Z of the declared target, in nats; None for chains.
-        history: what happened at each of the T steps.
+        history: what happened at each of the T steps of a filter; None for chains. Its slots are the trajectories, unless
+            a particle holds several of them.
+        chains: C; 0 for what is not chains.
+        rates: how the run moved, by name: rates of acceptance, of swaps, of updates, ...
         sampler, target: what was run, and what it was to sample.
         guarantee: what holds of the weighted sample: "invariant", "consistent" or "heuristic".
         evidence: what holds of exp(log_evidence): "unbiased", "consistent" or "none".
+        paper: where the sampler is from.
+        step_cost: what one of its steps costs, in words.
         settings: everything that the run was asked to do, in plain values.
         cost: what was computed.
 
@@ -61,20 +68,26 @@ class Posterior:
     log_weights: np.ndarray
     log_odds: tuple[np.ndarray, ...]
     extracted: tuple[str | None, ...]
+    log_density: np.ndarray
     log_evidence: float | None
-    history: History
+    history: History | None
+    chains: int = 0
+    rates: Mapping[str, Any] = field(default_factory=dict)
     sampler: str
     target: str
     guarantee: Guarantee
     evidence: Evidence
+    paper: str = ""
+    step_cost: str = ""
     settings: Mapping[str, object]
     cost: Cost
 
     def __post_init__(self) -> None:
-        sizes = {name: len(getattr(self, name)) for name in ("trajectories", "log_weights", "log_odds", "extracted")}
-        sizes["history"] = self.history.ancestors.shape[1]
+        sizes = {name: len(getattr(self, name)) for name in ("trajectories", "log_weights", "log_odds", "extracted", "log_density")}
         if not self.trajectories or len(set(sizes.values())) > 1:
             raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes}")
+        if self.chains and len(self.trajectories) % self.chains:
+            raise ValueError(f"{len(self.trajectories)} trajectories are not {self.chains} chains of one length")
 
     @property
     def answer(self) -> str | None:
@@ -93,13 +106,16 @@ class Posterior:
     def answer_mcse(self) -> dict[str | None, float]:
         """The Monte Carlo standard error of each answer's probability, in the order of `answers`.
 
-        Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
-        particles descend from one first step; see `motes.smc.variance`.
+        Of a filter Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
+        particles descend from one first step; see `motes.smc.variance`. Of chains by their effective sample size; not a number
+        where that is undefined. Not a number either where particles hold several trajectories each.
         """
-        return {
-            answer: standard_error(self.history, self.log_weights, np.array([label == answer for label in self.labels], np.float64))
-            for answer in self._answers
-        }
+        return {answer: self._standard_error(answer) for answer in self._answers}
+
+    @cached_property
+    def mixing(self) -> dict[str, Mixing]:
+        """R-hat and effective sample size of chains, by quantity; empty for what is not chains. See `motes.ppl.mixing`."""
+        return mixing(self) if self.chains else {}
 
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
@@ -127,18 +143,29 @@ class Posterior:
 
     @property
     def ess(self) -> np.ndarray:
-        """Effective sample size after each step's reweighing, before any resampling; float64, shape (T,)."""
-        return self.history.ess
+        """Effective sample size, float64.
+
+        Of a filter after each step's reweighing, before any resampling, shape (T,); of chains that of the log-density, shape (1,); of
+        anything else that of the weights, shape (1,).
+        """
+        if self.history is not None:
+            return self.history.ess
+        return np.array([self.mixing["log_density"].ess if self.chains else ess(self.log_weights)])
 
     @property
-    def eves(self) -> np.ndarray:
-        """For each trajectory the slot, after the first step, from which it descends; int64, shape (N,)."""
-        return eves(self.history)
+    def genealogy(self) -> History | None:
+        """The history, where its slots are the trajectories."""
+        return self.history if self.history is not None and self.history.ancestors.shape[1] == len(self.trajectories) else None
 
     @property
-    def living_eves(self) -> int:
-        """From how many of the first steps the particles of positive weight descend."""
-        return living_eves(self.history, self.log_weights)
+    def eves(self) -> np.ndarray | None:
+        """For each trajectory the slot, after the first step, from which it descends; int64, shape (N,). None without a genealogy."""
+        return None if self.genealogy is None else eves(self.genealogy)
+
+    @property
+    def living_eves(self) -> int | None:
+        """From how many of the first steps the particles of positive weight descend; None without a genealogy."""
+        return None if self.genealogy is None else living_eves(self.genealogy, self.log_weights)
 
     def to_datatree(self) -> DataTree:
         """The posterior in ArviZ's schema; see `motes.ppl.datatree`."""
@@ -179,6 +206,12 @@ class Posterior:
         evidence = "" if self.log_evidence is None else f", log-evidence {self.log_evidence:.2f}"
         probability = f" ({self.answers[self.answer]:.2f})" if self.answer in self.answers else ""
         return f"<Posterior of {len(self.trajectories)} trajectories: answer {self.answer!r}{probability}{evidence}, {self.guarantee}>"
+
+    def _standard_error(self, answer: str | None) -> float:
+        if self.chains:
+            return self.mixing["no answer" if answer is None else f"answer {answer}"].mcse
+        indicator = np.array([label == answer for label in self.labels], np.float64)
+        return nan if self.genealogy is None else standard_error(self.genealogy, self.log_weights, indicator)
 
     @cached_property
     def _answers(self) -> dict[str | None, float]:

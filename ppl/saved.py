@@ -26,7 +26,7 @@ def load(path: str | Path) -> Posterior:
         ValueError: it holds something else.
     """
     with xarray.open_datatree(path, engine="h5netcdf") as tree:
-        if tree.attrs.get("creation_library") != "motes" or "smc" not in tree:
+        if tree.attrs.get("creation_library") != "motes" or "sample_stats" not in tree:
             raise ValueError(f"{str(path)!r} is not a posterior that motes has saved")
         return from_datatree(tree.load())
 
@@ -43,20 +43,30 @@ def from_datatree(tree: DataTree) -> Posterior:
         log_weights=log_weights,
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
+        log_density=_values(tree, "sample_stats/lp"),
         log_evidence=None if isnan(log_evidence) else log_evidence,
-        history=History(*(_values(tree, f"smc/{name}") for name in ("ess", "resampled", "log_increment", "ancestor", "log_weight"))),
+        history=_history(tree) if "smc" in tree else None,
+        chains=int(tree.attrs["chains"]),
+        rates=json.loads(tree.attrs["rates"]),
         sampler=tree.attrs["sampler"],
         target=tree.attrs["target"],
         guarantee=tree.attrs["guarantee"],
         evidence=tree.attrs["evidence"],
+        paper=tree.attrs["paper"],
+        step_cost=tree.attrs["step_cost"],
         settings=json.loads(tree.attrs["settings"]),
         cost=Cost(**json.loads(tree.attrs["cost"])),
     )
 
 
 def _values(tree: DataTree, path: str) -> np.ndarray:
-    """A variable of the one chain."""
-    return np.asarray(tree[path])[0]
+    """A variable of all draws, one chain's behind the other's."""
+    values = np.asarray(tree[path])
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _history(tree: DataTree) -> History:
+    return History(*(np.asarray(tree[f"smc/{name}"])[0] for name in ("ess", "resampled", "log_increment", "ancestor", "log_weight")))
 
 
 def _trajectories(tree: DataTree, question: str) -> tuple[Trajectory, ...]:

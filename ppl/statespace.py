@@ -5,16 +5,19 @@
     posterior    p(x_1:tau | c, o_1:tau = 1)     or another declared target; see `motes.ppl.targets`
 
 tau is the step at which the trajectory closes: it finishes by end of text or by stating its answer, or is
-truncated after max_steps. All of that is part of the target. `StateSpaceModel` is the declaration, which every sampler
-takes; `StepwiseModel` is the same seen by a filter, a Feynman-Kac model that moves by one step drawn from a proposal q
-and weighs it by the target's increment G_t times p / q.
+truncated after max_steps. All of that is part of the target, whose density over complete trajectories is
+
+    gamma(x) = p(x)^alpha L(x)^beta 1[C(x)]
+
+`StateSpaceModel` is the declaration, which every sampler takes; `motes.ppl.StepwiseModel` is the same seen by a filter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
-from math import inf, isnan
+from dataclasses import KW_ONLY, dataclass, replace
+from math import inf
+from numbers import Real
 from operator import index
 from typing import Any, NamedTuple
 
@@ -37,12 +40,14 @@ class StateSpaceModel:
         prm: the reward model, which judges them; None for no likelihood, so that the posterior is the prior.
         target: a name of `motes.ppl.targets.TARGETS`, or a `Target`.
         beta: the power of the likelihood under a target given by name.
+        alpha: the power of the prior, above 0: at 1 the posterior, above 1 a sharpened one (a *power target*).
         prior: how the language model is sampled, by declaration.
         max_steps: trajectories still open after this many steps are truncated.
         answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None. Trajectories
             that are truncated have no answer.
         stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads an answer
             (which is asked of open trajectories then).
+        constraint: maps a closed trajectory to whether it is allowed; None for no constraint.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -54,13 +59,17 @@ class StateSpaceModel:
     prm: RewardModel | None = None
     target: str | Target = "product"
     beta: float = 1.0
+    alpha: float = 1.0
     prior: Sampling = Sampling()
     max_steps: int = 32
     answer: Answer | None = None
     stop_at_answer: bool = True
+    constraint: Callable[[Trajectory], bool] | None = None
 
     def __post_init__(self) -> None:
-        check_declaration(self.question, self.target, self.beta, self.prior, self.max_steps, self.answer)
+        check_declaration(
+            self.question, self.target, self.beta, self.prior, self.max_steps, self.answer, alpha=self.alpha, constraint=self.constraint
+        )
         check_lm(self.lm)
         check_prm(self.prm)
 
@@ -71,13 +80,54 @@ class StateSpaceModel:
 
     @property
     def target_name(self) -> str:
-        """The declared target in words, beta included; "prior" without a reward model."""
-        return str(self.likelihood or "prior")
+        """The declared target in words, powers included; "prior" without a reward model."""
+        power = f", prior to the power {self.alpha:g}" * (self.alpha != 1)
+        return str(self.likelihood or "prior") + power + ", constrained" * (self.constraint is not None)
 
     @property
     def cost(self) -> Cost:
         """What both models have computed since they were made."""
         return self.lm.cost if self.prm is None else self.lm.cost + self.prm.cost
+
+    def tempered(self, power: float) -> StateSpaceModel:
+        """The model on the way from the prior to this one: p^(1 + power (alpha - 1)) L^(power beta), with the constraint as it is.
+
+        Args:
+            power: in [0, 1]; at 0 the prior.
+        """
+        likelihood, alpha = self.likelihood, 1 + power * (self.alpha - 1)
+        if likelihood is None:
+            return replace(self, alpha=alpha)
+        return replace(self, alpha=alpha, target=replace(likelihood, beta=likelihood.beta * power), beta=1.0)
+
+    def log_likelihood(self, particle: Particle) -> float:
+        """log of L(x)^beta 1[C(x)] of a complete trajectory, in nats.
+
+        Raises:
+            FloatingPointError: it is infinite; the message names the reward model and the trajectory.
+        """
+        if particle.trajectory.logprob == -inf or not self.allows(particle.trajectory):
+            return -inf
+        try:
+            return 0.0 if self.likelihood is None else self.likelihood.log_likelihood(particle.log_odds)
+        except FloatingPointError as error:
+            raise self.blamed(error, particle.trajectory) from None
+
+    def log_density(self, particle: Particle) -> float:
+        """log gamma(x) of a complete trajectory, in nats; not a number where the language model does not tell p(x).
+
+        Raises as `log_likelihood` does.
+        """
+        log_likelihood = self.log_likelihood(particle)
+        return -inf if log_likelihood == -inf else self.alpha * particle.trajectory.logprob + log_likelihood
+
+    def allows(self, trajectory: Trajectory) -> bool:
+        """Whether a closed trajectory satisfies the constraint."""
+        return self.constraint is None or bool(self.constraint(trajectory))
+
+    def blamed(self, error: FloatingPointError, trajectory: Trajectory) -> FloatingPointError:
+        """The error, with the names of the reward model and the trajectory that it comes from."""
+        return FloatingPointError(f"{error}, as {getattr(self.prm, 'name', None)!r} does in {trajectory!r}")
 
     def extract(self, trajectory: Trajectory) -> str | None:
         """The answer of a finished trajectory; None for any other."""
@@ -116,84 +166,31 @@ class Particle(NamedTuple):
     """A trajectory and the log-odds of its steps, in order; empty without a reward model.
 
     A step outside the prior's support has weight zero and is not scored.
+
+    Attributes:
+        trajectory: the trajectory.
+        log_odds: of the reward model, one a step.
+        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing twists it, and once it is closed.
     """
 
     trajectory: Trajectory
     log_odds: tuple[float, ...]
+    log_twist: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class StepwiseModel:
-    """A state-space model as the Feynman-Kac model of a filter that draws steps from `proposal`.
-
-    Attributes:
-        model: the declared posterior.
-        proposal: how steps are sampled.
-    """
-
-    model: StateSpaceModel
-    proposal: Sampling
-
-    def initial(self, keys: Any, slots: int) -> list[Particle]:
-        """`slots` particles without steps, all at the same root; nothing is drawn."""
-        return [Particle(self.model.lm.start(self.model.question), ())] * slots
-
-    def open(self, particle: Particle) -> bool:
-        """Whether another step may follow."""
-        return particle.trajectory.open
-
-    def move(self, t: int, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
-        """Draw, close and score one step of each particle.
-
-        Siblings that drew the same tokens become one node, which is scored once and whose cache serves both.
-        """
-        parents = [particle.trajectory for particle in particles]
-        children = self.model.lm.extend(parents, keys, sampling=self.proposal, prior=self.model.prior)
-        firsts: dict[tuple[Any, ...], int] = {}
-        for i, child in enumerate(children):
-            firsts.setdefault(_said(child), i)
-        nodes = {i: self.model.close(children[i]) for i in firsts.values()}
-        living = [i for i, node in nodes.items() if node.step_logprob > -inf]
-        paths = {i: particles[i].log_odds for i in nodes}
-        for i, score in zip(living, self.model.score([nodes[i] for i in living]), strict=self.model.prm is not None):
-            paths[i] += (score,)
-        distinct = {i: Particle(node, paths[i]) for i, node in nodes.items()}
-        return [distinct[firsts[_said(child)]] for child in children]
-
-    def log_potential(self, t: int, before: Sequence[Particle], after: Sequence[Particle]) -> np.ndarray:
-        """The target's increment times prior over proposal, log, shape (K,).
-
-        Raises:
-            FloatingPointError: a log-probability is not a number, or the target's increment is infinite; the message
-                names the model and the trajectory.
-        """
-        likelihood = self.model.likelihood
-        return np.array([self._log_potential(particle, likelihood) for particle in after], np.float64)
-
-    def _log_potential(self, particle: Particle, likelihood: Target | None) -> float:
-        trajectory = particle.trajectory
-        log_ratio = trajectory.step_logprob - trajectory.step_proposal_logprob
-        if isnan(log_ratio) or log_ratio == inf:
-            raise FloatingPointError(
-                f"the language model {self.model.lm.name!r} gave a step log-probability {trajectory.step_logprob} under the prior "
-                f"and {trajectory.step_proposal_logprob} under the proposal in {trajectory!r}"
-            )
-        if likelihood is None or log_ratio == -inf:
-            return log_ratio
-        try:
-            return log_ratio + likelihood.log_potential(particle.log_odds, closed=not trajectory.open)
-        except FloatingPointError as error:
-            name = getattr(self.model.prm, "name", None)
-            raise FloatingPointError(f"{error}, as {name!r} does in {trajectory!r}") from None
-
-
-def check_declaration(question: Any, target: Any, beta: Any, prior: Any, max_steps: Any, answer: Any) -> None:
+def check_declaration(
+    question: Any, target: Any, beta: Any, prior: Any, max_steps: Any, answer: Any, *, alpha: Any = 1.0, constraint: Any = None
+) -> None:
     """Raise what `StateSpaceModel` raises of the parts of a declaration that are not models."""
     if not isinstance(question, str):
         raise TypeError(f"question must be a str, not {question!r}")
     if not question.strip():
         raise ValueError("question must not be empty")
     resolve(target, beta)
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < float(alpha) < inf:
+        raise ValueError(f"alpha must be a finite number above 0, not {alpha!r}")
+    if constraint is not None and not callable(constraint):
+        raise TypeError(f"constraint must be a function from a trajectory to a bool, not {constraint!r}")
     if not isinstance(prior, Sampling):
         raise TypeError(f"prior must be a Sampling, not {prior!r}")
     if isinstance(max_steps, bool) or not hasattr(max_steps, "__index__"):
@@ -214,8 +211,3 @@ def check_prm(prm: Any) -> None:
     """Raise TypeError where `prm` is neither a reward model nor None."""
     if prm is not None and not isinstance(prm, RewardModel):
         raise TypeError(f"prm must be a reward model (see motes.load_prm) or None, not {prm!r}")
-
-
-def _said(child: Trajectory) -> tuple[Any, ...]:
-    """What makes two children of a population the same trajectory: parent, tokens and status."""
-    return id(child.parent), child.step_token_ids, child.finished, child.truncated

@@ -15,6 +15,8 @@ import numpy as np
 from ..models import Cost
 from .posterior import Posterior
 
+R_HAT = 1.01  # Vehtari et al. (2021)
+FEW_DRAWS = 100  # effective draws a chain; likewise
 FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -43,8 +45,13 @@ def summary(posterior: Posterior) -> dict[str, Any]:
         "trajectories": len(posterior.trajectories),
         "distinct_trajectories": len(posterior.distinct),
         "first_steps": posterior.living_eves,
-        "ess": posterior.ess.tolist(),
-        "resampled": posterior.history.resampled.tolist(),
+        "ess": [_finite(value) for value in posterior.ess.tolist()],
+        "resampled": [] if posterior.history is None else posterior.history.resampled.tolist(),
+        "chains": posterior.chains,
+        "mixing": {name: {key: _finite(value) for key, value in of._asdict().items()} for name, of in posterior.mixing.items()},
+        "rates": dict(posterior.rates),
+        "paper": posterior.paper,
+        "step_cost": posterior.step_cost,
         "notes": notes(posterior),
         "settings": dict(posterior.settings),
         "cost": posterior.cost.asdict(),
@@ -56,19 +63,65 @@ def notes(posterior: Posterior) -> list[str]:
     found = []
     if posterior.guarantee == "heuristic":
         found.append("Heuristic: the weights do not converge to the declared target.")
-    if posterior.living_eves < 2:
-        found.append("The standard errors are undefined: all weight descends from one first step.")
-    elif posterior.living_eves < FEW:
-        found.append(f"The standard errors are unreliable: all weight descends from {posterior.living_eves} first steps.")
-    elif (effective := _effective_eves(posterior)) < FEW - 1e-6:  # equal weights on FEW are not few
-        found.append(f"The standard errors are unreliable: the weight is spread as over {effective:.1f} first steps.")
+    return found + (_chain_notes(posterior) if posterior.chains else _genealogy_notes(posterior))
+
+
+def _genealogy_notes(posterior: Posterior) -> list[str]:
+    """What the genealogy says of the standard errors."""
+    eves, living = posterior.eves, posterior.living_eves
+    if eves is None or living is None:
+        return ["The standard errors are undefined: the particles' states depend on one another; repeat the run with other seeds."]
+    if living < 2:
+        return ["The standard errors are undefined: all weight descends from one first step."]
+    if living < FEW:
+        return [f"The standard errors are unreliable: all weight descends from {living} first steps."]
+    by_eve = np.bincount(eves, weights=np.exp(posterior.log_weights))
+    effective = float(1 / (by_eve @ by_eve))  # number of first steps
+    if effective < FEW - 1e-6:  # equal weights on FEW are not few
+        return [f"The standard errors are unreliable: the weight is spread as over {effective:.1f} first steps."]
+    return []
+
+
+def _chain_notes(posterior: Posterior) -> list[str]:
+    """What R-hat and ESS say of the chains."""
+    found = []
+    if worst := _worst_r_hat(posterior):
+        name, r_hat = worst
+        if r_hat > R_HAT:
+            found.append(f"The chains have not mixed: R-hat is {r_hat:.2f} for {name} ({R_HAT} at most is wanted).")
+    elif posterior.chains == 1:
+        found.append("One chain cannot tell whether it has mixed: run several.")
+    else:
+        found.append("Whether the chains have mixed is unknown: too few draws, or all of them equal.")
+    if isfinite(ess := posterior.mixing["log_density"].ess) and ess < FEW_DRAWS * posterior.chains:
+        found.append(f"The standard errors are unreliable: the chains' draws are worth {ess:.0f} independent ones.")
     return found
 
 
-def _effective_eves(posterior: Posterior) -> float:
-    """The effective number of first steps that the weight descends from, 1 / sum_e W_e^2."""
-    by_eve = np.bincount(posterior.eves, weights=np.exp(posterior.log_weights))
-    return float(1 / (by_eve @ by_eve))
+def _worst_r_hat(posterior: Posterior) -> tuple[str, float] | None:
+    """The quantity that has mixed worst, and its R-hat; None where none is defined."""
+    defined = {name: of.r_hat for name, of in posterior.mixing.items() if not isnan(of.r_hat)}
+    return max(defined.items(), key=lambda item: item[1]) if defined else None
+
+
+def mixing_in_words(posterior: Posterior) -> str:
+    """R-hat, ESS and rates of chains; "" for what is not chains."""
+    if not posterior.chains:
+        return ""
+    draws, worst, ess = len(posterior.trajectories) // posterior.chains, _worst_r_hat(posterior), posterior.mixing["log_density"].ess
+    words = f"{posterior.chains} of {draws} draws; ESS of the log-density {'undefined' if isnan(ess) else f'{ess:.0f}'}"
+    return words + (f"; R-hat at most {worst[1]:.2f}" if worst else "")
+
+
+def rates_in_words(posterior: Posterior) -> str:
+    """Rates of acceptance, swaps and the like."""
+    return "; ".join(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in posterior.rates.items())
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    return "?" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def evidence_in_words(posterior: Posterior) -> str:
@@ -85,10 +138,9 @@ def evidence_in_words(posterior: Posterior) -> str:
 
 def population_in_words(posterior: Posterior) -> str:
     """How many trajectories there are, and how different they are."""
-    return (
-        f"{len(posterior.trajectories)} trajectories, {len(posterior.distinct)} distinct, "
-        f"from {posterior.living_eves} first step{'s' * (posterior.living_eves != 1)}"
-    )
+    words = f"{len(posterior.trajectories)} trajectories, {len(posterior.distinct)} distinct"
+    living = posterior.living_eves
+    return words if living is None else f"{words}, from {living} first step{'s' * (living != 1)}"
 
 
 def cost_in_words(cost: Cost) -> str:

@@ -1,17 +1,22 @@
-"""A question in, a posterior out."""
+"""Questions in, posteriors out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import signature
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm.auto import tqdm
 
 from .. import models
-from ..models import LanguageModel, RewardModel, Sampling
+from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
 from ..ppl.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration, check_lm, check_prm
 from ..ppl.targets import Target
-from ..smc import RunKeys
-from .registry import Sampler, make_sampler
+from .registry import make_sampler, settings_of
+from .sampler import AllParticlesDead, Sampler, Seed, check_count, run_keys
 
 
 def solve(
@@ -21,17 +26,21 @@ def solve(
     prm: str | RewardModel | None = "pocket",
     sampler: str | Sampler = "particle_filter",
     particles: int = 16,
-    seed: int = 0,
+    seed: Seed = 0,
     target: str | Target = "product",
     beta: float = 1.0,
+    alpha: float = 1.0,
     prior: Sampling | None = None,
     proposal: Sampling | None = None,
     max_steps: int = 32,
     answer: Answer | None = None,
-    resampling: str = "systematic",
+    constraint: Callable[[Trajectory], bool] | None = None,
+    resampling: str | None = None,
     ess_threshold: float = 0.5,
     device: str = "auto",
     progress: bool = False,
+    checkpoint: str | Path | None = None,
+    **settings: Any,
 ) -> Posterior:
     """Sample the posterior over reasoning about a question.
 
@@ -43,41 +52,123 @@ def solve(
         lm: the language model: "pocket", which ships with the package, a folder, a Hugging Face id, or a loaded model.
         prm: the reward model, likewise; None for no likelihood.
         sampler: a name of `motes.samplers.SAMPLERS`, or a sampler, which then brings its own settings.
-        particles, resampling, ess_threshold, proposal: settings of a sampler given by name; see `ParticleFilter`.
+        particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where it has them; `resampling` is the
+            sampler's own default where None.
         seed: in [0, 2**32); the same seed gives the same draws.
-        target, beta, prior, max_steps, answer: what is to be sampled; see `StateSpaceModel`.
+        target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
         progress: show a progress bar.
+        checkpoint: a file in which the run's state is kept, and from which it is taken up again; of a sampler given by name.
+        settings: further settings of a sampler given by name: `iterations`, `chains`, `budget`, ...; see its class.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range; unknown names list the known ones.
         AllParticlesDead: no particle has any weight left; the message names the step.
     """
-    prior = Sampling() if prior is None else prior
-    check_declaration(question, target, beta, prior, max_steps, answer)
-    RunKeys(seed)
-    settings = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
-    sampler = make_sampler(sampler, **settings) if isinstance(sampler, str) else _with_its_own_settings(sampler, settings)
-    models.check_source(lm) if isinstance(lm, str) else check_lm(lm)
-    models.check_source(prm) if isinstance(prm, str) else check_prm(prm)
-    model = StateSpaceModel(
+    declared = _declared(
         question,
-        lm=models.load_lm(lm, device=device) if isinstance(lm, str) else lm,
-        prm=models.load_prm(prm, device=device) if isinstance(prm, str) else prm,
         target=target,
         beta=beta,
-        prior=prior,
+        alpha=alpha,
+        prior=prior or Sampling(),
         max_steps=max_steps,
         answer=answer,
+        constraint=constraint,
     )
-    return sampler.run(model, seed=seed, progress=progress)
+    run_keys(seed)
+    given = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
+    chosen = _sampler(sampler, given, settings)
+    model = declared(*_loaded(lm, prm, device))
+    return chosen.run(model, seed=seed, progress=progress, **({} if checkpoint is None else {"checkpoint": checkpoint}))
 
 
-def _with_its_own_settings(sampler: Any, settings: dict[str, Any]) -> Sampler:
-    """The sampler as it is, if nothing was asked of it that it would ignore."""
+def solve_many(
+    questions: Sequence[str],
+    *,
+    lm: str | LanguageModel = "pocket",
+    prm: str | RewardModel | None = "pocket",
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+    at_once: int = 16,
+    dead: Literal["raise", "keep"] = "raise",
+    **arguments: Any,
+) -> list[Any]:
+    """Sample the posteriors of several questions, whose particles share forward passes.
+
+    Resampling and evidence stay with each question: posterior i is that of `solve(questions[i], ..., seed=(seed, i))`, draw for draw
+    (to rounding, where larger batches round otherwise). Its cost is what falls to it, and its seconds are those from its beginning to its
+    end, in which others were worked on too.
+
+    Args:
+        questions: what is asked.
+        lm, prm, device: as `solve` takes them.
+        seed: in [0, 2**32).
+        progress: show a progress bar, in questions.
+        at_once: questions under way at any time, at most.
+        dead: what becomes of a question all of whose particles died: "raise" the error, or "keep" it in the posterior's place.
+        arguments: any other argument of `solve`, the same for all questions, but `checkpoint`.
+
+    Returns:
+        Posteriors, in the order of the questions; `AllParticlesDead` in the place of some if they are to be kept.
+
+    Raises:
+        TypeError, ValueError, AllParticlesDead: as `solve`; no model is loaded for bad arguments.
+    """
+    if isinstance(questions, str):
+        raise TypeError("questions must be several texts, not one: see solve")
+    check_count("at_once", at_once)
+    if dead not in ("raise", "keep"):
+        raise ValueError(f"dead must be 'raise' or 'keep', not {dead!r}")
+    if "checkpoint" in arguments:
+        raise ValueError("checkpoint is for one question: see solve")
+    defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
+    own = {name: arguments.pop(name, defaults[name]) for name in ("sampler", "particles", "resampling", "ess_threshold", "proposal")}
+    prior = arguments.pop("prior", None) or Sampling()
+    of_model = {name: arguments.pop(name, defaults[name]) for name in ("target", "beta", "alpha", "max_steps", "answer", "constraint")}
+    declared = [_declared(question, prior=prior, **of_model) for question in questions]
+    run_keys(seed)
+    chosen = _sampler(own.pop("sampler"), own, arguments)
+
+    def run(number: int, shared_lm: Any, shared_prm: Any) -> Any:
+        try:
+            return chosen.run(declared[number](shared_lm, shared_prm), seed=(seed, number))
+        except AllParticlesDead as death:
+            if dead == "raise":
+                raise
+            return death
+
+    with tqdm(total=len(questions), desc="questions", unit="question", disable=not progress) as bar:
+        runs = [partial(run, number) for number in range(len(questions))]
+        return together(runs, *_loaded(lm, prm, device), at_once=at_once, ended=lambda *_: bar.update())
+
+
+def _declared(question: Any, **parts: Any) -> Callable[[LanguageModel, RewardModel | None], StateSpaceModel]:
+    """A declaration that has been checked, as a function of its models."""
+    check_declaration(question, **parts)
+    return lambda lm, prm: StateSpaceModel(question, lm=lm, prm=prm, **parts)
+
+
+def _loaded(lm: Any, prm: Any, device: str) -> tuple[LanguageModel, RewardModel | None]:
+    """The models, loaded where they are names; both are checked before either is."""
+    models.check_source(lm) if isinstance(lm, str) else check_lm(lm)
+    models.check_source(prm) if isinstance(prm, str) else check_prm(prm)
+    return (
+        models.load_lm(lm, device=device) if isinstance(lm, str) else lm,
+        models.load_prm(prm, device=device) if isinstance(prm, str) else prm,
+    )
+
+
+def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> Sampler:
+    """The sampler of this name with the settings it has; or the sampler as it is, if nothing was asked of it that it would ignore."""
+    defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
+    changed = {name: value for name, value in given.items() if value != defaults[name]}
+    if isinstance(sampler, str):
+        known = settings_of(sampler)
+        own = {name: value for name, value in given.items() if name in known and value is not None}
+        return make_sampler(sampler, **own | changed | settings)
     if not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a name or a sampler, not {sampler!r}")
-    for name, value in settings.items():
-        if value != signature(solve).parameters[name].default:
-            raise ValueError(f"{name} must be left out beside {sampler!r}, which has settings of its own")
+    for name in {**changed, **settings}:
+        raise ValueError(f"{name} must be left out beside {sampler!r}, which has settings of its own")
     return sampler

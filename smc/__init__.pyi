@@ -33,6 +33,7 @@ from .islands import combine as combine
 from .islands import islands as islands
 from .keys import RunKeys as RunKeys
 from .keys import TracedKeys as TracedKeys
+from .keys import subkeys as subkeys
 from .particle_gibbs import Chain as Chain
 from .particle_gibbs import particle_gibbs as particle_gibbs
 from .particle_gibbs import sweep as sweep

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import collectors
-from .collectors import Collectors
 
-HISTORY: Collectors = MappingProxyType(
+if TYPE_CHECKING:
+    from .driver import Step
+
+HISTORY: Mapping[str, Callable[[Step], Any]] = MappingProxyType(
     {
         "ess": collectors.ess,
         "resampled": collectors.resampled,
@@ -50,3 +52,8 @@ class History(NamedTuple):
             ancestors=np.asarray(collected.get("ancestors", ()), np.int64).reshape(-1, slots),
             log_weights=np.asarray(collected.get("log_weights", ()), np.float64).reshape(-1, slots),
         )
+
+    def after(self, step: Step) -> History:
+        """The history with one more step."""
+        values = (collect(step) for collect in HISTORY.values())
+        return History(*(np.concatenate([rows, np.asarray(value)[None]]) for rows, value in zip(self, values, strict=True)))

@@ -28,7 +28,9 @@ import numpy as np
 from .arrays import float64
 
 IMPL = "threefry2x32"  # named, so that the user's global setting cannot change the bits
-_MOVES, _RESAMPLING, _ANCESTOR, _CHOICE, _REJUVENATION, _ISLANDS, _SWEEPS = range(7)
+_MOVES, _RESAMPLING, _ANCESTOR, _CHOICE, _REJUVENATION, _ISLANDS, _SWEEPS, _CHAINS = range(8)
+_ROWS = 64  # keys folded at a time
+_SUB = 1 << 31  # where the numbers of keys' parts begin: tokens are drawn from the lower ones
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class RunKeys:
         seed: in [0, 2**32).
         run: which of several independent runs with this seed.
         iteration: which sweep of the run.
+        chain: which of several chains of the run; None for what is not chains.
 
     Raises:
         TypeError: the seed is not an integer.
@@ -48,6 +51,7 @@ class RunKeys:
     seed: int
     run: int = 0
     iteration: int = 0
+    chain: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
@@ -83,7 +87,8 @@ class RunKeys:
         return np.asarray(_slot_keys(*self._place(stream, generation), 1))[0]
 
     def _place(self, stream: int, generation: int) -> tuple[np.uint32, np.ndarray]:
-        return np.uint32(index(self.seed)), np.array([stream, self.run, self.iteration, generation], np.uint32)
+        chain = () if self.chain is None else (_CHAINS, self.chain)
+        return np.uint32(index(self.seed)), np.array([*chain, stream, self.run, self.iteration, generation], np.uint32)
 
 
 Seed: TypeAlias = "int | RunKeys | jax.Array"
@@ -153,6 +158,33 @@ def uniforms(key: Any, *shape: int) -> Any:
     high, low = jax.random.bits(key, (2, *shape), np.uint32)
     with float64():
         return ((high >> 5).astype(np.float64) * 2**26 + (low >> 6).astype(np.float64)) * 2**-53
+
+
+def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None = None) -> Any:
+    """Keys for one of several things that slots draw, each from its slot's key; they are not those of tokens.
+
+    Args:
+        keys: typed JAX random keys, shape (N,).
+        part: which of them, from 0 to 2**31 - 1; one for all, or one for each of those chosen.
+        chosen: the slots that draw, one of them possibly several times; all of them where None.
+
+    Returns:
+        As many typed keys as are chosen.
+    """
+    data = np.asarray(jax.random.key_data(keys))
+    data = data if chosen is None else data[np.asarray(chosen, np.intp)]
+    rows = -(-len(data) // _ROWS) * _ROWS  # in blocks of one size: nothing is compiled twice
+    padded, parts = np.zeros((rows, 2), np.uint32), np.zeros(rows, np.uint32)
+    padded[: len(data)], parts[: len(data)] = data, np.asarray(part, np.uint32) + np.uint32(_SUB)
+    blocks = zip(padded.reshape(-1, _ROWS, 2), parts.reshape(-1, _ROWS), strict=True)
+    folded = np.concatenate([np.asarray(_folded(*block)) for block in blocks])[: len(data)]
+    return jax.random.wrap_key_data(jnp.asarray(folded), impl=IMPL)
+
+
+@jax.jit
+def _folded(rows: Any, parts: Any) -> Any:
+    """Key data folded with a number each, uint32, shape (_ROWS, 2)."""
+    return jax.random.key_data(jax.vmap(lambda row, part: jax.random.fold_in(jax.random.wrap_key_data(row, impl=IMPL), part))(rows, parts))
 
 
 @partial(jax.jit, static_argnames="slots")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from math import log
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arrays import Array, float64, take
+from .arrays import Array, float64, namespace, take
 from .feynman_kac import Model
 from .resampling import pick
 from .weights import ess, log_sum_exp
@@ -127,8 +127,9 @@ def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, targ
 
 def log_power(log_likelihood: Array, power: Array) -> Array:
     """log L^lambda, where L^0 = 1, 0^0 included, and 0^lambda = 0 for lambda > 0; float64, the shape of both together."""
-    with float64():
-        return jnp.where(power > 0, power * log_likelihood, 0.0)
+    xp = namespace(log_likelihood)
+    with float64(), np.errstate(invalid="ignore"):  # 0 times infinity, which is not chosen
+        return xp.where(power > 0, power * log_likelihood, 0.0)
 
 
 def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
@@ -139,19 +140,24 @@ def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
         power: lambda.
         target_ess: alpha in (0, 1).
     """
+    xp = namespace(log_likelihood)
     with float64():
         flat = log_likelihood.ravel()
         wanted = target_ess * (flat > -np.inf).sum()
 
-        def halve(_: int, ends: Any) -> Any:
+        def halve(_: Any, ends: Any) -> Any:
             low, high = ends
             middle = (low + high) / 2
             enough = ess(log_power(flat, middle)) >= wanted
-            return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+            return xp.where(enough, middle, low), xp.where(enough, high, middle)
 
         rest = 1.0 - power
-        low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros(()), rest))
-        return jnp.where(ess(log_power(flat, rest)) >= wanted, rest, jnp.where(low > 0, low, high))
+        low, high = (
+            reduce(lambda ends, _: halve(_, ends), range(60), (0.0, rest))
+            if xp is np
+            else jax.lax.fori_loop(0, 60, halve, (jnp.zeros(()), rest))
+        )
+        return xp.where(ess(log_power(flat, rest)) >= wanted, rest, xp.where(low > 0, low, high))
 
 
 def blackjax_kernel(

@@ -29,6 +29,7 @@ from .drawing import draw_ancestors
 from .schemes import SCHEMES
 
 LookAhead = Callable[[Any, Any], Array]
+Annealing = Callable[[Any, Array], Any]
 Rejuvenation = Callable[[Any, Any, Any], Any]
 
 
@@ -60,6 +61,8 @@ class Resampling:
         look_ahead: (t, particles) -> log eta, shape (N,): how promising the particles are for move t beyond what their weights
             say; None for equally. Finite for the living: who has eta = 0 could not be selected. The trigger sees the weights it
             multiplies, and may fire before the first move too.
+        annealing: (t, log-weights) -> b in (0, 1]: those to be moved by move t are selected in proportion to W^b, and carry the weight
+            W^(1 - b) that is left; None for b = 1. It may look at the population.
         rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1 invariant; applied before move t
             where the population was resampled. A hosted one receives a key for each particle. Ancestors do not tell of this move, so
             whoever traces paths through them (`motes.smc.generations`, conditional SMC) refuses it.
@@ -72,6 +75,7 @@ class Resampling:
     ess_threshold: float = 0.5
     entropy_threshold: float | None = None
     look_ahead: LookAhead | None = None
+    annealing: Annealing | None = None
     rejuvenate: Rejuvenation | None = None
 
     def __post_init__(self) -> None:
@@ -122,8 +126,11 @@ class Resampling:
         def drawn() -> Selection:
             first, first_fault = (None, 0.0) if ancestor is None else ancestor()
             with float64():
-                ancestors = draw_ancestors(self.scheme, keys.resampling(t), xp.exp(log_rho), first)
-                left = reweighed(log_weights, -log_rho)[ancestors] - log(slots)
+                selected = log_rho
+                if self.annealing is not None:
+                    selected, _ = normalise(self.annealing(t, log_rho) * log_rho)
+                ancestors = draw_ancestors(self.scheme, keys.resampling(t), xp.exp(selected), first)
+                left = reweighed(log_weights, -selected)[ancestors] - log(slots)
                 left = left + fault + first_fault
             chosen = take(particles, ancestors)
             if self.rejuvenate is not None:

@@ -1,0 +1,116 @@
+"""Samplers that are filters: populations that advance step by step, of whatever Feynman-Kac model they make of the declared one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..ppl.statespace import Particle, StateSpaceModel
+from ..ppl.stepwise import StepwiseModel
+from ..smc import History, Resampling, RunKeys, State, advance, ess, start
+from ..smc.driver import movable
+from .sampler import AllParticlesDead, Draws, SteppedSampler, check_count
+
+
+class Filter(NamedTuple):
+    """A filter under way: its population, and what led to it."""
+
+    state: State
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSampler(SteppedSampler[Filter]):
+    """A filter of N particles.
+
+    Attributes:
+        particles: N, at least 1.
+    """
+
+    particles: int = 64
+
+    def __post_init__(self) -> None:
+        check_count("particles", self.particles)
+        super().__post_init__()
+
+    @property
+    def least_tokens(self) -> int:
+        return index(self.particles)
+
+    @abstractmethod
+    def feynman_kac(self, model: StateSpaceModel) -> Any:
+        """The model that the filter samples."""
+
+    @abstractmethod
+    def resampler(self, model: StateSpaceModel) -> Resampling:
+        """When it resamples, and how."""
+
+    def slots(self) -> int:
+        """Slots of the filter."""
+        return index(self.particles)
+
+    def held(self, particle: Any) -> Particle:
+        """The trajectory that a slot's particle amounts to."""
+        return particle
+
+    def init(self, model: StateSpaceModel, keys: RunKeys) -> Filter:
+        return Filter(start(self.feynman_kac(model), keys, self.slots()), History.of({}, self.slots()))
+
+    def step(self, model: StateSpaceModel, keys: RunKeys, state: Filter) -> Filter:
+        happened = advance(self.feynman_kac(model), state.state, keys, self.resampler(model))
+        return Filter(happened.state, state.history.after(happened))
+
+    def done(self, model: StateSpaceModel, state: Filter) -> bool:
+        return not len(movable(self.feynman_kac(model), state.state.particles, state.state.log_weights))
+
+    def count(self, state: Filter) -> int:
+        return int(state.state.t)
+
+    def total(self, model: StateSpaceModel) -> int | None:
+        return index(model.max_steps)
+
+    def vitals(self, state: Filter) -> Mapping[str, Any]:
+        particles = state.state.particles
+        return {"open": sum(self.held(x).trajectory.open for x in particles), "ess": f"{ess(state.state.log_weights):.1f}"}
+
+    def draws(self, model: StateSpaceModel, state: Filter, complete: bool) -> Draws:
+        population, history = state
+        check_alive(population)
+        particles = [self.held(x) for x in population.particles]
+        if not complete:
+            return Draws(particles, population.log_weights, None, history, guarantee="heuristic")
+        return Draws(particles, np.asarray(population.log_weights), float(population.log_evidence), history)
+
+
+def check_alive(state: State) -> None:
+    """Raise AllParticlesDead where all are."""
+    if state.dead:
+        raise AllParticlesDead(state.t, len(state.log_weights))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResamplingFilter(FilterSampler):
+    """A filter over steps that resamples when its weights have become uneven.
+
+    Attributes:
+        resampling: one of `motes.smc.SCHEMES`.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every step but the first.
+    """
+
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        Resampling(self.resampling, self.ess_threshold)
+        super().__post_init__()
+
+    def feynman_kac(self, model: StateSpaceModel) -> Any:
+        return StepwiseModel(model, self.proposed(model))
+
+    def resampler(self, model: StateSpaceModel) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)

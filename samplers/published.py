@@ -1,0 +1,213 @@
+"""Two procedures as they were published: presets to compare with. Neither samples the target it speaks of.
+
+Both score every trajectory by its reward model's odds r / (1 - r) on the present prefix, select all N in proportion to that after
+every step, and forget the weights. What follows from it, for trajectories that take part in all T selections, is the law
+
+    p(x) prod_t odds_t(x_1:t) odds_T(x_1:T)
+
+with closed trajectories scored again at every later step, and the last score used twice: for the last selection, and for the answer. (As
+N grows; the law at any N can be enumerated, and the tests do.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, log
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..models.randomness import SlotUniforms
+from ..ppl.statespace import Particle, StateSpaceModel
+from ..ppl.stepwise import StepwiseModel
+from ..smc import History, Resampling, RunKeys, entropy, ess, log_mean_exp, normalise, subkeys
+from ..smc.arrays import objects
+from ..smc.resampling import draw_ancestors
+from .entropic import check_schedule, temperature
+from .sampler import AllParticlesDead, Draws, SteppedSampler, check_count, check_fraction
+from .suffix import chosen
+
+
+class Scored(NamedTuple):
+    """A population under way.
+
+    Attributes:
+        particles: N, after the last selection, object array.
+        steps: taken.
+        history: its weights are those of the answer, by the scores that the selection has spent.
+    """
+
+    particles: Any
+    steps: int
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFilter(SteppedSampler[Scored]):
+    """What the two procedures share.
+
+    Attributes:
+        particles: N, at least 1.
+        resampling: one of `motes.smc.SCHEMES`.
+    """
+
+    particles: int = 64
+    resampling: str = "multinomial"
+
+    guarantee = "heuristic"
+    evidence = "none"
+
+    def __post_init__(self) -> None:
+        check_count("particles", self.particles)
+        Resampling(self.resampling)
+        super().__post_init__()
+
+    @property
+    def least_tokens(self) -> int:
+        return index(self.particles)
+
+    @property
+    def successors(self) -> int:
+        """K, steps drawn for each particle, of which its copies go on with one each."""
+        return 1
+
+    def selection(self, model: StateSpaceModel, t: int, log_weights: np.ndarray) -> np.ndarray:
+        """Log-probabilities of selection after step t, up to a constant, from normalised log-scores, shape (N,)."""
+        return log_weights
+
+    def check(self, model: StateSpaceModel) -> None:
+        if model.prm is None:
+            raise ValueError(f"{self.name!r} selects by a reward model's scores, and the model has none")
+
+    def init(self, model: StateSpaceModel, keys: RunKeys) -> Scored:
+        root = Particle(model.lm.start(model.question), ())
+        return Scored(objects([root] * index(self.particles)), 0, History.of({}, index(self.particles)))
+
+    def step(self, model: StateSpaceModel, keys: RunKeys, state: Scored) -> Scored:
+        t, n, k = state.steps + 1, index(self.particles), self.successors
+        known = [[particle] * k for particle in state.particles]
+        rows = [(i, j) for i, particle in enumerate(state.particles) if particle.trajectory.open for j in range(k)]
+        slots = keys.moves(t, n, range(n))
+        q = self.proposed(model)
+        keys_of_rows = subkeys(slots, [j for _, j in rows], [i for i, _ in rows])
+        drawn = StepwiseModel(model, q).step(q, keys_of_rows, [state.particles[i] for i, _ in rows])
+        for (i, j), particle in zip(rows, drawn, strict=True):
+            known[i][j] = particle
+        scores = np.array([last_scores(successors) for successors in known])
+        log_weights, total = normalise(np.array([log_mean_exp(row) for row in scores]), source="the reward model's log-odds")
+        if total == -inf:
+            raise AllParticlesDead(t, n)
+        probabilities, _ = normalise(self.selection(model, t, log_weights))
+        ancestors = draw_ancestors(self.resampling, keys.resampling(t), np.exp(probabilities))
+        uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
+        particles: Any = objects(known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True))
+        left, _ = normalise(last_scores(particles))
+        new = (ess(log_weights), True, total - log(n), ancestors, left)
+        history = History(*(np.concatenate([row, np.asarray(value)[None]]) for row, value in zip(state.history, new, strict=True)))
+        return Scored(particles, t, history)
+
+    def done(self, model: StateSpaceModel, state: Scored) -> bool:
+        return state.steps > 0 and not any(x.trajectory.open for x in state.particles)
+
+    def count(self, state: Scored) -> int:
+        return state.steps
+
+    def total(self, model: StateSpaceModel) -> int | None:
+        return index(model.max_steps)
+
+    def draws(self, model: StateSpaceModel, state: Scored, complete: bool) -> Draws:
+        log_weights, _ = normalise(last_scores(state.particles))
+        return Draws(list(state.particles), log_weights, None, state.history)
+
+
+def last_scores(particles: Sequence[Particle]) -> np.ndarray:
+    """The log-odds of each particle's last step; minus infinity outside the prior's support; shape (N,)."""
+    return np.array([x.log_odds[-1] if len(x.log_odds) == x.trajectory.depth > 0 else -inf for x in particles])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Puri2025(PublishedFilter):
+    """Particle filtering as published for inference-time scaling: the preset "puri2025".
+
+    After every step all N trajectories are selected in proportion to the reward model's odds on their present prefix, closed ones
+    by their last score again; the answer is then chosen by the weights that the last selection has spent. On two steps that
+    samples p(x) odds_1 odds_2^2.
+
+    Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
+    Cost of a step: the tokens of one step for each open particle, and the reward model's pass over the new tokens of each
+    distinct one. Source: Puri et al. (2025), arXiv:2502.01618. The unbiased filter is `motes.samplers.ParticleFilter`.
+
+    Attributes:
+        particles: N, at least 1.
+        resampling: one of `motes.smc.SCHEMES`.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: as of `ParticleFilter`.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    name = "puri2025"
+    paper = "Puri et al. (2025), arXiv:2502.01618"
+    step_cost = "one step's tokens for each open particle; the reward model reads the new tokens of each distinct one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Giannone2025(PublishedFilter):
+    """Entropic particle filtering as published: the preset "giannone2025".
+
+    As "puri2025", but where the diversity of the scores is low in the first half of the run, they are flattened for the selection
+    (see `EntropicParticleFilter`), and nothing of what that leaves is carried. With `look_ahead` = K a particle that is open is selected by
+    the mean odds of K next steps, and each of its copies goes on with one of these, drawn in proportion to its odds.
+
+    Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
+    Cost of a step: the tokens of one step (of K, looking ahead) for each open particle, and the reward model's pass over the new
+    tokens of each distinct one. Source: Giannone et al. (2025), Entropic particle filtering. The unbiased filter is
+    `motes.samplers.EntropicParticleFilter`.
+
+    Attributes:
+        particles: N, at least 1.
+        schedule, diversity: see `EntropicParticleFilter`.
+        look_ahead: K; 0 for none.
+        resampling: one of `motes.smc.SCHEMES`.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: as of `ParticleFilter`.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    schedule: str | None = "ess"
+    diversity: float = 0.5
+    look_ahead: int = 0
+
+    name = "giannone2025"
+    paper = "Giannone et al. (2025), Entropic particle filtering"
+    step_cost = (
+        "one step's tokens for each open particle, looking ahead one for each of K successors; "
+        "the reward model reads the new tokens of each distinct one"
+    )
+
+    def __post_init__(self) -> None:
+        check_schedule(self.schedule)
+        check_fraction("diversity", self.diversity)
+        check_count("look_ahead", self.look_ahead, least=0)
+        super().__post_init__()
+
+    @property
+    def successors(self) -> int:
+        return max(1, index(self.look_ahead))
+
+    @property
+    def least_tokens(self) -> int:
+        return index(self.particles) * self.successors
+
+    def selection(self, model: StateSpaceModel, t: int, log_weights: np.ndarray) -> np.ndarray:
+        share = t / index(model.max_steps)
+        if self.schedule is None or share >= 0.5:
+            return log_weights
+        n = len(log_weights)
+        evenness = entropy(log_weights) / log(n) if self.schedule == "entropy" and n > 1 else ess(log_weights) / n
+        return log_weights / temperature(self.schedule, share, log_weights) if evenness < self.diversity else log_weights
