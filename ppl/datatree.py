@@ -90,7 +90,8 @@ def padded(rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float |
 def by_chain(posterior: Posterior, values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Values of all trajectories, shape (N, ...), by chain and draw: (C, S, ...)."""
     values = np.asarray(values)
-    return values.reshape(posterior.chains or 1, -1, *values.shape[1:])
+    chains = posterior.chains or 1
+    return values.reshape(chains, len(values) // chains, *values.shape[1:])
 
 
 def storable(text: str) -> str:

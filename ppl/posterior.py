@@ -84,8 +84,9 @@ class Posterior:
 
     def __post_init__(self) -> None:
         sizes = {name: len(getattr(self, name)) for name in ("trajectories", "log_weights", "log_odds", "extracted", "log_density")}
-        if not self.trajectories or len(set(sizes.values())) > 1:
-            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes}")
+        slots = None if self.history is None else self.history.ancestors.shape[1]
+        if not self.trajectories or len(set(sizes.values())) > 1 or (slots is not None and len(self.trajectories) % slots):
+            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes | {'history': slots}}")
         if self.chains and len(self.trajectories) % self.chains:
             raise ValueError(f"{len(self.trajectories)} trajectories are not {self.chains} chains of one length")
 

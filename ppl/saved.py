@@ -62,7 +62,7 @@ def from_datatree(tree: DataTree) -> Posterior:
 def _values(tree: DataTree, path: str) -> np.ndarray:
     """A variable of all draws, one chain's behind the other's."""
     values = np.asarray(tree[path])
-    return values.reshape(-1, *values.shape[2:])
+    return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
 
 
 def _history(tree: DataTree) -> History:

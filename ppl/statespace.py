@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from math import inf
+from math import inf, isnan
 from numbers import Real
 from operator import index
 from typing import Any, NamedTuple
@@ -120,6 +120,27 @@ class StateSpaceModel:
         """
         log_likelihood = self.log_likelihood(particle)
         return -inf if log_likelihood == -inf else self.alpha * particle.trajectory.logprob + log_likelihood
+
+    def log_excess(self, particle: Particle) -> float:
+        """log of gamma over the prior, p^(alpha - 1) L^beta 1[C], of a complete trajectory, in nats.
+
+        Raises:
+            FloatingPointError: as `log_likelihood`.
+            ValueError: the target is a power target, and the language model does not tell p(x).
+        """
+        log_likelihood = self.log_likelihood(particle)
+        if self.alpha == 1 or log_likelihood == -inf:
+            return log_likelihood
+        if isnan(particle.trajectory.logprob):
+            raise self.untold()
+        return log_likelihood + (self.alpha - 1) * particle.trajectory.logprob
+
+    def untold(self, what: str = "") -> ValueError:
+        """The error that a probability is needed and not told."""
+        what = what or f"a power target (alpha {self.alpha:g})"
+        return ValueError(
+            f"{what} needs the probability of every step, and the language model {self.lm.name!r} does not tell proposal_logprob"
+        )
 
     def allows(self, trajectory: Trajectory) -> bool:
         """Whether a closed trajectory satisfies the constraint."""

@@ -62,7 +62,7 @@ class StepwiseModel:
         moved = self.step(self.proposal if isinstance(self.proposal, Sampling) else self.proposal(t), keys, particles)
         if self.twist is None:
             return moved
-        anticipating = [i for i, x in enumerate(moved) if x.trajectory.open and x.trajectory.step_logprob > -inf]
+        anticipating = [i for i, x in enumerate(moved) if x.trajectory.open and x.trajectory.step_logprob != -inf]
         if anticipating:
             values = self.twist(self.model, t, subkeys(keys, 0, anticipating), [moved[i] for i in anticipating])
             for i, value in zip(anticipating, values, strict=True):
@@ -213,11 +213,10 @@ class StepwiseModel:
 
     def _check_untold(self) -> None:
         """Raise ValueError where a probability that the language model does not tell would be needed."""
-        name = f"the language model {self.model.lm.name!r} does not tell proposal_logprob"
         if self.model.alpha != 1:
-            raise ValueError(f"a power target (alpha {self.model.alpha:g}) needs the probability of every step, and {name}")
+            raise self.model.untold()
         if self.proposal != self.model.prior:
-            raise ValueError(f"a proposal other than the prior needs the probability of every step, and {name}")
+            raise self.model.untold("a proposal other than the prior")
 
 
 def _said(child: Trajectory) -> tuple[Any, ...]:

@@ -162,23 +162,16 @@ class ParallelTempering(ChainSampler):
                 attempts[k] += 1
                 one, other = particles[row + k], particles[row + k + 1]
                 log_ratio = (
-                    _excess(models[k], other) + _excess(models[k + 1], one) - _excess(models[k], one) - _excess(models[k + 1], other)
+                    models[k].log_excess(other)
+                    + models[k + 1].log_excess(one)
+                    - models[k].log_excess(one)
+                    - models[k + 1].log_excess(other)
                 )
                 if uniforms[row + k] < np.exp(min(log_ratio, 0.0)):
                     particles[row + k], particles[row + k + 1] = other, one
                     places[chain, k], places[chain, k + 1] = k + 1, k
                     swaps[k] += 1
         return particles, places, {"swaps": swaps, "attempts": attempts}
-
-
-def _excess(model: StateSpaceModel, particle: Particle) -> float:
-    """log of gamma over the prior, in nats; minus infinity where gamma is zero."""
-    log_likelihood = model.log_likelihood(particle)
-    return (
-        log_likelihood
-        if model.alpha == 1 or log_likelihood == -np.inf
-        else (model.alpha - 1) * particle.trajectory.logprob + log_likelihood
-    )
 
 
 def _at_home(chains: int, count: int) -> Travels:

@@ -53,6 +53,9 @@ class PowerSMC(ResamplingFilter):
         super().__post_init__()
 
     def feynman_kac(self, model: StateSpaceModel) -> StepwiseModel:
+        if self.ramp == 1 or model.alpha == 1:
+            return StepwiseModel(model, self.proposed(model))
+
         def proposal(t: int) -> Sampling:
             return self.proposal or sharpened(model.prior, self.exponent(model, t))
 
@@ -61,6 +64,9 @@ class PowerSMC(ResamplingFilter):
             return [missing * x.trajectory.logprob if missing else 0.0 for x in particles]
 
         return StepwiseModel(model, proposal, twist)
+
+    def proposed(self, model: StateSpaceModel) -> Sampling:
+        return self.proposal or sharpened(model.prior, model.alpha)
 
     def proposals(self, model: StateSpaceModel) -> Sequence[Sampling]:
         return [self.proposal or sharpened(model.prior, self.exponent(model, t)) for t in range(1, index(self.ramp) + 1)]

@@ -173,7 +173,7 @@ class PowerLadder:
     def move(self, t: int, keys: Any, particles: Sequence[Rung]) -> list[Rung]:
         power = particles[0].power
         chains, accepted = (self._drawn if t == 1 else self._moved)(power, keys, particles)
-        excess = np.array([[self.log_excess(x) for x in chain] for chain in chains])
+        excess = np.array([[self.model.log_excess(x) for x in chain] for chain in chains])
         following = self._next(t, power, excess)
         log_gains = log_power(excess, np.float64(following - power))
         if t == 1 and self.proposal != self.model.prior:
@@ -184,13 +184,6 @@ class PowerLadder:
 
     def log_potential(self, t: int, before: Sequence[Rung], after: Sequence[Rung]) -> np.ndarray:
         return np.array([log_sum_exp(np.array(rung.log_gains)) - log(self.states) for rung in after], np.float64)
-
-    def log_excess(self, particle: Particle) -> float:
-        """log of gamma over the prior for a complete trajectory: what is tempered, in nats."""
-        log_likelihood = self.model.log_likelihood(particle)
-        if self.model.alpha == 1 or log_likelihood == -inf:
-            return log_likelihood
-        return log_likelihood + (self.model.alpha - 1) * particle.trajectory.logprob
 
     def _drawn(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Particle]], np.ndarray]:
         roots = [rung.states[0] for rung in particles]

@@ -53,6 +53,8 @@ def make_posterior() -> Callable[..., Posterior]:
             "settings": {"particles": 6, "prm": None, "proposal": {"temperature": 1.0}},
             "cost": Cost(prompt_tokens=20, generated_tokens=40, prm_tokens=60, seconds=1.5),
         }
-        return Posterior(**(attributes | changes))
+        attributes |= changes
+        attributes.setdefault("log_density", np.linspace(-9.0, -4.0, len(attributes["trajectories"])))
+        return Posterior(**attributes)
 
     return make

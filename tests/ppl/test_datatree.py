@@ -123,9 +123,9 @@ def test_a_step_without_a_score(make_posterior) -> None:
 
 
 def test_padded() -> None:
-    np.testing.assert_array_equal(padded([[1.0], [], [2.0, 3.0]], 2), [[[1, np.nan], [np.nan, np.nan], [2, 3]]])
-    np.testing.assert_array_equal(padded([[1], []], 2, -1), [[[1, -1], [-1, -1]]])
-    assert padded([["a"], []], 2, "").tolist() == [[["a", ""], ["", ""]]]
+    np.testing.assert_array_equal(padded([[1.0], [], [2.0, 3.0]], 2), [[1, np.nan], [np.nan, np.nan], [2, 3]])
+    np.testing.assert_array_equal(padded([[1], []], 2, -1), [[1, -1], [-1, -1]])
+    assert padded([["a"], []], 2, "").tolist() == [["a", ""], ["", ""]]
 
 
 def test_storable() -> None:

@@ -66,8 +66,8 @@ def test_a_stated_answer_finishes():
 
     for stop_at_answer, finished in ((True, {(1,), (EOS,)}), (False, {(EOS,)})):
         _, _, after = moved(declare(answer=answer, stop_at_answer=stop_at_answer))
-        assert {x.token_ids for x, _ in after} == {(0,), (1,), (EOS,)}
-        assert {x.token_ids for x, _ in after if x.finished} == finished
+        assert {particle.trajectory.token_ids for particle in after} == {(0,), (1,), (EOS,)}
+        assert {particle.trajectory.token_ids for particle in after if particle.trajectory.finished} == finished
 
 
 def test_answers_belong_to_finished_trajectories():

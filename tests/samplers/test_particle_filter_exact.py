@@ -277,7 +277,7 @@ class FinishedWeighedAgain(StepwiseModel):
     def move(self, t, keys, particles):
         opened = [i for i, particle in enumerate(particles) if particle.trajectory.open]
         moved = dict(zip(opened, super().move(t, keys[opened], [particles[i] for i in opened]), strict=True))
-        return [moved.get(i, Particle(x, (*log_odds, *log_odds[-1:]))) for i, (x, log_odds) in enumerate(particles)]
+        return [moved.get(i, Particle(x, (*log_odds, *log_odds[-1:]))) for i, (x, log_odds, _) in enumerate(particles)]
 
 
 class ProposalForgotten(StepwiseModel):

@@ -1,0 +1,152 @@
+"""Runs together: the same draws as alone, in fewer batches, at a cost that adds up."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache, partial
+
+import jax
+import numpy as np
+import pytest
+
+from motes.models import Cost, FunctionReward, Sampling, TableLM, continued, together
+
+
+@cache
+def next_probs(prefix):
+    return np.random.default_rng([5, *prefix]).dirichlet([1.5, 1.5, 0.7])
+
+
+def models():
+    return TableLM(next_probs, eos=2), FunctionReward(lambda x: float(x.depth))
+
+
+def keys(seed, count=2):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def walk(steps, seed, lm, prm):
+    """Two trajectories of at most `steps` steps, scored step by step."""
+    ends, scores = [lm.start("?")] * 2, []
+    for step in range(steps):
+        going = [i for i, x in enumerate(ends) if x.open]
+        moved = lm.extend([ends[i] for i in going], keys(seed * 100 + step)[np.array(going, int)])
+        for i, x in zip(going, moved, strict=True):
+            ends[i] = x
+        scores.append(prm.score(ends).tolist())
+    return [x.token_ids for x in ends], scores
+
+
+def test_each_run_draws_what_it_would_alone_in_fewer_batches():
+    alone = [walk(steps, seed, *models()) for seed, steps in enumerate((3, 1, 5, 2))]
+    lm, prm = models()
+    runs = [partial(walk, steps, seed) for seed, steps in enumerate((3, 1, 5, 2))]
+    assert together(runs, lm, prm) == alone
+    assert (lm.cost.forward_passes, prm.cost.prm_forward_passes) == (5, 5)
+    lm, prm = models()
+    assert together(runs, lm, prm, at_once=2) == alone
+    assert 5 < lm.cost.forward_passes < 11
+
+
+def test_nested_runs_share_batches_too():
+    lm, prm = models()
+    runs = [partial(walk, 3, seed) for seed in range(4)]
+    nested = [lambda lm, prm, part=part: together(part, lm, prm) for part in (runs[:2], runs[2:])]
+    assert [result for part in together(nested, lm, prm) for result in part] == [walk(3, seed, *models()) for seed in range(4)]
+    assert lm.cost.forward_passes == 3
+
+
+def test_the_cost_is_shared_out_and_adds_up():
+    lm, prm = models()
+
+    def run(steps, lm, prm):
+        tokens, _ = walk(steps, steps, lm, prm)
+        return lm.cost, prm.cost, sum(map(len, tokens))
+
+    told = together([partial(run, steps) for steps in (1, 2, 5)], lm, prm)
+    assert sum((cost for cost, _, _ in told), Cost()) == lm.cost
+    assert sum((cost for _, cost, _ in told), Cost()) == prm.cost
+    for cost, _, tokens in told:
+        assert cost.generated_tokens == tokens
+
+
+def test_log_probabilities_and_continuations_are_batched_by_what_they_ask():
+    lm, prm = models()
+    calls = []
+    plain = lm.logprob
+    lm.logprob = lambda xs, ys, *, prior=None: calls.append(len(xs)) or plain(xs, ys, prior=prior)
+    step = lm.start("?").child("0 ", (0,), logprob=0.0, proposal_logprob=0.0)
+
+    def run(temperature, lm, prm):
+        [x] = lm.extend([lm.start("?")], keys(1, 1))
+        prior = Sampling(temperature=temperature)
+        [there] = continued(lm, [lm.start("?")], [step], prior=prior, proposal=prior)
+        return float(lm.logprob([lm.start("?")], [x.token_ids], prior=prior)[0]), there.logprob
+
+    told = together([partial(run, temperature) for temperature in (1.0, 2.0, 1.0)], lm, prm)
+    assert told[0] == told[2] != told[1] and sorted(calls) == [1, 2]
+    assert told[0][1] == pytest.approx(np.log(next_probs(())[0]))
+
+
+def test_no_reward_model_and_a_language_model_that_does_not_tell():
+    class Silent:
+        name, cost = "silent", Cost()
+
+        def start(self, question):
+            return models()[0].start(question)
+
+        def extend(self, trajectories, keys, *, sampling=None, prior=None):
+            return [x.child("a", (0,), logprob=np.nan, proposal_logprob=np.nan, finished=True) for x in trajectories]
+
+    def run(lm, prm):
+        assert prm is None and not hasattr(lm, "logprob")
+        return lm.extend([lm.start("?")], keys(0, 1))[0].finished
+
+    assert together([run, run], Silent(), None) == [True, True]
+
+
+def test_empty_questions_are_not_asked():
+    lm, prm = models()
+    assert together([lambda lm, prm: (lm.extend([], keys(0, 0)), len(prm.score([])))], lm, prm) == [([], 0)]
+    assert lm.cost.forward_passes == 0
+    assert together([], lm, prm) == []
+
+
+def test_an_error_ends_all_runs_and_leaves_no_thread():
+    lm, prm = models()
+    before = threading.active_count()
+
+    def fail(lm, prm):
+        lm.extend([lm.start("?")], keys(0, 1))
+        raise LookupError("one run failed")
+
+    with pytest.raises(LookupError, match="one run failed"):
+        together([partial(walk, 5, 1), fail, partial(walk, 5, 2)], lm, prm)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, FloatingPointError])
+def test_an_error_of_a_model_ends_all_runs(error):
+    lm, _ = models()
+    before = threading.active_count()
+
+    def fail(x):
+        raise error
+
+    with pytest.raises(error):
+        together([partial(walk, 5, seed) for seed in range(3)], lm, FunctionReward(fail))
+    assert threading.active_count() == before
+
+
+def test_results_are_told_as_they_come():
+    lm, prm = models()
+    ended = []
+    together([partial(walk, steps, 0) for steps in (4, 1, 2)], lm, prm, ended=lambda number, result: ended.append(number))
+    assert ended == [1, 2, 0]
+
+
+def test_too_few_answers_are_an_error():
+    lm, prm = models()
+    lm.extend = lambda trajectories, keys, **settings: []
+    with pytest.raises(ValueError, match="2 rows were asked about in extend, but 0 came back"):
+        together([partial(walk, 1, 0)], lm, prm)
