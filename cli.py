@@ -1,6 +1,7 @@
 """The command `motes`: a question in, an answer posterior out.
 
     motes solve "QUESTION"     samples the posterior over reasoning, and shows it
+    motes samplers             says which samplers there are, and what holds of each
     motes problems             prints problems of the pocket reasoner's family, with their answers
     motes models               says which models ship with motes, and which others it loads
 
@@ -75,12 +76,20 @@ def _parser() -> argparse.ArgumentParser:
     solve.add_argument("question", metavar="QUESTION", help="what is asked; - reads it from stdin")
     solve.add_argument("--lm", default="pocket", help="language model: pocket, a folder, a GGUF file or a Hugging Face id")
     solve.add_argument("--prm", default="pocket", help="process reward model, likewise; none for no likelihood")
-    solve.add_argument("--sampler", default="particle_filter", help="name of the sampler")
+    solve.add_argument("--sampler", default="particle_filter", metavar="NAME", help="name of the sampler: see motes samplers")
     solve.add_argument("--particles", type=int, default=16, metavar="N", help="number of particles")
+    solve.add_argument("--iterations", type=int, metavar="S", help="draws of each chain, of samplers that are chains")
+    solve.add_argument("--chains", type=int, metavar="C", help="number of chains")
+    solve.add_argument("--budget", type=int, metavar="TOKENS", help="generated tokens after which nothing new is begun")
+    solve.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of the sampler; values are JSON, or texts"
+    )
+    solve.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep the run's state there, and take it up again from there")
     solve.add_argument("--seed", type=int, default=0, help="the same seed gives the same draws")
     solve.add_argument("--target", default="product", help="the declared target: product, odds, final, final-min, ...")
     solve.add_argument("--beta", type=float, default=1.0, help="power of the likelihood")
-    solve.add_argument("--resampling", default="systematic", metavar="SCHEME", help="resampling scheme")
+    solve.add_argument("--alpha", type=float, default=1.0, help="power of the prior")
+    solve.add_argument("--resampling", metavar="SCHEME", help="resampling scheme; the sampler's own where left out")
     solve.add_argument("--ess-threshold", type=float, default=0.5, metavar="KAPPA", help="resample when ESS < KAPPA N")
     solve.add_argument("--max-steps", type=int, default=32, metavar="T", help="longer reasoning is truncated")
     solve.add_argument("--temperature", type=float, default=1.0, help="the prior's temperature, part of the target")
@@ -88,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     solve.add_argument("--save", type=Path, metavar="FILE.nc", help="also write the posterior as an ArviZ data tree (netCDF)")
     solve.add_argument("--json", action="store_true", help="print one JSON object")
     solve.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+    text = "say which samplers there are, and what holds of each"
+    samplers = commands.add_parser("samplers", help=text, description=text.capitalize() + ".")
+    samplers.set_defaults(command=_samplers)
 
     text = "print problems of the pocket reasoner's family, with their answers"
     problems = commands.add_parser("problems", help=text, description=text.capitalize() + ".", formatter_class=_Formatter)
@@ -106,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _solve(args: argparse.Namespace) -> int:
     if args.save is not None:
-        _check_destination(args.save)
+        _check_destination("save", args.save)
+    if args.checkpoint is not None:
+        _check_destination("checkpoint", args.checkpoint)
     from .models import Sampling
     from .samplers import AllParticlesDead, solve
 
@@ -127,6 +142,9 @@ def _solve(args: argparse.Namespace) -> int:
                 ess_threshold=args.ess_threshold,
                 device=args.device,
                 progress=sys.stderr.isatty() and not (args.quiet or args.json),
+                alpha=args.alpha,
+                checkpoint=args.checkpoint,
+                **_settings(args),
             )
     except (AllParticlesDead, FloatingPointError) as error:
         return _failed(error, 1)
@@ -138,6 +156,33 @@ def _solve(args: argparse.Namespace) -> int:
         status = _failed(error, 1)
     _show(posterior, as_json=args.json)
     return status
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the sampler that were given, those of `--set` among them."""
+    settings = {name: value for name in ("iterations", "chains", "budget") if (value := getattr(args, name)) is not None}
+    for text in args.set:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise ValueError(f"set must be NAME=VALUE, not {text!r}")
+        try:
+            settings[name.replace("-", "_")] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name.replace("-", "_")] = value
+    return settings
+
+
+def _samplers(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .samplers import SAMPLERS
+
+    table = Table("name", "guarantee", "evidence", "what it is", box=None, pad_edge=False)
+    for name, sampler in SAMPLERS.items():
+        table.add_row(name, sampler.guarantee, sampler.evidence, (sampler.__doc__ or "").partition("\n")[0].rstrip("."))
+    Console(file=sys.stdout, highlight=False).print(table)
+    return 0
 
 
 def _show(posterior: Posterior, *, as_json: bool) -> None:
@@ -199,14 +244,14 @@ def _parameters(weights: Path) -> int:
     return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
-def _check_destination(path: Path) -> None:
+def _check_destination(name: str, path: Path) -> None:
     """Raise OSError where a file cannot be written there, before there is something to lose."""
     if path.is_dir():
-        raise IsADirectoryError(f"save must be a file, and {str(path)!r} is a folder")
+        raise IsADirectoryError(f"{name} must be a file, and {str(path)!r} is a folder")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"save needs a folder that exists, and {str(path.parent)!r} does not")
+        raise FileNotFoundError(f"{name} needs a folder that exists, and {str(path.parent)!r} does not")
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"save needs a folder that can be written to, and {str(path.parent)!r} cannot")
+        raise PermissionError(f"{name} needs a folder that can be written to, and {str(path.parent)!r} cannot")
 
 
 def _failed(error: Exception, status: int) -> int:

@@ -2,7 +2,7 @@
 
 *Entropic annealing*: in the first half of a run, a population that has lost its diversity is resampled in proportion to W^b with b < 1
 instead of W. *Look-ahead modulation*: a particle is resampled by what its possible next steps are worth. Both are due to
-Giannone et al. (2025); here the weights that annealing leaves are carried, so that the declared target is sampled.
+Giannone et al. (2025, arXiv:2510.05825); here the weights that annealing leaves are carried, so that the declared target is sampled.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class EntropicParticleFilter(FilterSampler):
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the prior's
     support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of one step (of K, looking ahead) for each open
-    living particle, and the reward model's pass over the new tokens of each distinct one. Source: Giannone et al. (2025), Entropic
-    particle filtering; the published procedure, which carries no weights, is `motes.samplers.Giannone2025`.
+    living particle, and the reward model's pass over the new tokens of each distinct one. Source: Giannone et al.
+    (2025), arXiv:2510.05825; the published procedure, which carries no weights, is `motes.samplers.Giannone2025`.
 
     Attributes:
         particles: N, at least 1.
@@ -68,7 +68,7 @@ class EntropicParticleFilter(FilterSampler):
     name = "entropic_particle_filter"
     guarantee = "consistent"
     evidence = "unbiased"
-    paper = "Giannone et al. (2025), Entropic particle filtering"
+    paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
         "one step's tokens for each open living particle, looking ahead one for each of K successors; "
         "the reward model reads the new tokens of each distinct one"

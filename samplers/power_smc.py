@@ -24,8 +24,8 @@ class PowerSMC(ResamplingFilter):
 
     Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee: consistent as N grows. Evidence:
     unbiased for Z. Cost of a step: the tokens of one step for each open living particle, and the reward model's pass over the
-    new tokens of each distinct one. Source: Azizi et al. (2026), Power-SMC; the target is Karan and Du's (2025),
-    arXiv:2510.14901.
+    new tokens of each distinct one. Source: Azizi et al. (2026), arXiv:2602.10273; the target is Karan and Du's
+    (2025), arXiv:2510.14901.
 
     With `ramp`, the exponent rises from 1 to alpha over the first steps, alpha_t, and steps are drawn at temperature 1 / alpha_t: the
     population is kept wide at first. An increment is then p(x_t)^alpha_t / q(x_t) p(x_1:t-1)^(alpha_t - alpha_t-1), and a trajectory
@@ -45,7 +45,7 @@ class PowerSMC(ResamplingFilter):
     name = "power_smc"
     guarantee = "consistent"
     evidence = "unbiased"
-    paper = "Karan and Du (2025), arXiv:2510.14901; sequential Monte Carlo for it: Azizi et al. (2026)"
+    paper = "Azizi et al. (2026), arXiv:2602.10273; the target: Karan and Du (2025), arXiv:2510.14901"
     step_cost = "one step's tokens for each open living particle; the reward model reads the new tokens of each distinct one"
 
     def __post_init__(self) -> None:

@@ -164,7 +164,7 @@ class Giannone2025(PublishedFilter):
 
     Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
     Cost of a step: the tokens of one step (of K, looking ahead) for each open particle, and the reward model's pass over the new
-    tokens of each distinct one. Source: Giannone et al. (2025), Entropic particle filtering. The unbiased filter is
+    tokens of each distinct one. Source: Giannone et al. (2025), arXiv:2510.05825. The unbiased filter is
     `motes.samplers.EntropicParticleFilter`.
 
     Attributes:
@@ -184,7 +184,7 @@ class Giannone2025(PublishedFilter):
     look_ahead: int = 0
 
     name = "giannone2025"
-    paper = "Giannone et al. (2025), Entropic particle filtering"
+    paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
         "one step's tokens for each open particle, looking ahead one for each of K successors; "
         "the reward model reads the new tokens of each distinct one"

@@ -286,3 +286,47 @@ def test_the_pocket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with xarray.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
         assert saved["posterior"].sizes["draw"] == 16
         assert saved["constant_data/question"].item() == problem.question
+
+
+@pytest.mark.usefixtures("talker")
+def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["solve", "How many?", "--json", "--sampler", "suffix_metropolis", "--chains", "3", "--iterations", "6", "--max-steps", "4"]
+    assert main([*command, "--set", "warmup=1", "--alpha", "2", "--checkpoint", str(tmp_path / "run.json")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["chains"], told["trajectories"], told["guarantee"], told["log_evidence"]) == (3, 18, "invariant", None)
+    assert told["settings"]["warmup"] == 1 and told["settings"]["alpha"] == 2.0 and len(told["rates"]["acceptance"]) == 3
+    assert (tmp_path / "run.json").exists()
+    assert (
+        main(["solve", "How many?", "--sampler", "twisted_smc", "--set", "twist=look_ahead", "--set", "successors=2", "--max-steps", "4"])
+        == 0
+    )
+    assert "sampled by twisted_smc: consistent" in capsys.readouterr().out
+    assert (
+        main(["solve", "How many?", "--sampler", "parallel_tempering", "--set", "betas=[1, 0.5]", "--iterations", "8", "--max-steps", "4"])
+        == 0
+    )
+    out = " ".join(capsys.readouterr().out.split())
+    assert "4 of 8 draws" in out and "swap" in out and "round trips" in out
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "warmup"], "set must be NAME=VALUE, not 'warmup'"),
+        (["--iterations", "5"], "iterations is not a setting of 'particle_filter', which has"),
+        (["--sampler", "tempered_smc", "--set", "ladder=[0, 2]"], "ladder must ascend from 0 to 1"),
+        (["--alpha", "0"], "alpha must be a finite number above 0"),
+        (["--budget", "3"], "budget must be at least the 16 tokens of one step of all, not 3"),
+        (["--checkpoint", "/nowhere/run.json"], "checkpoint needs a folder that exists"),
+    ],
+)
+def test_bad_settings_of_samplers(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "How many?", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_samplers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["samplers"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in motes.samplers.SAMPLERS) and "heuristic" in out

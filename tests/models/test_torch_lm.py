@@ -292,3 +292,49 @@ def test_problems_share_a_batch(pocket64: Any, tokenizer: Any) -> None:
     together = lm.extend([lm.start(question) for question in questions], slots)
     alone = [lm.extend([lm.start(question)], slots[i : i + 1])[0] for i, question in enumerate(questions)]
     assert [node.token_ids for node in together] == [node.token_ids for node in alone]
+
+
+@pytest.mark.parametrize("rule", [StepRule(delimiter="."), StepRule(delimiter=None, tokens=3), StepRule(delimiter="\n", cap=5)], ids=str)
+@pytest.mark.parametrize("room", [400, 34])
+def test_continuations_are_what_extend_would_have_made(pocket64: Any, tokenizer: Any, rule: StepRule, room: int) -> None:
+    """Whatever was drawn behind one trajectory is found again behind it, node for node; behind another, its log-probability is
+    that of a plain forward pass, or it says rightly that its steps would have ended elsewhere."""
+    lm = TorchLM(pocket64, tokenizer, step=rule)
+    root = lm.start(QUESTION)
+    lm.context = len(lm._tokens_of(root)) + room
+    hot, prior = Sampling(temperature=1.5), Sampling()
+    drawn = [root] * 4
+    for step in range(8):
+        going = [i for i, x in enumerate(drawn) if x.open]
+        if not going:
+            break
+        keys = jax.random.split(jax.random.key(step), len(going))
+        for i, x in zip(going, lm.extend([drawn[i] for i in going], keys, sampling=hot, prior=prior), strict=True):
+            drawn[i] = x
+    found = refused = 0
+    for x in drawn:
+        for cut in range(0, x.depth, 2):
+            steps = x.path[cut + 1 :]
+            [again] = lm.continued([x.path[cut]], steps, prior=prior, proposal=hot)
+            for one, other in zip(again.path, x.path, strict=True):
+                assert (one.text, one.token_ids, one.finished, one.truncated) == (
+                    other.text,
+                    other.token_ids,
+                    other.finished,
+                    other.truncated,
+                )
+                assert one.logprob == pytest.approx(other.logprob, abs=1e-9)
+                assert one.proposal_logprob == pytest.approx(other.proposal_logprob, abs=1e-9)
+            others = [y.path[cut] for y in drawn if y.depth >= cut and y.path[cut].open]
+            if not others:
+                continue
+            total = lm.logprob(others, [sum((s.step_token_ids for s in steps), ())] * len(others))
+            for y, end, log_p in zip(others, lm.continued(others, steps, prior=prior, proposal=prior), total, strict=True):
+                length = sum(len(s.step_token_ids) for s in steps)
+                if end is None or (end.finished, end.truncated) != (x.finished, x.truncated):
+                    refused += 1
+                    assert lm._room(y) != lm._room(x.path[cut])  # only the context can end a step elsewhere here
+                    continue
+                found += 1
+                assert end.logprob - y.logprob == pytest.approx(log_p, abs=1e-9) and end.token_ids == y.token_ids + end.token_ids[-length:]
+    assert found > 10 and (room < 100 or not refused)

@@ -7,7 +7,7 @@ with the real keys: a draw is a function of its place alone, different places dr
 
 from __future__ import annotations
 
-import sys
+from importlib import import_module
 
 import numpy as np
 
@@ -22,7 +22,7 @@ MODULES = ("models.table", "ppl.stepwise") + tuple(
 
 def install(monkeypatch) -> None:
     """Let the samplers take hashed keys as well as real ones."""
-    for module in (sys.modules[f"motes.{name}"] for name in MODULES):
+    for module in (import_module(f"motes.{name}") for name in MODULES):
         for name, double in (("subkeys", subkeys), ("SlotUniforms", slot_uniforms)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, double)
