@@ -6,8 +6,8 @@ gives the right answer the most probability (no answer and all particles dead ar
 right answer. Intervals are 95%: credible, from Jeffreys' prior, for the share; by the normal law for the mean.
 
 *Agreement*: on ten problems of 2 to 4 steps, total variation between a sampler's answer posterior at the largest size and a reference:
-self-normalised importance sampling, 5 runs of 2,000 trajectories pooled by evidence (tempered SMC, 2 of 1,000, for the power target). Beside it the total
-variation that exact draws would show, as many as the sampler's effective sample size (final weights' for filters, the
+self-normalised importance sampling, 5 runs of 2,000 trajectories pooled by evidence (tempered SMC, 2 of 1,000, for the power target).
+Beside it the total variation that exact draws would show, as many as the sampler's effective sample size (final weights' for filters, the
 log-density's for chains).
 
 Results are kept as JSON lines in build/samplers/ and not computed again: the benchmark can be stopped and started.

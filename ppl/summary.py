@@ -16,6 +16,7 @@ from ..models import Cost
 from .posterior import Posterior
 
 R_HAT = 1.01  # Vehtari et al. (2021)
+RARE = 0.05  # probability of an answer whose R-hat is not a warning
 FEW_DRAWS = 100  # effective draws a chain; likewise
 FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
 
@@ -99,8 +100,9 @@ def _chain_notes(posterior: Posterior) -> list[str]:
 
 
 def _worst_r_hat(posterior: Posterior) -> tuple[str, float] | None:
-    """The quantity that has mixed worst, and its R-hat; None where none is defined."""
-    defined = {name: of.r_hat for name, of in posterior.mixing.items() if not isnan(of.r_hat)}
+    """The quantity that has mixed worst, and its R-hat; None where none is defined. Rare answers, which chains may miss, are left out."""
+    rare = {f"answer {answer}" for answer, probability in posterior.answers.items() if probability < RARE}
+    defined = {name: of.r_hat for name, of in posterior.mixing.items() if name not in rare and not isnan(of.r_hat)}
     return max(defined.items(), key=lambda item: item[1]) if defined else None
 
 

@@ -46,7 +46,7 @@ class ParticleGibbs(ChainSampler):
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
-    particles: int = 16
+    particles: int = 8
     resampling: str = "systematic"
     ess_threshold: float = 0.5
     ancestor_sampling: bool = False

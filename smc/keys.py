@@ -173,7 +173,7 @@ def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None =
     """
     data = np.asarray(jax.random.key_data(keys))
     data = data if chosen is None else data[np.asarray(chosen, np.intp)]
-    rows = -(-len(data) // _ROWS) * _ROWS  # in blocks of one size: nothing is compiled twice
+    rows = max(1, -(-len(data) // _ROWS)) * _ROWS  # in blocks of one size: nothing is compiled twice
     padded, parts = np.zeros((rows, 2), np.uint32), np.zeros(rows, np.uint32)
     padded[: len(data)], parts[: len(data)] = data, np.asarray(part, np.uint32) + np.uint32(_SUB)
     blocks = zip(padded.reshape(-1, _ROWS, 2), parts.reshape(-1, _ROWS), strict=True)

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from motes.smc import RunKeys
+from motes.smc import RunKeys, subkeys
 from motes.smc.keys import _slot_keys
 
 SLOTS = 5
@@ -35,6 +35,25 @@ def test_no_two_places_share_a_key():
 def test_a_slot_has_its_key_whoever_else_moves():
     keys = RunKeys(3)
     assert np.array_equal(data(keys.moves(2, SLOTS, [1, 4])), all_moves(keys, 2)[[1, 4]])
+
+
+def test_chains_have_keys_of_their_own():
+    of_chains = [RunKeys(3, run=2, iteration=1, chain=chain) for chain in (None, 0, 1, 2)]
+    data = [jax.random.key_data(keys.moves(4, 5, range(5))) for keys in of_chains]
+    assert len({row.tobytes() for keys in data for row in np.asarray(keys)}) == 20
+    assert len({bytes(keys.resampling(4)) for keys in of_chains}) == 4
+
+
+@pytest.mark.parametrize("count", [1, 3, 64, 65, 200])
+def test_parts_of_keys_are_folds_with_numbers_that_no_token_has(count):
+    keys = RunKeys(1).moves(2, count, range(count))
+    expected = [jax.random.key_data(jax.random.fold_in(key, np.uint32(2**31 + 7))) for key in keys[:5]]
+    parts = jax.random.key_data(subkeys(keys, 7))
+    assert parts.shape == (count, 2) and np.array_equal(parts[:5], np.stack(expected))
+    chosen = [count - 1, 0, 0]
+    several = jax.random.key_data(subkeys(keys, [7, 7, 8], chosen))
+    assert np.array_equal(several[:2], parts[np.array(chosen[:2])]) and not np.array_equal(several[1], several[2])
+    assert len(subkeys(keys, [], [])) == 0
 
 
 def test_user_settings_change_nothing():

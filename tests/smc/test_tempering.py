@@ -218,6 +218,17 @@ def test_the_dead_do_not_count_in_what_the_living_are_to_keep():
     assert agree(np.einsum("rn,rnd->r", np.exp(finished.log_weights), finished.positions), centre + sd * norm.pdf(below) / norm.sf(below))
 
 
+@pytest.mark.parametrize("power", [0.0, 0.4, 0.99])
+def test_the_host_finds_the_power_that_the_trace_finds(power):
+    for seed in range(5):
+        log_likelihood = np.random.default_rng(seed).normal(scale=10, size=40)
+        log_likelihood[seed::7] = -np.inf
+        on_host = next_gain(log_likelihood, power, 0.5)
+        with jax.enable_x64(True):
+            traced = jax.jit(next_gain, static_argnums=2)(jnp.asarray(log_likelihood), power, 0.5)
+        assert float(on_host) == pytest.approx(float(traced), rel=1e-9)
+
+
 def test_one_survivor_and_none():
     numbers = Tempering(lambda key, slots: jnp.arange(slots), lambda x: jnp.where(x == 5, -3.0, -jnp.inf), lambda key, power, x: x)
     finished = temper(numbers, 0, 8)
