@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 from math import inf, isnan
 from numbers import Real
 from operator import index
@@ -73,7 +74,7 @@ class StateSpaceModel:
         check_lm(self.lm)
         check_prm(self.prm)
 
-    @property
+    @cached_property
     def likelihood(self) -> Target | None:
         """The declared likelihood; None without a reward model."""
         return None if self.prm is None else resolve(self.target, self.beta)

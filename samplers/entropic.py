@@ -21,14 +21,40 @@ from ..ppl.statespace import Particle, StateSpaceModel
 from ..ppl.stepwise import StepwiseModel
 from ..smc import Resampling, entropy, ess, log_sum_exp, subkeys
 from .filtering import FilterSampler
-from .sampler import check_count, check_fraction
+from .sampler import PopulationSampler, check_count, check_fraction
 from .suffix import chosen
 
 SCHEDULES = ("ess", "entropy", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntropicParticleFilter(FilterSampler):
+class Foresight(PopulationSampler[Any]):
+    """What an entropic filter can be told, exact or as published.
+
+    Attributes:
+        schedule: "ess", "entropy", "linear", or None for no annealing.
+        diversity: in [0, 1], below which selection is annealed.
+        look_ahead: K, steps drawn ahead; 0 for none.
+    """
+
+    schedule: str | None = "ess"
+    diversity: float = 0.5
+    look_ahead: int = 0
+
+    def __post_init__(self) -> None:
+        if self.schedule is not None and self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, or None, not {self.schedule!r}")
+        check_fraction("diversity", self.diversity)
+        check_count("look_ahead", self.look_ahead, least=0)
+        super().__post_init__()
+
+    @property
+    def least_tokens(self) -> int:
+        return index(self.particles) * max(1, index(self.look_ahead))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntropicParticleFilter(Foresight, FilterSampler):
     """A particle filter with entropic annealing and look-ahead modulation.
 
     When the population's diversity, ESS / N (or the entropy of its weights over log N, under the schedule "entropy"), is below
@@ -60,9 +86,6 @@ class EntropicParticleFilter(FilterSampler):
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
-    schedule: str | None = "ess"
-    diversity: float = 0.5
-    look_ahead: int = 0
     resampling: str = "systematic"
 
     name = "entropic_particle_filter"
@@ -75,15 +98,8 @@ class EntropicParticleFilter(FilterSampler):
     )
 
     def __post_init__(self) -> None:
-        check_schedule(self.schedule)
-        check_fraction("diversity", self.diversity)
-        check_count("look_ahead", self.look_ahead, least=0)
         Resampling(self.resampling)
         super().__post_init__()
-
-    @property
-    def least_tokens(self) -> int:
-        return index(self.particles) * max(1, index(self.look_ahead))
 
     def feynman_kac(self, model: StateSpaceModel) -> StepwiseModel | LookAhead:
         if self.look_ahead:
@@ -198,9 +214,3 @@ def temperature(schedule: str, share: float, log_weights: np.ndarray) -> float:
         evenness = entropy(log_weights) / log(len(log_weights)) if len(log_weights) > 1 else 1.0
         return max(1.0, 1 / max(evenness + (1 - evenness) * share, 1e-6))
     return max(1.0, 2 - share)
-
-
-def check_schedule(schedule: Any) -> None:
-    """Raise ValueError where this is not a schedule."""
-    if schedule is not None and schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, or None, not {schedule!r}")

@@ -14,7 +14,7 @@ from ..ppl.statespace import Particle, StateSpaceModel
 from ..ppl.stepwise import StepwiseModel
 from ..smc import History, Resampling, RunKeys, State, advance, ess, start
 from ..smc.driver import movable
-from .sampler import AllParticlesDead, Draws, SteppedSampler, check_count
+from .sampler import AllParticlesDead, Draws, PopulationSampler
 
 
 class Filter(NamedTuple):
@@ -25,22 +25,8 @@ class Filter(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterSampler(SteppedSampler[Filter]):
-    """A filter of N particles.
-
-    Attributes:
-        particles: N, at least 1.
-    """
-
-    particles: int = 64
-
-    def __post_init__(self) -> None:
-        check_count("particles", self.particles)
-        super().__post_init__()
-
-    @property
-    def least_tokens(self) -> int:
-        return index(self.particles)
+class FilterSampler(PopulationSampler[Filter]):
+    """A filter of N particles."""
 
     @abstractmethod
     def feynman_kac(self, model: StateSpaceModel) -> Any:
@@ -70,9 +56,6 @@ class FilterSampler(SteppedSampler[Filter]):
 
     def count(self, state: Filter) -> int:
         return int(state.state.t)
-
-    def total(self, model: StateSpaceModel) -> int | None:
-        return index(model.max_steps)
 
     def vitals(self, state: Filter) -> Mapping[str, Any]:
         particles = state.state.particles

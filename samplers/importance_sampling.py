@@ -15,7 +15,7 @@ from ..ppl.statespace import Particle, StateSpaceModel
 from ..ppl.stepwise import StepwiseModel
 from ..smc import History, Resampling, RunKeys, State, advance, ess, normalise, start
 from ..smc.driver import movable
-from .sampler import AllParticlesDead, Draws, SteppedSampler, check_count
+from .sampler import AllParticlesDead, Draws, PopulationSampler
 
 NEVER = Resampling(ess_threshold=0)
 
@@ -37,7 +37,7 @@ class Blocks(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportanceSampling(SteppedSampler[Blocks]):
+class ImportanceSampling(PopulationSampler[Blocks]):
     """Independent trajectories with self-normalised weights gamma(x) / q(x).
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the
@@ -55,21 +55,11 @@ class ImportanceSampling(SteppedSampler[Blocks]):
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
-    particles: int = 64
-
     name = "importance_sampling"
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Kong, Liu and Wong (1994), doi:10.1080/01621459.1994.10476469"
     step_cost = "one step's tokens for each open living trajectory; the reward model reads the new tokens of each distinct one"
-
-    def __post_init__(self) -> None:
-        check_count("particles", self.particles)
-        super().__post_init__()
-
-    @property
-    def least_tokens(self) -> int:
-        return index(self.particles)
 
     def init(self, model: StateSpaceModel, keys: RunKeys) -> Blocks:
         return Blocks((), None, model.lm.start(model.question), 0)
@@ -94,7 +84,7 @@ class ImportanceSampling(SteppedSampler[Blocks]):
         return state.steps
 
     def total(self, model: StateSpaceModel) -> int | None:
-        return index(model.max_steps) if self.budget is None else None
+        return super().total(model) if self.budget is None else None
 
     def vitals(self, state: Blocks) -> Mapping[str, Any]:
         return {"complete": len(state.particles)}

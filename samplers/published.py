@@ -25,8 +25,8 @@ from ..ppl.stepwise import StepwiseModel
 from ..smc import History, Resampling, RunKeys, entropy, ess, log_mean_exp, normalise, subkeys
 from ..smc.arrays import objects
 from ..smc.resampling import draw_ancestors
-from .entropic import check_schedule, temperature
-from .sampler import AllParticlesDead, Draws, SteppedSampler, check_count, check_fraction
+from .entropic import Foresight, temperature
+from .sampler import AllParticlesDead, Draws, PopulationSampler
 from .suffix import chosen
 
 
@@ -45,28 +45,21 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedFilter(SteppedSampler[Scored]):
+class PublishedFilter(PopulationSampler[Scored]):
     """What the two procedures share.
 
     Attributes:
-        particles: N, at least 1.
         resampling: one of `motes.smc.SCHEMES`.
     """
 
-    particles: int = 64
     resampling: str = "multinomial"
 
     guarantee = "heuristic"
     evidence = "none"
 
     def __post_init__(self) -> None:
-        check_count("particles", self.particles)
         Resampling(self.resampling)
         super().__post_init__()
-
-    @property
-    def least_tokens(self) -> int:
-        return index(self.particles)
 
     @property
     def successors(self) -> int:
@@ -104,18 +97,13 @@ class PublishedFilter(SteppedSampler[Scored]):
         uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
         particles: Any = objects(known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True))
         left, _ = normalise(last_scores(particles))
-        new = (ess(log_weights), True, total - log(n), ancestors, left)
-        history = History(*(np.concatenate([row, np.asarray(value)[None]]) for row, value in zip(state.history, new, strict=True)))
-        return Scored(particles, t, history)
+        return Scored(particles, t, state.history.appended(ess(log_weights), True, total - log(n), ancestors, left))
 
     def done(self, model: StateSpaceModel, state: Scored) -> bool:
         return state.steps > 0 and not any(x.trajectory.open for x in state.particles)
 
     def count(self, state: Scored) -> int:
         return state.steps
-
-    def total(self, model: StateSpaceModel) -> int | None:
-        return index(model.max_steps)
 
     def draws(self, model: StateSpaceModel, state: Scored, complete: bool) -> Draws:
         log_weights, _ = normalise(last_scores(state.particles))
@@ -155,7 +143,7 @@ class Puri2025(PublishedFilter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Giannone2025(PublishedFilter):
+class Giannone2025(Foresight, PublishedFilter):
     """Entropic particle filtering as published: the preset "giannone2025".
 
     As "puri2025", but where the diversity of the scores is low in the first half of the run, they are flattened for the selection
@@ -179,10 +167,6 @@ class Giannone2025(PublishedFilter):
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
-    schedule: str | None = "ess"
-    diversity: float = 0.5
-    look_ahead: int = 0
-
     name = "giannone2025"
     paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
@@ -190,19 +174,9 @@ class Giannone2025(PublishedFilter):
         "the reward model reads the new tokens of each distinct one"
     )
 
-    def __post_init__(self) -> None:
-        check_schedule(self.schedule)
-        check_fraction("diversity", self.diversity)
-        check_count("look_ahead", self.look_ahead, least=0)
-        super().__post_init__()
-
     @property
     def successors(self) -> int:
         return max(1, index(self.look_ahead))
-
-    @property
-    def least_tokens(self) -> int:
-        return index(self.particles) * self.successors
 
     def selection(self, model: StateSpaceModel, t: int, log_weights: np.ndarray) -> np.ndarray:
         share = t / index(model.max_steps)

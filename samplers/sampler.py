@@ -267,6 +267,28 @@ class SteppedSampler(ABC, Generic[S]):
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class PopulationSampler(SteppedSampler[S]):
+    """A sampler whose steps are taken by N trajectories at a time.
+
+    Attributes:
+        particles: N, at least 1.
+    """
+
+    particles: int = 64
+
+    def __post_init__(self) -> None:
+        check_count("particles", self.particles)
+        super().__post_init__()
+
+    @property
+    def least_tokens(self) -> int:
+        return index(self.particles)
+
+    def total(self, model: StateSpaceModel) -> int | None:
+        return index(model.max_steps)
+
+
 class _Keeper:
     """Keeps a run's state in a file."""
 

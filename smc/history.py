@@ -55,5 +55,8 @@ class History(NamedTuple):
 
     def after(self, step: Step) -> History:
         """The history with one more step."""
-        values = (collect(step) for collect in HISTORY.values())
-        return History(*(np.concatenate([rows, np.asarray(value)[None]]) for rows, value in zip(self, values, strict=True)))
+        return self.appended(*(collect(step) for collect in HISTORY.values()))
+
+    def appended(self, *row: Any) -> History:
+        """The history with one more row: a value for each of its fields."""
+        return History(*(np.concatenate([rows, np.asarray(value)[None]]) for rows, value in zip(self, row, strict=True)))

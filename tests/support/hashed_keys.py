@@ -1,8 +1,9 @@
 """Random keys that are cheap: 64-bit numbers, folded by a hash, in the place of JAX keys. On the tests' path: see pyproject.toml.
 
-A sampler that is run thousands of times on a table spends nearly all of its time on JAX's dispatch. Here a key is one uint64, a key for
-a part of it a hash of both (the finaliser of SplitMix64), and a uniform number a hash of key and token. What the samplers rely on is as
-with the real keys: a draw is a function of its place alone, different places draw independently, and who uses a key twice draws twice the same.
+A sampler that is run thousands of times on a table spends nearly all of its time on JAX's dispatch. Here a key is one uint64, a
+key for a part of it a hash of both (the finaliser of SplitMix64), and a uniform number a hash of key and token. What the samplers rely
+on is as with the real keys: a draw is a function of its place alone, different places draw independently, and who uses a key twice
+draws twice the same.
 """
 
 from __future__ import annotations
@@ -14,10 +15,8 @@ import numpy as np
 from motes.models import randomness
 from motes.smc import RunKeys, keys
 
-MODULES = ("models.table", "ppl.stepwise") + tuple(
-    f"samplers.{name}"
-    for name in ("entropic", "importance_sampling", "published", "resample_move", "suffix", "tempered_smc", "twisted_smc")
-)
+SAMPLERS = ("entropic", "importance_sampling", "published", "resample_move", "suffix", "tempered_smc", "twisted_smc")
+MODULES = ("models.table", "ppl.stepwise", *(f"samplers.{name}" for name in SAMPLERS))
 
 
 def install(monkeypatch) -> None:
