@@ -63,9 +63,9 @@ class RunKeys:
         """Keys of the chosen slots out of `slots` slots: JAX random keys, shape (len(chosen),)."""
         return self._chosen(_MOVES, generation, slots, chosen)
 
-    def rejuvenation(self, generation: int, slots: int) -> Any:
-        """Keys of all slots for moving what was resampled before this generation's moves: JAX random keys, shape (slots,)."""
-        return self._chosen(_REJUVENATION, generation, slots, range(slots))
+    def rejuvenation(self, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
+        """Keys of the chosen slots for rejuvenation before this generation's moves: JAX random keys, shape (len(chosen),)."""
+        return self._chosen(_REJUVENATION, generation, slots, chosen)
 
     def resampling(self, generation: int) -> np.ndarray:
         """Key data for the resampling that precedes this generation's moves: uint32, shape (2,)."""
@@ -122,8 +122,8 @@ class TracedKeys(NamedTuple):
         """The key of the resampling that precedes this generation's moves."""
         return self._stream(_RESAMPLING, generation)
 
-    def rejuvenation(self, generation: Any, slots: int) -> Any:
-        """The key for moving what was resampled before this generation's moves."""
+    def rejuvenation(self, generation: Any) -> Any:
+        """The key for rejuvenation before this generation's moves."""
         return self._stream(_REJUVENATION, generation)
 
     def ancestor(self, generation: Any) -> Any:

@@ -63,9 +63,11 @@ class Resampling:
             multiplies, and may fire before the first move too.
         annealing: (t, log-weights) -> b in (0, 1]: those to be moved by move t are selected in proportion to W^b, and carry the weight
             W^(1 - b) that is left; None for b = 1. It may look at the population.
-        rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1 invariant; applied before move t
-            where the population was resampled. A hosted one receives a key for each particle. Ancestors do not tell of this move, so
-            whoever traces paths through them (`motes.smc.generations`, conditional SMC) refuses it.
+        rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1 invariant; applied before every move but the
+            first, resampled or not: to move particles only where their weights asked for resampling would bias the evidence. A
+            hosted one is given the living, with a key for each, and must leave closed particles closed and open ones open: it is not
+            asked any more once none is open. Ancestors do not tell of this move, so whoever traces paths through them
+            (`motes.smc.generations`, conditional SMC) refuses it.
 
     Raises:
         ValueError: the scheme is unknown, or a threshold outside [0, 1].
@@ -132,17 +134,28 @@ class Resampling:
                 ancestors = draw_ancestors(self.scheme, keys.resampling(t), xp.exp(selected), first)
                 left = reweighed(log_weights, -selected)[ancestors] - log(slots)
                 left = left + fault + first_fault
-            chosen = take(particles, ancestors)
-            if self.rejuvenate is not None:
-                chosen = self.rejuvenate(t, keys.rejuvenation(t, slots), chosen)
-                chosen = chosen if xp is not np else objects(chosen)
-            return Selection(chosen, left, ancestors, xp.asarray(True))
+            return Selection(take(particles, ancestors), left, ancestors, xp.asarray(True))
 
         def kept() -> Selection:
             with float64():
                 return Selection(particles, log_weights + fault, xp.arange(slots, dtype=np.int32), xp.asarray(False))
 
-        return branch(due, drawn, kept)
+        selection = branch(due, drawn, kept)
+        if self.rejuvenate is None:
+            return selection
+        moved = branch(t > 1, lambda: self._rejuvenated(keys, t, selection), lambda: selection.particles)
+        return selection._replace(particles=moved)
+
+    def _rejuvenated(self, keys: Any, t: Any, selection: Selection) -> Any:
+        assert self.rejuvenate is not None
+        slots = len(selection.log_weights)
+        if not isinstance(selection.log_weights, np.ndarray):
+            return self.rejuvenate(t, keys.rejuvenation(t), selection.particles)
+        living = np.flatnonzero(selection.log_weights > -np.inf)
+        particles = selection.particles.copy()
+        if len(living):
+            particles[living] = objects(self.rejuvenate(t, keys.rejuvenation(t, slots, living), particles[living]))
+        return particles
 
     def _looked_ahead(self, t: Any, particles: Any, log_weights: Array) -> tuple[Array, Any]:
         """The normalised log-weights times eta, and not a number where eta is at fault, else 0."""

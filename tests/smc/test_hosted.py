@@ -184,15 +184,16 @@ def test_tuples_stay_whole_and_may_differ_in_length():
     assert finished.state.particles.shape == (5,) and all(isinstance(x, tuple) for x in finished.state.particles)
 
 
-def test_rejuvenation_moves_what_was_resampled():
-    """Each particle has a key of its own; the kernel here is independent draws of the last state given the one before."""
+@pytest.mark.parametrize("kappa", [1, 0.8])
+def test_rejuvenation_leaves_every_mean_as_it_is(kappa):
+    """Each living particle has a key of its own; the kernel here is independent draws of the last state given the one before."""
 
     def rejuvenate(t, keys, particles):
         uniforms = np.asarray(jax.vmap(jax.random.uniform)(keys))
         last = [TRANSITION[x[-2]] * POTENTIAL[t - 2] for x in particles]
         return objects((*x[:-1], int(u * w.sum() >= w[0])) for x, u, w in zip(particles, uniforms, last, strict=True))
 
-    assert_masses(600, slots=4, ess_threshold=1, rejuvenate=rejuvenate)
+    assert_masses(600, slots=4, ess_threshold=kappa, rejuvenate=rejuvenate)
 
 
 def test_a_run_is_taken_up_where_it_was_left():

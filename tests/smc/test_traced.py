@@ -82,8 +82,9 @@ def test_renormalising_what_is_left_would_be_seen(hmm, monkeypatch):
     assert np.max(np.abs(estimates.mean(axis=0) - hmm.masses) / (errors + 1e-12)) > 8
 
 
-def test_resample_move(hmm):
-    """Each resampled path's last state is drawn anew by a Gibbs step, which leaves gamma_t-1 invariant."""
+@pytest.mark.parametrize("kappa", [1, 0.7])
+def test_resample_move(hmm, kappa):
+    """Each path's last state is drawn anew by a Gibbs step, which leaves gamma_t-1 invariant."""
     tables = [jnp.asarray(np.log(np.maximum(x, 1e-300))) for x in (hmm.initial, hmm.transition, hmm.potentials)]
 
     def rejuvenate(t, key, x):
@@ -92,7 +93,7 @@ def test_resample_move(hmm):
         last = log_transition[past][:, states] + log_g[jnp.maximum(t - 2, 0), past][:, states]
         return x.at[:, t - 1].set(jax.random.categorical(key, jnp.where(t > 1, last, log_initial)).astype(jnp.int32))
 
-    estimates = masses(hmm, 4, Resampling("systematic", 1, rejuvenate=rejuvenate), 8000)
+    estimates = masses(hmm, 4, Resampling("systematic", kappa, rejuvenate=rejuvenate), 8000)
     errors = estimates.std(axis=0) / np.sqrt(len(estimates))
     assert np.all(np.abs(estimates.mean(axis=0) - hmm.masses) <= 5 * errors + 1e-15)
 
