@@ -1,7 +1,7 @@
 # On a bare machine (Python 3.11 with venv, make) every goal makes .venv and installs what it needs first.
 # Goals:
 #   make demo             solve a six-step problem with 32 particles, and save the posterior in demo-posterior.nc
-#   make test             lint, formatting, types, and the quick tests
+#   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
 #   make test-statistics  the long statistical tests
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
@@ -10,6 +10,7 @@
 #   make clean            remove .venv and what building and testing left
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
@@ -42,11 +43,12 @@ demo: $(INSTALLED)
 	$(BIN)/motes solve "$$question" --particles 32 --seed 0 --save demo-posterior.nc
 	echo "saved: demo-posterior.nc (read it with motes.ppl.Posterior.load or xarray.open_datatree)"
 
+# JOBS processes side by side, one thread each: threads of several would get into each other's way
 test: check
-	@$(BIN)/pytest --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses $(JOBS) --dist loadfile
 
 test-statistics: $(INSTALLED)
-	@$(BIN)/pytest --quiet -m statistics
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses $(JOBS) --dist load -m statistics
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .

