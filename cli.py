@@ -148,7 +148,11 @@ def _solve(args: argparse.Namespace) -> int:
             )
     except (AllParticlesDead, FloatingPointError) as error:
         return _failed(error, 1)
-    status = 130 if posterior.settings.get("interrupted") else 0
+    except TypeError as error:
+        if not args.set:  # whose values may be of any kind
+            raise
+        return _failed(error, 2)
+    status = 130 if posterior.settings.get("stopped") == "interrupt" else 0
     try:
         if args.save is not None:
             posterior.save(args.save)
@@ -163,8 +167,10 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     settings = {name: value for name in ("iterations", "chains", "budget") if (value := getattr(args, name)) is not None}
     for text in args.set:
         name, separator, value = text.partition("=")
-        if not separator:
+        if not (separator and name):
             raise ValueError(f"set must be NAME=VALUE, not {text!r}")
+        if hasattr(args, name.replace("-", "_")):
+            raise ValueError(f"set cannot give {name!r}, which has an option of its own: --{name.replace('_', '-')}")
         try:
             settings[name.replace("-", "_")] = json.loads(value)
         except json.JSONDecodeError:

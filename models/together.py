@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from .continuing import continued
+from .continuing import Continues
 from .cost import Cost
 from .protocols import LanguageModel, RewardModel, TractableLanguageModel
 from .randomness import raw_keys
@@ -96,8 +96,8 @@ class _Worker(Generic[T]):
         self._outcome: list[T] = []
         self._error: BaseException | None = None
         self._unwanted = False
-        kind = _SharedTractableLM if isinstance(lm, TractableLanguageModel) else _SharedLM
-        models = kind(self, lm), None if prm is None else _SharedPRM(self, prm)
+        kinds = ((Continues, _SharedContinuingLM), (TractableLanguageModel, _SharedTractableLM), (LanguageModel, _SharedLM))
+        models = next(shared for kind, shared in kinds if isinstance(lm, kind))(self, lm), None if prm is None else _SharedPRM(self, prm)
         self.cost: dict[str, Cost] = {"lm": Cost(), "prm": Cost()}
         self._thread = Thread(target=self._work, args=(run, *models), daemon=True)
         self._thread.start()
@@ -171,6 +171,10 @@ class _SharedTractableLM(_SharedLM):
     ) -> np.ndarray:
         return np.asarray(self._worker.ask(_Question("logprob", (trajectories, continuations), (prior,))) if len(trajectories) else [])
 
+
+class _SharedContinuingLM(_SharedTractableLM):
+    """The same of one that can say itself how it would go on."""
+
     def continued(
         self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
     ) -> list[Trajectory | None]:
@@ -217,7 +221,7 @@ def _asked(model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, .
         case "logprob":
             return model.logprob(*columns, prior=common[0])
         case "continued":
-            return continued(model, columns[0], common[0], prior=common[1], proposal=common[2])
+            return model.continued(columns[0], common[0], prior=common[1], proposal=common[2])
         case _:
             return model.score(columns[0])
 

@@ -41,8 +41,11 @@ class Mixing(NamedTuple):
 
 def mixing(posterior: Posterior) -> dict[str, Mixing]:
     """Of each quantity by name; those of answers are called "answer 17", or "no answer"."""
+    firsts: dict[object, float] = {}  # the same trajectory drawn twice differs by rounding, which ranks would take for movement
+    for x, value in zip(posterior.trajectories, posterior.log_density.tolist(), strict=True):
+        firsts.setdefault((x.token_ids, x.finished, x.truncated), value)
     quantities = {
-        "log_density": posterior.log_density,
+        "log_density": np.array([firsts[x.token_ids, x.finished, x.truncated] for x in posterior.trajectories]),
         "length": np.array([len(x.token_ids) for x in posterior.trajectories], np.float64),
     }
     for answer in posterior.answers:

@@ -109,7 +109,8 @@ class Posterior:
 
         Of a filter Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
         particles descend from one first step; see `motes.smc.variance`. Of chains by their effective sample size; not a number
-        where that is undefined. Not a number either where particles hold several trajectories each.
+        where that is undefined. Not a number either where particles hold several trajectories each, and where all trajectories of
+        positive weight give one answer: nothing tells how far that is from the truth.
         """
         return {answer: self._standard_error(answer) for answer in self._answers}
 
@@ -168,6 +169,13 @@ class Posterior:
         """From how many of the first steps the particles of positive weight descend; None without a genealogy."""
         return None if self.genealogy is None else living_eves(self.genealogy, self.log_weights)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before believing the numbers, a sentence each."""
+        from .summary import notes
+
+        return notes(self)
+
     def to_datatree(self) -> DataTree:
         """The posterior in ArviZ's schema; see `motes.ppl.datatree`."""
         from .datatree import to_datatree
@@ -212,7 +220,8 @@ class Posterior:
         if self.chains:
             return self.mixing["no answer" if answer is None else f"answer {answer}"].mcse
         indicator = np.array([label == answer for label in self.labels], np.float64)
-        return nan if self.genealogy is None else standard_error(self.genealogy, self.log_weights, indicator)
+        unanimous = indicator[self.log_weights > -np.inf].all()
+        return nan if self.genealogy is None or unanimous else standard_error(self.genealogy, self.log_weights, indicator)
 
     @cached_property
     def _answers(self) -> dict[str | None, float]:
@@ -220,4 +229,5 @@ class Posterior:
         for label, log_weight in zip(self.labels, self.log_weights.tolist(), strict=True):
             if log_weight > -np.inf:
                 totals[label] = totals.get(label, 0.0) + exp(log_weight)
-        return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or "")))
+        ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
+        return {answer: min(probability, 1.0) for answer, probability in ordered}

@@ -145,7 +145,11 @@ class StateSpaceModel:
 
     def allows(self, trajectory: Trajectory) -> bool:
         """Whether a closed trajectory satisfies the constraint."""
-        return self.constraint is None or bool(self.constraint(trajectory))
+        if self.constraint is None:
+            return True
+        if not isinstance(allowed := self.constraint(trajectory), bool | np.bool_):
+            raise TypeError(f"constraint must map a trajectory to True or False, not to {allowed!r}")
+        return bool(allowed)
 
     def blamed(self, error: FloatingPointError, trajectory: Trajectory) -> FloatingPointError:
         """The error, with the names of the reward model and the trajectory that it comes from."""
@@ -157,9 +161,13 @@ class StateSpaceModel:
 
     def close(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory, finished if it has stated its answer, truncated if it is out of steps."""
-        if trajectory.open and self.stop_at_answer and self._read(trajectory) is not None:
+        if trajectory.open and self.stop_at_answer and self.states(trajectory):
             return trajectory.close(finished=True)
         return trajectory.close(truncated=True) if trajectory.open and trajectory.depth >= self.max_steps else trajectory
+
+    def states(self, trajectory: Trajectory) -> bool:
+        """Whether an answer can be read in the trajectory."""
+        return self._read(trajectory) is not None
 
     def score(self, trajectories: Sequence[Trajectory]) -> list[float]:
         """The reward model's log-odds of each trajectory's last step, in one batch; none without a reward model.
@@ -226,7 +234,8 @@ def check_declaration(
 def check_lm(lm: Any) -> None:
     """Raise TypeError where `lm` is not a language model."""
     if not isinstance(lm, LanguageModel):
-        raise TypeError(f"lm must be a language model (see motes.load_lm), not {lm!r}")
+        missing = [name for name in ("name", "cost", "start", "extend") if not hasattr(lm, name)]
+        raise TypeError(f"lm must be a language model (see motes.load_lm), not {lm!r}, which has no {', '.join(missing)}")
 
 
 def check_prm(prm: Any) -> None:

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..models import Sampling, TractableLanguageModel, Trajectory, continued
+from ..models.continuing import Continues
 from ..smc import subkeys
 from ..smc.arrays import objects
 from .statespace import Particle, StateSpaceModel
@@ -146,11 +147,14 @@ class StepwiseModel:
         ends = continued(model.lm, [x.trajectory for x in particles], rest, prior=model.prior, proposal=proposal)
         paths: dict[Trajectory, tuple[Particle, list[Trajectory]]] = {}
         for particle, end in zip(particles, ends, strict=True):
-            if end is None or end.logprob == -inf:
+            if end is None or -inf in (end.logprob, end.proposal_logprob):
                 continue
             *inner, end = end.path[-len(rest) :]
             end = model.close(end)
-            if (end.finished, end.truncated) == (rest[-1].finished, rest[-1].truncated) and all(model.close(x).open for x in inner):
+            # who cannot tell how its text would have ended takes over that it did, be it by the answer rule
+            ends_alike = isinstance(model.lm, Continues) or not model.stop_at_answer or model.states(end) == model.states(rest[-1])
+            same = (end.finished, end.truncated) == (rest[-1].finished, rest[-1].truncated)
+            if same and ends_alike and all(model.close(x).open for x in inner):
                 paths[particle.trajectory] = particle, [*inner, end]
         nodes = {(head, s): node for head, (_, path) in paths.items() for s, node in enumerate(path)}
         scores = dict(zip(nodes, model.score(list(nodes.values())), strict=model.prm is not None))

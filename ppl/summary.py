@@ -62,6 +62,8 @@ def summary(posterior: Posterior) -> dict[str, Any]:
 def notes(posterior: Posterior) -> list[str]:
     """What a reader should know before believing the numbers, a sentence each."""
     found = []
+    if posterior.settings.get("stopped") == "budget" and posterior.guarantee == "heuristic":
+        found.append("Stopped by its budget before it was done.")
     if posterior.guarantee == "heuristic":
         found.append("Heuristic: the weights do not converge to the declared target.")
     return found + (_chain_notes(posterior) if posterior.chains else _genealogy_notes(posterior))
@@ -80,6 +82,8 @@ def _genealogy_notes(posterior: Posterior) -> list[str]:
     effective = float(1 / (by_eve @ by_eve))  # number of first steps
     if effective < FEW - 1e-6:  # equal weights on FEW are not few
         return [f"The standard errors are unreliable: the weight is spread as over {effective:.1f} first steps."]
+    if len(posterior.answers) == 1:
+        return ["The standard errors are undefined: all trajectories of positive weight give one answer."]
     return []
 
 
@@ -111,7 +115,8 @@ def mixing_in_words(posterior: Posterior) -> str:
     if not posterior.chains:
         return ""
     draws, worst, ess = len(posterior.trajectories) // posterior.chains, _worst_r_hat(posterior), posterior.mixing["log_density"].ess
-    words = f"{posterior.chains} of {draws} draws; ESS of the log-density {'undefined' if isnan(ess) else f'{ess:.0f}'}"
+    words = f"{posterior.chains} chain{'s' * (posterior.chains != 1)} of {draws} draw{'s' * (draws != 1)}"
+    words += f"; ESS of the log-density {'undefined' if isnan(ess) else f'{ess:.0f}'}"
     return words + (f"; R-hat at most {worst[1]:.2f}" if worst else "")
 
 

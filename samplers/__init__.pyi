@@ -20,3 +20,4 @@ from .solving import solve as solve
 from .solving import solve_many as solve_many
 from .tempered_smc import TemperedSMC as TemperedSMC
 from .twisted_smc import TwistedSMC as TwistedSMC
+from .twisted_smc import UserTwist as UserTwist

@@ -60,13 +60,15 @@ class ChainSampler(SteppedSampler[Chains]):
         iterations: of each chain, kept ones.
         warmup: iterations before those, not kept.
         chains: C.
-        starts: particles of the filter from which a chain's first trajectory is drawn: one of positive density.
+        starts: particles of the filter from which a chain's first trajectory is drawn: one of positive density. A budget counts
+            what this costs, but does not stop it; that chains are longer where trajectories are shorter is a bias that vanishes
+            as the budget grows.
     """
 
     iterations: int = 100
     warmup: int = 20
     chains: int = 4
-    starts: int = 16
+    starts: int = 4
 
     unit = "iteration"
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ppl.posterior import Guarantee
 from ..ppl.statespace import Particle, StateSpaceModel
 from ..ppl.stepwise import StepwiseModel
 from ..smc import History, Resampling, RunKeys, State, advance, ess, start
@@ -65,9 +66,15 @@ class FilterSampler(PopulationSampler[Filter]):
         population, history = state
         check_alive(population)
         particles = [self.held(x) for x in population.particles]
-        if not complete:
-            return Draws(particles, population.log_weights, None, history, guarantee="heuristic")
-        return Draws(particles, np.asarray(population.log_weights), float(population.log_evidence), history)
+        log_evidence = float(population.log_evidence) if complete else None
+        return Draws(particles, np.asarray(population.log_weights), log_evidence, history, guarantee=self.kept_guarantee(complete))
+
+    def kept_guarantee(self, complete: bool) -> Guarantee | None:
+        """What holds of a run that was cut off, or that a budget could have cut; None where that is the sampler's own guarantee.
+
+        Heuristic: which runs a budget spares depends on what they have written.
+        """
+        return None if complete and self.budget is None else "heuristic"
 
 
 def check_alive(state: State) -> None:

@@ -49,7 +49,8 @@ class ImportanceSampling(PopulationSampler[Blocks]):
         particles: N, trajectories of a block; without a budget there is one block.
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no new block is begun (a block that was begun is finished: to drop what takes long
-            would bend the target); None for one block.
+            would bend the target). What bias is left, since many trajectories are drawn where they are short, vanishes as the
+            budget grows. None for one block.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -97,7 +98,7 @@ class ImportanceSampling(PopulationSampler[Blocks]):
         history = independent([stepwise.log_potentials(x) for x in state.particles])
         if (log_evidence := float(history.log_increments.sum())) == -inf:
             raise AllParticlesDead(int(np.argmax(history.log_increments == -inf)) + 1, len(state.particles))
-        fixed = self.budget is None and complete
+        fixed = self.budget is None and len(state.particles) == self.particles
         return Draws(state.particles, history.log_weights[-1], log_evidence, history, evidence="unbiased" if fixed else "consistent")
 
     def _stepwise(self, model: StateSpaceModel, state: Blocks) -> StepwiseModel:

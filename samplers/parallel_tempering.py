@@ -41,8 +41,8 @@ class Travels(NamedTuple):
 class ParallelTempering(ChainSampler):
     """Chains of K replicas at powers beta_1 = 1 > ... > beta_K >= 0 of the way from the prior to the target.
 
-    Replica k follows p^(1 + beta_k (alpha - 1)) L^beta_k. In every iteration each is moved by suffix moves, or by a sweep of particle
-    Gibbs (at beta = 0 with the prior for a proposal: drawn anew); then neighbours swap, even pairs and odd pairs in turn, with
+    Replica k follows p^(1 + beta_k (alpha - 1)) L^beta_k. In every iteration each is moved by suffix moves (at beta = 0 it is drawn anew
+    as a whole), or by a sweep of particle Gibbs; then neighbours swap, even pairs and odd pairs in turn, with
     probability min(1, (L(x_i) / L(x_j))^(beta_j - beta_i)). The draws are those at beta = 1.
 
     Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal misses part of the prior's

@@ -19,7 +19,7 @@ class ParticleFilter(ResamplingFilter):
     """Sequential Monte Carlo over reasoning steps.
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses
-    part of the prior's support, and when cut off by an interrupt or a budget. Evidence: unbiased for Z, adaptive resampling
+    part of the prior's support, when cut off by an interrupt, and under a budget. Evidence: unbiased for Z, adaptive resampling
     included (so its log is biased down by about half the variance of the log); none where heuristic, though `log_evidence` then
     still estimates the mass inside the proposal's support. Cost of a step: the tokens of one step for each open living
     particle, and the reward model's pass over the new tokens of each distinct one. At N = 1, or at kappa = 0, it is
@@ -30,8 +30,8 @@ class ParticleFilter(ResamplingFilter):
         resampling: one of `motes.smc.SCHEMES`.
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every step but the first.
         proposal: what steps are drawn from; the model's prior when None.
-        budget: generated tokens after which no step is begun: particles still open are then under no answer, and the result is
-            heuristic; None for no limit.
+        budget: generated tokens after which no step is begun: particles still open are then under no answer. A result under a budget
+            is heuristic, cut off or not: which runs it spares depends on what they have written. None for no limit.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.

@@ -18,7 +18,7 @@ from ..smc.arrays import objects
 from ..smc.conditional_smc import check_conditional
 from ..smc.particle_gibbs import sweep
 from .chains import Chains, ChainSampler, Swept, in_batch
-from .sampler import check_count
+from .sampler import check_count, check_flag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,7 @@ class ParticleGibbs(ChainSampler):
 
     def __post_init__(self) -> None:
         check_count("particles", self.particles, least=2)
+        check_flag("ancestor_sampling", self.ancestor_sampling)
         check_conditional(index(self.particles), self._resampling)
         super().__post_init__()
 

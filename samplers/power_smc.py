@@ -22,10 +22,10 @@ from .sampler import check_count
 class PowerSMC(ResamplingFilter):
     """Sequential Monte Carlo for power targets, p(x)^alpha L(x)^beta.
 
-    Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee: consistent as N grows. Evidence:
-    unbiased for Z. Cost of a step: the tokens of one step for each open living particle, and the reward model's pass over the
-    new tokens of each distinct one. Source: Azizi et al. (2026), arXiv:2602.10273; the target is Karan and Du's
-    (2025), arXiv:2510.14901.
+    Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee: consistent as N grows; heuristic where
+    a proposal of your own misses part of the prior's support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens
+    of one step for each open living particle, and the reward model's pass over the new tokens of each distinct one. Source: Azizi
+    et al. (2026), arXiv:2602.10273; the target is Karan and Du's (2025), arXiv:2510.14901.
 
     With `ramp`, the exponent rises from 1 to alpha over the first steps, alpha_t, and steps are drawn at temperature 1 / alpha_t: the
     population is kept wide at first. An increment is then p(x_t)^alpha_t / q(x_t) p(x_1:t-1)^(alpha_t - alpha_t-1), and a trajectory

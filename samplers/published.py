@@ -36,11 +36,13 @@ class Scored(NamedTuple):
     Attributes:
         particles: N, after the last selection, object array.
         steps: taken.
-        history: its weights are those of the answer, by the scores that the selection has spent.
+        ancestors: of the last selection, shape (N,).
+        history: of the steps, each with the selection before it.
     """
 
     particles: Any
     steps: int
+    ancestors: np.ndarray
     history: History
 
 
@@ -76,7 +78,8 @@ class PublishedFilter(PopulationSampler[Scored]):
 
     def init(self, model: StateSpaceModel, keys: RunKeys) -> Scored:
         root = Particle(model.lm.start(model.question), ())
-        return Scored(objects([root] * index(self.particles)), 0, History.of({}, index(self.particles)))
+        n = index(self.particles)
+        return Scored(objects([root] * n), 0, np.arange(n), History.of({}, n))
 
     def step(self, model: StateSpaceModel, keys: RunKeys, state: Scored) -> Scored:
         t, n, k = state.steps + 1, index(self.particles), self.successors
@@ -96,8 +99,8 @@ class PublishedFilter(PopulationSampler[Scored]):
         ancestors = draw_ancestors(self.resampling, keys.resampling(t), np.exp(probabilities))
         uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
         particles: Any = objects(known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True))
-        left, _ = normalise(last_scores(particles))
-        return Scored(particles, t, state.history.appended(ess(log_weights), True, total - log(n), ancestors, left))
+        history = state.history.appended(ess(log_weights), t > 1, total - log(n), state.ancestors, log_weights)
+        return Scored(particles, t, ancestors, history)
 
     def done(self, model: StateSpaceModel, state: Scored) -> bool:
         return state.steps > 0 and not any(x.trajectory.open for x in state.particles)
@@ -107,7 +110,8 @@ class PublishedFilter(PopulationSampler[Scored]):
 
     def draws(self, model: StateSpaceModel, state: Scored, complete: bool) -> Draws:
         log_weights, _ = normalise(last_scores(state.particles))
-        return Draws(list(state.particles), log_weights, None, state.history)
+        history = state.history.appended(ess(log_weights), True, 0.0, state.ancestors, log_weights)  # the last selection
+        return Draws(list(state.particles), log_weights, None, history)
 
 
 def last_scores(particles: Sequence[Particle]) -> np.ndarray:

@@ -15,17 +15,18 @@ from __future__ import annotations
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
 from operator import index
 from pathlib import Path
-from types import MappingProxyType
+from types import CodeType, MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models import Cost, Sampling
+from ..models import Cost, Sampling, StepRule
 from ..ppl import checkpoint as checkpoints
 from ..ppl.posterior import Evidence, Guarantee, Posterior
 from ..ppl.statespace import Particle, StateSpaceModel
@@ -174,7 +175,8 @@ class SteppedSampler(ABC, Generic[S]):
             seed: the same seed gives the same draws; see `Seed`.
             progress: show a progress bar, in steps.
             checkpoint: a file in which the state is kept while the run goes on and when it ends, and from which the same run is
-                taken up again if it is there. More iterations, or a larger budget, continue a run that was done.
+                taken up again if it is there. More iterations, or a larger budget, continue a run that was done. What a step cost
+                that was not finished is not counted when the run is taken up.
 
         Raises:
             AllParticlesDead: no particle has any weight left; the message names the step.
@@ -188,36 +190,40 @@ class SteppedSampler(ABC, Generic[S]):
         self.check(model)
         before, began = model.cost, time.perf_counter()
         settings = self._settings(model)
-        kept = None if checkpoint is None else _Keeper(checkpoint, settings | {"seed": [keys.seed, keys.run], "question": model.question})
+        kept = None if checkpoint is None else _Keeper(checkpoint, self._identity(model, keys))
         state, spent = (kept and kept.load()) or (None, Cost())
 
         def cost() -> Cost:
             return spent + replace(model.cost - before, seconds=time.perf_counter() - began)
 
-        stopped = ""
+        stopped, so_far = "", spent  # so far: at the end of the last whole step
         try:
             if state is None:
-                state = self.init(model, keys)
+                state, so_far = self.init(model, keys), cost()
             with tqdm(total=self.total(model), desc=self.name.replace("_", " "), unit=self.unit, disable=not progress) as bar:
                 while not self.done(model, state):
-                    if self.budget is not None and self.whole(state) and cost().generated_tokens >= self.budget:
+                    if self.budget is not None and self.whole(state) and so_far.generated_tokens >= self.budget:
                         stopped = "budget"
                         break
-                    state = self.step(model, keys, state)
+                    state, so_far = self.step(model, keys, state), cost()
+                    if self.budget is not None and not so_far.generated_tokens:
+                        raise ValueError(
+                            f"a budget needs a language model that counts cost.generated_tokens, and {model.lm.name!r} does not"
+                        )
                     bar.set_postfix(self.vitals(state), refresh=False)
                     bar.update(self.count(state) - bar.n)
                     if kept:
-                        kept.save(state, cost)
+                        kept.save(state, so_far)
         except KeyboardInterrupt:
             if state is None or not self.count(state):
                 raise
             stopped = "interrupt"
         finally:
             if kept and state is not None:
-                kept.save(state, cost, now=True)
+                kept.save(state, so_far, now=True)
         assert state is not None
         draws = self.draws(model, state, complete=not stopped)
-        posterior = self._posterior(model, draws, settings | {"seed": _plain(seed), "interrupted": stopped == "interrupt"}, cost())
+        posterior = self._posterior(model, draws, settings | {"seed": _plain(seed), "stopped": stopped}, cost())
         if stopped == "interrupt":
             left = "the posterior is unfinished and heuristic" if posterior.guarantee == "heuristic" else "the posterior is of these"
             message = f"interrupted after {self.count(state)} {self.unit}s: {left}"
@@ -249,13 +255,23 @@ class SteppedSampler(ABC, Generic[S]):
             cost=cost,
         )
 
+    def _identity(self, model: StateSpaceModel, keys: RunKeys) -> dict[str, Any]:
+        """What makes two runs the same: all that is asked for, functions by what they do. The sampler's name comes first."""
+        functions = {field.name: value for field in fields(self) if callable(value := getattr(self, field.name))}
+        functions |= {"answer": model.answer, "constraint": model.constraint}
+        marks = {name: fingerprint(value) for name, value in functions.items()}
+        if isinstance(rule := getattr(model.lm, "step", None), StepRule):
+            marks["step"] = [rule.delimiter, rule.tokens, rule.cap, fingerprint(rule.predicate)]
+        return {"sampler": self.name, "question": model.question, "seed": [keys.seed, keys.run], **self._settings(model), **marks}
+
     def _settings(self, model: StateSpaceModel) -> dict[str, Any]:
         """Everything that the run is asked to do, in plain values."""
         own = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        first, *others = [asdict(proposal) for proposal in self.proposals(model)]
         return {
             **own,
             "sampler": self.name,
-            "proposal": asdict(self.proposal or model.prior),
+            "proposal": [first, *others] if others else first,
             "prior": asdict(model.prior),
             "likelihood": repr(model.likelihood),
             "alpha": float(model.alpha),
@@ -290,20 +306,41 @@ class PopulationSampler(SteppedSampler[S]):
 
 
 class _Keeper:
-    """Keeps a run's state in a file."""
+    """Keeps a run's state in a file. Raises FileNotFoundError where there is no folder for it."""
 
     def __init__(self, path: str | Path, identity: Mapping[str, Any]) -> None:
+        if not Path(path).parent.is_dir():
+            raise FileNotFoundError(f"checkpoint needs a folder that exists, and {str(Path(path).parent)!r} does not")
         self.path, self.saved = path, time.perf_counter()
         self.identity = {name: value for name, value in identity.items() if name not in GROWING}
 
     def load(self) -> tuple[Any, Cost] | None:
         return checkpoints.load(self.path, self.identity)
 
-    def save(self, state: Any, cost: Callable[[], Cost], now: bool = False) -> None:
+    def save(self, state: Any, cost: Cost, now: bool = False) -> None:
         """Write the state, if it is time for that."""
         if now or time.perf_counter() - self.saved > SAVE_EVERY:
-            checkpoints.save(self.path, self.identity, state, cost())
+            checkpoints.save(self.path, self.identity, state, cost)
             self.saved = time.perf_counter()
+
+
+def fingerprint(function: Any) -> Any:
+    """A function in a few characters that change with what it does; other callables by their kind, None as it is."""
+    if not hasattr(function, "__code__"):
+        return None if function is None else type(function).__qualname__
+    digest = sha256()
+    pending = [function.__code__, function.__defaults__, [cell.cell_contents for cell in function.__closure__ or ()]]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, CodeType):
+            digest.update(part.co_code)
+            pending += [part.co_names, part.co_consts]
+        elif isinstance(part, tuple | list):
+            pending += part
+        else:
+            value = part is None or isinstance(part, str | int | float | bytes)
+            digest.update(repr(part if value else type(part)).encode())
+    return f"{function.__qualname__} {digest.hexdigest()[:12]}"
 
 
 def run_keys(seed: Any) -> RunKeys:
@@ -331,8 +368,16 @@ def check_fraction(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a number in [0, 1], not {value!r}")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise TypeError where the value of this setting is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
 def _plain(value: Any) -> Any:
     """A setting as JSON can hold it."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | str | float):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -54,11 +54,12 @@ def solve(
         sampler: a name of `motes.samplers.SAMPLERS`, or a sampler, which then brings its own settings.
         particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where it has them; `resampling` is the
             sampler's own default where None.
-        seed: in [0, 2**32); the same seed gives the same draws.
+        seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same draws.
         target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
         progress: show a progress bar.
-        checkpoint: a file in which the run's state is kept, and from which it is taken up again; of a sampler given by name.
+        checkpoint: a file in which the run's state is kept, and from which it is taken up again; given more `iterations` or `budget`, a
+            run that was done goes on.
         settings: further settings of a sampler given by name: `iterations`, `chains`, `budget`, ...; see its class.
 
     Raises:
@@ -83,7 +84,7 @@ def solve(
 
 
 def solve_many(
-    questions: Sequence[str],
+    questions: Iterable[str],
     *,
     lm: str | LanguageModel = "pocket",
     prm: str | RewardModel | None = "pocket",
@@ -117,6 +118,7 @@ def solve_many(
     """
     if isinstance(questions, str):
         raise TypeError("questions must be several texts, not one: see solve")
+    questions = list(questions)
     check_count("at_once", at_once)
     if dead not in ("raise", "keep"):
         raise ValueError(f"dead must be 'raise' or 'keep', not {dead!r}")
@@ -167,7 +169,7 @@ def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> S
         known = settings_of(sampler)
         own = {name: value for name, value in given.items() if name in known and value is not None}
         return make_sampler(sampler, **own | changed | settings)
-    if not isinstance(sampler, Sampler):
+    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a name or a sampler, not {sampler!r}")
     for name in {**changed, **settings}:
         raise ValueError(f"{name} must be left out beside {sampler!r}, which has settings of its own")

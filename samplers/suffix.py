@@ -98,5 +98,5 @@ def chosen(log_weights: np.ndarray, uniform: float) -> int:
         log_weights: shape (K,), not all of them minus infinity.
         uniform: in [0, 1).
     """
-    weights = np.exp(log_weights - log_weights.max())
-    return int(np.searchsorted(np.cumsum(weights), uniform * weights.sum(), side="right"))
+    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
+    return int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))

@@ -24,7 +24,7 @@ from ..ppl.stepwise import StepwiseModel
 from ..smc import Resampling, log_sum_exp, normalise, subkeys
 from ..smc.tempering_model import log_power, next_gain
 from .filtering import Filter, FilterSampler, check_alive
-from .sampler import Draws, check_count, check_fraction
+from .sampler import Draws, check_count, check_flag, check_fraction
 from .suffix import chosen, complete, suffix_move
 
 
@@ -62,7 +62,7 @@ class TemperedSMC(FilterSampler):
         waste_free: whether every state of a chain is kept as a particle, or the last one alone.
         resampling: one of `motes.smc.SCHEMES`; the population is resampled at every power.
         proposal: what trajectories are drawn from; the model's prior when None.
-        budget: generated tokens after which no power is begun: the result is heuristic then; None for no limit.
+        budget: generated tokens after which no power is begun; a result under a budget is heuristic. None for no limit.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -85,6 +85,7 @@ class TemperedSMC(FilterSampler):
 
     def __post_init__(self) -> None:
         check_count("moves", self.moves)
+        check_flag("waste_free", self.waste_free)
         Resampling(self.resampling)
         if self.ladder is not None:
             rungs = np.asarray(self.ladder, np.float64)
@@ -129,13 +130,13 @@ class TemperedSMC(FilterSampler):
         log_weights = np.concatenate([w + share for w, share in zip(population.log_weights, shares, strict=True)])
         rung: Rung = next(x for x, w in zip(population.particles, population.log_weights, strict=True) if w > -inf)
         moved = [x.accepted / index(self.moves) for x in population.particles]
-        rates: dict[str, Any] = {"powers": len(history.ess), "last_power": rung.power}
+        rates: dict[str, Any] = {"rungs": len(history.ess), "last_power": rung.power}
         if population.t > 1:
             rates["acceptance_at_last"] = float(np.mean(moved))
-        if not complete:
-            return Draws(particles, log_weights, None, history, rates=rates, guarantee="heuristic")
+        log_evidence = float(population.log_evidence) if complete else None
         evidence = "consistent" if self.ladder is None else "unbiased"
-        return Draws(particles, log_weights, float(population.log_evidence), history, rates=rates, evidence=evidence)
+        guarantee = self.kept_guarantee(complete)
+        return Draws(particles, log_weights, log_evidence, history, rates=rates, guarantee=guarantee, evidence=evidence)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 from operator import index
 from typing import Any, TypeAlias
 
@@ -37,9 +37,10 @@ class TwistedSMC(ResamplingFilter):
     Attributes:
         particles, resampling, ess_threshold, proposal, budget: as of `ParticleFilter`.
         twist: "prm", psi_t = r_t^strength: a step that was right is likely to be followed by others; "look_ahead", psi_t is the mean
-            increment of `successors` steps drawn from the proposal, but at least `floor`; or a function (trajectory, log-odds) ->
-            log psi_t, which must be finite wherever the likelihood is not zero.
-        strength: of the twist "prm", a number.
+            increment of `successors` steps drawn from the proposal, but at least `floor`; or a function (trajectory, log-odds of all
+            its steps so far) -> log psi_t in nats, which must be finite wherever the likelihood is not zero, for example
+            `lambda trajectory, log_odds: 0.1 * log_odds[-1]`.
+        strength: of the twist "prm", at least 0.
         successors: of the twist "look_ahead", at least 1.
         floor: of both, above 0 and at most 1: a trajectory must not be given up for good by a guess.
 
@@ -65,6 +66,8 @@ class TwistedSMC(ResamplingFilter):
         if not (callable(self.twist) or self.twist in TWISTS):
             raise ValueError(f"twist must be one of {', '.join(TWISTS)}, or a function, not {self.twist!r}")
         check_count("successors", self.successors)
+        if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength < inf:
+            raise ValueError(f"strength must be a finite number of at least 0, not {self.strength!r}")
         if not 0 < self.floor <= 1:
             raise ValueError(f"floor must lie in (0, 1], not {self.floor!r}")
         super().__post_init__()
@@ -78,6 +81,8 @@ class TwistedSMC(ResamplingFilter):
         return StepwiseModel(model, self.proposed(model), twist)
 
     def _by_reward(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
+        if not self.strength:
+            return [0.0] * len(particles)
         return [max(-self.strength * float(np.logaddexp(0.0, -x.log_odds[-1])), log(self.floor)) for x in particles]
 
     def _by_looking(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
@@ -88,4 +93,7 @@ class TwistedSMC(ResamplingFilter):
 
     def _by_user(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
         assert callable(self.twist)
-        return [float(self.twist(x.trajectory, x.log_odds)) for x in particles]
+        values = [self.twist(x.trajectory, x.log_odds) for x in particles]
+        if wrong := [value for value in values if isinstance(value, str) or not hasattr(value, "__float__")]:
+            raise TypeError(f"twist must map a trajectory and its log-odds to a number, not to {wrong[0]!r}")
+        return [float(value) for value in values]

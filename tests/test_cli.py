@@ -306,7 +306,7 @@ def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_p
         == 0
     )
     out = " ".join(capsys.readouterr().out.split())
-    assert "4 of 8 draws" in out and "swap" in out and "round trips" in out
+    assert "4 chains of 8 draws" in out and "swap" in out and "round trips" in out
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -314,6 +314,10 @@ def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_p
     ("arguments", "message"),
     [
         (["--set", "warmup"], "set must be NAME=VALUE, not 'warmup'"),
+        (["--set", "=3"], "set must be NAME=VALUE, not '=3'"),
+        (["--set", "particles=3"], "set cannot give 'particles', which has an option of its own: --particles"),
+        (["--set", "max_steps=3"], "set cannot give 'max_steps', which has an option of its own: --max-steps"),
+        (["--sampler", "particle_gibbs", "--set", "ancestor_sampling=False"], "ancestor_sampling must be True or False, not 'False'"),
         (["--iterations", "5"], "iterations is not a setting of 'particle_filter', which has"),
         (["--sampler", "tempered_smc", "--set", "ladder=[0, 2]"], "ladder must ascend from 0 to 1"),
         (["--alpha", "0"], "alpha must be a finite number above 0"),

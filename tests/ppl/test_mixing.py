@@ -19,7 +19,7 @@ def chains(values, answers=None) -> Posterior:
     values = np.asarray(values, np.float64)
     n = values.size
     step = {"logprob": -1.0, "proposal_logprob": -1.0, "finished": True}
-    trajectories = tuple(Trajectory(question="?").child("x", tuple(range(1 + i % 3)), **step) for i in range(n))
+    trajectories = tuple(Trajectory(question="?").child("x", (i,) * (1 + i % 3), **step) for i in range(n))
     extracted = tuple(answers) if answers is not None else ("1",) * n
     settings = {"sampler": "suffix_metropolis", "target": "product", "guarantee": "invariant", "evidence": "none", "settings": {}}
     return Posterior(
@@ -58,11 +58,19 @@ def test_nothing_is_said_where_nothing_is_known():
     assert isnan(mixed(np.full((2, 50), np.nan)).ess)
 
 
+def test_rounding_is_not_movement():
+    noisy = chains(-1.0 + 1e-7 * np.random.default_rng(0).normal(size=(3, 40)))
+    assert len(set(noisy.log_density)) == 120
+    step = {"logprob": -1.0, "proposal_logprob": -1.0, "finished": True}
+    same = tuple(Trajectory(question="?").child("x", (1,), **step) for _ in range(120))
+    assert isnan(Posterior(**{**vars(noisy), "trajectories": same}).mixing["log_density"].ess)
+
+
 def test_notes_of_chains():
     random = np.random.default_rng(2)
     good = chains(random.normal(size=(4, 400)), random.choice(["1", "2"], size=1600))
     assert notes(good) == []
-    assert "4 of 400 draws; ESS of the log-density" in mixing_in_words(good)
+    assert "4 chains of 400 draws; ESS of the log-density" in mixing_in_words(good)
     bad = chains(random.normal(size=(4, 100)) + np.arange(4)[:, None])
     assert "have not mixed: R-hat is" in notes(bad)[0] and "log_density" in notes(bad)[0] and "are worth" in notes(bad)[1]
     assert notes(chains(random.normal(size=(1, 400)))) == ["One chain cannot tell whether it has mixed: run several."]

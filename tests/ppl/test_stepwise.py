@@ -166,6 +166,30 @@ def test_a_remainder_that_would_have_ended_sooner_fits_nowhere():
     assert values[0] == -inf and values[1] > -inf
 
 
+class Plain:
+    """A language model with `logprob` and no more."""
+
+    name = "plain"
+
+    def __init__(self, lm):
+        self.start, self.extend, self.logprob, self.cost = lm.start, lm.extend, lm.logprob, lm.cost
+
+
+@pytest.mark.parametrize("kind", [Plain, lambda lm: lm], ids=["logprob", "continued"])
+def test_an_end_by_the_answer_rule_is_not_taken_over_by_a_past_without_answer(kind):
+    """The answer is read where the first token was 0 and the last is 1: behind 1 the same remainder does not end."""
+    model = declare(answer=lambda x: "yes" if x.depth > 1 and x.token_ids[0] == 0 and x.token_ids[-1] == 1 else None, stop_at_answer=True)
+    model = declare(lm=kind(model.lm), answer=model.answer, stop_at_answer=True)
+    root = model.lm.start("?")
+    whole = particle(model, (0, 1), root)
+    last = Particle(model.close(whole.trajectory), whole.log_odds)
+    assert last.trajectory.finished
+    reference = objects([Particle(root, ()), Particle(whole.trajectory.parent, whole.log_odds[:1]), last])
+    for past, fits in (((0,), True), ((1,), False)):
+        [value] = StepwiseModel(model, model.prior).log_splice(2, [particle(model, past, root)], reference)
+        assert (value > -inf) == fits
+
+
 class Untellable:
     """Has no `logprob`."""
 

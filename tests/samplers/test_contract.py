@@ -6,6 +6,8 @@ How well each samples its target is tested elsewhere, by enumeration.
 from __future__ import annotations
 
 import json
+import warnings
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 
 import numpy as np
@@ -17,6 +19,7 @@ from motes.ppl import Posterior
 from motes.ppl.summary import summary
 from motes.samplers import SAMPLERS, AllParticlesDead, Sampler, SteppedSampler, make_sampler
 from motes.samplers.registry import settings_of
+from motes.samplers.sampler import fingerprint
 
 SMALL = {"particles": 6, "iterations": 5, "warmup": 2, "chains": 3, "starts": 4, "moves": 2}
 VARIANTS = {
@@ -150,7 +153,7 @@ def test_a_budget_bounds_the_run_by_its_own_rule(name, declare):
         small(name, budget=least - 1)
     ladder = {"ladder": (0, 0.3, 1)} if name == "tempered_smc" else {}
     posterior = small(name, budget=least + 1, **ladder).run(model, seed=1)
-    assert posterior.settings["budget"] == least + 1 and not posterior.settings["interrupted"]
+    assert posterior.settings["budget"] == least + 1 and posterior.settings["stopped"] == "budget"
     if name in CHAINS:  # whole iterations; in the warm-up it is no sample yet
         assert posterior.guarantee == "heuristic"
         more = small(name, budget=10_000, warmup=0, iterations=3).run(model, seed=1)
@@ -161,8 +164,114 @@ def test_a_budget_bounds_the_run_by_its_own_rule(name, declare):
         assert len(small(name, budget=1000).run(model, seed=1).trajectories) > 60
     else:
         assert (posterior.guarantee, posterior.evidence, posterior.log_evidence) == ("heuristic", "none", None)
+        spared = small(name, budget=100_000, **ladder).run(model, seed=1)  # those that are short enough: no fair sample of runs
+        assert (spared.guarantee, spared.evidence) == ("heuristic", "none")
+        assert same(replace(spared, log_evidence=None), replace(small(name, **ladder).run(model, seed=1), log_evidence=None))
         assert posterior.cost.generated_tokens < small(name, **ladder).run(model, seed=1).cost.generated_tokens
     assert sum(posterior.answers.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["importance_sampling", "suffix_metropolis", "particle_filter"])
+def test_a_budget_needs_a_model_that_counts(name, declare):
+    class Uncounted(TableLM):
+        @property
+        def cost(self):
+            return Cost()
+
+        @cost.setter
+        def cost(self, value):
+            pass
+
+    model = declare(lm=Uncounted(lambda prefix: [0.4, 0.4, 0.2], eos=2))
+    with pytest.raises(ValueError, match=r"a budget needs a language model that counts cost\.generated_tokens, and 'table' does not"):
+        small(name, budget=50).run(model)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("stop", [9, 16, 24])
+def test_a_budget_does_not_care_where_a_run_was_stopped(name, stop, declare, tmp_path):
+    settings = {"budget": 150, "warmup": 0, "iterations": 10_000}
+    expected = small(name, **settings).run(declare(), seed=4)
+    whole = declare()
+    lm = Stopping(whole.lm.next_probs, eos=whole.lm.eos)
+    lm.left = stop
+    with suppress(KeyboardInterrupt), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        small(name, **settings).run(replace(whole, lm=lm), seed=4, checkpoint=tmp_path / "run.json")
+    assert same(expected, small(name, **settings).run(whole, seed=4, checkpoint=tmp_path / "run.json"))
+
+
+def test_blocks_drawn_under_a_budget_stay_what_they_are(declare, tmp_path):
+    path = tmp_path / "run.json"
+    bounded = small("importance_sampling", budget=100).run(declare(), checkpoint=path)
+    freed = small("importance_sampling").run(declare(), checkpoint=path)
+    assert len(freed.trajectories) == len(bounded.trajectories) > 6 and freed.evidence == "consistent"
+
+
+def test_settings_say_what_steps_were_drawn_from(declare):
+    model = declare(alpha=4.0, prior=Sampling(temperature=2.0))
+    names = ("power_smc", "power_metropolis", "particle_filter")
+    temperatures = {name: small(name).run(model).settings["proposal"]["temperature"] for name in names}
+    assert temperatures == {"power_smc": 0.5, "power_metropolis": 0.5, "particle_filter": 2.0}
+    ramp = small("power_smc", ramp=3).run(model).settings["proposal"]
+    assert [each["temperature"] for each in ramp] == pytest.approx([1.0, 2 / 3, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("tempered_smc", "ladder", np.linspace(0, 1, 4)), ("parallel_tempering", "betas", np.array([1, 0.5]))],
+)
+def test_numbers_may_come_as_arrays(name, key, value, declare, tmp_path):
+    posterior = small(name, **{key: value}).run(declare(), checkpoint=tmp_path / "run.json")
+    assert posterior.settings[key] == value.tolist()
+    assert same(posterior, small(name, **{key: tuple(value)}).run(declare(), checkpoint=tmp_path / "run.json"))
+
+
+@pytest.mark.parametrize("name", ["puri2025", "giannone2025"])
+def test_first_steps_of_published_filters_are_counted_before_they_are_selected(name, declare):
+    """At N = 1 nothing is selected; at 40, trajectories of one eve share their first step, and copies do not count as eves."""
+    counts = []
+    for seed in range(30):
+        posterior = small(name, particles=40).run(declare(max_steps=2), seed=seed)
+        firsts = {}
+        for eve, x in zip(posterior.eves, posterior.trajectories, strict=True):
+            firsts.setdefault(eve, set()).add(x.token_ids[0])
+        assert all(len(tokens) == 1 for tokens in firsts.values())
+        counts.append(posterior.living_eves)
+    assert np.mean(counts) < 0.632 * 40  # of 40 drawn with replacement, by equal weights even
+
+
+def test_ancestor_sampling_with_a_proposal_that_misses_something(declare):
+    sampler = small("particle_gibbs", ancestor_sampling=True, ess_threshold=1.0, proposal=Sampling(top_k=2), iterations=30)
+    posterior = sampler.run(declare(), seed=3)
+    assert posterior.guarantee == "heuristic" and np.isfinite(posterior.log_density).all()
+
+
+def below(limit):
+    return lambda x: x < limit
+
+
+def test_a_checkpoint_knows_functions_by_what_they_do(declare, tmp_path):
+    path = tmp_path / "run.json"
+    sampler = small("particle_filter")
+    sampler.run(declare(constraint=lambda x: x.depth <= 5), checkpoint=path)
+    sampler.run(declare(constraint=lambda x: x.depth <= 5), checkpoint=path)
+    for changes, what in (
+        ({"constraint": lambda x: x.depth <= 6}, "constraint"),
+        ({"answer": None}, "answer"),
+        ({"constraint": None}, "constraint"),
+    ):
+        with pytest.raises(ValueError, match=f"checkpoint of another run: its {what} is"):
+            sampler.run(declare(**{"constraint": lambda x: x.depth <= 5, **changes}), checkpoint=path)
+    with pytest.raises(ValueError, match="its sampler is 'particle_filter', not 'power_smc'"):
+        small("power_smc").run(declare(constraint=lambda x: x.depth <= 5), checkpoint=path)
+    limits = [fingerprint(lambda x, limit=limit: x < limit) for limit in (1, 1, 2)]
+    inner = [fingerprint(below(limit)) for limit in (1, 1, 2)]
+    for first, same_again, other in (limits, inner):
+        assert first == same_again != other
+    assert fingerprint(None) is None and fingerprint(Silent(None)) == "Silent"
+    with pytest.raises(FileNotFoundError, match="checkpoint needs a folder that exists"):
+        sampler.run(declare(), checkpoint=tmp_path / "nowhere" / "run.json")
 
 
 QUESTIONS = ["first", "second", "third", "fourth"]
@@ -261,6 +370,7 @@ def test_a_reward_that_is_not_a_number_is_an_error_that_names_the_model(name, de
         ({"moves": 0}, "moves must be at least 1"),
         ({"twist": "sideways"}, "twist must be one of prm, look_ahead, or a function"),
         ({"floor": 0.0}, "floor must lie in"),
+        ({"strength": np.nan}, "strength must be a finite number of at least 0, not nan"),
         ({"successors": 0}, "successors must be at least 1"),
         ({"schedule": "cubic"}, "schedule must be one of"),
         ({"diversity": 2}, "diversity must be a number in"),
@@ -270,6 +380,9 @@ def test_a_reward_that_is_not_a_number_is_an_error_that_names_the_model(name, de
         ({"betas": (1.0,)}, "betas must fall from 1"),
         ({"kernel": "hmc"}, "kernel must be one of suffix, gibbs"),
         ({"ramp": 0}, "ramp must be at least 1"),
+        ({"every": 0}, "every must be at least 1"),
+        ({"ancestor_sampling": "False"}, "ancestor_sampling must be True or False, not 'False'"),
+        ({"waste_free": 1}, "waste_free must be True or False"),
     ],
 )
 def test_bad_settings_get_one_sentence(name, settings, message):
@@ -288,6 +401,10 @@ def test_a_twist_that_is_zero_where_the_likelihood_is_not(declare):
         ValueError, match="the twist must be a positive number where the likelihood is not zero, but its log is -inf in <Traj"
     ):
         small("twisted_smc", twist=twist, particles=20).run(declare())
+    with pytest.raises(TypeError, match="twist must map a trajectory and its log-odds to a number, not to 'a'"):
+        small("twisted_smc", twist=lambda trajectory, log_odds: "a").run(declare())
+    with pytest.raises(TypeError, match="constraint must map a trajectory to True or False, not to None"):
+        small("twisted_smc").run(declare(constraint=lambda x: None))
     with pytest.raises(ValueError, match="the twist 'prm' needs a model with a reward model"):
         small("twisted_smc").run(declare(prm=None))
 

@@ -182,7 +182,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so():
     assert (posterior.guarantee, posterior.evidence, posterior.log_evidence) == ("heuristic", "none", None)
     assert any(x.open for x in posterior.trajectories)
     assert all(answer is None for x, answer in zip(posterior.trajectories, posterior.extracted, strict=True) if x.open)
-    assert posterior.settings["interrupted"]
+    assert posterior.settings["stopped"] == "interrupt"
 
 
 def test_an_interrupt_before_the_first_step_is_an_interrupt():

@@ -20,7 +20,7 @@ from motes.samplers import ParticleFilter, ParticleGibbs, SuffixMetropolis, Temp
 PROBLEMS = [next(problems("test", seed=seed, steps=3)) for seed in range(3)]
 SAMPLERS = [
     ParticleFilter(particles=6, ess_threshold=0.9),
-    TemperedSMC(particles=4, moves=1),
+    TemperedSMC(particles=4, moves=1, ladder=(0, 0.1, 0.3, 1)),
     SuffixMetropolis(chains=2, iterations=4, warmup=1, starts=3),
     ParticleGibbs(chains=2, iterations=3, warmup=0, starts=3, particles=4, ess_threshold=1.0, ancestor_sampling=True),
 ]

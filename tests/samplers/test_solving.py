@@ -64,7 +64,12 @@ def test_a_sampler_brings_its_own_settings():
         ({"answer": "42"}, TypeError, "answer must be a function"),
         ({"resampling": "systemic"}, ValueError, "resampling must be one of systematic"),
         ({"ess_threshold": np.nan}, ValueError, "ess_threshold must be a number"),
-        ({"lm": 3}, TypeError, "lm must be a language model"),
+        ({"lm": 3}, TypeError, "lm must be a language model .* not 3, which has no name, cost, start, extend"),
+        ({"sampler": ParticleFilter}, TypeError, "sampler must be a name or a sampler"),
+        ({"alpha": 0}, ValueError, "alpha must be a finite number above 0"),
+        ({"constraint": True}, TypeError, "constraint must be a function"),
+        ({"iterations": 3}, ValueError, "iterations is not a setting of 'particle_filter', which has budget, ess_threshold"),
+        ({"seed": (0, -1)}, ValueError, "the number of a run must be at least 0"),
         ({"prm": 3}, TypeError, "prm must be a reward model"),
     ],
 )
