@@ -60,7 +60,7 @@ class TorchLM:
         config = model.config.get_text_config()
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
         self.end_ids = _end_ids(model, tokenizer)
-        self._ending = StepEnding(Detokenizer(tokenizer, self.step, config.vocab_size), self.end_ids)
+        self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
         self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
 
     def start(self, question: str) -> Trajectory:
@@ -140,7 +140,7 @@ class TorchLM:
             forward=self._forward_tokens,
             store=self._tree.store,
             select=self._tree.select,
-            ending=self._ending,
+            ending=StepEnding(self._detokenizer, self.end_ids),
             sampling=sampling,
             prior=prior,
             name=self.name,
@@ -185,16 +185,16 @@ class TorchLM:
 
     def _said(self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray) -> Trajectory | None:
         """The trajectory that says these steps behind `head`, tokens of the log-probabilities given; None if their ends were others."""
-        first = 0
+        first, ending = 0, StepEnding(self._detokenizer, self.end_ids)
         for step in steps:
             tokens, room, last = step.step_token_ids, self._room(head), first + len(step.step_token_ids)
-            if not head.open or len(tokens) > self._ending.longest:
+            if not head.open or len(tokens) > ending.longest:
                 return None
-            maybe = [k for k in range(1, len(tokens)) if self._ending.may_be(np.array(tokens[k - 1]), k) or k >= room]
-            if any(self._ending.child(head, tokens[:k], 0.0, 0.0, full=k >= room) for k in maybe):
+            maybe = [k for k in range(1, len(tokens)) if ending.may_be(np.array(tokens[k - 1]), k) or k >= room]
+            if any(ending.child(head, tokens[:k], 0.0, 0.0, full=k >= room) for k in maybe):
                 return None
             sums = float(log_p[first:last].sum()), float(log_q[first:last].sum())
-            child = self._ending.child(head, tokens, *sums, full=len(tokens) >= room)
+            child = ending.child(head, tokens, *sums, full=len(tokens) >= room)
             if child is None:
                 return None
             head, first = child, last
