@@ -1,8 +1,10 @@
 """Every exact population sampler on random models: 2 to 4 tokens, trajectories of up to 6 steps, any target and powers.
 
 As test_populations_exact, which explains it, tests options on one model, this tests models: E[Z-hat sum_i W_i 1[x_i = x]] = gamma(x), with
-cells of less than 3% of the mass pooled. With LIMIT = 5.2 standard errors and at most 30 cells, a right sampler fails one of the 24 quick
-cases with probability 1.4e-4 by the normal law (seeds are fixed).
+cells of less than 3% of the mass pooled. Rewards are near even odds: where one path in a thousand carries most of the mass, means of
+these many runs are far from normal (two of 96 cases of such a family failed, and passed with more runs). With LIMIT = 5.2
+standard errors and at most 30 cells, a right sampler fails one of the 24 quick cases with probability 1.4e-4 by the normal law
+(seeds are fixed).
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class Drawn:
         random = np.random.default_rng([77, number])
         self.tokens, self.steps = SHAPES[number % len(SHAPES)]
         self.number, self.eos = number, self.tokens - 1
-        self.beta, self.alpha = (float(random.choice(values)) for values in ([0.5, 1.0, 1.5], [0.7, 1.0, 1.0, 1.6]))
+        self.beta, self.alpha = (float(random.choice(values)) for values in ([0.5, 1.0, 1.5], [0.8, 1.0, 1.0, 1.3]))
         self.kind = ("product", "odds", "final", "mean")[random.integers(4)]
         self.temperature = float(random.choice([1.0, 1.0, 1.4]))
         self.next_probs, self.log_odds = cache(self._next_probs), cache(self._log_odds)
@@ -65,7 +67,7 @@ class Drawn:
 
     def _log_odds(self, prefix):
         random = np.random.default_rng([79, self.number, *prefix])
-        return -np.inf if random.random() < 0.15 else random.normal(0, 1.2)
+        return -np.inf if random.random() < 0.15 else random.normal(0, 0.5)
 
     @property
     def model(self):
@@ -118,8 +120,9 @@ def worst_z(sampler, number, runs):
             if log_weight > -np.inf:
                 values[seed, column[particle.trajectory.token_ids]] += np.exp(log_weight + draws.log_evidence)
     rare = exact < 0.03 * exact.sum()
-    pooled = np.column_stack([values[:, ~rare], values[:, rare].sum(1), values.sum(1)])
-    expected = np.array([*exact[~rare], exact[rare].sum(), exact.sum()])
+    together = [rare] if exact[rare].sum() > 0.03 * exact.sum() else []  # or with all the others only
+    pooled = np.column_stack([values[:, ~rare], *(values[:, cells].sum(1) for cells in together), values.sum(1)])
+    expected = np.array([*exact[~rare], *(exact[cells].sum() for cells in together), exact.sum()])
     errors = pooled.std(axis=0, ddof=1) / np.sqrt(runs)
     return np.max(np.abs(pooled.mean(axis=0) - expected) / np.maximum(errors, 1e-12))
 
