@@ -82,6 +82,24 @@ class StepwiseModel:
         distinct = {i: Particle(node, tuple(scored[i])) for i, node in nodes.items()}
         return [distinct[firsts[_said(child)]] for child in children]
 
+    def successors(
+        self, proposal: Sampling, keys: Any, particles: Sequence[Particle], count: int, chosen: Sequence[int], part: int = 0
+    ) -> list[list[Particle]]:
+        """`count` next steps of each chosen particle, untwisted, all in one batch.
+
+        Args:
+            proposal: what they are drawn from.
+            keys: of all particles, typed JAX random keys; the j-th step is drawn from part `part` + j of its particle's key.
+            particles: N of them.
+            count: K.
+            chosen: slots of open ones.
+            part: see `motes.smc.subkeys`.
+        """
+        rows = [(i, j) for i in chosen for j in range(count)]
+        keys_of_rows = subkeys(keys, [part + j for _, j in rows], [i for i, _ in rows])
+        drawn = self.step(proposal, keys_of_rows, [particles[i] for i, _ in rows])
+        return [drawn[first : first + count] for first in range(0, len(drawn), count)]
+
     def log_potential(self, t: int, before: Sequence[Particle], after: Sequence[Particle]) -> np.ndarray:
         """log G_t, shape (K,).
 

@@ -169,14 +169,10 @@ class LookAhead:
         if not going:
             return scouts
         stepwise = StepwiseModel(self.model, self.proposal)
-        rows = [i for i in going for _ in range(self.successors)]
-        numbers = [number + 1 for _ in going for number in range(self.successors)]
-        known = [here[i] for i in rows]
-        drawn = stepwise.step(self.proposal, subkeys(keys, numbers, rows), known)
-        log_potentials = stepwise.log_potential(t, known, drawn).tolist()
-        for place, i in enumerate(going):
-            own = slice(place * self.successors, (place + 1) * self.successors)
-            scouts[i] = Scout(here[i], tuple(drawn[own]), tuple(log_potentials[own]))
+        drawn = stepwise.successors(self.proposal, keys, here, self.successors, going, part=1)
+        for i, after in zip(going, drawn, strict=True):
+            log_potentials = stepwise.log_potential(t, [here[i]] * self.successors, after)
+            scouts[i] = Scout(here[i], tuple(after), tuple(log_potentials.tolist()))
         return scouts
 
     def log_potential(self, t: int, before: Sequence[Scout], after: Sequence[Scout]) -> np.ndarray:

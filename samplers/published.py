@@ -84,13 +84,10 @@ class PublishedFilter(PopulationSampler[Scored]):
     def step(self, model: StateSpaceModel, keys: RunKeys, state: Scored) -> Scored:
         t, n, k = state.steps + 1, index(self.particles), self.successors
         known = [[particle] * k for particle in state.particles]
-        rows = [(i, j) for i, particle in enumerate(state.particles) if particle.trajectory.open for j in range(k)]
-        slots = keys.moves(t, n, range(n))
-        q = self.proposed(model)
-        keys_of_rows = subkeys(slots, [j for _, j in rows], [i for i, _ in rows])
-        drawn = StepwiseModel(model, q).step(q, keys_of_rows, [state.particles[i] for i, _ in rows])
-        for (i, j), particle in zip(rows, drawn, strict=True):
-            known[i][j] = particle
+        going = [i for i, particle in enumerate(state.particles) if particle.trajectory.open]
+        slots, q = keys.moves(t, n, range(n)), self.proposed(model)
+        for i, after in zip(going, StepwiseModel(model, q).successors(q, slots, state.particles, k, going), strict=True):
+            known[i] = after
         scores = np.array([last_scores(successors) for successors in known])
         log_weights, total = normalise(np.array([log_mean_exp(row) for row in scores]), source="the reward model's log-odds")
         if total == -inf:

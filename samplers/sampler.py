@@ -325,21 +325,28 @@ class _Keeper:
 
 
 def fingerprint(function: Any) -> Any:
-    """A function in a few characters that change with what it does; other callables by their kind, None as it is."""
+    """A function in a few characters that change with its code, defaults and closure; other callables by their kind, None as it is.
+
+    What it reads from elsewhere, such as a module's variables, is not looked at.
+    """
     if not hasattr(function, "__code__"):
         return None if function is None else type(function).__qualname__
-    digest = sha256()
-    pending = [function.__code__, function.__defaults__, [cell.cell_contents for cell in function.__closure__ or ()]]
+    digest, pending, seen = sha256(), [function], set()
     while pending:
         part = pending.pop()
-        if isinstance(part, CodeType):
+        if hasattr(part, "__code__") and id(part) not in seen:
+            seen.add(id(part))
+            pending += [part.__code__, part.__defaults__, [cell.cell_contents for cell in part.__closure__ or ()]]
+        elif isinstance(part, CodeType):
             digest.update(part.co_code)
             pending += [part.co_names, part.co_consts]
-        elif isinstance(part, tuple | list):
-            pending += part
+        elif isinstance(part, tuple | list | frozenset | set):
+            pending += sorted(part, key=repr) if isinstance(part, frozenset | set) else part
+        elif isinstance(part, np.ndarray):
+            digest.update(part.tobytes())
         else:
-            value = part is None or isinstance(part, str | int | float | bytes)
-            digest.update(repr(part if value else type(part)).encode())
+            plain = part is None or isinstance(part, str | int | float | complex | bytes)
+            digest.update(repr(part if plain else type(part)).encode())
     return f"{function.__qualname__} {digest.hexdigest()[:12]}"
 
 

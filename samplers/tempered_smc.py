@@ -187,9 +187,10 @@ class PowerLadder:
         return np.array([log_sum_exp(np.array(rung.log_gains)) - log(self.states) for rung in after], np.float64)
 
     def _drawn(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Particle]], np.ndarray]:
-        roots = [rung.states[0] for rung in particles]
-        columns = [complete(self.model, self.proposal, subkeys(keys, j), roots) for j in range(self.states)]
-        return [list(chain) for chain in zip(*columns, strict=True)], np.zeros(len(particles))
+        rows = [(i, j) for i in range(len(particles)) for j in range(self.states)]
+        keys_of_rows = subkeys(keys, [j for _, j in rows], [i for i, _ in rows])
+        drawn = complete(self.model, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows])
+        return [drawn[first : first + self.states] for first in range(0, len(drawn), self.states)], np.zeros(len(particles))
 
     def _moved(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Particle]], np.ndarray]:
         choices = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)

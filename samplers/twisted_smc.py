@@ -13,7 +13,7 @@ import numpy as np
 from ..models import Trajectory
 from ..ppl.statespace import Particle, StateSpaceModel
 from ..ppl.stepwise import StepwiseModel, Twist
-from ..smc import log_mean_exp, subkeys
+from ..smc import log_mean_exp
 from .filtering import ResamplingFilter
 from .sampler import check_count
 
@@ -87,9 +87,12 @@ class TwistedSMC(ResamplingFilter):
 
     def _by_looking(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
         stepwise, k = StepwiseModel(model, self.proposed(model)), index(self.successors)
-        drawn = [stepwise.step(self.proposed(model), subkeys(keys, j), particles) for j in range(k)]
-        log_potentials = np.array([stepwise.log_potential(t + 1, [x._replace(log_twist=0.0) for x in particles], row) for row in drawn])
-        return [max(float(log_mean_exp(column)), log(self.floor)) for column in log_potentials.T]
+        drawn = stepwise.successors(self.proposed(model), keys, particles, k, range(len(particles)))
+        means = [
+            float(log_mean_exp(stepwise.log_potential(t + 1, [x._replace(log_twist=0.0)] * k, after)))
+            for x, after in zip(particles, drawn, strict=True)
+        ]
+        return [max(mean, log(self.floor)) for mean in means]
 
     def _by_user(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
         assert callable(self.twist)

@@ -251,6 +251,10 @@ def below(limit):
     return lambda x: x < limit
 
 
+def wrapped(function):
+    return lambda x: function(x)
+
+
 def test_a_checkpoint_knows_functions_by_what_they_do(declare, tmp_path):
     path = tmp_path / "run.json"
     sampler = small("particle_filter")
@@ -267,7 +271,9 @@ def test_a_checkpoint_knows_functions_by_what_they_do(declare, tmp_path):
         small("power_smc").run(declare(constraint=lambda x: x.depth <= 5), checkpoint=path)
     limits = [fingerprint(lambda x, limit=limit: x < limit) for limit in (1, 1, 2)]
     inner = [fingerprint(below(limit)) for limit in (1, 1, 2)]
-    for first, same_again, other in (limits, inner):
+    sets = [fingerprint(each) for each in (lambda x: x in {1, 2}, lambda x: x in {1, 2}, lambda x: x in {1, 3})]
+    nested = [fingerprint(wrapped(below(limit))) for limit in (1, 1, 2)]
+    for first, same_again, other in (limits, inner, sets, nested):
         assert first == same_again != other
     assert fingerprint(None) is None and fingerprint(Silent(None)) == "Silent"
     with pytest.raises(FileNotFoundError, match="checkpoint needs a folder that exists"):

@@ -266,6 +266,7 @@ QUICK = [
     Case(ImportanceSampling(particles=3, proposal=HOT), Declaration(Final(floor=0.2), constrained=True)),
     Case(ResampleMove(particles=3, ess_threshold=1, moves=1), DECLARED["product"]),
     Case(ResampleMove(particles=2, ess_threshold=0.8, moves=2, proposal=HOT), DECLARED["final-mean"]),
+    Case(ResampleMove(particles=2, ess_threshold=0.8, every=2), DECLARED["product"]),
     Case(TwistedSMC(particles=3, ess_threshold=1, twist="prm", floor=0.2), DECLARED["odds"]),
     Case(TwistedSMC(particles=2, ess_threshold=0.8, twist="look_ahead", successors=2, floor=0.2), DECLARED["product"]),
     Case(TwistedSMC(particles=5, ess_threshold=1, twist=user_twist, proposal=HOT), Declaration(Product(beta=0.5), alpha=2.0)),
