@@ -1,6 +1,6 @@
 """Several runs at a time, over the same models: what they ask at one moment goes out as one batch.
 
-Every run is an ordinary function in a thread of its own, and is given stand-ins for the models. Only one thread runs at
+Every run is an ordinary function in a thread of its own, and is given a function that maps a model to its stand-in. Only one thread runs at
 any time: each goes on until it asks something of a model, then the next one; when all are waiting their questions are
 put together, answered, and each goes on in turn. So the order of events is fixed, and since random numbers belong to
 slots, every run draws what it would draw alone (up to the rounding of larger batches).
@@ -19,19 +19,17 @@ import numpy as np
 
 from .continuing import Continues
 from .cost import Cost
-from .protocols import LanguageModel, RewardModel, TractableLanguageModel
+from .protocols import LanguageModel, TractableLanguageModel
 from .randomness import raw_keys
 from .sampling import Sampling
 from .trajectory import Trajectory
 
 T = TypeVar("T")
-Run = Callable[[Any, Any], T]
+Run = Callable[[Callable[[Any], Any]], T]
 
 
 def together(
     runs: Sequence[Run[T]],
-    lm: LanguageModel,
-    prm: RewardModel | None,
     *,
     at_once: int | None = None,
     ended: Callable[[int, T], Any] | None = None,
@@ -39,8 +37,8 @@ def together(
     """Run functions together that ask the same models.
 
     Args:
-        runs: each is called with a language model and a reward model (None if `prm` is) that stand for `lm` and `prm`.
-        lm, prm: the models.
+        runs: each is called with a function that gives, for a language model or a reward model, what stands for it in this run (and
+            None for None).
         at_once: how many runs are under way at any time, at most; all of them where None.
         ended: told of each run as it ends: its number and what it returned.
 
@@ -56,7 +54,7 @@ def together(
     try:
         while True:
             while (at_once is None or len(asking) < at_once) and (following := next(waiting, None)):
-                asking.append(_Worker(*following, lm, prm))
+                asking.append(_Worker(*following))
             for worker in asking:
                 worker.go_on()
             for worker in asking:
@@ -65,7 +63,7 @@ def together(
                     if ended is not None:
                         ended(worker.number, results[worker.number])
             asking = [worker for worker in asking if worker.question is not None]
-            _answer(asking, lm, prm)
+            _answer(asking)
             if not asking and len(results) == len(runs):
                 return [results[number] for number in range(len(runs))]
     finally:
@@ -74,8 +72,9 @@ def together(
 
 
 class _Question(NamedTuple):
-    """What a run asks: the kind, its arguments by row, and what all rows have in common."""
+    """What a run asks: of which model, the kind, its arguments by row, and what all rows have in common."""
 
+    model: Any
     kind: str
     rows: tuple[Sequence[Any], ...]
     common: tuple[Any, ...]
@@ -88,7 +87,7 @@ class _GivenUp(BaseException):
 class _Worker(Generic[T]):
     """A run in its thread, which moves only while it is its turn."""
 
-    def __init__(self, number: int, run: Run[T], lm: LanguageModel, prm: RewardModel | None) -> None:
+    def __init__(self, number: int, run: Run[T]) -> None:
         self.number = number
         self.question: _Question | None = None
         self.answer: Any = None
@@ -96,11 +95,19 @@ class _Worker(Generic[T]):
         self._outcome: list[T] = []
         self._error: BaseException | None = None
         self._unwanted = False
-        kinds = ((Continues, _SharedContinuingLM), (TractableLanguageModel, _SharedTractableLM), (LanguageModel, _SharedLM))
-        models = next(shared for kind, shared in kinds if isinstance(lm, kind))(self, lm), None if prm is None else _SharedPRM(self, prm)
-        self.cost: dict[str, Cost] = {"lm": Cost(), "prm": Cost()}
-        self._thread = Thread(target=self._work, args=(run, *models), daemon=True)
+        self._stand_ins: dict[int, Any] = {}
+        self._thread = Thread(target=self._work, args=(run,), daemon=True)
         self._thread.start()
+
+    def shared(self, model: Any) -> Any:
+        """What stands for a model in this run."""
+        if model is None or any(model is stand_in for stand_in in self._stand_ins.values()):
+            return model
+        if id(model) not in self._stand_ins:
+            kinds = (Continues, _SharedContinuingLM), (TractableLanguageModel, _SharedTractableLM), (LanguageModel, _SharedLM)
+            kind = next((shared for kind, shared in kinds if isinstance(model, kind)), _SharedPRM)
+            self._stand_ins[id(model)] = kind(self, model)
+        return self._stand_ins[id(model)]
 
     def go_on(self) -> None:
         """Let the run go on until it asks again, or ends."""
@@ -132,35 +139,37 @@ class _Worker(Generic[T]):
         if self._unwanted:
             raise _GivenUp
 
-    def _work(self, run: Run[T], *models: Any) -> None:
+    def _work(self, run: Run[T]) -> None:
         try:
             self._turn.acquire()
             if not self._unwanted:
-                self._outcome.append(run(*models))
+                self._outcome.append(run(self.shared))
         except BaseException as error:
             self._error = error
         self.question = None
         self._back.release()
 
 
-class _SharedLM:
+class _Shared:
+    """A model as one of several runs sees it; `cost` is what falls to this run."""
+
+    def __init__(self, worker: _Worker[Any], model: Any) -> None:
+        self.name, self.cost, self._worker, self._model = model.name, Cost(), worker, model
+
+    def _ask(self, kind: str, rows: tuple[Sequence[Any], ...], *common: Any) -> Sequence[Any]:
+        return self._worker.ask(_Question(self._model, kind, rows, common)) if len(rows[0]) else []
+
+
+class _SharedLM(_Shared):
     """A language model as one of several runs sees it."""
 
-    def __init__(self, worker: _Worker[Any], lm: LanguageModel) -> None:
-        self.name, self._worker, self._lm = lm.name, worker, lm
-
-    @property
-    def cost(self) -> Cost:
-        return self._worker.cost["lm"]
-
     def start(self, question: str) -> Trajectory:
-        return self._lm.start(question)
+        return self._model.start(question)
 
     def extend(
         self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
     ) -> list[Trajectory]:
-        rows = trajectories, list(raw_keys(keys, len(trajectories)))
-        return self._worker.ask(_Question("extend", rows, (sampling, prior))) if len(trajectories) else []
+        return list(self._ask("extend", (trajectories, list(raw_keys(keys, len(trajectories)))), sampling, prior))
 
 
 class _SharedTractableLM(_SharedLM):
@@ -169,7 +178,7 @@ class _SharedTractableLM(_SharedLM):
     def logprob(
         self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
     ) -> np.ndarray:
-        return np.asarray(self._worker.ask(_Question("logprob", (trajectories, continuations), (prior,))) if len(trajectories) else [])
+        return np.asarray(self._ask("logprob", (trajectories, continuations), prior))
 
 
 class _SharedContinuingLM(_SharedTractableLM):
@@ -178,34 +187,27 @@ class _SharedContinuingLM(_SharedTractableLM):
     def continued(
         self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
     ) -> list[Trajectory | None]:
-        question = _Question("continued", (trajectories,), (tuple(steps), prior, proposal))
-        return self._worker.ask(question) if len(trajectories) else []
+        return list(self._ask("continued", (trajectories,), tuple(steps), prior, proposal))
 
 
-class _SharedPRM:
+class _SharedPRM(_Shared):
     """A reward model as one of several runs sees it."""
 
-    def __init__(self, worker: _Worker[Any], prm: RewardModel) -> None:
-        self.name, self._worker = prm.name, worker
-
-    @property
-    def cost(self) -> Cost:
-        return self._worker.cost["prm"]
-
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        return np.asarray(self._worker.ask(_Question("score", (trajectories,), ())) if len(trajectories) else [])
+        return np.asarray(self._ask("score", (trajectories,)))
 
 
-def _answer(asking: Sequence[_Worker[Any]], lm: LanguageModel, prm: RewardModel | None) -> None:
-    """Put the questions of one kind together, language model first, and answer them."""
+def _answer(asking: Sequence[_Worker[Any]]) -> None:
+    """Put the questions of one kind to one model together, language models first, and answer them."""
     batches: dict[tuple[Any, ...], list[tuple[_Worker[Any], _Question]]] = {}
     for worker in asking:
         if (question := worker.question) is not None:
-            batches.setdefault((question.kind == "score", question.kind, question.common), []).append((worker, question))
-    for (judged, kind, common), askers in sorted(batches.items(), key=lambda item: item[0][0]):
+            batches.setdefault((question.kind == "score", question.kind, id(question.model), question.common), []).append(
+                (worker, question)
+            )
+    for (_, kind, _, common), askers in sorted(batches.items(), key=lambda item: item[0][0]):
         columns = [[row for part in parts for row in part] for parts in zip(*(question.rows for _, question in askers), strict=True)]
-        model = prm if judged else lm
-        assert model is not None
+        model = askers[0][1].model
         before = model.cost
         answers = _asked(model, kind, columns, common)
         _share(askers, answers, kind, model.cost - before)
@@ -231,13 +233,12 @@ def _share(askers: Sequence[tuple[_Worker[Any], _Question]], answers: Sequence[A
     ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
     if len(answers) != ends[-1]:
         raise ValueError(f"{ends[-1]} rows were asked about in {kind}, but {len(answers)} came back")
-    which = "prm" if kind == "score" else "lm"
-    for (worker, _), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
+    for (worker, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
         worker.answer = answers[first:last]
         part = Cost(**{field.name: _between(getattr(cost, field.name), first, last, ends[-1]) for field in fields(cost)})
         if kind == "extend":
             part = replace(part, generated_tokens=sum(len(child.step_token_ids) for child in worker.answer))
-        worker.cost[which] = worker.cost[which] + part
+        worker.shared(question.model).cost += part
 
 
 def _between(total: Any, first: int, last: int, rows: int) -> Any:

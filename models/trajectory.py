@@ -24,6 +24,7 @@ class Trajectory:
         proposal_logprob: the same under the proposals the steps were drawn from.
         finished: the reasoning has ended, by end of text or by stating its answer.
         truncated: it was cut off, out of steps or out of the model's context.
+        answer: what it answers, where somebody has read that; only of a finished one.
     """
 
     question: str
@@ -35,6 +36,7 @@ class Trajectory:
     proposal_logprob: float = 0.0
     finished: bool = False
     truncated: bool = False
+    answer: str | None = None
 
     def child(
         self,
@@ -59,9 +61,9 @@ class Trajectory:
             truncated=truncated,
         )
 
-    def close(self, *, finished: bool = False, truncated: bool = False) -> Trajectory:
-        """A copy of this node that is finished or truncated."""
-        return replace(self, finished=self.finished or finished, truncated=self.truncated or truncated)
+    def close(self, *, finished: bool = False, truncated: bool = False, answer: str | None = None) -> Trajectory:
+        """A copy of this node that is finished, with this answer, or truncated."""
+        return replace(self, finished=self.finished or finished, truncated=self.truncated or truncated, answer=answer)
 
     @property
     def open(self) -> bool:

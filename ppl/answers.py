@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import TypeAlias
@@ -23,6 +23,9 @@ from ..models import Trajectory
 from .equivalence import equivalence_classes
 
 Meaning: TypeAlias = tuple[str, str | Fraction]  # ("number", value), ("mathematics", expression) or ("text", folded)
+
+Answer: TypeAlias = Callable[[Trajectory], "str | None"]
+"""Maps a trajectory to what it answers; None for nothing."""
 
 LONGEST = 200  # characters of a number or of mathematics
 
@@ -42,6 +45,26 @@ def stated(trajectory: Trajectory) -> str | None:
     ]
     found = [(start, answer) for start, _, answer in boxes + claims if answer]
     return max(found)[1] if found else None
+
+
+def read(rule: Answer, trajectory: Trajectory) -> str | None:
+    """What a trajectory answers by this rule.
+
+    Raises:
+        TypeError: the rule gives something else than a text or None.
+    """
+    answer = rule(trajectory)
+    if not (answer is None or isinstance(answer, str)):
+        raise TypeError(f"answer must map a trajectory to a str or None, not to {answer!r}")
+    return answer
+
+
+def settled(trajectory: Trajectory, rule: Answer, stop_at_answer: bool) -> Trajectory:
+    """The trajectory with its answer, if it is finished; finished, if it states one and is to stop there. Raises as `read` does."""
+    if trajectory.truncated or (trajectory.open and not stop_at_answer):
+        return trajectory
+    answer = read(rule, trajectory)
+    return trajectory if answer is None else trajectory.close(finished=True, answer=answer)
 
 
 def group(answers: Sequence[str | None]) -> list[str | None]:

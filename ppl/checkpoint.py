@@ -19,7 +19,7 @@ import numpy as np
 from ..models import Cost, Trajectory
 from ..smc.arrays import objects
 
-FORMAT = 1
+FORMAT = 2
 PACKAGE = __name__.split(".")[0]
 
 
@@ -109,7 +109,7 @@ class _Writer:
             if ancestor not in self._numbers:
                 parent = None if ancestor.parent is None else self._numbers[ancestor.parent]
                 said = ancestor.step_text, list(ancestor.step_token_ids), ancestor.logprob, ancestor.proposal_logprob
-                self.nodes.append([parent, ancestor.question, *said, ancestor.finished, ancestor.truncated])
+                self.nodes.append([parent, ancestor.question, *said, ancestor.finished, ancestor.truncated, ancestor.answer])
                 self._numbers[ancestor] = len(self.nodes) - 1
         return self._numbers[node]
 
@@ -119,7 +119,7 @@ class _Reader:
 
     def __init__(self, nodes: list[list[Any]]) -> None:
         self._nodes: list[Trajectory] = []
-        for parent, question, text, token_ids, logprob, proposal_logprob, finished, truncated in nodes:
+        for parent, question, text, token_ids, logprob, proposal_logprob, finished, truncated, answer in nodes:
             above = None if parent is None else self._nodes[parent]
             self._nodes.append(
                 Trajectory(
@@ -132,6 +132,7 @@ class _Reader:
                     proposal_logprob=proposal_logprob,
                     finished=finished,
                     truncated=truncated,
+                    answer=answer,
                 )
             )
 

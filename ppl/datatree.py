@@ -11,6 +11,7 @@ the T steps of the filter, particle = its slots, answer = the K different answer
     posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for no answer
                                                     depth, tokens: number of steps, and of tokens
                                                     logprob: of the trajectory under the prior, nats
+                 (chain, draw, ...)                 what a program has drawn beside its steps, by its sites' names
     sample_stats     (chain, draw)                  log_weight, weight: normalised; -inf and 0 for a dead particle
                                                     lp: log gamma(x) of the declared target, nats
                                                     eve: slot after the first step from which it descends (of a filter)
@@ -39,7 +40,7 @@ netCDF has no room in its texts for the character NUL, which becomes U+2400, nor
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import nan
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 SAMPLE = ("chain", "draw")
 BY_STEP = (*SAMPLE, "step")
+OWN = ("answer", "depth", "tokens", "logprob")  # variables of the posterior group that are not a program's
 
 
 def to_datatree(posterior: Posterior) -> DataTree:
@@ -108,7 +110,19 @@ def _posterior(posterior: Posterior, stated: list[str]) -> Dataset:
         "tokens": [len(x.token_ids) for x in trajectories],
         "logprob": [float(x.logprob) for x in trajectories],
     }
-    return Dataset({name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()})
+    own = {name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()}
+    latents = {_free(name, own): (_dims(name, column), by_chain(posterior, column)) for name, column in posterior.latents.items()}
+    return Dataset(own | latents)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A site's name as a variable's: with an underscore where that is taken; netCDF allows no slash."""
+    name = name.replace("/", ".")
+    return f"{name}_" if name in taken else name
+
+
+def _dims(name: str, column: np.ndarray) -> tuple[str, ...]:
+    return (*SAMPLE, *(f"{name.replace('/', '.')}_dim_{axis}" for axis in range(column.ndim - 1)))
 
 
 def _sample_stats(posterior: Posterior) -> Dataset:
@@ -183,6 +197,7 @@ def _attributes(posterior: Posterior) -> dict[str, Any]:
         "paper": storable(posterior.paper),
         "step_cost": storable(posterior.step_cost),
         "chains": posterior.chains,
+        "latents": json.dumps({_free(name, OWN): name for name in posterior.latents}),
         "rates": json.dumps(dict(posterior.rates)),
         "log_evidence": nan if posterior.log_evidence is None else posterior.log_evidence,
         "no_answer_probability": posterior.answers.get(None, 0.0),

@@ -45,7 +45,9 @@ class Posterior:
         log_odds: for each trajectory the reward model's log-odds of its steps, float64, shape (steps,); empty where
             there is no reward model.
         extracted: for each trajectory the answer as it is spelled there; None where there is none.
-        log_density: log gamma(x) of the declared target, in nats; not a number for an open trajectory; float64, shape (N,).
+        latents: what a program has drawn beside its steps, by name; float64, shape (N, ...); not a number where it has not.
+        log_density: log gamma(x) of the declared target, in nats; not a number for an open trajectory, or where it is not known; float64,
+            shape (N,).
         log_evidence: estimate of log Z of the declared target, in nats; None for chains.
         history: what happened at each of the T steps of a filter; None for chains. Its slots are the trajectories, unless
             a particle holds several of them.
@@ -71,6 +73,7 @@ class Posterior:
     log_density: np.ndarray
     log_evidence: float | None
     history: History | None
+    latents: Mapping[str, np.ndarray] = field(default_factory=dict)
     chains: int = 0
     rates: Mapping[str, Any] = field(default_factory=dict)
     sampler: str

@@ -43,6 +43,7 @@ def from_datatree(tree: DataTree) -> Posterior:
         log_weights=log_weights,
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
+        latents={site: _values(tree, f"posterior/{name}") for name, site in json.loads(tree.attrs["latents"]).items()},
         log_density=_values(tree, "sample_stats/lp"),
         log_evidence=None if isnan(log_evidence) else log_evidence,
         history=_history(tree) if "smc" in tree else None,

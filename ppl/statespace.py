@@ -15,20 +15,22 @@ truncated after max_steps. All of that is part of the target, whose density over
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cached_property
 from math import inf, isnan
 from numbers import Real
 from operator import index
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory
-from .answers import stated
+from ..models import Cost, LanguageModel, RewardModel, Sampling, StepRule, Trajectory
+from .answers import Answer, read, settled, stated
+from .declared import Proposal, Shared
 from .targets import Target, resolve
 
-Answer = Callable[[Trajectory], str | None]
+if TYPE_CHECKING:
+    from .stepwise import StepwiseModel, Twist
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,43 @@ class StateSpaceModel:
     def cost(self) -> Cost:
         """What both models have computed since they were made."""
         return self.lm.cost if self.prm is None else self.lm.cost + self.prm.cost
+
+    def root(self) -> Particle:
+        """A particle without steps, at a new root."""
+        return Particle(self.lm.start(self.question), ())
+
+    def stepwise(self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None) -> StepwiseModel:
+        """The model as a filter samples it."""
+        from .stepwise import StepwiseModel
+
+        return StepwiseModel(self, proposal, twist, root)
+
+    def via(self, shared: Shared) -> StateSpaceModel:
+        """The model over what stands for its language model and its reward model."""
+        return replace(self, lm=shared(self.lm), prm=shared(self.prm))
+
+    def covers(self, proposal: Sampling | None) -> bool:
+        """Whether the proposal can draw all that the prior can."""
+        return proposal is None or proposal.covers(self.prior)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that is declared, in plain values."""
+        return {
+            "prior": asdict(self.prior),
+            "likelihood": repr(self.likelihood),
+            "alpha": float(self.alpha),
+            "constraint": self.constraint and (getattr(self.constraint, "__qualname__", None) or repr(self.constraint)),
+            "max_steps": index(self.max_steps),
+            "stop_at_answer": self.stop_at_answer,
+            "lm": self.lm.name,
+            "prm": None if self.prm is None else self.prm.name,
+        }
+
+    def functions(self) -> dict[str, Any]:
+        """The user's functions, and the rule by which the language model's steps end."""
+        rule = getattr(self.lm, "step", None)
+        of_steps = {"step": [rule.delimiter, rule.tokens, rule.cap, rule.predicate]} if isinstance(rule, StepRule) else {}
+        return {"answer": self.answer, "constraint": self.constraint, **of_steps}
 
     def tempered(self, power: float) -> StateSpaceModel:
         """The model on the way from the prior to this one: p^(1 + power (alpha - 1)) L^(power beta), with the constraint as it is.
@@ -155,19 +194,23 @@ class StateSpaceModel:
         """The error, with the names of the reward model and the trajectory that it comes from."""
         return FloatingPointError(f"{error}, as {getattr(self.prm, 'name', None)!r} does in {trajectory!r}")
 
-    def extract(self, trajectory: Trajectory) -> str | None:
+    def answer_of(self, particle: Particle) -> str | None:
         """The answer of a finished trajectory; None for any other."""
-        return self._read(trajectory) if trajectory.finished else None
+        return particle.trajectory.answer
+
+    def latents(self, particle: Particle) -> dict[str, Any]:
+        """Nothing: the model draws steps alone."""
+        return {}
 
     def close(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory, finished if it has stated its answer, truncated if it is out of steps."""
-        if trajectory.open and self.stop_at_answer and self.states(trajectory):
-            return trajectory.close(finished=True)
-        return trajectory.close(truncated=True) if trajectory.open and trajectory.depth >= self.max_steps else trajectory
+        settled_one = settled(trajectory, self.answer or stated, self.stop_at_answer)
+        out_of_steps = settled_one.open and settled_one.depth >= self.max_steps
+        return settled_one.close(truncated=True) if out_of_steps else settled_one
 
     def states(self, trajectory: Trajectory) -> bool:
         """Whether an answer can be read in the trajectory."""
-        return self._read(trajectory) is not None
+        return read(self.answer or stated, trajectory) is not None
 
     def score(self, trajectories: Sequence[Trajectory]) -> list[float]:
         """The reward model's log-odds of each trajectory's last step, in one batch; none without a reward model.
@@ -185,12 +228,6 @@ class StateSpaceModel:
             raise FloatingPointError(f"the reward model {self.prm.name!r} gave a score that is not a number for {trajectory!r}")
         return scores.tolist()
 
-    def _read(self, trajectory: Trajectory) -> str | None:
-        answer = (self.answer or stated)(trajectory)
-        if not (answer is None or isinstance(answer, str)):
-            raise TypeError(f"answer must map a trajectory to a str or None, not to {answer!r}")
-        return answer
-
 
 class Particle(NamedTuple):
     """A trajectory and the log-odds of its steps, in order; empty without a reward model.
@@ -206,6 +243,30 @@ class Particle(NamedTuple):
     trajectory: Trajectory
     log_odds: tuple[float, ...]
     log_twist: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether another step may follow."""
+        return self.trajectory.open
+
+    @property
+    def length(self) -> int:
+        """The number of steps."""
+        return self.trajectory.depth
+
+    @property
+    def impossible(self) -> bool:
+        """Whether the last step lies outside the prior's support."""
+        return self.trajectory.step_logprob == -inf
+
+    def twisted(self, log_twist: float) -> Particle:
+        """The same with this twist."""
+        return self._replace(log_twist=log_twist)
+
+    @property
+    def path(self) -> list[Particle]:
+        """The particle after 0, 1, ... steps, without twists."""
+        return [Particle(node, self.log_odds[:t]) for t, node in enumerate(self.trajectory.path)]
 
 
 def check_declaration(

@@ -13,6 +13,7 @@ The model can be spliced (`motes.smc.Spliceable`): a trajectory's steps from t o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
@@ -24,6 +25,7 @@ from ..models import Sampling, TractableLanguageModel, Trajectory, continued
 from ..models.continuing import Continues
 from ..smc import subkeys
 from ..smc.arrays import objects
+from .declared import Proposal
 from .statespace import Particle, StateSpaceModel
 
 Twist: TypeAlias = Callable[[StateSpaceModel, int, Any, Sequence[Particle]], Sequence[float]]
@@ -31,60 +33,52 @@ Twist: TypeAlias = Callable[[StateSpaceModel, int, Any, Sequence[Particle]], Seq
 
 
 @dataclass(frozen=True, eq=False)
-class StepwiseModel:
-    """A state-space model as a Feynman-Kac model that draws steps from `proposal`.
+class Steps(ABC):
+    """A declared posterior as a Feynman-Kac model, whose particles are pieces of reasoning.
 
     Attributes:
         model: the declared posterior.
-        proposal: how steps are sampled: one for all of them, or a function of their number t >= 1.
+        proposal: how steps are sampled: one for all of them, the prior where None, or a function of their number t >= 1.
         twist: what weights anticipate; None for nothing.
-        root: the trajectory without steps to begin with; a new one where None.
+        root: the particle without steps to begin with; a new one where None.
     """
 
-    model: StateSpaceModel
-    proposal: Sampling | Callable[[int], Sampling]
+    model: Any
+    proposal: Proposal
     twist: Twist | None = None
-    root: Trajectory | None = None
-    _spliced: dict[tuple[Trajectory, int], list[Particle]] = field(default_factory=dict, init=False, repr=False)
+    root: Any = None
 
-    def initial(self, keys: Any, slots: int) -> list[Particle]:
+    @abstractmethod
+    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Any]) -> list[Any]:
+        """Each particle one weighing further, untwisted."""
+
+    @abstractmethod
+    def _log_potential(self, spent: float, before: Any, after: Any) -> float:
+        """log G_t of one particle, less the twist `spent` that its weight has contained before."""
+
+    def initial(self, keys: Any, slots: int) -> list[Any]:
         """`slots` particles without steps, all at the same root; nothing is drawn."""
-        return [Particle(self.root or self.model.lm.start(self.model.question), ())] * slots
+        return [self.root or self.model.root()] * slots
 
-    def open(self, particle: Particle) -> bool:
+    def open(self, particle: Any) -> bool:
         """Whether another step may follow."""
-        return particle.trajectory.open
+        return particle.open
 
-    def move(self, t: int, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
-        """Draw, close, score and twist one step of each particle.
-
-        Siblings that drew the same tokens become one node, which is scored once and whose cache serves both.
-        """
-        moved = self.step(self.proposal if isinstance(self.proposal, Sampling) else self.proposal(t), keys, particles)
+    def move(self, t: int, keys: Any, particles: Sequence[Any]) -> list[Any]:
+        """Draw, close, score and twist one step of each particle."""
+        moved = self.step(self.proposal(t) if callable(self.proposal) else self.proposal, keys, particles)
         if self.twist is None:
             return moved
-        anticipating = [i for i, x in enumerate(moved) if x.trajectory.open and x.trajectory.step_logprob != -inf]
+        anticipating = [i for i, x in enumerate(moved) if x.open and not x.impossible]
         if anticipating:
             values = self.twist(self.model, t, subkeys(keys, 0, anticipating), [moved[i] for i in anticipating])
             for i, value in zip(anticipating, values, strict=True):
-                moved[i] = moved[i]._replace(log_twist=float(value))
+                moved[i] = moved[i].twisted(float(value))
         return moved
 
-    def step(self, proposal: Sampling, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
-        """One more step of each particle, untwisted."""
-        parents = [particle.trajectory for particle in particles]
-        children = self.model.lm.extend(parents, keys, sampling=proposal, prior=self.model.prior)
-        firsts: dict[tuple[Any, ...], int] = {}
-        for i, child in enumerate(children):
-            firsts.setdefault(_said(child), i)
-        nodes = {i: self.model.close(children[i]) for i in firsts.values()}
-        scored = self._scored({i: [*particles[i].log_odds] for i in nodes}, nodes)
-        distinct = {i: Particle(node, tuple(scored[i])) for i, node in nodes.items()}
-        return [distinct[firsts[_said(child)]] for child in children]
-
     def successors(
-        self, proposal: Sampling, keys: Any, particles: Sequence[Particle], count: int, chosen: Sequence[int], part: int = 0
-    ) -> list[list[Particle]]:
+        self, proposal: Sampling | None, keys: Any, particles: Sequence[Any], count: int, chosen: Sequence[int], part: int = 0
+    ) -> list[list[Any]]:
         """`count` next steps of each chosen particle, untwisted, all in one batch.
 
         Args:
@@ -100,7 +94,7 @@ class StepwiseModel:
         drawn = self.step(proposal, keys_of_rows, [particles[i] for i, _ in rows])
         return [drawn[first : first + count] for first in range(0, len(drawn), count)]
 
-    def log_potential(self, t: int, before: Sequence[Particle], after: Sequence[Particle]) -> np.ndarray:
+    def log_potential(self, t: int, before: Sequence[Any], after: Sequence[Any]) -> np.ndarray:
         """log G_t, shape (K,).
 
         Raises:
@@ -109,7 +103,37 @@ class StepwiseModel:
             ValueError: the weight needs a probability that the language model does not tell, or the twist is zero or
                 infinite where the likelihood is not zero.
         """
-        return np.array([self._log_potential(x.log_twist, y) for x, y in zip(before, after, strict=True)], np.float64)
+        return np.array([self._log_potential(x.log_twist, x, y) for x, y in zip(before, after, strict=True)], np.float64)
+
+    def _twisted(self, increment: float, spent: float, after: Any) -> float:
+        """An increment with what the twist adds to it."""
+        if increment == -inf:
+            return -inf
+        if not -inf < after.log_twist < inf:
+            where = f"but its log is {after.log_twist} in {after.trajectory!r}"
+            raise ValueError(f"the twist must be a positive number where the likelihood is not zero, {where}")
+        return increment + after.log_twist - spent
+
+
+@dataclass(frozen=True, eq=False)
+class StepwiseModel(Steps):
+    """A state-space model as a Feynman-Kac model that draws steps from `proposal`; its attributes are those of `Steps`."""
+
+    model: StateSpaceModel
+    _spliced: dict[tuple[Trajectory, int], list[Particle]] = field(default_factory=dict, init=False, repr=False)
+
+    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
+        """One more step of each particle, untwisted.
+
+        Siblings that drew the same tokens become one node, which is scored once and whose cache serves both.
+        """
+        parents = [particle.trajectory for particle in particles]
+        children = self.model.lm.extend(parents, keys, sampling=proposal, prior=self.model.prior)
+        firsts = first_of_equals(children)
+        nodes = {i: self.model.close(children[i]) for i in dict.fromkeys(firsts)}
+        scored = self._scored({i: [*particles[i].log_odds] for i in nodes}, nodes)
+        distinct = {i: Particle(node, tuple(scored[i])) for i, node in nodes.items()}
+        return [distinct[i] for i in firsts]
 
     def log_potentials(self, particle: Particle) -> list[float]:
         """log G_1, log G_2, ... of a particle's steps, up to the first that is minus infinity; their sum is its log gamma_t / q, in nats.
@@ -118,7 +142,7 @@ class StepwiseModel:
         """
         values, path = [], particle.trajectory.path[1:]
         for s, node in enumerate(path, 1):
-            values.append(self._log_potential(0.0, Particle(node, particle.log_odds[:s], particle.log_twist * (s == len(path)))))
+            values.append(self._increment(Particle(node, particle.log_odds[:s], particle.log_twist * (s == len(path)))))
             if values[-1] == -inf:
                 break
         return values
@@ -159,7 +183,8 @@ class StepwiseModel:
 
     def _joined(self, particles: Sequence[Particle], rest: Sequence[Trajectory]) -> dict[Trajectory, list[Particle]]:
         """For each particle's node the remainder behind it, as particles, where it is producible there."""
-        model, proposal = self.model, self.proposal
+        model = self.model
+        proposal = self.proposal or model.prior
         assert isinstance(model.lm, TractableLanguageModel)
         assert isinstance(proposal, Sampling)
         ends = continued(model.lm, [x.trajectory for x in particles], rest, prior=model.prior, proposal=proposal)
@@ -185,7 +210,7 @@ class StepwiseModel:
     def _check_splices(self) -> None:
         if not isinstance(self.model.lm, TractableLanguageModel):
             raise TypeError(f"ancestor sampling needs a language model with a method `logprob`, and {self.model.lm.name!r} has none")
-        if self.twist is not None or not isinstance(self.proposal, Sampling):
+        if self.twist is not None or callable(self.proposal):
             raise ValueError("ancestor sampling needs a model without a twist, with one proposal for all steps")
 
     def _scored(self, log_odds: dict[int, list[float]], nodes: dict[int, Trajectory]) -> dict[int, list[float]]:
@@ -195,7 +220,11 @@ class StepwiseModel:
             log_odds[i].append(score)
         return log_odds
 
-    def _log_potential(self, spent: float, particle: Particle) -> float:
+    def _log_potential(self, spent: float, before: Particle, after: Particle) -> float:
+        return self._increment(after, spent)
+
+    def _increment(self, particle: Particle, spent: float = 0.0) -> float:
+        """log G_t of a particle's last step."""
         x = particle.trajectory
         log_p, log_q = x.step_logprob, x.step_proposal_logprob
         if isnan(log_p) and isnan(log_q) and not isinstance(self.model.lm, TractableLanguageModel):
@@ -210,14 +239,7 @@ class StepwiseModel:
             )
         if log_ratio == -inf:
             return -inf
-        increment = log_ratio + self._log_increment_of_likelihood(particle)
-        if increment == -inf:
-            return -inf
-        if not -inf < particle.log_twist < inf:
-            raise ValueError(
-                f"the twist must be a positive number where the likelihood is not zero, but its log is {particle.log_twist} in {x!r}"
-            )
-        return increment + particle.log_twist - spent
+        return self._twisted(log_ratio + self._log_increment_of_likelihood(particle), spent, particle)
 
     def _log_increment(self, particle: Particle) -> float:
         """Of log gamma by the particle's last step: q has no part in it."""
@@ -237,10 +259,13 @@ class StepwiseModel:
         """Raise ValueError where a probability that the language model does not tell would be needed."""
         if self.model.alpha != 1:
             raise self.model.untold()
-        if self.proposal != self.model.prior:
+        if self.proposal not in (None, self.model.prior):
             raise self.model.untold("a proposal other than the prior")
 
 
-def _said(child: Trajectory) -> tuple[Any, ...]:
-    """What makes two children of a population the same trajectory: parent, tokens and status."""
-    return id(child.parent), child.step_token_ids, child.finished, child.truncated
+def first_of_equals(children: Sequence[Trajectory]) -> list[int]:
+    """For each child of a population the first that is the same: of the same parent, with the same tokens and status."""
+    firsts: dict[tuple[Any, ...], int] = {}
+    return [
+        firsts.setdefault((id(child.parent), child.step_token_ids, child.finished, child.truncated), i) for i, child in enumerate(children)
+    ]

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..models import Sampling, together
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning
 from ..smc import Resampling, RunKeys, State, start, steps
 from ..smc.resampling import pick
 from .filtering import check_alive
@@ -32,8 +31,8 @@ class Chains(NamedTuple):
     """
 
     iteration: int
-    current: tuple[Particle, ...]
-    draws: tuple[tuple[Particle, ...], ...]
+    current: tuple[Reasoning, ...]
+    draws: tuple[tuple[Reasoning, ...], ...]
     tallies: dict[str, np.ndarray]
     memory: Any = None
 
@@ -47,7 +46,7 @@ class Swept(NamedTuple):
         memory: as in `Chains`.
     """
 
-    current: Sequence[Particle]
+    current: Sequence[Reasoning]
     tallies: dict[str, np.ndarray]
     memory: Any = None
 
@@ -82,22 +81,22 @@ class ChainSampler(SteppedSampler[Chains]):
         return index(self.chains)
 
     @abstractmethod
-    def sweep(self, model: StateSpaceModel, keys: RunKeys, state: Chains) -> Swept:
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         """One iteration of all chains; its keys are the run's with the iteration's number."""
 
     @abstractmethod
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
         """How the chains moved, from sums over their iterations."""
 
-    def begin(self, model: StateSpaceModel, keys: RunKeys) -> tuple[Particle, ...]:
+    def begin(self, model: Declared, keys: RunKeys) -> tuple[Reasoning, ...]:
         """Where the chains start."""
         found = started(model, keys, index(self.chains), index(self.starts), self.proposed(model))
         return tuple(particle for [particle] in found)
 
-    def init(self, model: StateSpaceModel, keys: RunKeys) -> Chains:
+    def init(self, model: Declared, keys: RunKeys) -> Chains:
         return Chains(0, self.begin(model, keys), (), {})
 
-    def step(self, model: StateSpaceModel, keys: RunKeys, state: Chains) -> Chains:
+    def step(self, model: Declared, keys: RunKeys, state: Chains) -> Chains:
         after = self.sweep(model, replace(keys, iteration=state.iteration + 1), state)
         kept, tallies = state.draws, state.tallies
         if state.iteration >= self.warmup:
@@ -106,16 +105,16 @@ class ChainSampler(SteppedSampler[Chains]):
             tallies = {name: tallies.get(name, 0.0) + value for name, value in after.tallies.items()}
         return Chains(state.iteration + 1, tuple(after.current), kept, tallies, after.memory)
 
-    def done(self, model: StateSpaceModel, state: Chains) -> bool:
+    def done(self, model: Declared, state: Chains) -> bool:
         return len(state.draws) >= self.iterations
 
     def count(self, state: Chains) -> int:
         return state.iteration
 
-    def total(self, model: StateSpaceModel) -> int | None:
+    def total(self, model: Declared) -> int | None:
         return index(self.warmup) + index(self.iterations)
 
-    def draws(self, model: StateSpaceModel, state: Chains, complete: bool) -> Draws:
+    def draws(self, model: Declared, state: Chains, complete: bool) -> Draws:
         by_iteration = state.draws or (state.current[:: len(state.current) // index(self.chains)],)
         particles = [row[chain] for chain in range(index(self.chains)) for row in by_iteration]
         log_weights = np.full(len(particles), -np.log(len(particles)))
@@ -124,25 +123,29 @@ class ChainSampler(SteppedSampler[Chains]):
         return Draws(particles, log_weights, chains=index(self.chains), rates=rates, guarantee=guarantee)
 
 
-def started(model: StateSpaceModel, keys: RunKeys, chains: int, particles: int, proposal: Sampling, picks: int = 1) -> list[list[Particle]]:
+def started(
+    model: Declared, keys: RunKeys, chains: int, particles: int, proposal: Sampling | None, picks: int = 1
+) -> list[list[Reasoning]]:
     """For each chain `picks` trajectories of positive density, drawn from a particle filter of its own.
 
     Raises:
         AllParticlesDead: a filter found none.
     """
 
-    def run(chain: int, lm: Any, prm: Any) -> list[Particle]:
+    def run(chain: int, model: Declared) -> list[Reasoning]:
         own = replace(keys, chain=chain)
-        stepwise = StepwiseModel(replace(model, lm=lm, prm=prm), proposal)
+        stepwise = model.stepwise(proposal)
         state: State = start(stepwise, own, particles)
         for step in steps(stepwise, state, own, Resampling()):
             state = step.state
         check_alive(state)
         return [state.particles[pick(own.choice(number), state.log_weights)] for number in range(picks)]
 
-    return in_batch([partial(run, chain) for chain in range(chains)], model)
+    return in_batch([partial(run, chain) for chain in range(chains)], [model] * chains)
 
 
-def in_batch(runs: Sequence[Callable[[Any, Any], Any]], model: StateSpaceModel) -> list[Any]:
-    """Functions of a language model and a reward model, run together on those of `model`."""
-    return [runs[0](model.lm, model.prm)] if len(runs) == 1 else together(runs, model.lm, model.prm)
+def in_batch(runs: Sequence[Callable[[Any], Any]], models: Sequence[Declared]) -> list[Any]:
+    """Functions of a declared posterior, each called with its own, whose questions to their models go out together."""
+    if len(runs) == 1:
+        return [runs[0](models[0])]
+    return together([lambda shared, run=run, model=model: run(model.via(shared)) for run, model in zip(runs, models, strict=True)])

@@ -17,8 +17,7 @@ import numpy as np
 
 from ..models import Sampling
 from ..models.randomness import SlotUniforms
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning, Stepwise
 from ..smc import Resampling, entropy, ess, log_sum_exp, subkeys
 from .filtering import FilterSampler
 from .sampler import PopulationSampler, check_count, check_fraction
@@ -101,12 +100,12 @@ class EntropicParticleFilter(Foresight, FilterSampler):
         Resampling(self.resampling)
         super().__post_init__()
 
-    def feynman_kac(self, model: StateSpaceModel) -> StepwiseModel | LookAhead:
+    def feynman_kac(self, model: Declared) -> Stepwise | LookAhead:
         if self.look_ahead:
             return LookAhead(model, self.proposed(model), index(self.look_ahead))
-        return StepwiseModel(model, self.proposed(model))
+        return model.stepwise(self.proposed(model))
 
-    def resampler(self, model: StateSpaceModel) -> Resampling:
+    def resampler(self, model: Declared) -> Resampling:
         return Resampling(
             self.resampling,
             ess_threshold=self.diversity,
@@ -114,10 +113,10 @@ class EntropicParticleFilter(Foresight, FilterSampler):
             annealing=annealing(self.schedule, index(model.max_steps)),
         )
 
-    def held(self, particle: Particle | Scout) -> Particle:
+    def held(self, particle: Reasoning | Scout) -> Reasoning:
         return particle.particle if isinstance(particle, Scout) else particle
 
-    def total(self, model: StateSpaceModel) -> int | None:
+    def total(self, model: Declared) -> int | None:
         return index(model.max_steps) + bool(self.look_ahead)
 
 
@@ -130,8 +129,8 @@ class Scout(NamedTuple):
         log_potentials: of the successors.
     """
 
-    particle: Particle
-    successors: tuple[Particle, ...] = ()
+    particle: Reasoning
+    successors: tuple[Reasoning, ...] = ()
     log_potentials: tuple[float, ...] = ()
 
 
@@ -151,24 +150,24 @@ class LookAhead:
         successors: K.
     """
 
-    model: StateSpaceModel
-    proposal: Sampling
+    model: Declared
+    proposal: Sampling | None
     successors: int
 
     def initial(self, keys: Any, slots: int) -> list[Scout]:
-        return [Scout(Particle(self.model.lm.start(self.model.question), ()))] * slots
+        return [Scout(self.model.root())] * slots
 
     def open(self, particle: Scout) -> bool:
-        return particle.particle.trajectory.open
+        return particle.particle.open
 
     def move(self, t: int, keys: Any, particles: Sequence[Scout]) -> list[Scout]:
         uniforms = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)
         here = [_followed(scout, u) for scout, u in zip(particles, uniforms, strict=True)]
         scouts = [Scout(particle) for particle in here]
-        going = [i for i, particle in enumerate(here) if particle.trajectory.open]
+        going = [i for i, particle in enumerate(here) if particle.open]
         if not going:
             return scouts
-        stepwise = StepwiseModel(self.model, self.proposal)
+        stepwise = self.model.stepwise(self.proposal)
         drawn = stepwise.successors(self.proposal, keys, here, self.successors, going, part=1)
         for i, after in zip(going, drawn, strict=True):
             log_potentials = stepwise.log_potential(t, [here[i]] * self.successors, after)
@@ -180,7 +179,7 @@ class LookAhead:
         return np.array(means, np.float64)
 
 
-def _followed(scout: Scout, uniform: float) -> Particle:
+def _followed(scout: Scout, uniform: float) -> Reasoning:
     """One of the next steps that are known, drawn in proportion to its potential, which is not zero for all of a living particle."""
     return scout.successors[chosen(np.array(scout.log_potentials), uniform)] if scout.successors else scout.particle
 

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ppl.declared import Declared, Reasoning
 from ..ppl.posterior import Guarantee
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
 from ..smc import History, Resampling, RunKeys, State, advance, ess, start
 from ..smc.driver import movable
 from .sampler import AllParticlesDead, Draws, PopulationSampler
@@ -30,29 +29,29 @@ class FilterSampler(PopulationSampler[Filter]):
     """A filter of N particles."""
 
     @abstractmethod
-    def feynman_kac(self, model: StateSpaceModel) -> Any:
+    def feynman_kac(self, model: Declared) -> Any:
         """The model that the filter samples."""
 
     @abstractmethod
-    def resampler(self, model: StateSpaceModel) -> Resampling:
+    def resampler(self, model: Declared) -> Resampling:
         """When it resamples, and how."""
 
     def slots(self) -> int:
         """Slots of the filter."""
         return index(self.particles)
 
-    def held(self, particle: Any) -> Particle:
+    def held(self, particle: Any) -> Reasoning:
         """The trajectory that a slot's particle amounts to."""
         return particle
 
-    def init(self, model: StateSpaceModel, keys: RunKeys) -> Filter:
+    def init(self, model: Declared, keys: RunKeys) -> Filter:
         return Filter(start(self.feynman_kac(model), keys, self.slots()), History.of({}, self.slots()))
 
-    def step(self, model: StateSpaceModel, keys: RunKeys, state: Filter) -> Filter:
+    def step(self, model: Declared, keys: RunKeys, state: Filter) -> Filter:
         happened = advance(self.feynman_kac(model), state.state, keys, self.resampler(model))
         return Filter(happened.state, state.history.after(happened))
 
-    def done(self, model: StateSpaceModel, state: Filter) -> bool:
+    def done(self, model: Declared, state: Filter) -> bool:
         return not len(movable(self.feynman_kac(model), state.state.particles, state.state.log_weights))
 
     def count(self, state: Filter) -> int:
@@ -60,9 +59,9 @@ class FilterSampler(PopulationSampler[Filter]):
 
     def vitals(self, state: Filter) -> Mapping[str, Any]:
         particles = state.state.particles
-        return {"open": sum(self.held(x).trajectory.open for x in particles), "ess": f"{ess(state.state.log_weights):.1f}"}
+        return {"open": sum(self.held(x).open for x in particles), "ess": f"{ess(state.state.log_weights):.1f}"}
 
-    def draws(self, model: StateSpaceModel, state: Filter, complete: bool) -> Draws:
+    def draws(self, model: Declared, state: Filter, complete: bool) -> Draws:
         population, history = state
         check_alive(population)
         particles = [self.held(x) for x in population.particles]
@@ -99,8 +98,8 @@ class ResamplingFilter(FilterSampler):
         Resampling(self.resampling, self.ess_threshold)
         super().__post_init__()
 
-    def feynman_kac(self, model: StateSpaceModel) -> Any:
-        return StepwiseModel(model, self.proposed(model))
+    def feynman_kac(self, model: Declared) -> Any:
+        return model.stepwise(self.proposed(model))
 
-    def resampler(self, model: StateSpaceModel) -> Resampling:
+    def resampler(self, model: Declared) -> Resampling:
         return Resampling(self.resampling, self.ess_threshold)

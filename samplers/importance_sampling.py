@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..models import Trajectory
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning, Stepwise
 from ..smc import History, Resampling, RunKeys, State, advance, ess, normalise, start
 from ..smc.driver import movable
 from .sampler import AllParticlesDead, Draws, PopulationSampler
@@ -26,13 +24,13 @@ class Blocks(NamedTuple):
     Attributes:
         particles: of the complete blocks, N each.
         current: the block under way; None between blocks.
-        root: the trajectory without steps.
+        root: what they begin with, before any step.
         steps: taken so far.
     """
 
-    particles: tuple[Particle, ...]
+    particles: tuple[Reasoning, ...]
     current: State | None
-    root: Trajectory
+    root: Reasoning
     steps: int
 
 
@@ -62,10 +60,10 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     paper = "Kong, Liu and Wong (1994), doi:10.1080/01621459.1994.10476469"
     step_cost = "one step's tokens for each open living trajectory; the reward model reads the new tokens of each distinct one"
 
-    def init(self, model: StateSpaceModel, keys: RunKeys) -> Blocks:
-        return Blocks((), None, model.lm.start(model.question), 0)
+    def init(self, model: Declared, keys: RunKeys) -> Blocks:
+        return Blocks((), None, model.root(), 0)
 
-    def step(self, model: StateSpaceModel, keys: RunKeys, state: Blocks) -> Blocks:
+    def step(self, model: Declared, keys: RunKeys, state: Blocks) -> Blocks:
         n = index(self.particles)
         block = replace(keys, iteration=len(state.particles) // n)
         stepwise = self._stepwise(model, state)
@@ -75,7 +73,7 @@ class ImportanceSampling(PopulationSampler[Blocks]):
             return state._replace(current=population, steps=state.steps + 1)
         return Blocks((*state.particles, *population.particles), None, state.root, state.steps + 1)
 
-    def done(self, model: StateSpaceModel, state: Blocks) -> bool:
+    def done(self, model: Declared, state: Blocks) -> bool:
         return self.budget is None and len(state.particles) > 0
 
     def whole(self, state: Blocks) -> bool:
@@ -84,13 +82,13 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     def count(self, state: Blocks) -> int:
         return state.steps
 
-    def total(self, model: StateSpaceModel) -> int | None:
+    def total(self, model: Declared) -> int | None:
         return super().total(model) if self.budget is None else None
 
     def vitals(self, state: Blocks) -> Mapping[str, Any]:
         return {"complete": len(state.particles)}
 
-    def draws(self, model: StateSpaceModel, state: Blocks, complete: bool) -> Draws:
+    def draws(self, model: Declared, state: Blocks, complete: bool) -> Draws:
         if not state.particles:  # interrupted in the first block
             assert state.current is not None
             return Draws(list(state.current.particles), state.current.log_weights, guarantee="heuristic")
@@ -101,8 +99,8 @@ class ImportanceSampling(PopulationSampler[Blocks]):
         fixed = self.budget is None and len(state.particles) == self.particles
         return Draws(state.particles, history.log_weights[-1], log_evidence, history, evidence="unbiased" if fixed else "consistent")
 
-    def _stepwise(self, model: StateSpaceModel, state: Blocks) -> StepwiseModel:
-        return StepwiseModel(model, self.proposed(model), root=state.root)
+    def _stepwise(self, model: Declared, state: Blocks) -> Stepwise:
+        return model.stepwise(self.proposed(model), root=state.root)
 
 
 def independent(log_potentials: Sequence[Sequence[float]]) -> History:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..models import Sampling
-from ..ppl.statespace import StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared
 from ..smc import RunKeys
 from .chains import Chains, ChainSampler, Swept
 from .power_smc import sharpened
@@ -50,9 +49,9 @@ class SuffixMetropolis(ChainSampler):
         check_count("moves", self.moves)
         super().__post_init__()
 
-    def sweep(self, model: StateSpaceModel, keys: RunKeys, state: Chains) -> Swept:
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         q, particles, chains = self.proposed(model), list(state.current), index(self.chains)
-        stepwise, accepted = StepwiseModel(model, q), np.zeros(chains)
+        stepwise, accepted = model.stepwise(q), np.zeros(chains)
         for number in range(index(self.moves)):
             keys_of_chains = keys.moves(number, chains, range(chains))
             moved = suffix_move(model, q, keys_of_chains, particles, lambda _, x: sum(stepwise.log_potentials(x)))
@@ -82,5 +81,5 @@ class PowerMetropolis(SuffixMetropolis):
     name = "power_metropolis"
     paper = "Karan and Du (2025), arXiv:2510.14901"
 
-    def proposed(self, model: StateSpaceModel) -> Sampling:
+    def proposed(self, model: Declared) -> Sampling | None:
         return self.proposal or sharpened(model.prior, model.alpha)

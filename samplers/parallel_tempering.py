@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..models.randomness import SlotUniforms
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning
 from ..smc import Resampling, RunKeys, subkeys
 from ..smc.conditional_smc import check_conditional
 from .chains import Chains, ChainSampler, Swept, started
@@ -101,11 +100,11 @@ class ParallelTempering(ChainSampler):
     def _powers(self) -> tuple[float, ...]:
         return tuple(float(beta) for beta in self.betas)
 
-    def begin(self, model: StateSpaceModel, keys: RunKeys) -> tuple[Particle, ...]:
+    def begin(self, model: Declared, keys: RunKeys) -> tuple[Reasoning, ...]:
         replicas = started(model, keys, index(self.chains), index(self.starts), self.proposed(model), len(self._powers))
         return tuple(particle for of_chain in replicas for particle in of_chain)
 
-    def sweep(self, model: StateSpaceModel, keys: RunKeys, state: Chains) -> Swept:
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         count, models = len(self._powers), [model.tempered(beta) for beta in self._powers]
         particles = list(state.current)
         accepted = np.zeros(len(particles))
@@ -127,8 +126,8 @@ class ParallelTempering(ChainSampler):
         }
 
     def _moved(
-        self, models: Sequence[StateSpaceModel], keys: RunKeys, number: int, particles: list[Particle]
-    ) -> tuple[list[Particle], np.ndarray]:
+        self, models: Sequence[Declared], keys: RunKeys, number: int, particles: list[Reasoning]
+    ) -> tuple[list[Reasoning], np.ndarray]:
         """Every replica, moved at its own power; and which of them are new."""
         count, proposal = len(models), self.proposed(models[0])
         if self.kernel == "gibbs":
@@ -136,7 +135,7 @@ class ParallelTempering(ChainSampler):
             of_rows = [models[row % count] for row in range(len(particles))]
             swept = gibbs_moves(of_rows, proposal, own, particles, index(self.particles), self._resampling, "reference")
             return [particle for particle, _ in swept], np.array([moved.any() for _, moved in swept], np.float64)
-        stepwise = [StepwiseModel(model, proposal) for model in models]
+        stepwise = [model.stepwise(proposal) for model in models]
         anew = np.array([self._powers[row % count] == 0 for row in range(len(particles))])
         moved = suffix_move(
             models[0],
@@ -149,8 +148,8 @@ class ParallelTempering(ChainSampler):
         return moved.particles, moved.accepted.astype(np.float64)
 
     def _swapped(
-        self, models: Sequence[StateSpaceModel], keys: RunKeys, state: Chains, particles: list[Particle]
-    ) -> tuple[list[Particle], np.ndarray, dict[str, np.ndarray]]:
+        self, models: Sequence[Declared], keys: RunKeys, state: Chains, particles: list[Reasoning]
+    ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
         """Neighbours swapped; for each chain which of its places each replica came from; attempted and successful swaps by pair."""
         chains, count = index(self.chains), len(models)
         uniforms = SlotUniforms(subkeys(keys.moves(index(self.moves), chains * count, range(chains * count)), 0), chains * count).at(0)

@@ -1,4 +1,4 @@
-"""Particle Gibbs: a chain of trajectories, each drawn from a particle filter that has to keep the one before."""
+"""Reasoning Gibbs: a chain of trajectories, each drawn from a particle filter that has to keep the one before."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..models import Sampling, TractableLanguageModel
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning
+from ..ppl.statespace import StateSpaceModel
 from ..smc import Resampling, RunKeys
 from ..smc.arrays import objects
 from ..smc.conditional_smc import check_conditional
@@ -70,11 +70,15 @@ class ParticleGibbs(ChainSampler):
     def _resampling(self) -> Resampling:
         return Resampling(self.resampling, self.ess_threshold)
 
-    def check(self, model: StateSpaceModel) -> None:
-        if self.ancestor_sampling and not isinstance(model.lm, TractableLanguageModel):
+    def check(self, model: Declared) -> None:
+        if not self.ancestor_sampling:
+            return
+        if not isinstance(model, StateSpaceModel):
+            raise ValueError(f"ancestor sampling needs a StateSpaceModel, not {model!r}")
+        if not isinstance(model.lm, TractableLanguageModel):
             raise ValueError(f"ancestor sampling needs a language model with a method `logprob`, and {model.lm.name!r} has none")
 
-    def sweep(self, model: StateSpaceModel, keys: RunKeys, state: Chains) -> Swept:
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         own = [replace(keys, chain=chain) for chain in range(index(self.chains))]
         past = "ancestor" if self.ancestor_sampling else "reference"
         swept = gibbs_moves([model] * len(own), self.proposed(model), own, state.current, index(self.particles), self._resampling, past)
@@ -90,14 +94,14 @@ class ParticleGibbs(ChainSampler):
 
 
 def gibbs_moves(
-    models: Sequence[StateSpaceModel],
-    proposal: Sampling,
+    models: Sequence[Declared],
+    proposal: Sampling | None,
     keys: Sequence[RunKeys],
-    particles: Sequence[Particle],
+    particles: Sequence[Reasoning],
     slots: int,
     resampling: Resampling,
     past: str,
-) -> list[tuple[Particle, np.ndarray]]:
+) -> list[tuple[Reasoning, np.ndarray]]:
     """One sweep of particle Gibbs from each trajectory, all in one batch.
 
     Args:
@@ -113,16 +117,10 @@ def gibbs_moves(
         For each the next trajectory, and for each of its steps whether it is another particle's than the reference's, bool, (steps,).
     """
 
-    def run(row: int, lm: Any, prm: Any) -> tuple[Particle, np.ndarray]:
-        reference = as_path(particles[row])
-        stepwise = StepwiseModel(replace(models[row], lm=lm, prm=prm), proposal, root=reference[0].trajectory)
-        path, slots_passed = sweep(stepwise, keys[row], reference, slots, resampling, past)
-        last: Particle = path[-1]
-        return last, slots_passed[1 : last.trajectory.depth + 1] != 0
+    def run(row: int, model: Declared) -> tuple[Reasoning, np.ndarray]:
+        reference = objects(particles[row].path)
+        path, slots_passed = sweep(model.stepwise(proposal, root=reference[0]), keys[row], reference, slots, resampling, past)
+        last: Reasoning = path[-1]
+        return last, slots_passed[1 : last.length + 1] != 0
 
-    return in_batch([partial(run, row) for row in range(len(particles))], models[0])
-
-
-def as_path(particle: Particle) -> np.ndarray:
-    """A trajectory's particles at generations 0 to its last, object array."""
-    return objects(Particle(node, particle.log_odds[:t]) for t, node in enumerate(particle.trajectory.path))
+    return in_batch([partial(run, row) for row in range(len(particles))], models)

@@ -12,8 +12,7 @@ from operator import index
 from typing import Any
 
 from ..models import Sampling
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning, Stepwise
 from .filtering import ResamplingFilter
 from .sampler import check_count
 
@@ -52,30 +51,30 @@ class PowerSMC(ResamplingFilter):
         check_count("ramp", self.ramp)
         super().__post_init__()
 
-    def feynman_kac(self, model: StateSpaceModel) -> StepwiseModel:
+    def feynman_kac(self, model: Declared) -> Stepwise:
         if self.ramp == 1 or model.alpha == 1:
-            return StepwiseModel(model, self.proposed(model))
+            return model.stepwise(self.proposed(model))
 
-        def proposal(t: int) -> Sampling:
+        def proposal(t: int) -> Sampling | None:
             return self.proposal or sharpened(model.prior, self.exponent(model, t))
 
-        def twist(model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
+        def twist(model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
             missing = self.exponent(model, t) - model.alpha
             return [missing * x.trajectory.logprob if missing else 0.0 for x in particles]
 
-        return StepwiseModel(model, proposal, twist)
+        return model.stepwise(proposal, twist)
 
-    def proposed(self, model: StateSpaceModel) -> Sampling:
+    def proposed(self, model: Declared) -> Sampling | None:
         return self.proposal or sharpened(model.prior, model.alpha)
 
-    def proposals(self, model: StateSpaceModel) -> Sequence[Sampling]:
+    def proposals(self, model: Declared) -> Sequence[Sampling | None]:
         return [self.proposal or sharpened(model.prior, self.exponent(model, t)) for t in range(1, index(self.ramp) + 1)]
 
-    def exponent(self, model: StateSpaceModel, t: int) -> float:
+    def exponent(self, model: Declared, t: int) -> float:
         """alpha_t, for t >= 1."""
         return model.alpha if t >= self.ramp else 1 + (model.alpha - 1) * t / index(self.ramp)
 
 
-def sharpened(prior: Sampling, alpha: float) -> Sampling:
+def sharpened(prior: Sampling | None, alpha: float) -> Sampling | None:
     """A proposal in proportion to p^alpha as far as temperature goes: the prior's support, and more where top-p cuts that."""
-    return replace(prior, temperature=prior.temperature / alpha, top_p=1.0) if alpha != 1 else prior
+    return prior if prior is None or alpha == 1 else replace(prior, temperature=prior.temperature / alpha, top_p=1.0)

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..models.randomness import SlotUniforms
+from ..ppl.declared import Declared
 from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
 from ..smc import History, Resampling, RunKeys, entropy, ess, log_mean_exp, normalise, subkeys
 from ..smc.arrays import objects
 from ..smc.resampling import draw_ancestors
@@ -68,25 +68,27 @@ class PublishedFilter(PopulationSampler[Scored]):
         """K, steps drawn for each particle, of which its copies go on with one each."""
         return 1
 
-    def selection(self, model: StateSpaceModel, t: int, log_weights: np.ndarray) -> np.ndarray:
+    def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
         """Log-probabilities of selection after step t, up to a constant, from normalised log-scores, shape (N,)."""
         return log_weights
 
-    def check(self, model: StateSpaceModel) -> None:
+    def check(self, model: Declared) -> None:
+        if not isinstance(model, StateSpaceModel):
+            raise ValueError(f"{self.name!r} is a procedure for a StateSpaceModel, not for {model!r}")
         if model.prm is None:
             raise ValueError(f"{self.name!r} selects by a reward model's scores, and the model has none")
 
-    def init(self, model: StateSpaceModel, keys: RunKeys) -> Scored:
-        root = Particle(model.lm.start(model.question), ())
+    def init(self, model: Declared, keys: RunKeys) -> Scored:
+        root = model.root()
         n = index(self.particles)
         return Scored(objects([root] * n), 0, np.arange(n), History.of({}, n))
 
-    def step(self, model: StateSpaceModel, keys: RunKeys, state: Scored) -> Scored:
+    def step(self, model: Declared, keys: RunKeys, state: Scored) -> Scored:
         t, n, k = state.steps + 1, index(self.particles), self.successors
         known = [[particle] * k for particle in state.particles]
-        going = [i for i, particle in enumerate(state.particles) if particle.trajectory.open]
+        going = [i for i, particle in enumerate(state.particles) if particle.open]
         slots, q = keys.moves(t, n, range(n)), self.proposed(model)
-        for i, after in zip(going, StepwiseModel(model, q).successors(q, slots, state.particles, k, going), strict=True):
+        for i, after in zip(going, model.stepwise(q).successors(q, slots, state.particles, k, going), strict=True):
             known[i] = after
         scores = np.array([last_scores(successors) for successors in known])
         log_weights, total = normalise(np.array([log_mean_exp(row) for row in scores]), source="the reward model's log-odds")
@@ -99,13 +101,13 @@ class PublishedFilter(PopulationSampler[Scored]):
         history = state.history.appended(ess(log_weights), t > 1, total - log(n), state.ancestors, log_weights)
         return Scored(particles, t, ancestors, history)
 
-    def done(self, model: StateSpaceModel, state: Scored) -> bool:
-        return state.steps > 0 and not any(x.trajectory.open for x in state.particles)
+    def done(self, model: Declared, state: Scored) -> bool:
+        return state.steps > 0 and not any(x.open for x in state.particles)
 
     def count(self, state: Scored) -> int:
         return state.steps
 
-    def draws(self, model: StateSpaceModel, state: Scored, complete: bool) -> Draws:
+    def draws(self, model: Declared, state: Scored, complete: bool) -> Draws:
         log_weights, _ = normalise(last_scores(state.particles))
         history = state.history.appended(ess(log_weights), True, 0.0, state.ancestors, log_weights)  # the last selection
         return Draws(list(state.particles), log_weights, None, history)
@@ -179,7 +181,7 @@ class Giannone2025(Foresight, PublishedFilter):
     def successors(self) -> int:
         return max(1, index(self.look_ahead))
 
-    def selection(self, model: StateSpaceModel, t: int, log_weights: np.ndarray) -> np.ndarray:
+    def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
         share = t / index(model.max_steps)
         if self.schedule is None or share >= 0.5:
             return log_weights

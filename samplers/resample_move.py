@@ -8,8 +8,7 @@ from math import inf
 from operator import index
 from typing import Any
 
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning
 from ..smc import Resampling, subkeys
 from .filtering import ResamplingFilter
 from .sampler import check_count
@@ -56,16 +55,16 @@ class ResampleMove(ResamplingFilter):
         check_count("every", self.every)
         super().__post_init__()
 
-    def resampler(self, model: StateSpaceModel) -> Resampling:
+    def resampler(self, model: Declared) -> Resampling:
         proposal = self.proposed(model)
-        stepwise = StepwiseModel(model, proposal)
+        stepwise = model.stepwise(proposal)
 
-        def log_weight(row: int, particle: Particle) -> float:
-            return sum(stepwise.log_potentials(particle)) if particle.trajectory.open else -inf
+        def log_weight(row: int, particle: Reasoning) -> float:
+            return sum(stepwise.log_potentials(particle)) if particle.open else -inf
 
-        def rejuvenate(t: int, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
+        def rejuvenate(t: int, keys: Any, particles: Sequence[Reasoning]) -> list[Reasoning]:
             moved = list(particles)
-            going = [i for i, particle in enumerate(moved) if particle.trajectory.open]
+            going = [i for i, particle in enumerate(moved) if particle.open]
             if (t - 1) % self.every or not going:
                 return moved
             for number in range(index(self.moves)):

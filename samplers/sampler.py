@@ -26,10 +26,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, Type
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models import Cost, Sampling, StepRule
+from ..models import Cost, Sampling
 from ..ppl import checkpoint as checkpoints
+from ..ppl.declared import Declared, Reasoning
 from ..ppl.posterior import Evidence, Guarantee, Posterior
-from ..ppl.statespace import Particle, StateSpaceModel
+from ..ppl.statespace import StateSpaceModel
 from ..smc import History, RunKeys
 
 S = TypeVar("S")
@@ -56,7 +57,7 @@ class AllParticlesDead(RuntimeError):
 class Sampler(Protocol):
     """A frozen configuration that samples a declared posterior."""
 
-    def run(self, model: StateSpaceModel, seed: Seed = 0, progress: bool = False) -> Posterior:
+    def run(self, model: Declared, seed: Seed = 0, progress: bool = False) -> Posterior:
         """Sample the model's posterior."""
         ...
 
@@ -74,7 +75,7 @@ class Draws(NamedTuple):
         guarantee, evidence: where they are not the sampler's own.
     """
 
-    particles: Sequence[Particle]
+    particles: Sequence[Reasoning]
     log_weights: np.ndarray
     log_evidence: float | None = None
     history: History | None = None
@@ -121,19 +122,19 @@ class SteppedSampler(ABC, Generic[S]):
         """The fewest tokens that a first step can cost."""
 
     @abstractmethod
-    def init(self, model: StateSpaceModel, keys: RunKeys) -> S:
+    def init(self, model: Declared, keys: RunKeys) -> S:
         """The state before the first step."""
 
     @abstractmethod
-    def step(self, model: StateSpaceModel, keys: RunKeys, state: S) -> S:
+    def step(self, model: Declared, keys: RunKeys, state: S) -> S:
         """The state one step on."""
 
     @abstractmethod
-    def done(self, model: StateSpaceModel, state: S) -> bool:
+    def done(self, model: Declared, state: S) -> bool:
         """Whether there is nothing left to do."""
 
     @abstractmethod
-    def draws(self, model: StateSpaceModel, state: S, complete: bool) -> Draws:
+    def draws(self, model: Declared, state: S, complete: bool) -> Draws:
         """What the state amounts to; not `complete` where the run was stopped before it was done."""
 
     @abstractmethod
@@ -141,18 +142,18 @@ class SteppedSampler(ABC, Generic[S]):
         """Steps taken."""
 
     @abstractmethod
-    def total(self, model: StateSpaceModel) -> int | None:
+    def total(self, model: Declared) -> int | None:
         """Steps there will be, at most; None where that is unknown."""
 
-    def proposed(self, model: StateSpaceModel) -> Sampling:
-        """What steps are drawn from."""
+    def proposed(self, model: Declared) -> Sampling | None:
+        """What steps are drawn from; None for what each is declared to be."""
         return self.proposal or model.prior
 
-    def proposals(self, model: StateSpaceModel) -> Sequence[Sampling]:
+    def proposals(self, model: Declared) -> Sequence[Sampling | None]:
         """All that steps are drawn from, where that changes on the way."""
         return [self.proposed(model)]
 
-    def check(self, model: StateSpaceModel) -> None:
+    def check(self, model: Declared) -> None:
         """Raise what is wrong with this sampler for this model."""
 
     def whole(self, state: S) -> bool:
@@ -163,7 +164,7 @@ class SteppedSampler(ABC, Generic[S]):
         """A few figures to watch."""
         return {}
 
-    def run(self, model: StateSpaceModel, seed: Seed = 0, progress: bool = False, checkpoint: str | Path | None = None) -> Posterior:
+    def run(self, model: Declared, seed: Seed = 0, progress: bool = False, checkpoint: str | Path | None = None) -> Posterior:
         """Sample the model's posterior.
 
         An interrupt (Ctrl-C) after the first step ends the run early instead of losing it: a RuntimeWarning says so, and
@@ -184,8 +185,10 @@ class SteppedSampler(ABC, Generic[S]):
             ValueError: the model is not one that this sampler can sample, or the checkpoint is another run's.
             OSError: the checkpoint cannot be read or written.
         """
-        if not isinstance(model, StateSpaceModel):
-            raise TypeError(f"model must be a StateSpaceModel, not {model!r}")
+        if not isinstance(model, Declared):
+            raise TypeError(f"model must be a StateSpaceModel or a Program, not {model!r}")
+        if checkpoint is not None and not isinstance(model, StateSpaceModel):
+            raise ValueError(f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept")
         keys = run_keys(seed)
         self.check(model)
         before, began = model.cost, time.perf_counter()
@@ -208,7 +211,7 @@ class SteppedSampler(ABC, Generic[S]):
                     state, so_far = self.step(model, keys, state), cost()
                     if self.budget is not None and not so_far.generated_tokens:
                         raise ValueError(
-                            f"a budget needs a language model that counts cost.generated_tokens, and {model.lm.name!r} does not"
+                            f"a budget needs a language model that counts cost.generated_tokens, and {model.settings()['lm']!r} does not"
                         )
                     bar.set_postfix(self.vitals(state), refresh=False)
                     bar.update(self.count(state) - bar.n)
@@ -230,16 +233,17 @@ class SteppedSampler(ABC, Generic[S]):
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return posterior
 
-    def _posterior(self, model: StateSpaceModel, draws: Draws, settings: Mapping[str, Any], cost: Cost) -> Posterior:
+    def _posterior(self, model: Declared, draws: Draws, settings: Mapping[str, Any], cost: Cost) -> Posterior:
         trajectories = tuple(particle.trajectory for particle in draws.particles)
-        heuristic = "heuristic" in (draws.guarantee, self.guarantee) or not all(q.covers(model.prior) for q in self.proposals(model))
-        densities = [float("nan") if x.trajectory.open else model.log_density(x) for x in draws.particles]
+        heuristic = "heuristic" in (draws.guarantee, self.guarantee) or not all(map(model.covers, self.proposals(model)))
+        densities = [float("nan") if x.open else model.log_density(x) for x in draws.particles]
         return Posterior(
             question=model.question,
             trajectories=trajectories,
             log_weights=draws.log_weights,
             log_odds=tuple(np.array(particle.log_odds, np.float64) for particle in draws.particles),
-            extracted=tuple(model.extract(trajectory) for trajectory in trajectories),
+            extracted=tuple(map(model.answer_of, draws.particles)),
+            latents=by_name([model.latents(x) for x in draws.particles]),
             log_density=np.array(densities, np.float64),
             log_evidence=draws.log_evidence,
             history=draws.history,
@@ -255,32 +259,17 @@ class SteppedSampler(ABC, Generic[S]):
             cost=cost,
         )
 
-    def _identity(self, model: StateSpaceModel, keys: RunKeys) -> dict[str, Any]:
+    def _identity(self, model: Declared, keys: RunKeys) -> dict[str, Any]:
         """What makes two runs the same: all that is asked for, functions by what they do. The sampler's name comes first."""
         functions = {field.name: value for field in fields(self) if callable(value := getattr(self, field.name))}
-        functions |= {"answer": model.answer, "constraint": model.constraint}
-        marks = {name: fingerprint(value) for name, value in functions.items()}
-        if isinstance(rule := getattr(model.lm, "step", None), StepRule):
-            marks["step"] = [rule.delimiter, rule.tokens, rule.cap, fingerprint(rule.predicate)]
+        marks = {name: _marked(value) for name, value in (functions | model.functions()).items()}
         return {"sampler": self.name, "question": model.question, "seed": [keys.seed, keys.run], **self._settings(model), **marks}
 
-    def _settings(self, model: StateSpaceModel) -> dict[str, Any]:
+    def _settings(self, model: Declared) -> dict[str, Any]:
         """Everything that the run is asked to do, in plain values."""
         own = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        first, *others = [asdict(proposal) for proposal in self.proposals(model)]
-        return {
-            **own,
-            "sampler": self.name,
-            "proposal": [first, *others] if others else first,
-            "prior": asdict(model.prior),
-            "likelihood": repr(model.likelihood),
-            "alpha": float(model.alpha),
-            "constraint": _plain(model.constraint),
-            "max_steps": index(model.max_steps),
-            "stop_at_answer": model.stop_at_answer,
-            "lm": model.lm.name,
-            "prm": None if model.prm is None else model.prm.name,
-        }
+        first, *others = map(_plain, self.proposals(model))
+        return {**own, "sampler": self.name, "proposal": [first, *others] if others else first, **model.settings()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +290,7 @@ class PopulationSampler(SteppedSampler[S]):
     def least_tokens(self) -> int:
         return index(self.particles)
 
-    def total(self, model: StateSpaceModel) -> int | None:
+    def total(self, model: Declared) -> int | None:
         return index(model.max_steps)
 
 
@@ -379,6 +368,25 @@ def check_flag(name: str, value: Any) -> None:
     """Raise TypeError where the value of this setting is neither True nor False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Numbers of N particles by name, shape (N, ...); not a number where a particle has none of this name, or of another shape."""
+    values = [{name: np.asarray(value, np.float64) for name, value in row.items()} for row in rows]
+    shapes = {name: value.shape for row in reversed(values) for name, value in row.items()}
+    table = {name: np.full((len(rows), *shape), np.nan) for name, shape in sorted(shapes.items())}
+    for i, row in enumerate(values):
+        for name, value in row.items():
+            if value.shape == shapes[name]:
+                table[name][i] = value
+    return table
+
+
+def _marked(value: Any) -> Any:
+    """What tells a setting's function from others; lists of such, likewise; plain values as they are."""
+    if isinstance(value, list):
+        return [_marked(item) for item in value]
+    return value if isinstance(value, bool | int | str) else fingerprint(value)
 
 
 def _plain(value: Any) -> Any:

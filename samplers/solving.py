@@ -132,9 +132,11 @@ def solve_many(
     run_keys(seed)
     chosen = _sampler(own.pop("sampler"), own, arguments)
 
-    def run(number: int, shared_lm: Any, shared_prm: Any) -> Any:
+    loaded = _loaded(lm, prm, device)
+
+    def run(number: int, shared: Any) -> Any:
         try:
-            return chosen.run(declared[number](shared_lm, shared_prm), seed=(seed, number))
+            return chosen.run(declared[number](*map(shared, loaded)), seed=(seed, number))
         except AllParticlesDead as death:
             if dead == "raise":
                 raise
@@ -142,7 +144,7 @@ def solve_many(
 
     with tqdm(total=len(questions), desc="questions", unit="question", disable=not progress) as bar:
         runs = [partial(run, number) for number in range(len(questions))]
-        return together(runs, *_loaded(lm, prm, device), at_once=at_once, ended=lambda *_: bar.update())
+        return together(runs, at_once=at_once, ended=lambda *_: bar.update())
 
 
 def _declared(question: Any, **parts: Any) -> Callable[[LanguageModel, RewardModel | None], StateSpaceModel]:

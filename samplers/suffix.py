@@ -18,11 +18,10 @@ import numpy as np
 
 from ..models import Sampling
 from ..models.randomness import SlotUniforms
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning
 from ..smc import subkeys
 
-LogWeight: TypeAlias = Callable[[int, Particle], float]
+LogWeight: TypeAlias = Callable[[int, Reasoning], float]
 """(row, trajectory) -> log gamma / q of a whole trajectory, in nats, up to a constant of the row."""
 
 
@@ -34,15 +33,15 @@ class Moved(NamedTuple):
         accepted: which of them are new, bool, shape (N,).
     """
 
-    particles: list[Particle]
+    particles: list[Reasoning]
     accepted: np.ndarray
 
 
 def suffix_move(
-    model: StateSpaceModel,
-    proposal: Sampling,
+    model: Declared,
+    proposal: Sampling | None,
     keys: Any,
-    particles: Sequence[Particle],
+    particles: Sequence[Reasoning],
     log_weight: LogWeight,
     *,
     stop: int | None = None,
@@ -61,28 +60,28 @@ def suffix_move(
     """
     n = len(particles)
     uniforms = SlotUniforms(subkeys(keys, 0), n)
-    lengths = np.array([particle.trajectory.depth for particle in particles])
+    lengths = np.array([particle.length for particle in particles])
     anew = np.zeros(n, bool) if anew is None else anew
     cuts = np.where(anew, 0, np.floor(uniforms.at(0) * lengths)).astype(int)
-    heads = [Particle(x.trajectory.path[cut], x.log_odds[:cut]) for x, cut in zip(particles, cuts, strict=True)]
+    heads = [x.path[cut] for x, cut in zip(particles, cuts, strict=True)]
     drawn = complete(model, proposal, subkeys(keys, 1), heads, stop)
     log_ratios = np.empty(n)
     for i, (old, new) in enumerate(zip(particles, drawn, strict=True)):
         log_ratios[i] = log_weight(i, new) - log_weight(i, old)
         if not anew[i]:
-            log_ratios[i] += np.log(lengths[i]) - np.log(new.trajectory.depth)
+            log_ratios[i] += np.log(lengths[i]) - np.log(new.length)
     accepted = uniforms.at(1) < np.exp(np.minimum(log_ratios, 0.0))
     return Moved([new if yes else old for old, new, yes in zip(particles, drawn, accepted, strict=True)], accepted)
 
 
 def complete(
-    model: StateSpaceModel, proposal: Sampling, keys: Any, particles: Sequence[Particle], stop: int | None = None
-) -> list[Particle]:
+    model: Declared, proposal: Sampling | None, keys: Any, particles: Sequence[Reasoning], stop: int | None = None
+) -> list[Reasoning]:
     """Write each trajectory to its end, a step of all open ones at a time; with `stop`, no further than to that many steps."""
-    stepwise, particles = StepwiseModel(model, proposal), list(particles)
+    stepwise, particles = model.stepwise(proposal), list(particles)
     for number in range(model.max_steps):
-        going = [i for i, x in enumerate(particles) if x.trajectory.open and (stop is None or x.trajectory.depth < stop)]
-        going = [i for i in going if particles[i].trajectory.step_logprob != -np.inf]  # outside the prior's support already
+        going = [i for i, x in enumerate(particles) if x.open and (stop is None or x.length < stop)]
+        going = [i for i in going if not particles[i].impossible]
         if not going:
             break
         moved = stepwise.step(proposal, subkeys(keys, number, going), [particles[i] for i in going])

@@ -19,8 +19,7 @@ import numpy as np
 
 from ..models import Sampling
 from ..models.randomness import SlotUniforms
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel
+from ..ppl.declared import Declared, Reasoning
 from ..smc import Resampling, log_sum_exp, normalise, subkeys
 from ..smc.tempering_model import log_power, next_gain
 from .filtering import Filter, FilterSampler, check_alive
@@ -38,7 +37,7 @@ class Rung(NamedTuple):
         accepted: suffix moves on the way here that were.
     """
 
-    states: tuple[Particle, ...]
+    states: tuple[Reasoning, ...]
     power: float
     log_gains: tuple[float, ...]
     accepted: int
@@ -106,23 +105,23 @@ class TemperedSMC(FilterSampler):
     def slots(self) -> int:
         return index(self.particles) // self.states
 
-    def feynman_kac(self, model: StateSpaceModel) -> PowerLadder:
+    def feynman_kac(self, model: Declared) -> PowerLadder:
         ladder = None if self.ladder is None else tuple(float(rung) for rung in self.ladder)
         return PowerLadder(model, self.proposed(model), ladder, float(self.target_ess), index(self.moves), self.states)
 
-    def resampler(self, model: StateSpaceModel) -> Resampling:
+    def resampler(self, model: Declared) -> Resampling:
         return Resampling(self.resampling, ess_threshold=1)
 
-    def held(self, particle: Rung) -> Particle:
+    def held(self, particle: Rung) -> Reasoning:
         return particle.states[-1]
 
-    def total(self, model: StateSpaceModel) -> int | None:
+    def total(self, model: Declared) -> int | None:
         return None if self.ladder is None else len(self.ladder) - 1 + (self.proposed(model) != model.prior)
 
     def vitals(self, state: Filter) -> Mapping[str, Any]:
         return {"power": f"{state.state.particles[0].power:.3g}"}
 
-    def draws(self, model: StateSpaceModel, state: Filter, complete: bool) -> Draws:
+    def draws(self, model: Declared, state: Filter, complete: bool) -> Draws:
         population, history = state
         check_alive(population)
         particles = [x for rung in population.particles for x in rung.states]
@@ -157,16 +156,15 @@ class PowerLadder:
         states: P.
     """
 
-    model: StateSpaceModel
-    proposal: Sampling
+    model: Declared
+    proposal: Sampling | None
     ladder: tuple[float, ...] | None
     target_ess: float
     moves: int
     states: int
 
     def initial(self, keys: Any, slots: int) -> list[Rung]:
-        root = Particle(self.model.lm.start(self.model.question), ())
-        return [Rung((root,), 0.0, (0.0,), 0)] * slots
+        return [Rung((self.model.root(),), 0.0, (0.0,), 0)] * slots
 
     def open(self, particle: Rung) -> bool:
         return particle.power < 1
@@ -178,7 +176,7 @@ class PowerLadder:
         following = self._next(t, power, excess)
         log_gains = log_power(excess, np.float64(following - power))
         if t == 1 and self.proposal != self.model.prior:
-            prior = StepwiseModel(self.model.tempered(0.0), self.proposal)
+            prior = self.model.tempered(0.0).stepwise(self.proposal)
             log_gains = log_gains + np.array([[sum(prior.log_potentials(x)) for x in chain] for chain in chains])
         rows = zip(chains, log_gains.tolist(), accepted.tolist(), strict=True)
         return [Rung(tuple(chain), following, tuple(gains), int(count)) for chain, gains, count in rows]
@@ -186,16 +184,16 @@ class PowerLadder:
     def log_potential(self, t: int, before: Sequence[Rung], after: Sequence[Rung]) -> np.ndarray:
         return np.array([log_sum_exp(np.array(rung.log_gains)) - log(self.states) for rung in after], np.float64)
 
-    def _drawn(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Particle]], np.ndarray]:
+    def _drawn(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Reasoning]], np.ndarray]:
         rows = [(i, j) for i in range(len(particles)) for j in range(self.states)]
         keys_of_rows = subkeys(keys, [j for _, j in rows], [i for i, _ in rows])
         drawn = complete(self.model, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows])
         return [drawn[first : first + self.states] for first in range(0, len(drawn), self.states)], np.zeros(len(particles))
 
-    def _moved(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Particle]], np.ndarray]:
+    def _moved(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Reasoning]], np.ndarray]:
         choices = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)
         present = [rung.states[chosen(np.array(rung.log_gains), u)] for rung, u in zip(particles, choices, strict=True)]
-        stepwise = StepwiseModel(self.model.tempered(power), self.proposal)
+        stepwise = self.model.tempered(power).stepwise(self.proposal)
         visited, accepted = [present], np.zeros(len(particles))
         for number in range(self.moves):
             keys_of_move = subkeys(keys, number + 1)

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..models import Trajectory
-from ..ppl.statespace import Particle, StateSpaceModel
-from ..ppl.stepwise import StepwiseModel, Twist
+from ..ppl.declared import Declared, Reasoning, Stepwise
+from ..ppl.statespace import StateSpaceModel
+from ..ppl.stepwise import Twist
 from ..smc import log_mean_exp
 from .filtering import ResamplingFilter
 from .sampler import check_count
@@ -72,29 +73,33 @@ class TwistedSMC(ResamplingFilter):
             raise ValueError(f"floor must lie in (0, 1], not {self.floor!r}")
         super().__post_init__()
 
-    def check(self, model: StateSpaceModel) -> None:
-        if self.twist == "prm" and model.prm is None:
+    def check(self, model: Declared) -> None:
+        if self.twist != "prm":
+            return
+        if not isinstance(model, StateSpaceModel):
+            raise ValueError(f"the twist 'prm' needs a StateSpaceModel, not {model!r}: choose 'look_ahead' or a function")
+        if model.prm is None:
             raise ValueError("the twist 'prm' needs a model with a reward model")
 
-    def feynman_kac(self, model: StateSpaceModel) -> StepwiseModel:
+    def feynman_kac(self, model: Declared) -> Stepwise:
         twist: Twist = {"prm": self._by_reward, "look_ahead": self._by_looking}.get(self.twist, self._by_user)  # type: ignore[arg-type]
-        return StepwiseModel(model, self.proposed(model), twist)
+        return model.stepwise(self.proposed(model), twist)
 
-    def _by_reward(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
+    def _by_reward(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
         if not self.strength:
             return [0.0] * len(particles)
         return [max(-self.strength * float(np.logaddexp(0.0, -x.log_odds[-1])), log(self.floor)) for x in particles]
 
-    def _by_looking(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
-        stepwise, k = StepwiseModel(model, self.proposed(model)), index(self.successors)
+    def _by_looking(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
+        stepwise, k = model.stepwise(self.proposed(model)), index(self.successors)
         drawn = stepwise.successors(self.proposed(model), keys, particles, k, range(len(particles)))
         means = [
-            float(log_mean_exp(stepwise.log_potential(t + 1, [x._replace(log_twist=0.0)] * k, after)))
+            float(log_mean_exp(stepwise.log_potential(t + 1, [x.twisted(0.0)] * k, after)))
             for x, after in zip(particles, drawn, strict=True)
         ]
         return [max(mean, log(self.floor)) for mean in means]
 
-    def _by_user(self, model: StateSpaceModel, t: int, keys: Any, particles: Sequence[Particle]) -> list[float]:
+    def _by_user(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
         assert callable(self.twist)
         values = [self.twist(x.trajectory, x.log_odds) for x in particles]
         if wrong := [value for value in values if isinstance(value, str) or not hasattr(value, "__float__")]:

@@ -21,6 +21,11 @@ def models():
     return TableLM(next_probs, eos=2), FunctionReward(lambda x: float(x.depth))
 
 
+def over(lm, prm, runs, **settings):
+    """Runs of functions of these two models, together."""
+    return together([lambda shared, run=run: run(shared(lm), shared(prm)) for run in runs], **settings)
+
+
 def keys(seed, count=2):
     return jax.random.split(jax.random.key(seed), count)
 
@@ -41,18 +46,18 @@ def test_each_run_draws_what_it_would_alone_in_fewer_batches():
     alone = [walk(steps, seed, *models()) for seed, steps in enumerate((3, 1, 5, 2))]
     lm, prm = models()
     runs = [partial(walk, steps, seed) for seed, steps in enumerate((3, 1, 5, 2))]
-    assert together(runs, lm, prm) == alone
+    assert over(lm, prm, runs) == alone
     assert (lm.cost.forward_passes, prm.cost.prm_forward_passes) == (5, 5)
     lm, prm = models()
-    assert together(runs, lm, prm, at_once=2) == alone
+    assert over(lm, prm, runs, at_once=2) == alone
     assert 5 < lm.cost.forward_passes < 11
 
 
 def test_nested_runs_share_batches_too():
     lm, prm = models()
     runs = [partial(walk, 3, seed) for seed in range(4)]
-    nested = [lambda lm, prm, part=part: together(part, lm, prm) for part in (runs[:2], runs[2:])]
-    assert [result for part in together(nested, lm, prm) for result in part] == [walk(3, seed, *models()) for seed in range(4)]
+    nested = [lambda lm, prm, part=part: over(lm, prm, part) for part in (runs[:2], runs[2:])]
+    assert [result for part in over(lm, prm, nested) for result in part] == [walk(3, seed, *models()) for seed in range(4)]
     assert lm.cost.forward_passes == 3
 
 
@@ -63,7 +68,7 @@ def test_the_cost_is_shared_out_and_adds_up():
         tokens, _ = walk(steps, steps, lm, prm)
         return lm.cost, prm.cost, sum(map(len, tokens))
 
-    told = together([partial(run, steps) for steps in (1, 2, 5)], lm, prm)
+    told = over(lm, prm, [partial(run, steps) for steps in (1, 2, 5)])
     assert sum((cost for cost, _, _ in told), Cost()) == lm.cost
     assert sum((cost for _, cost, _ in told), Cost()) == prm.cost
     for cost, _, tokens in told:
@@ -83,7 +88,7 @@ def test_log_probabilities_and_continuations_are_batched_by_what_they_ask():
         [there] = continued(lm, [lm.start("?")], [step], prior=prior, proposal=prior)
         return float(lm.logprob([lm.start("?")], [x.token_ids], prior=prior)[0]), there.logprob
 
-    told = together([partial(run, temperature) for temperature in (1.0, 2.0, 1.0)], lm, prm)
+    told = over(lm, prm, [partial(run, temperature) for temperature in (1.0, 2.0, 1.0)])
     assert told[0] == told[2] != told[1] and sorted(calls) == [1, 2]
     assert told[0][1] == pytest.approx(np.log(next_probs(())[0]))
 
@@ -102,14 +107,14 @@ def test_no_reward_model_and_a_language_model_that_does_not_tell():
         assert prm is None and not hasattr(lm, "logprob")
         return lm.extend([lm.start("?")], keys(0, 1))[0].finished
 
-    assert together([run, run], Silent(), None) == [True, True]
+    assert over(Silent(), None, [run, run]) == [True, True]
 
 
 def test_empty_questions_are_not_asked():
     lm, prm = models()
-    assert together([lambda lm, prm: (lm.extend([], keys(0, 0)), len(prm.score([])))], lm, prm) == [([], 0)]
+    assert over(lm, prm, [lambda lm, prm: (lm.extend([], keys(0, 0)), len(prm.score([])))]) == [([], 0)]
     assert lm.cost.forward_passes == 0
-    assert together([], lm, prm) == []
+    assert over(lm, prm, []) == []
 
 
 def test_an_error_ends_all_runs_and_leaves_no_thread():
@@ -121,7 +126,7 @@ def test_an_error_ends_all_runs_and_leaves_no_thread():
         raise LookupError("one run failed")
 
     with pytest.raises(LookupError, match="one run failed"):
-        together([partial(walk, 5, 1), fail, partial(walk, 5, 2)], lm, prm)
+        over(lm, prm, [partial(walk, 5, 1), fail, partial(walk, 5, 2)])
     assert threading.active_count() == before
 
 
@@ -134,14 +139,14 @@ def test_an_error_of_a_model_ends_all_runs(error):
         raise error
 
     with pytest.raises(error):
-        together([partial(walk, 5, seed) for seed in range(3)], lm, FunctionReward(fail))
+        over(lm, FunctionReward(fail), [partial(walk, 5, seed) for seed in range(3)])
     assert threading.active_count() == before
 
 
 def test_results_are_told_as_they_come():
     lm, prm = models()
     ended = []
-    together([partial(walk, steps, 0) for steps in (4, 1, 2)], lm, prm, ended=lambda number, result: ended.append(number))
+    over(lm, prm, [partial(walk, steps, 0) for steps in (4, 1, 2)], ended=lambda number, result: ended.append(number))
     assert ended == [1, 2, 0]
 
 
@@ -149,4 +154,4 @@ def test_too_few_answers_are_an_error():
     lm, prm = models()
     lm.extend = lambda trajectories, keys, **settings: []
     with pytest.raises(ValueError, match="2 rows were asked about in extend, but 0 came back"):
-        together([partial(walk, 1, 0)], lm, prm)
+        over(lm, prm, [partial(walk, 1, 0)])

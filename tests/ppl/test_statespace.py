@@ -73,7 +73,7 @@ def test_a_stated_answer_finishes():
 def test_answers_belong_to_finished_trajectories():
     model = declare(answer=lambda x: "yes", stop_at_answer=False, max_steps=1)
     _, _, after = moved(model)
-    assert {(particle.trajectory.finished, model.extract(particle.trajectory)) for particle in after} == {(True, "yes"), (False, None)}
+    assert {(particle.trajectory.finished, model.answer_of(particle)) for particle in after} == {(True, "yes"), (False, None)}
 
 
 def test_siblings_with_equal_tokens_are_one_node_scored_once():

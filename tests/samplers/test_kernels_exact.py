@@ -37,7 +37,7 @@ from motes.models import FunctionReward, Sampling, TableLM
 from motes.ppl import Final, Odds, Particle, Product, StateSpaceModel, StepwiseModel, Target
 from motes.samplers import ParallelTempering, PowerMetropolis, ResampleMove, SuffixMetropolis, parallel_tempering, resample_move, suffix
 from motes.samplers.chains import Chains
-from motes.samplers.particle_gibbs import as_path, gibbs_moves
+from motes.samplers.particle_gibbs import gibbs_moves
 from motes.samplers.suffix import complete, suffix_move
 from motes.smc import CONDITIONAL, Resampling, RunKeys, conditional_smc
 from motes.smc.arrays import objects
@@ -595,8 +595,8 @@ class Sweep:
 
     def generations(self, fresh: dict[Tokens, Particle], particle: Particle) -> dict[Tokens, float]:
         """The law of the next trajectory: of every generation all distinct states, with their probabilities."""
-        reference = as_path(particle)
-        model = self.stepwise(self.case.model, self.case.q, root=reference[0].trajectory)
+        reference = objects(particle.path)
+        model = self.stepwise(self.case.model, self.case.q, root=reference[0])
         state, reference, step = captured(model, reference, self.slots, self.resampling, self.past == "ancestor")
         total: dict[Tokens, float] = defaultdict(float)
         frontier = [(1.0, state, reference)]
