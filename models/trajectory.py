@@ -71,6 +71,16 @@ class Trajectory:
         return not (self.finished or self.truncated)
 
     @property
+    def shape(self) -> tuple[()]:
+        """As the value of a random variable a trajectory is a scalar."""
+        return ()
+
+    @property
+    def ndim(self) -> int:
+        """Likewise."""
+        return 0
+
+    @property
     def path(self) -> tuple[Trajectory, ...]:
         """The nodes from the root to this one, both included."""
         nodes, node = [], self

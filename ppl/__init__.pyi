@@ -1,6 +1,13 @@
 from .answers import stated as stated
 from .mixing import Mixing as Mixing
 from .posterior import Posterior as Posterior
+from .programs import Program as Program
+from .programs import Return as Return
+from .programs import condition as condition
+from .programs import infer as infer
+from .programs import judgement as judgement
+from .programs import start as start
+from .programs import step as step
 from .statespace import Particle as Particle
 from .statespace import StateSpaceModel as StateSpaceModel
 from .stepwise import StepwiseModel as StepwiseModel

@@ -4,6 +4,8 @@ from .importance_sampling import ImportanceSampling as ImportanceSampling
 from .metropolis import PowerMetropolis as PowerMetropolis
 from .metropolis import SuffixMetropolis as SuffixMetropolis
 from .parallel_tempering import ParallelTempering as ParallelTempering
+from .parameters import ParameterGibbs as ParameterGibbs
+from .parameters import ParticleMarginalMetropolis as ParticleMarginalMetropolis
 from .particle_filter import ParticleFilter as ParticleFilter
 from .particle_gibbs import ParticleGibbs as ParticleGibbs
 from .power_smc import PowerSMC as PowerSMC

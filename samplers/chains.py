@@ -93,6 +93,10 @@ class ChainSampler(SteppedSampler[Chains]):
         found = started(model, keys, index(self.chains), index(self.starts), self.proposed(model))
         return tuple(particle for [particle] in found)
 
+    def held(self, state: Any) -> Reasoning:
+        """The reasoning at which a chain is."""
+        return state
+
     def init(self, model: Declared, keys: RunKeys) -> Chains:
         return Chains(0, self.begin(model, keys), (), {})
 
@@ -101,7 +105,7 @@ class ChainSampler(SteppedSampler[Chains]):
         kept, tallies = state.draws, state.tallies
         if state.iteration >= self.warmup:
             replicas = len(after.current) // index(self.chains)
-            kept = (*kept, tuple(after.current[::replicas]))
+            kept = (*kept, tuple(map(self.held, after.current[::replicas])))
             tallies = {name: tallies.get(name, 0.0) + value for name, value in after.tallies.items()}
         return Chains(state.iteration + 1, tuple(after.current), kept, tallies, after.memory)
 
@@ -115,7 +119,7 @@ class ChainSampler(SteppedSampler[Chains]):
         return index(self.warmup) + index(self.iterations)
 
     def draws(self, model: Declared, state: Chains, complete: bool) -> Draws:
-        by_iteration = state.draws or (state.current[:: len(state.current) // index(self.chains)],)
+        by_iteration = state.draws or (tuple(map(self.held, state.current[:: len(state.current) // index(self.chains)])),)
         particles = [row[chain] for chain in range(index(self.chains)) for row in by_iteration]
         log_weights = np.full(len(particles), -np.log(len(particles)))
         rates = self.rates(state.tallies, len(state.draws)) if state.draws else {}
