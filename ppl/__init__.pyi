@@ -1,3 +1,4 @@
+from . import plots as plots
 from .answers import stated as stated
 from .mixing import Mixing as Mixing
 from .posterior import Posterior as Posterior

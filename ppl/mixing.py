@@ -41,17 +41,23 @@ class Mixing(NamedTuple):
 
 def mixing(posterior: Posterior) -> dict[str, Mixing]:
     """Of each quantity by name; those of answers are called "answer 17", or "no answer"."""
-    firsts: dict[object, float] = {}  # the same trajectory drawn twice differs by rounding, which ranks would take for movement
-    for x, value in zip(posterior.trajectories, posterior.log_density.tolist(), strict=True):
-        firsts.setdefault((x.token_ids, x.finished, x.truncated), value)
-    quantities = {
-        "log_density": np.array([firsts[x.token_ids, x.finished, x.truncated] for x in posterior.trajectories]),
-        "length": np.array([len(x.token_ids) for x in posterior.trajectories], np.float64),
-    }
+    quantities = measures(posterior)
     for answer in posterior.answers:
         name = "no answer" if answer is None else f"answer {answer}"
-        quantities[name] = np.array([label == answer for label in posterior.labels], np.float64)
-    return {name: mixed(values.reshape(posterior.chains, -1)) for name, values in quantities.items()}
+        quantities[name] = np.array([label == answer for label in posterior.labels], np.float64).reshape(posterior.chains, -1)
+    return {name: mixed(values) for name, values in quantities.items()}
+
+
+def measures(posterior: Posterior) -> dict[str, np.ndarray]:
+    """Log-density and length of every draw, by name, each of shape (chains, draws)."""
+    firsts: dict[object, float] = {}  # the same trajectory drawn twice differs by rounding, which ranks would take for movement
+    told = zip(posterior.trajectories, posterior.log_density.tolist(), strict=True)
+    log_density = [firsts.setdefault((x.token_ids, x.finished, x.truncated), value) for x, value in told]
+    length = [len(x.token_ids) for x in posterior.trajectories]
+    return {
+        name: np.array(values, np.float64).reshape(posterior.chains, -1)
+        for name, values in (("log_density", log_density), ("length", length))
+    }
 
 
 def mixed(draws: np.ndarray) -> Mixing:

@@ -32,15 +32,20 @@ class Rung(NamedTuple):
 
     Attributes:
         states: P trajectories; before the first step the root alone.
-        power: lambda, to which the weights have come.
+        powers: lambda after each step so far.
         log_gains: what the last step added to the log-weight of each state.
         accepted: suffix moves on the way here that were.
     """
 
     states: tuple[Reasoning, ...]
-    power: float
+    powers: tuple[float, ...]
     log_gains: tuple[float, ...]
     accepted: int
+
+    @property
+    def power(self) -> float:
+        """lambda, to which the weights have come."""
+        return self.powers[-1] if self.powers else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +134,7 @@ class TemperedSMC(FilterSampler):
         log_weights = np.concatenate([w + share for w, share in zip(population.log_weights, shares, strict=True)])
         rung: Rung = next(x for x, w in zip(population.particles, population.log_weights, strict=True) if w > -inf)
         moved = [x.accepted / index(self.moves) for x in population.particles]
-        rates: dict[str, Any] = {"rungs": len(history.ess), "last_power": rung.power}
+        rates: dict[str, Any] = {"rungs": len(history.ess), "powers": list(rung.powers)}
         if population.t > 1:
             rates["acceptance_at_last"] = float(np.mean(moved))
         log_evidence = float(population.log_evidence) if complete else None
@@ -164,7 +169,7 @@ class PowerLadder:
     states: int
 
     def initial(self, keys: Any, slots: int) -> list[Rung]:
-        return [Rung((self.model.root(),), 0.0, (0.0,), 0)] * slots
+        return [Rung((self.model.root(),), (), (0.0,), 0)] * slots
 
     def open(self, particle: Rung) -> bool:
         return particle.power < 1
@@ -179,7 +184,7 @@ class PowerLadder:
             prior = self.model.tempered(0.0).stepwise(self.proposal)
             log_gains = log_gains + np.array([[sum(prior.log_potentials(x)) for x in chain] for chain in chains])
         rows = zip(chains, log_gains.tolist(), accepted.tolist(), strict=True)
-        return [Rung(tuple(chain), following, tuple(gains), int(count)) for chain, gains, count in rows]
+        return [Rung(tuple(chain), (*particles[0].powers, following), tuple(gains), int(count)) for chain, gains, count in rows]
 
     def log_potential(self, t: int, before: Sequence[Rung], after: Sequence[Rung]) -> np.ndarray:
         return np.array([log_sum_exp(np.array(rung.log_gains)) - log(self.states) for rung in after], np.float64)
