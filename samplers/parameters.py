@@ -182,6 +182,8 @@ class ParticleMarginalMetropolis(ParameterSampler):
         u = unconstrained(draws)
         there = u + step_size * np.asarray(jax.random.normal(subkeys(key, 0)[0], u.shape), np.float64)
         now, then = density(u), density(there)
+        if not float(then.log_density) > -inf:  # nowhere, or so far out that float32 does not reach
+            return here, 0.0
         proposed = self._filtered(program, keys, then.values)
         if proposed is None:
             return here, 0.0
@@ -271,25 +273,44 @@ def _given(program: Program, execution: Execution) -> Program:
 
 
 def _random_walk(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
-    kernel: Any = normal_random_walk(lambda place: density(place).log_density, jnp.full(len(u), step_size))
-    state, info = kernel.step(key, kernel.init(u))
-    return state.position, float(info.acceptance_rate)
-
-
-_compiled: dict[tuple[str, int], Any] = {}
+    """One transition; run eagerly where the program cannot be traced."""
+    try:
+        return _transited("random_walk", density, key, u, step_size)
+    except ValueError:
+        place, rate = _walk(lambda place: density(place).log_density, key, u, step_size)
+        return place, float(rate)
 
 
 def _nuts(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
-    """One transition; compiled once for all densities that differ in their data alone."""
+    """One transition."""
+    return _transited("nuts", density, key, u, step_size)
+
+
+_compiled: dict[tuple[str, str, int], Any] = {}
+
+
+def _transited(kind: str, density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+    """One transition of a kernel that is compiled once for all densities that differ in their data alone."""
     traced = jax.make_jaxpr(lambda place: density(place).log_density)(u)
-    code = str(traced.jaxpr), len(u)
+    code = kind, str(traced.jaxpr), len(u)
     if code not in _compiled:
-        _compiled[code] = jax.jit(partial(_transition, traced.jaxpr))
+        _compiled[code] = jax.jit(partial(_transition, kind, traced.jaxpr))
     place, rate = _compiled[code](key, u, step_size, traced.consts)
     return place, float(rate)
 
 
-def _transition(code: Any, key: Any, u: Any, step_size: Any, data: Any) -> tuple[Any, Any]:
-    kernel: Any = blackjax.nuts(lambda place: jaxpr_as_fun(ClosedJaxpr(code, data))(place)[0], step_size, jnp.ones(len(u)))
+def _transition(kind: str, code: Any, key: Any, u: Any, step_size: Any, data: Any) -> tuple[Any, Any]:
+    kernel = {"nuts": _hamiltonian, "random_walk": _walk}[kind]
+    return kernel(lambda place: jaxpr_as_fun(ClosedJaxpr(code, data))(place)[0], key, u, step_size)
+
+
+def _hamiltonian(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
+    kernel: Any = blackjax.nuts(log_density, step_size, jnp.ones(len(u)))
+    state, info = kernel.step(key, kernel.init(u))
+    return state.position, info.acceptance_rate
+
+
+def _walk(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
+    kernel: Any = normal_random_walk(lambda place: jnp.nan_to_num(log_density(place), nan=-jnp.inf), jnp.full(len(u), step_size))
     state, info = kernel.step(key, kernel.init(u))
     return state.position, info.acceptance_rate

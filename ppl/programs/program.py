@@ -160,7 +160,8 @@ class Program:
             score([(self, request)])
         root = runner.result()
         if not root.open:
-            raise ValueError(f"the program {self.name!r} draws nothing" + ": a condition is violated before it does" * root.excluded)
+            but = " but what is given" * bool(self.given)
+            raise ValueError(f"the program {self.name!r} draws nothing{but}" + ": a condition is violated before it does" * root.excluded)
         if roots:
             [*_, (_, trajectory)] = roots.values()
             root = root.placed(trajectory)

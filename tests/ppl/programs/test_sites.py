@@ -181,7 +181,9 @@ def test_the_probability_of_a_step_drawn_elsewhere_is_asked_for():
     assert ppl.step(lm, lm.start("another"), stop_at_answer=False).log_prob(x) == -inf
     assert ppl.step(lm, x if x.open else fresh, stop_at_answer=False).log_prob(fresh) == -inf
     stopped = x.close(finished=True, answer="1")
-    assert ppl.step(lm, fresh, stop_at_answer=False).log_prob(stopped) == (-inf if x.open else pytest.approx(log(table.next_probs(())[token])))
+    assert ppl.step(lm, fresh, stop_at_answer=False).log_prob(stopped) == (
+        -inf if x.open else pytest.approx(log(table.next_probs(())[token]))
+    )
 
 
 def test_a_closed_trajectory_stays_as_it_is():

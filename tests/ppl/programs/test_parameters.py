@@ -1,0 +1,374 @@
+"""Particle MCMC for a program's parameters against a posterior on a grid, and its calibration on simulated data.
+
+Means of chains are compared within 5 of their standard errors by effective sample size: with fewer than 60 comparisons a right sampler
+fails one of them with probability 3e-5, were those errors known; seeds are fixed.
+"""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import table_programs as table
+from numpyro.handlers import seed, trace
+
+from motes import ppl
+from motes.models import FunctionReward, TableLM
+from motes.ppl.mixing import mixed
+from motes.ppl.programs import parameters as module
+from motes.ppl.programs.parameters import Density, parameters, rebuilt, unconstrained
+from motes.samplers import AllParticlesDead, ParameterGibbs, ParticleFilter, ParticleMarginalMetropolis
+from motes.samplers import parameters as samplers_module
+from motes.smc import RunKeys
+
+
+def strict(question):
+    """Two continuous parameters, the support of one depending on the other: how far two reward models are believed."""
+    theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
+    share = numpyro.sample("share", dist.Uniform(0.0, 1.0 + theta))
+    x = ppl.start(table.LM, question)
+    while x.open and x.depth < table.MAX_STEPS:
+        x = table.written(x)
+        numpyro.sample(f"ok_{x.depth}", ppl.judgement(table.OTHER, x, power=theta), obs=1)
+        numpyro.sample(f"fine_{x.depth}", ppl.judgement(THIRD, x, power=share), obs=1)
+    return x.answer
+
+
+THIRD = FunctionReward(lambda x: third_log_odds(x.token_ids))
+WHOLE = ppl.Program(strict, "?")
+
+
+def begin(question):
+    theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
+    return theta, numpyro.sample("share", dist.Uniform(0.0, 1.0 + theta)), ppl.start(table.LM, question)
+
+
+def go_on(t, state):
+    theta, share, x = state
+    x = numpyro.sample("step", ppl.step(table.LM, x, answer=table.first_token, stop_at_answer=False))
+    numpyro.sample("ok", ppl.judgement(table.OTHER, x, power=theta), obs=1)
+    numpyro.sample("fine", ppl.judgement(THIRD, x, power=share), obs=1)
+    return (theta, share, x) if x.open else ppl.Return(x.answer)
+
+
+PROGRAM = ppl.Program(begin, "?", step=go_on, max_steps=table.MAX_STEPS)  # the same, and quicker
+
+
+def third_log_odds(tokens):
+    return 1.0 - 1.5 * tokens[-1]
+
+
+def truth():
+    """Posterior means of theta, share, theta * share, and of each answer, on a grid."""
+    theta = (np.arange(600) + 0.5) * 0.02
+    unit = (np.arange(400) + 0.5) / 400
+    share = unit[None] * (1 + theta[:, None])
+    prior = (4 * theta * np.exp(-2 * theta) * 0.02)[:, None] / 400
+    mass = {"total": 0.0, "theta": 0.0, "share": 0.0, "both": 0.0}
+    answers = {}
+    for tokens, log_p in table.paths():
+        log_l, log_third = (sum(table.log_rs(tokens, of)) for of in (table.other_log_odds, third_log_odds))
+        likelihood = prior * exp(log_p) * np.exp(theta * log_l)[:, None] * np.exp(share * log_third)
+        for name, value in (("total", 1.0), ("theta", theta[:, None]), ("share", share), ("both", theta[:, None] * share)):
+            mass[name] += float((likelihood * value).sum())
+        answer = str(tokens[0]) if tokens[-1] == table.EOS else None
+        answers[answer] = answers.get(answer, 0.0) + float(likelihood.sum())
+    return {name: value / mass["total"] for name, value in mass.items()}, {a: m / mass["total"] for a, m in answers.items()}
+
+
+def errors(posterior):
+    """(mean - truth) / standard error, of each quantity."""
+    means, answers = truth()
+    theta, share = (posterior.latents[name].reshape(posterior.chains, -1) for name in ("theta", "share"))
+    found = {}
+    for name, draws in (("theta", theta), ("share", share), ("both", theta * share)):
+        found[name] = (draws.mean() - means[name]) / mixed(draws).mcse
+    for answer, mass in answers.items():
+        if mass > 0.05:
+            quantity = "no answer" if answer is None else f"answer {answer}"
+            found[quantity] = (posterior.answers.get(answer, 0.0) - mass) / posterior.mixing[quantity].mcse
+    return found
+
+
+CHAINS = [
+    ParticleMarginalMetropolis(particles=6, chains=4, iterations=200, warmup=80),
+    ParameterGibbs(particles=3, chains=4, iterations=120, warmup=40),
+    ParameterGibbs(particles=3, chains=4, iterations=120, warmup=30, kernel="random_walk", moves=2),
+]
+
+
+@pytest.mark.parametrize("sampler", CHAINS, ids=lambda sampler: f"{sampler.name}-{getattr(sampler, 'kernel', 'walk')}")
+def test_chains_have_the_posterior_of_a_grid(sampler):
+    posterior = sampler.run(PROGRAM, seed=1)
+    assert {name: error for name, error in errors(posterior).items() if not abs(error) < 5} == {}
+    assert max(mixing.r_hat for mixing in posterior.mixing.values()) < 1.2
+    assert posterior.guarantee == "invariant" and posterior.log_evidence is None
+    assert all(0.05 < rate < 0.99 for rate in posterior.rates["acceptance"])
+    assert not np.isnan(posterior.log_density).any()
+
+
+@pytest.mark.statistics
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        ParticleMarginalMetropolis(particles=2, chains=4, iterations=2500, warmup=100),
+        ParticleMarginalMetropolis(particles=8, chains=4, iterations=1000, warmup=100, ess_threshold=1, resampling="multinomial"),
+        ParameterGibbs(particles=2, chains=4, iterations=1200, warmup=100),
+        ParameterGibbs(particles=4, chains=4, iterations=1000, warmup=100, resampling="killing", ess_threshold=1),
+    ],
+    ids=lambda sampler: f"{sampler.name}-{sampler.particles}",
+)
+def test_chains_have_the_posterior_of_a_grid_at_length(sampler):
+    posterior = sampler.run(PROGRAM, seed=2)
+    assert {name: error for name, error in errors(posterior).items() if not abs(error) < 5} == {}
+
+
+def test_the_filter_has_it_too():
+    """Five standard errors of 20 independent runs."""
+    means, _ = truth()
+    runs = []
+    for run in range(20):
+        posterior = ParticleFilter(particles=150).run(PROGRAM, seed=(5, run))
+        weights = np.exp(posterior.log_weights)
+        runs.append([weights @ posterior.latents["theta"], weights @ posterior.latents["share"]])
+    error = np.std(runs, axis=0, ddof=1) / 20**0.5
+    assert np.all(np.abs(np.mean(runs, axis=0) - [means["theta"], means["share"]]) < 5 * error)
+
+
+# --- the density that chains move on ---------------------------------------------------------------------------------------------------
+
+
+def one_run(program=WHOLE, seed=0):
+    stepwise = program.stepwise(None)
+    state = [program.root()]
+    for t in range(table.MAX_STEPS):
+        if state[0].open:
+            state = stepwise.step(None, jax.random.split(jax.random.key(seed + 31 * t), 1), state)
+    return state[0]
+
+
+@pytest.mark.parametrize("program", [WHOLE, PROGRAM], ids=["whole", "steps"])
+def test_the_density_is_the_log_density_with_the_jacobian(program):
+    """theta = exp(u), share = (1 + theta) sigmoid(v), by hand."""
+    run = one_run(program)
+    assert [draw.name for draw in parameters(program, run)] == ["theta", "share"]
+    density = Density(program, run, ("theta", "share"))
+    u = unconstrained(parameters(program, run))
+    for place in (u, u + np.array([0.3, -0.7])):
+        theta = exp(place[0])
+        s = 1 / (1 + exp(-place[1]))
+        values, log_jacobian, log_density = density(place)
+        assert (float(values["theta"]), float(values["share"])) == pytest.approx((theta, (1 + theta) * s), rel=1e-5)
+        by_hand = place[0] + log((1 + theta) * s * (1 - s))
+        assert float(log_jacobian) == pytest.approx(by_hand, rel=1e-4)
+        again = rebuilt(program.given_values(values), run)
+        constant = run.trajectory.logprob  # of the steps
+        assert float(log_density) == pytest.approx(by_hand + program.log_density(again) - constant, rel=1e-5)
+        compiled = jax.jit(lambda at: density(at).log_density)
+        assert float(compiled(jnp.asarray(place, jnp.float32))) == pytest.approx(float(log_density), rel=1e-5)
+
+
+@pytest.mark.parametrize("program", [WHOLE, PROGRAM], ids=["whole", "steps"])
+def test_a_run_rebuilt_at_its_own_parameters_is_the_same(program):
+    run = one_run(program, seed=3)
+    same = rebuilt(program.given_values({draw.name: draw.value for draw in parameters(program, run)}), run)
+    assert same.trajectory is run.trajectory and same.length == run.length and same.value == run.value
+    assert program.log_density(same) == pytest.approx(program.log_density(run))
+    assert [draw.name for draw in same.all_draws] == [draw.name for draw in run.all_draws]
+    other = rebuilt(program.given_values({"theta": jnp.float32(3.0)}), run)
+    assert other.all_draws[0].value == 3.0 and other.trajectory is run.trajectory
+    gained = (3.0 - float(run.all_draws[0].value)) * sum(table.log_rs(run.trajectory.token_ids, table.other_log_odds))
+    assert other.log_likelihood == pytest.approx(run.log_likelihood + gained, rel=1e-5)
+
+
+def test_one_kernel_is_compiled_for_all_trajectories_of_one_shape():
+    samplers_module._compiled.clear()
+    ParameterGibbs(particles=3, chains=4, iterations=30, warmup=5).run(PROGRAM, seed=0)
+    assert len(samplers_module._compiled) <= 2 * table.MAX_STEPS
+
+
+def test_what_cannot_be_traced_says_so_and_a_walk_does_without():
+    def branching(question):
+        theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
+        x = ppl.start(table.LM, question)
+        if theta > 1:
+            numpyro.sample("extra", dist.Normal(0.0, 1.0), obs=0.3)
+        x = table.written(x)
+        numpyro.sample("ok", ppl.judgement(table.OTHER, x, power=theta), obs=1)
+        return x.answer
+
+    program = ppl.Program(branching, "?")
+    with pytest.raises(ValueError, match=r"'branching' cannot be traced at its parameters .* the kernel 'random_walk' does without"):
+        ParameterGibbs(particles=3, chains=1, iterations=2, warmup=0).run(program)
+    posterior = ParameterGibbs(particles=3, chains=2, iterations=200, warmup=20, kernel="random_walk").run(program, seed=1)
+    grid = (np.arange(2000) + 0.5) * 0.01
+    prior = 4 * grid * np.exp(-2 * grid) * np.where(grid > 1, exp(-0.045) / (2 * np.pi) ** 0.5, 1.0)
+    likelihood = sum(p * np.exp(grid * table.log_r(table.other_log_odds((token,)))) for token, p in enumerate(table.next_probs(())))
+    draws = posterior.latents["theta"].reshape(2, -1)
+    assert abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood)) < 5 * mixed(draws).mcse
+
+
+def test_programs_without_parameters_and_other_models_are_refused():
+    for sampler in (ParticleMarginalMetropolis(chains=1, iterations=1), ParameterGibbs(chains=1, iterations=1)):
+        with pytest.raises(ValueError, match="the program 'solve' draws no continuous latents before anything else"):
+            sampler.run(ppl.Program(table.solve, "?"))
+        with pytest.raises(ValueError, match="samples the parameters of a Program, and StateSpaceModel"):
+            sampler.run(table.built_in())
+
+
+def test_parameters_of_a_sub_inference_are_for_the_marginal_sampler():
+    def inner(head, theta):
+        x = table.written(head)
+        numpyro.sample("ok", ppl.judgement(table.OTHER, x, power=theta), obs=1)
+        return x
+
+    def outer(question):
+        theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
+        x = ppl.infer("first", ppl.Program(inner, ppl.start(table.LM, question), theta), particles=2)
+        numpyro.factor("nothing", 0.0)
+        return str(x.token_ids[0])
+
+    program = ppl.Program(outer, "?")
+    with pytest.raises(ValueError, match="cannot move the parameters of a sub-inference; 'particle_marginal_metropolis' can"):
+        ParameterGibbs(particles=3, chains=1, iterations=2).run(program)
+    posterior = ParticleMarginalMetropolis(particles=2, chains=4, iterations=150, warmup=30).run(program, seed=1)
+    grid = (np.arange(2000) + 0.5) * 0.01
+    prior = 4 * grid * np.exp(-2 * grid)
+    likelihood = sum(p * np.exp(grid * table.log_r(table.other_log_odds((token,)))) for token, p in enumerate(table.next_probs(())))
+    draws = posterior.latents["theta"].reshape(4, -1)
+    assert abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood)) < 5 * mixed(draws).mcse
+
+
+def test_a_program_that_is_always_dead_is_said_to_be(monkeypatch):
+    monkeypatch.setattr(samplers_module, "ATTEMPTS", 3)
+
+    def hopeless():
+        theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))
+        numpyro.sample("coin", dist.Bernoulli(0.5))
+        numpyro.factor("never", -jnp.inf * (1 + theta**2))
+
+    with pytest.raises(AllParticlesDead):
+        ParticleMarginalMetropolis(particles=2, chains=1, iterations=1).run(ppl.Program(hopeless))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kernel": "hmc"}, "kernel must be one of nuts, random_walk"),
+        ({"particles": 1}, "slots must be at least 2"),
+        ({"step_size": 0}, "step_size must be a finite number above 0"),
+        ({"resampling": "residual"}, "must have a conditional form"),
+        ({"moves": 0}, "moves must be at least 1"),
+    ],
+)
+def test_settings_are_checked(settings, said):
+    with pytest.raises(ValueError, match=said):
+        ParameterGibbs(**settings)
+
+
+def test_a_forgotten_jacobian_is_seen(monkeypatch):
+    plain = module._Scoring._placed
+
+    def careless(self, name, fn):
+        value = plain(self, name, fn)
+        self.log_density, self.log_jacobian = self.log_density - self.log_jacobian, 0.0
+        return value
+
+    monkeypatch.setattr(module._Scoring, "_placed", careless)
+    for sampler in (CHAINS[0], CHAINS[1]):
+        samplers_module._compiled.clear()
+        assert max(map(abs, errors(sampler.run(PROGRAM, seed=1)).values())) > 6
+    samplers_module._compiled.clear()
+
+
+def test_the_marginal_estimate_is_the_prior_times_the_evidence_of_the_model_given_the_parameters():
+    """Which is the built-in model with a tempered likelihood; with the same keys to rounding."""
+
+    def solve(question):
+        theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
+        x = ppl.start(table.LM, question)
+        while x.open and x.depth < table.MAX_STEPS:
+            x = table.written(x)
+            numpyro.sample(f"ok_{x.depth}", ppl.judgement(table.PRM, x, power=theta), obs=1)
+        return x.answer
+
+    sampler = ParticleMarginalMetropolis(particles=6)
+    for beta in (0.4, 1.0, 2.2):
+        estimated = sampler._filtered(ppl.Program(solve, "?"), RunKeys(3), {"theta": beta})
+        evidence = ParticleFilter(particles=6).run(table.built_in(beta=beta), seed=3).log_evidence
+        assert estimated is not None and estimated.log_estimate == pytest.approx(log(4 * beta) - 2 * beta + evidence, rel=1e-5)
+
+
+# --- calibration on simulated data ------------------------------------------------------------------------------------------------------
+
+ENDLESS = TableLM(lambda prefix: np.append(table.next_probs(prefix)[:2] / table.next_probs(prefix)[:2].sum(), 0.0), eos=2)
+DRAWS = 9
+
+
+def noisy(question, truths=(None,) * 5, spread=1.0):
+    """How strict the judge of five steps is, and what it judged; where its numbers are not given they are drawn."""
+    theta = numpyro.sample("theta", dist.LogNormal(0.0, spread))
+    x = ppl.start(ENDLESS, question)
+    for t, truth in enumerate(truths):
+        x = numpyro.sample(f"step_{t}", ppl.step(ENDLESS, x, stop_at_answer=False))
+        numpyro.sample(f"ok_{t}", ppl.judgement(table.OTHER, x, power=theta), obs=truth)
+    return str(x.token_ids[0])
+
+
+def ranks(sampler, runs, spread=1.0):
+    """Of each simulated truth the rank among posterior draws of theta, and the share of draws nearer to a random point than it is."""
+    found = []
+    for run in range(runs):
+        sites = trace(seed(noisy, run)).get_trace("?")
+        theta, truths = float(sites["theta"]["value"]), tuple(int(sites[f"ok_{t}"]["value"]) for t in range(5))
+        posterior = sampler.run(ppl.Program(noisy, "?", truths=truths, spread=spread), seed=(9, run))
+        values, random = posterior.latents["theta"], np.random.default_rng(run)
+        if posterior.chains:
+            draws = values[np.linspace(0, len(values) - 1, DRAWS).round().astype(int)]
+        else:
+            draws = random.choice(values, DRAWS, p=np.exp(posterior.log_weights))
+        point = np.exp(random.normal(0.0, 1.5))
+        found.append([np.sum(draws < theta), np.sum(np.abs(draws - point) < abs(theta - point))])
+    return np.array(found).T
+
+
+def uneven(found):
+    """Pearson's chi-squared of ranks against the uniform law on 0..DRAWS, 9 degrees of freedom: above 33.7 with probability 1e-4."""
+    counts = np.bincount(found, minlength=DRAWS + 1)
+    expected = len(found) / (DRAWS + 1)
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def test_ranks_of_simulated_truths_are_uniform():
+    """Simulation-based calibration (Talts et al. 2018), and coverage with random points (Lemos et al. 2023). False alarms: 2e-4.
+
+    Draws of a filter are those of its target up to O(1/N), which moves the ranks by far less than 80 of them can show.
+    """
+    ordinary, nearer = ranks(ParticleFilter(particles=40), runs=80)
+    assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
+
+
+def test_ranks_of_overconfident_draws_are_not():
+    """The same truths, inferred under a prior that is too narrow."""
+    ordinary, nearer = ranks(ParticleFilter(particles=40), runs=60, spread=0.3)
+    assert uneven(ordinary) > 2 * 33.7 and uneven(nearer) > 33.7
+
+
+@pytest.mark.statistics
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        ParameterGibbs(particles=3, chains=1, iterations=90, warmup=40),
+        ParticleMarginalMetropolis(particles=6, chains=1, iterations=180, warmup=40),
+        ParticleFilter(particles=200),
+    ],
+    ids=lambda sampler: sampler.name,
+)
+def test_ranks_of_simulated_truths_are_uniform_at_length(sampler):
+    ordinary, nearer = ranks(sampler, runs=200)
+    assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
