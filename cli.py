@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     solve.add_argument("--prm", default="pocket", help="process reward model, likewise; none for no likelihood")
     solve.add_argument("--sampler", default="particle_filter", metavar="NAME", help="name of the sampler: see motes samplers")
     solve.add_argument("--particles", type=int, default=16, metavar="N", help="number of particles")
+    solve.add_argument("--runs", type=int, default=1, metavar="R", help="independent runs, pooled by their evidence")
     solve.add_argument("--iterations", type=int, metavar="S", help="draws of each chain, of samplers that are chains")
     solve.add_argument("--chains", type=int, metavar="C", help="number of chains")
     solve.add_argument("--budget", type=int, metavar="TOKENS", help="generated tokens after which nothing new is begun")
@@ -133,6 +134,7 @@ def _solve(args: argparse.Namespace) -> int:
                 prm=None if args.prm == "none" else args.prm,
                 sampler=args.sampler,
                 particles=args.particles,
+                runs=args.runs,
                 seed=args.seed,
                 target=args.target,
                 beta=args.beta,

@@ -1,6 +1,7 @@
 from . import plots as plots
 from .answers import stated as stated
 from .mixing import Mixing as Mixing
+from .pooling import pool as pool
 from .posterior import Posterior as Posterior
 from .programs import Program as Program
 from .programs import Return as Return

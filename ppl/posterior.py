@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from ..models import Cost, Trajectory
-from ..smc import History, ess
-from ..smc.variance import eves, living_eves, standard_error
+from ..smc import History, combine, ess
+from ..smc.variance import eves, living_eves, log_evidence_error, standard_error
 from .answers import group
 from .mixing import Mixing, mixing
 
@@ -52,6 +52,7 @@ class Posterior:
         history: what happened at each of the T steps of a filter; None for chains. Its slots are the trajectories, unless
             a particle holds several of them.
         chains: C; 0 for what is not chains.
+        runs: the independent runs that it pools, one's trajectories after the other's; see `motes.ppl.pool`.
         rates: how the run moved, by name: rates of acceptance, of swaps, of updates, ...
         sampler, target: what was run, and what it was to sample.
         guarantee: what holds of the weighted sample: "invariant", "consistent" or "heuristic".
@@ -75,6 +76,7 @@ class Posterior:
     history: History | None
     latents: Mapping[str, np.ndarray] = field(default_factory=dict)
     chains: int = 0
+    runs: tuple[Posterior, ...] = ()
     rates: Mapping[str, Any] = field(default_factory=dict)
     sampler: str
     target: str
@@ -90,8 +92,13 @@ class Posterior:
         slots = None if self.history is None else self.history.ancestors.shape[1]
         if not self.trajectories or len(set(sizes.values())) > 1 or (slots is not None and len(self.trajectories) % slots):
             raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes | {'history': slots}}")
-        if self.chains and len(self.trajectories) % self.chains:
-            raise ValueError(f"{len(self.trajectories)} trajectories are not {self.chains} chains of one length")
+        if len(self.trajectories) % self.rows:
+            raise ValueError(f"{len(self.trajectories)} trajectories are not {self.rows} chains or runs of one length")
+
+    @property
+    def rows(self) -> int:
+        """Chains, or runs that were pooled; 1 for what is neither."""
+        return self.chains or len(self.runs) or 1
 
     @property
     def answer(self) -> str | None:
@@ -112,10 +119,23 @@ class Posterior:
 
         Of a filter Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
         particles descend from one first step; see `motes.smc.variance`. Of chains by their effective sample size; not a number
-        where that is undefined. Not a number either where particles hold several trajectories each, and where all trajectories of
-        positive weight give one answer: nothing tells how far that is from the truth.
+        where that is undefined. Of pooled runs by how these differ. Not a number either where particles hold several trajectories each,
+        and where all trajectories of positive weight give one answer: nothing tells how far that is from the truth.
         """
         return {answer: self._standard_error(answer) for answer in self._answers}
+
+    @cached_property
+    def log_evidence_mcse(self) -> float:
+        """The standard error of `log_evidence`, in nats; not a number where that is undefined.
+
+        Of pooled runs by how these differ; of a filter that of Lee and Whiteley (2018), approximate unless resampling was
+        multinomial, see `motes.smc.log_evidence_error`.
+        """
+        if self.runs:
+            died = self.settings.get("died", 0)
+            log_evidences = np.array([*(run.log_evidence for run in self.runs), *[-np.inf] * int(died)])  # type: ignore[arg-type]
+            return float(combine(np.zeros((len(log_evidences), 1)), log_evidences).log_evidence_error)
+        return nan if self.genealogy is None or self.log_evidence is None else log_evidence_error(self.genealogy, self.log_weights)
 
     @cached_property
     def mixing(self) -> dict[str, Mixing]:
@@ -151,7 +171,7 @@ class Posterior:
         """Effective sample size, float64.
 
         Of a filter after each step's reweighing, before any resampling, shape (T,); of chains that of the log-density, shape (1,); of
-        anything else that of the weights, shape (1,).
+        anything else, such as pooled runs, that of the weights, shape (1,).
         """
         if self.history is not None:
             return self.history.ess
@@ -179,22 +199,45 @@ class Posterior:
 
         return notes(self)
 
-    def to_datatree(self) -> DataTree:
-        """The posterior in ArviZ's schema; see `motes.ppl.datatree`."""
-        from .datatree import to_datatree
+    def to_datatree(self, prior: Posterior | None = None) -> DataTree:
+        """The posterior in ArviZ's schema; see `motes.ppl.datatree`.
 
-        return to_datatree(self)
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_datatree()` to a netCDF file, which `xarray.open_datatree` reads; all of it or nothing.
+        Args:
+            prior: draws from the prior, for its group: a posterior with equal weights, such as importance sampling of the same
+                model without a reward model gives.
 
         Raises:
-            OSError: the file cannot be written.
+            ValueError: `prior` is weighted, or of another question.
+        """
+        from .datatree import to_datatree
+
+        return to_datatree(self, prior)
+
+    def resampled(self, draws: int, seed: int = 0) -> Posterior:
+        """Equally weighted draws, for what ignores weights; see `motes.ppl.pooling.resampled`."""
+        from .pooling import resampled
+
+        return resampled(self, draws, seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_datatree()`, which `xarray.open_datatree` reads; all of it or nothing.
+
+        Args:
+            path: a netCDF file; or, where it ends in ".zarr", a folder in that format (which needs the package zarr). What is there is
+                replaced.
+
+        Raises:
+            OSError: it cannot be written.
         """
         path = Path(path)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            partial = Path(folder) / "posterior.nc"
-            self.to_datatree().to_netcdf(partial, engine="h5netcdf")
+            partial, tree = Path(folder) / "posterior", self.to_datatree()
+            if path.suffix == ".zarr":
+                tree.to_zarr(partial, zarr_format=2)  # version 3 has no texts yet that others could read
+                if path.is_dir():
+                    path.replace(Path(folder) / "before")
+            else:
+                tree.to_netcdf(partial, engine="h5netcdf")
             partial.replace(path)
 
     @classmethod
@@ -222,6 +265,10 @@ class Posterior:
     def _standard_error(self, answer: str | None) -> float:
         if self.chains:
             return self.mixing["no answer" if answer is None else f"answer {answer}"].mcse
+        if self.runs:
+            from .pooling import pooled_mcse
+
+            return pooled_mcse(self, answer)
         indicator = np.array([label == answer for label in self.labels], np.float64)
         unanimous = indicator[self.log_weights > -np.inf].all()
         return nan if self.genealogy is None or unanimous else standard_error(self.genealogy, self.log_weights, indicator)

@@ -13,6 +13,7 @@ from .published import Giannone2025 as Giannone2025
 from .published import Puri2025 as Puri2025
 from .registry import SAMPLERS as SAMPLERS
 from .registry import make_sampler as make_sampler
+from .repeating import repeated as repeated
 from .resample_move import ResampleMove as ResampleMove
 from .sampler import AllParticlesDead as AllParticlesDead
 from .sampler import Sampler as Sampler

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tqdm.auto import tqdm
 
@@ -16,6 +16,7 @@ from ..ppl.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration, check_lm, check_prm
 from ..ppl.targets import Target
 from .registry import make_sampler, settings_of
+from .repeating import repeated
 from .sampler import AllParticlesDead, Sampler, Seed, check_count, run_keys
 
 
@@ -26,6 +27,7 @@ def solve(
     prm: str | RewardModel | None = "pocket",
     sampler: str | Sampler = "particle_filter",
     particles: int = 16,
+    runs: int = 1,
     seed: Seed = 0,
     target: str | Target = "product",
     beta: float = 1.0,
@@ -54,6 +56,7 @@ def solve(
         sampler: a name of `motes.samplers.SAMPLERS`, or a sampler, which then brings its own settings.
         particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where it has them; `resampling` is the
             sampler's own default where None.
+        runs: how many independent runs are pooled by their evidence; see `motes.samplers.repeated`.
         seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same draws.
         target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
@@ -77,9 +80,14 @@ def solve(
         constraint=constraint,
     )
     run_keys(seed)
+    check_count("runs", runs)
+    if runs > 1 and (checkpoint is not None or not hasattr(seed, "__index__")):
+        raise ValueError("several runs have no checkpoint, and seeds (seed, 0), (seed, 1), ... of their own: seed must be one number")
     given = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
     chosen = _sampler(sampler, given, settings)
     model = declared(*_loaded(lm, prm, device))
+    if runs > 1:
+        return repeated(chosen, model, runs, cast("int", seed), progress)
     return chosen.run(model, seed=seed, progress=progress, **({} if checkpoint is None else {"checkpoint": checkpoint}))
 
 
@@ -108,7 +116,7 @@ def solve_many(
         progress: show a progress bar, in questions.
         at_once: questions under way at any time, at most.
         dead: what becomes of a question all of whose particles died: "raise" the error, or "keep" it in the posterior's place.
-        arguments: any other argument of `solve`, the same for all questions, but `checkpoint`.
+        arguments: any other argument of `solve`, the same for all questions, but `checkpoint` and `runs`.
 
     Returns:
         Posteriors, in the order of the questions; `AllParticlesDead` in the place of some if they are to be kept.
@@ -122,8 +130,8 @@ def solve_many(
     check_count("at_once", at_once)
     if dead not in ("raise", "keep"):
         raise ValueError(f"dead must be 'raise' or 'keep', not {dead!r}")
-    if "checkpoint" in arguments:
-        raise ValueError("checkpoint is for one question: see solve")
+    if names := [name for name in ("checkpoint", "runs") if name in arguments]:
+        raise ValueError(f"{names[0]} is for one question: see solve")
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
     own = {name: arguments.pop(name, defaults[name]) for name in ("sampler", "particles", "resampling", "ess_threshold", "proposal")}
     prior = arguments.pop("prior", None) or Sampling()

@@ -35,7 +35,7 @@ def test_numbers(make_posterior) -> None:
 def test_rewards_are_padded(make_posterior) -> None:
     tree = make_posterior().to_datatree()
     np.testing.assert_array_equal(tree["sample_stats/log_odds"][0, [0, 2, 5]], [[3, 2], [-1, np.inf], [-np.inf, np.nan]])
-    log_r = tree["log_likelihood/step_is_right"]
+    log_r = tree["log_likelihood/prm"]
     np.testing.assert_allclose(log_r[0, 0], np.log([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-2))]))
     np.testing.assert_array_equal(log_r[0, [2, 5]], [[log_r[0, 2, 0], 0.0], [-np.inf, np.nan]])
     assert log_r["step"].values.tolist() == [1, 2]
@@ -62,8 +62,8 @@ def test_texts_and_attributes(make_posterior) -> None:
     ]
     assert tree["text/answer"].values.tolist() == [["17", "17.0", "18", "", "17", ""]]
     assert tree["constant_data/question"].item() == make_posterior().question
-    assert json.loads(tree.attrs["settings"]) == {"particles": 6, "prm": None, "proposal": {"temperature": 1.0}}
-    assert json.loads(tree.attrs["cost"])["prm_tokens"] == 60
+    assert json.loads(tree["constant_data/settings"].item()) == {"particles": 6, "prm": None, "proposal": {"temperature": 1.0}}
+    assert json.loads(tree["constant_data/cost"].item())["prm_tokens"] == 60
     assert (tree.attrs["guarantee"], tree.attrs["evidence"], tree.attrs["log_evidence"]) == ("consistent", "unbiased", -1.25)
     assert isnan(make_posterior(log_evidence=None).to_datatree().attrs["log_evidence"])
 

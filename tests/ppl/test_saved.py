@@ -15,8 +15,8 @@ from motes.smc import History
 
 
 def node(trajectory: Trajectory) -> dict[str, object]:
-    """The fields of one node, but its parent."""
-    return {field.name: getattr(trajectory, field.name) for field in fields(trajectory) if field.name != "parent"}
+    """The fields of one node, but its parent, and its answer, which `make_posterior` leaves out."""
+    return {field.name: getattr(trajectory, field.name) for field in fields(trajectory) if field.name not in ("parent", "answer")}
 
 
 def assert_equal(first: Posterior, second: Posterior) -> None:
