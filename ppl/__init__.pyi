@@ -1,5 +1,8 @@
 from . import plots as plots
 from .answers import stated as stated
+from .calibration import CalibratedReward as CalibratedReward
+from .calibration import LabelledStep as LabelledStep
+from .calibration import calibrate as calibrate
 from .mixing import Mixing as Mixing
 from .pooling import pool as pool
 from .posterior import Posterior as Posterior

@@ -75,14 +75,18 @@ def _answers(told: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(max_width=40)
     table.add_column(no_wrap=True)
+    if intervals := any(row["interval"] for row in told["answers"]):
+        table.add_column(no_wrap=True, style="dim")
     table.add_column(no_wrap=True)
     for row in told["answers"][:MOST]:
         label = Text("no answer", style="italic dim") if row["answer"] is None else Text(printable(row["answer"]), style="bold")
         probability = Text(plus_minus(row["probability"], row["mcse"]))
-        table.add_row(label, probability, Text(bar(row["probability"]), style="dim" if row["answer"] is None else "green"))
+        over_runs = [Text("{:.2f} to {:.2f}".format(*row["interval"]))] if intervals else []
+        table.add_row(label, probability, *over_runs, Text(bar(row["probability"]), style="dim" if row["answer"] is None else "green"))
     if rest := told["answers"][MOST:]:
         total = sum(row["probability"] for row in rest)
-        table.add_row(Text(f"{len(rest)} others", style="dim"), Text(f"{total:.3f}"), Text(bar(total), style="dim"))
+        blank = [""] if intervals else []
+        table.add_row(Text(f"{len(rest)} others", style="dim"), Text(f"{total:.3f}"), *blank, Text(bar(total), style="dim"))
     return table
 
 

@@ -87,13 +87,39 @@ def run_shares(posterior: Posterior) -> np.ndarray:
 
 def pooled_mcse(posterior: Posterior, answer: str | None) -> float:
     """The standard error of an answer's probability over a pooled posterior's runs; not a number for one run."""
-    shares, slots = run_shares(posterior), len(posterior.trajectories) // len(posterior.runs)
+    shares = run_shares(posterior)
     if len(shares) < 2 or len(posterior.answers) == 1:
         return nan
-    stated = np.array([label == answer for label in posterior.labels]).reshape(len(posterior.runs), slots)
-    own = [float(np.exp(run.log_weights) @ row) for run, row in zip(posterior.runs, stated, strict=True)]
-    gaps = np.concatenate([own, np.zeros(len(shares) - len(own))]) - posterior.answers.get(answer, 0.0)
+    gaps = np.concatenate([_by_run(posterior, answer), np.zeros(len(shares) - len(posterior.runs))]) - posterior.answers.get(answer, 0.0)
     return sqrt(len(shares) / (len(shares) - 1) * float(((shares * gaps) ** 2).sum()))
+
+
+def pooled_interval(posterior: Posterior, answer: str | None, share: float = 0.95, draws: int = 4000) -> tuple[float, float] | None:
+    """A credible interval of an answer's probability over a pooled posterior's runs; None with fewer than three of them.
+
+    By the Bayesian bootstrap (Rubin 1981): runs are weighed by Dirichlet(1, ..., 1) besides their Z-hat. It speaks of where the
+    estimate would lie with more runs like these, and knows of no bias that they share.
+
+    Args:
+        posterior: pooled.
+        answer: one of its answers.
+        share: of probability in the interval.
+        draws: from the bootstrap's posterior, the same ones every time.
+    """
+    shares = run_shares(posterior)
+    if len(shares) < 3:
+        return None
+    own = np.concatenate([_by_run(posterior, answer), np.zeros(len(shares) - len(posterior.runs))])
+    weights = np.random.default_rng(0).dirichlet(np.ones(len(shares)), size=draws) * shares
+    low, high = np.quantile(weights @ own / weights.sum(axis=1), [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def _by_run(posterior: Posterior, answer: str | None) -> np.ndarray:
+    """An answer's probability in each run, shape (runs,)."""
+    slots = len(posterior.trajectories) // len(posterior.runs)
+    stated = np.array([label == answer for label in posterior.labels]).reshape(len(posterior.runs), slots)
+    return np.array([float(np.exp(run.log_weights) @ row) for run, row in zip(posterior.runs, stated, strict=True)])
 
 
 def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:

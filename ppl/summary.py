@@ -7,12 +7,15 @@ is undefined or unreliable, that a run has no guarantee, that the log of an unbi
 from __future__ import annotations
 
 import re
-from math import isfinite, isnan
-from typing import Any
+from io import StringIO
+from math import isfinite, isnan, nan
+from typing import Any, cast
 
 import numpy as np
 
 from ..models import Cost
+from ..smc import pareto_smooth
+from .pooling import pooled_interval
 from .posterior import Posterior
 
 R_HAT = 1.01  # Vehtari et al. (2021)
@@ -23,32 +26,67 @@ FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def summary(posterior: Posterior) -> dict[str, Any]:
-    """The posterior as an object that JSON can hold.
+class Summary(dict[str, Any]):
+    """What is to be known of a posterior, as an object that JSON can hold; shown as a report of one screen.
 
-    What is not finite or not known is None: an undefined standard error, a log-evidence that chains do not have, the
-    answer of trajectories without one.
+    Attributes:
+        posterior: of which it is.
+    """
+
+    def __init__(self, posterior: Posterior, told: dict[str, Any]) -> None:
+        super().__init__(told)
+        self.posterior = posterior
+
+    def __repr__(self) -> str:
+        from rich.console import Console
+
+        from .console import render
+
+        console = Console(width=100, file=StringIO(), highlight=False)
+        console.print(render(self.posterior))
+        return cast("StringIO", console.file).getvalue().rstrip()
+
+    def _repr_html_(self) -> str:
+        return self.posterior._repr_html_()
+
+
+def summary(posterior: Posterior) -> Summary:
+    """What is to be known of a posterior before it is believed.
+
+    Answers come with their probability, Monte Carlo standard error, and, of pooled runs, 95% credible interval over runs (see
+    `motes.ppl.pooling.pooled_interval`); the log-evidence with its standard error. What is not finite or not known is None: an
+    undefined standard error, a log-evidence that chains do not have, the answer of trajectories without one, a k-hat of what are
+    not independent draws or too few.
     """
     errors = posterior.answer_mcse
-    return {
+    told = {
         "question": posterior.question,
         "answer": posterior.answer,
         "answers": [
-            {"answer": answer, "probability": probability, "mcse": _finite(errors[answer])}
+            {
+                "answer": answer,
+                "probability": probability,
+                "mcse": _finite(errors[answer]),
+                "interval": list(pooled_interval(posterior, answer) or ()) or None if posterior.runs else None,
+            }
             for answer, probability in posterior.answers.items()
         ],
         "reasoning": _reasoning(posterior),
         "log_evidence": _finite(posterior.log_evidence),
+        "log_evidence_mcse": _finite(posterior.log_evidence_mcse),
         "evidence": posterior.evidence,
         "guarantee": posterior.guarantee,
         "sampler": posterior.sampler,
         "target": posterior.target,
         "trajectories": len(posterior.trajectories),
         "distinct_trajectories": len(posterior.distinct),
+        "distinct_answers": len(posterior.answers) - (None in posterior.answers),
         "first_steps": posterior.living_eves,
         "ess": [_finite(value) for value in posterior.ess.tolist()],
+        "k_hat": _finite(k_hat(posterior)),
         "resampled": [] if posterior.history is None else posterior.history.resampled.tolist(),
         "chains": posterior.chains,
+        "runs": [{"log_evidence": _finite(run.log_evidence), "answer": run.answer} for run in posterior.runs],
         "mixing": {name: {key: _finite(value) for key, value in of._asdict().items()} for name, of in posterior.mixing.items()},
         "rates": dict(posterior.rates),
         "paper": posterior.paper,
@@ -57,6 +95,13 @@ def summary(posterior: Posterior) -> dict[str, Any]:
         "settings": dict(posterior.settings),
         "cost": posterior.cost.asdict(),
     }
+    return Summary(posterior, told)
+
+
+def k_hat(posterior: Posterior) -> float:
+    """The shape of the largest weights' tail (Vehtari et al. 2024); not a number where draws are not independent, or are too few."""
+    independent = posterior.sampler == "importance_sampling" and not posterior.runs
+    return float(pareto_smooth(posterior.log_weights).k_hat) if independent else nan
 
 
 def notes(posterior: Posterior) -> list[str]:
@@ -140,7 +185,10 @@ def evidence_in_words(posterior: Posterior) -> str:
         "consistent": "consistent for Z, and biased with few particles",
         "none": "without a guarantee",
     }
-    return f"{posterior.log_evidence:.2f}, an estimate: {known[posterior.evidence]}"
+    error = posterior.log_evidence_mcse
+    shown = f"{posterior.log_evidence:.2f}" + ("" if isnan(error) else f" ± {error:.2f}")
+    over = f" over {len(posterior.runs) + int(posterior.settings.get('died', 0))} runs" if posterior.runs else ""  # type: ignore[arg-type]
+    return f"{shown}{over}, an estimate: {known[posterior.evidence]}"
 
 
 def population_in_words(posterior: Posterior) -> str:

@@ -90,5 +90,5 @@ def test_chains_are_summarised_and_shown():
 
 
 def test_chains_have_one_length():
-    with pytest.raises(ValueError, match="5 trajectories are not 2 chains of one length"):
+    with pytest.raises(ValueError, match="5 trajectories are not 2 chains or runs of one length"):
         Posterior(**{**vars(chains(np.zeros((1, 5)))), "chains": 2})

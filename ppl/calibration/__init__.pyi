@@ -1,0 +1,12 @@
+from .calibrating import calibrate as calibrate
+from .calibration import Calibration as Calibration
+from .labels import LabelledStep as LabelledStep
+from .labels import Labels as Labels
+from .measures import Bin as Bin
+from .measures import bins as bins
+from .measures import brier as brier
+from .measures import calibration_error as calibration_error
+from .measures import log_loss as log_loss
+from .predictive import Predictive as Predictive
+from .reliability import Priors as Priors
+from .reward import CalibratedReward as CalibratedReward

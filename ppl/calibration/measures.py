@@ -1,0 +1,71 @@
+"""How well probabilities agree with what came true.
+
+For probabilities p_i and outcomes y_i in {0, 1}:
+
+    log-loss             mean of -y log p - (1 - y) log(1 - p), nats
+    Brier score          mean of (p - y)^2 (Brier 1950)
+    calibration error    sum_bins n_b / n |mean p - mean y|, bins of equal width (ECE; Naeini et al. 2015, Guo et al. 2017)
+
+The first two are proper: no probabilities do better on average than the true ones. A calibration error is not (the share of successes
+for everybody has none, and says nothing), and even that of true probabilities is above 0 by chance.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Bin(NamedTuple):
+    """One bar of a reliability diagram.
+
+    Attributes:
+        low, high: the probabilities that it holds, high excluded unless 1.
+        size: how many there are.
+        probability: their mean.
+        share: how many of them came true.
+    """
+
+    low: float
+    high: float
+    size: int
+    probability: float
+    share: float
+
+
+def log_loss(log_odds: np.ndarray, outcomes: np.ndarray) -> float:
+    """Mean log-loss of log-odds, nats; infinite where a certainty turned out wrong.
+
+    Args:
+        log_odds: shape (n,), may be infinite.
+        outcomes: whether it came true, shape (n,), bool.
+    """
+    return float(np.mean(np.logaddexp(0.0, np.where(outcomes, -log_odds, log_odds))))
+
+
+def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> float:
+    """Mean squared error of probabilities, in [0, 1]; both of shape (n,)."""
+    return float(np.mean((probabilities - outcomes) ** 2))
+
+
+def calibration_error(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> float:
+    """Expected calibration error over `count` bins of equal width, in [0, 1]; both of shape (n,)."""
+    return sum(one.size * abs(one.probability - one.share) for one in bins(probabilities, outcomes, count)) / len(probabilities)
+
+
+def bins(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> list[Bin]:
+    """A reliability diagram: the bins of equal width that hold anything, in order.
+
+    Args:
+        probabilities: in [0, 1], shape (n,).
+        outcomes: whether it came true, shape (n,), bool.
+        count: bins, empty ones included.
+    """
+    place = np.minimum((probabilities * count).astype(int), count - 1)
+    return [
+        Bin(
+            b / count, (b + 1) / count, int(np.sum(place == b)), float(probabilities[place == b].mean()), float(outcomes[place == b].mean())
+        )
+        for b in np.unique(place).tolist()
+    ]
