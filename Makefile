@@ -1,6 +1,6 @@
 # On a bare machine (Python 3.11 with venv, make) every goal makes .venv and installs what it needs first.
 # Goals:
-#   make demo             solve a six-step problem with 32 particles, and save the posterior in demo-posterior.nc
+#   make demo             solve a six-step problem with 32 particles, save the posterior in demo-posterior.nc, a report in demo-report.html
 #   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
 #   make test-statistics  the long statistical tests
 #   make check            lint, formatting and types alone
@@ -40,8 +40,9 @@ $(INSTALLED): pyproject.toml $(LOCK)
 
 demo: $(INSTALLED)
 	@question="$$($(BIN)/motes problems --steps 6 --count 1 --seed 0 --format question)"
-	$(BIN)/motes solve "$$question" --particles 32 --seed 0 --save demo-posterior.nc
+	$(BIN)/motes solve "$$question" --particles 32 --seed 0 --save demo-posterior.nc --report demo-report.html
 	echo "saved: demo-posterior.nc (read it with motes.ppl.Posterior.load or xarray.open_datatree)"
+	echo "report: demo-report.html (open it in a browser)"
 
 # JOBS processes side by side, one thread each: threads of several would get into each other's way
 test: check

@@ -1,6 +1,7 @@
 """The command `motes`: a question in, an answer posterior out.
 
     motes solve "QUESTION"     samples the posterior over reasoning, and shows it
+    motes report FILE.nc       writes a report of a saved posterior, to read in a browser
     motes samplers             says which samplers there are, and what holds of each
     motes problems             prints problems of the pocket reasoner's family, with their answers
     motes models               says which models ship with motes, and which others it loads
@@ -96,8 +97,15 @@ def _parser() -> argparse.ArgumentParser:
     solve.add_argument("--temperature", type=float, default=1.0, help="the prior's temperature, part of the target")
     solve.add_argument("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
     solve.add_argument("--save", type=Path, metavar="FILE.nc", help="also write the posterior as an ArviZ data tree (netCDF)")
+    solve.add_argument("--report", type=Path, metavar="FILE.html", help="also write a report to read in a browser")
     solve.add_argument("--json", action="store_true", help="print one JSON object")
     solve.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+    text = "write a report of a saved posterior, to read in a browser"
+    report = commands.add_parser("report", help=text, description=text.capitalize() + ".", formatter_class=_Formatter)
+    report.set_defaults(command=_report)
+    report.add_argument("posterior", type=Path, metavar="FILE.nc", help="what --save wrote")
+    report.add_argument("--out", type=Path, metavar="FILE.html", help="FILE.html beside it where left out")
 
     text = "say which samplers there are, and what holds of each"
     samplers = commands.add_parser("samplers", help=text, description=text.capitalize() + ".")
@@ -121,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
 def _solve(args: argparse.Namespace) -> int:
     if args.save is not None:
         _check_destination("save", args.save)
+    if args.report is not None:
+        _check_destination("report", args.report)
     if args.checkpoint is not None:
         _check_destination("checkpoint", args.checkpoint)
     from .models import Sampling
@@ -158,10 +168,21 @@ def _solve(args: argparse.Namespace) -> int:
     try:
         if args.save is not None:
             posterior.save(args.save)
+        if args.report is not None:
+            posterior.report(args.report)
     except OSError as error:
         status = _failed(error, 1)
     _show(posterior, as_json=args.json)
     return status
+
+
+def _report(args: argparse.Namespace) -> int:
+    from .ppl import Posterior
+
+    out = args.out or args.posterior.with_suffix(".html")
+    _check_destination("out", out)
+    print(Posterior.load(args.posterior).report(out))
+    return 0
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

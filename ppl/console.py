@@ -14,12 +14,11 @@ from .summary import (
     cost_in_words,
     evidence_in_words,
     mixing_in_words,
-    plus_minus,
     population_in_words,
-    printable,
     rates_in_words,
     summary,
 )
+from .words import plus_minus, printable
 
 WIDTH = 24  # of the longest bar, in characters
 MOST = 8  # answers shown by name
@@ -36,7 +35,7 @@ def render(posterior: Posterior) -> RenderableType:
         _titled("Answers", _answers(told)),
         _titled("Run", _facts(posterior, told)),
     ]
-    return Group(*parts, *(Text(note, style="yellow") for note in told["notes"]))
+    return Group(*parts, *(_finding(**finding) for finding in told["findings"]))
 
 
 def bar(fraction: float, width: int = WIDTH) -> str:
@@ -48,6 +47,11 @@ def bar(fraction: float, width: int = WIDTH) -> str:
 def sparkline(fractions: list[float]) -> str:
     """A character for each number in [0, 1], the taller the larger."""
     return "".join(LEVELS[min(int(fraction * len(LEVELS)), len(LEVELS) - 1)] for fraction in fractions)
+
+
+def _finding(name: str, seen: str, why: str, change: str) -> RenderableType:
+    text = Text("\n" + printable(name).capitalize(), style="bold yellow")
+    return text.append(printable(f": {seen}; {why}. To change: {change}."), style="not bold yellow")
 
 
 def _titled(title: str, body: RenderableType) -> RenderableType:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .posterior import Posterior
 
 FEWEST = 4  # draws of a chain that can be split and ranked
+R_HAT = 1.01  # what is wanted at most: Vehtari et al. (2021)
+FEW_DRAWS = 100  # effective draws a chain, at least: likewise
+RARE = 0.05  # probability of an answer that chains may miss, whose R-hat is not looked at
 
 
 class Mixing(NamedTuple):

@@ -14,12 +14,11 @@ from .summary import (
     cost_in_words,
     evidence_in_words,
     mixing_in_words,
-    plus_minus,
     population_in_words,
-    printable,
     rates_in_words,
     summary,
 )
+from .words import plus_minus, printable
 
 MOST = 8  # answers shown by name
 LONGEST = 400  # characters of the question
@@ -45,13 +44,18 @@ def html(posterior: Posterior) -> str:
         "cost": escape(cost_in_words(posterior.cost)),
     }
     rows = "".join(_row(f'<td style="{LABEL}">{name}</td><td style="{CELL}">{fact}</td>') for name, fact in facts.items() if fact)
-    notes = "".join(f'<div style="{NOTE}">{escape(note)}</div>' for note in told["notes"])
+    notes = "".join(_finding(**finding) for finding in told["findings"])
     return (
         f'<div class="tex2jax_ignore mathjax_ignore" style="font-size:13px;line-height:1.45;max-width:760px">'
         f'<div style="white-space:pre-wrap;margin-bottom:8px">{escape(shown)}</div>'
         f'<table style="{TABLE};margin:0 0 8px 0">{_answers(told)}</table>'
         f'<table style="{TABLE};margin:0">{rows}</table>{notes}</div>'
     )
+
+
+def _finding(name: str, seen: str, why: str, change: str) -> str:
+    said = escape(printable(f"{seen}; {why}. To change: {change}."))
+    return f'<div style="{NOTE}"><b>{escape(printable(name)).capitalize()}</b>: {said}</div>'
 
 
 def _answers(told: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ from .mixing import Mixing, mixing
 if TYPE_CHECKING:
     from xarray import DataTree
 
+    from .findings import Finding
+
 Guarantee: TypeAlias = Literal["invariant", "consistent", "heuristic"]
 Evidence: TypeAlias = Literal["unbiased", "consistent", "none"]
 
@@ -192,12 +194,27 @@ class Posterior:
         """From how many of the first steps the particles of positive weight descend; None without a genealogy."""
         return None if self.genealogy is None else living_eves(self.genealogy, self.log_weights)
 
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know before believing the numbers, a sentence each."""
-        from .summary import notes
+    def check(self, *, success: bool | None = None) -> list[Finding]:
+        """What speaks against believing the run, the most serious first: what was seen, why it matters, what to change.
 
-        return notes(self)
+        Empty where nothing was found, which is not proof that nothing is wrong. See `motes.ppl.findings`.
+
+        Args:
+            success: whether the reward model's scores are probabilities of final success; None for what the target implies.
+        """
+        from .findings import check
+
+        return check(self, success=success)
+
+    def report(self, path: str | Path) -> Path:
+        """Write a report to read in a browser: one HTML file that needs nothing else; see `motes.ppl.report`.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from .report import report
+
+        return report(self, path)
 
     def to_datatree(self, prior: Posterior | None = None) -> DataTree:
         """The posterior in ArviZ's schema; see `motes.ppl.datatree`.

@@ -1,12 +1,10 @@
 """A posterior in a few plain values and words: what the command line, its JSON and notebooks show.
 
-Probabilities carry their Monte Carlo standard error, and what they do not carry is said in words: that an error
-is undefined or unreliable, that a run has no guarantee, that the log of an unbiased estimate is biased.
+Probabilities carry their Monte Carlo standard error, and what speaks against them is said in words (see `motes.ppl.findings`).
 """
 
 from __future__ import annotations
 
-import re
 from io import StringIO
 from math import isfinite, isnan, nan
 from typing import Any, cast
@@ -15,15 +13,10 @@ import numpy as np
 
 from ..models import Cost
 from ..smc import pareto_smooth
+from .findings import check
+from .mixing import RARE
 from .pooling import pooled_interval
 from .posterior import Posterior
-
-R_HAT = 1.01  # Vehtari et al. (2021)
-RARE = 0.05  # probability of an answer whose R-hat is not a warning
-FEW_DRAWS = 100  # effective draws a chain; likewise
-FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Summary(dict[str, Any]):
@@ -91,7 +84,7 @@ def summary(posterior: Posterior) -> Summary:
         "rates": dict(posterior.rates),
         "paper": posterior.paper,
         "step_cost": posterior.step_cost,
-        "notes": notes(posterior),
+        "findings": [finding._asdict() for finding in check(posterior)],
         "settings": dict(posterior.settings),
         "cost": posterior.cost.asdict(),
     }
@@ -102,50 +95,6 @@ def k_hat(posterior: Posterior) -> float:
     """The shape of the largest weights' tail (Vehtari et al. 2024); not a number where draws are not independent, or are too few."""
     independent = posterior.sampler == "importance_sampling" and not posterior.runs
     return float(pareto_smooth(posterior.log_weights).k_hat) if independent else nan
-
-
-def notes(posterior: Posterior) -> list[str]:
-    """What a reader should know before believing the numbers, a sentence each."""
-    found = []
-    if posterior.settings.get("stopped") == "budget" and posterior.guarantee == "heuristic":
-        found.append("Stopped by its budget before it was done.")
-    if posterior.guarantee == "heuristic":
-        found.append("Heuristic: the weights do not converge to the declared target.")
-    return found + (_chain_notes(posterior) if posterior.chains else _genealogy_notes(posterior))
-
-
-def _genealogy_notes(posterior: Posterior) -> list[str]:
-    """What the genealogy says of the standard errors."""
-    eves, living = posterior.eves, posterior.living_eves
-    if eves is None or living is None:
-        return ["The standard errors are undefined: the particles' states depend on one another; repeat the run with other seeds."]
-    if living < 2:
-        return ["The standard errors are undefined: all weight descends from one first step."]
-    if living < FEW:
-        return [f"The standard errors are unreliable: all weight descends from {living} first steps."]
-    by_eve = np.bincount(eves, weights=np.exp(posterior.log_weights))
-    effective = float(1 / (by_eve @ by_eve))  # number of first steps
-    if effective < FEW - 1e-6:  # equal weights on FEW are not few
-        return [f"The standard errors are unreliable: the weight is spread as over {effective:.1f} first steps."]
-    if len(posterior.answers) == 1:
-        return ["The standard errors are undefined: all trajectories of positive weight give one answer."]
-    return []
-
-
-def _chain_notes(posterior: Posterior) -> list[str]:
-    """What R-hat and ESS say of the chains."""
-    found = []
-    if worst := _worst_r_hat(posterior):
-        name, r_hat = worst
-        if r_hat > R_HAT:
-            found.append(f"The chains have not mixed: R-hat is {r_hat:.2f} for {name} ({R_HAT} at most is wanted).")
-    elif posterior.chains == 1:
-        found.append("One chain cannot tell whether it has mixed: run several.")
-    else:
-        found.append("Whether the chains have mixed is unknown: too few draws, or all of them equal.")
-    if isfinite(ess := posterior.mixing["log_density"].ess) and ess < FEW_DRAWS * posterior.chains:
-        found.append(f"The standard errors are unreliable: the chains' draws are worth {ess:.0f} independent ones.")
-    return found
 
 
 def _worst_r_hat(posterior: Posterior) -> tuple[str, float] | None:
@@ -203,16 +152,6 @@ def cost_in_words(cost: Cost) -> str:
     rescored = f", {cost.rescored_tokens:,} rescored" * (cost.rescored_tokens > 0)
     judged = f"; {cost.prm_tokens:,} by the reward model" * (cost.prm_tokens > 0)
     return f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of prompt{rescored}{judged}; {cost.seconds:.2f} s"
-
-
-def plus_minus(probability: float, mcse: float | None) -> str:
-    """A probability and its standard error, "?" where that is undefined."""
-    return f"{probability:.3f} ± {'?' if mcse is None or isnan(mcse) else f'{mcse:.3f}'}"
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which could command a terminal or turn the reading direction."""
-    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def _reasoning(posterior: Posterior) -> dict[str, Any]:

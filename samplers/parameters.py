@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from math import exp, inf
 from operator import index
 from typing import Any, ClassVar, NamedTuple
@@ -26,7 +27,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from ..models.randomness import SlotUniforms
 from ..ppl.declared import Declared
 from ..ppl.programs.execution import Execution
-from ..ppl.programs.parameters import Density, parameters, rebuilt, unconstrained
+from ..ppl.programs.parameters import Density, leading, parameters, rebuilt, unconstrained
 from ..ppl.programs.program import Program
 from ..ppl.programs.subinference import SubInference
 from ..smc import Resampling, RunKeys, start, steps, subkeys
@@ -97,16 +98,18 @@ class Tuning(NamedTuple):
     """Dual averaging of a chain's step size towards a rate of acceptance (Nesterov 2009; Hoffman and Gelman 2014)."""
 
     aim: float
+    least: float = 0.0
     state: Any = None
 
     def started(self, step_size: float) -> Tuning:
-        return self._replace(state=dual_averaging_adaptation(self.aim)[0](step_size))
+        return self._replace(least=0.01 * step_size, state=dual_averaging_adaptation(self.aim)[0](step_size))
 
     def told(self, acceptance: float) -> Tuning:
         return self._replace(state=dual_averaging_adaptation(self.aim)[1](self.state, acceptance))
 
     def step_size(self, searching: bool) -> float:
-        return exp(float(self.state.log_step_size if searching or self.state.step == 1 else self.state.log_step_size_avg))
+        found = exp(float(self.state.log_step_size if searching or self.state.step == 1 else self.state.log_step_size_avg))
+        return max(found, self.least)  # where an estimate is noisy not even a step of no length is always accepted
 
 
 class Estimated(NamedTuple):
@@ -172,7 +175,12 @@ class ParticleMarginalMetropolis(ParameterSampler):
     def _found(self, keys: RunKeys, program: Program) -> Estimated | None:
         """A place from the prior; None where its filter dies."""
         stepwise = program.stepwise(None)
-        [drawn] = stepwise.step(None, keys.rejuvenation(0, 1, [0]), stepwise.initial(None, 1))
+        [drawn], generation = stepwise.initial(None, 1), 0
+        while drawn.open and not drawn.excluded and len(leading(program, drawn)) == len(drawn.all_draws):
+            [drawn] = stepwise.step(None, keys.rejuvenation(generation, 1, [0]), [drawn])
+            generation += 1
+        if drawn.excluded:
+            return None
         return self._filtered(program, keys, {draw.name: draw.value for draw in parameters(program, drawn)})
 
     def _walked(self, program: Program, *, keys: RunKeys, here: Estimated, step_size: float) -> tuple[Estimated, float]:
@@ -193,7 +201,10 @@ class ParticleMarginalMetropolis(ParameterSampler):
 
     def _filtered(self, program: Program, keys: RunKeys, values: Mapping[str, Any]) -> Estimated | None:
         """A filter at these parameters, and a draw from its last population; None where it dies."""
-        stepwise = program.given_values(values).stepwise(self.proposal)
+        given = program.given_values(values)
+        if (root := given.root()).excluded:
+            return None
+        stepwise = given.stepwise(self.proposal, root=root)
         state = start(stepwise, keys, index(self.particles))
         for step in steps(stepwise, state, keys, self._resampling):
             state = step.state
@@ -286,17 +297,30 @@ def _nuts(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, fl
     return _transited("nuts", density, key, u, step_size)
 
 
-_compiled: dict[tuple[str, str, int], Any] = {}
+_compiled: dict[tuple[str, str, int, str], Any] = {}
 
 
 def _transited(kind: str, density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
     """One transition of a kernel that is compiled once for all densities that differ in their data alone."""
     traced = jax.make_jaxpr(lambda place: density(place).log_density)(u)
-    code = kind, str(traced.jaxpr), len(u)
+    code = kind, str(traced.jaxpr), len(u), _inner_data(traced.jaxpr).hex()
     if code not in _compiled:
         _compiled[code] = jax.jit(partial(_transition, kind, traced.jaxpr))
     place, rate = _compiled[code](key, u, step_size, traced.consts)
     return place, float(rate)
+
+
+def _inner_data(code: Any) -> bytes:
+    """A digest of the arrays that functions inside a traced function hold, and which its text does not show."""
+    digest = sha256()
+    for equation in code.eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                for array in getattr(inner, "consts", ()):
+                    digest.update(np.asarray(array).tobytes())
+                if hasattr(inner := getattr(inner, "jaxpr", inner), "eqns"):
+                    digest.update(_inner_data(inner))
+    return digest.digest()
 
 
 def _transition(kind: str, code: Any, key: Any, u: Any, step_size: Any, data: Any) -> tuple[Any, Any]:

@@ -180,7 +180,7 @@ class PowerLadder:
         excess = np.array([[self.model.log_excess(x) for x in chain] for chain in chains])
         following = self._next(t, power, excess)
         log_gains = log_power(excess, np.float64(following - power))
-        if t == 1 and self.proposal != self.model.prior:
+        if t == 1:  # p / q, and what else the prior weighs
             prior = self.model.tempered(0.0).stepwise(self.proposal)
             log_gains = log_gains + np.array([[sum(prior.log_potentials(x)) for x in chain] for chain in chains])
         rows = zip(chains, log_gains.tolist(), accepted.tolist(), strict=True)

@@ -6,7 +6,7 @@ from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from ..posterior import Posterior
-from ..summary import plus_minus
+from ..words import plus_minus
 from .canvas import INK, frame, one
 from .shades import NO_ANSWER, OTHERS, other, readable, shades
 

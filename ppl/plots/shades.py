@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..posterior import Posterior
-from ..summary import printable
+from ..words import printable
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D

@@ -93,8 +93,10 @@ class Execution:
         excluded: whether a condition is violated.
         impossible: whether a step has left its prior's support.
         trajectory: the one that was written last.
+        log_given: of `log_ratio` what values that a handler has substituted count for: their densities.
         judged: the steps that were judged in this generation, with their log-odds.
         recorded: values of deterministic sites of this generation.
+        opening: draws of `init` in step form, once it has returned.
         log_twist: see `motes.ppl.Particle`.
         roots: trajectories without steps, shared by the whole run.
     """
@@ -112,10 +114,12 @@ class Execution:
     value: Any = None
     log_ratio: float = 0.0
     log_likelihood: float = 0.0
+    log_given: float = 0.0
     excluded: bool = False
     impossible: bool = False
     judged: tuple[tuple[Trajectory, float], ...] = ()
     recorded: tuple[tuple[str, Any], ...] = ()
+    opening: tuple[Draw, ...] = ()
     log_twist: float = 0.0
 
     @property
@@ -188,11 +192,13 @@ class Runner(Messenger):
     observed: bool = False
     log_ratio: float = 0.0
     log_likelihood: float = 0.0
+    log_given: float = 0.0
     excluded: bool = False
     impossible: bool = False
     trajectory: Trajectory | None = None
     judged: list[tuple[Trajectory, float]] = field(default_factory=list)
     recorded: dict[str, Any] = field(default_factory=dict)
+    opening: tuple[Draw, ...] = ()
     wanted: Wanted | None = None
     _replayed: int = 0
     _met: int = 0
@@ -201,7 +207,8 @@ class Runner(Messenger):
         self.fn = None  # Messenger's own
         x = self.before
         self.segment, self.passed, self.calls, self.state = list(x.segment), x.passed, x.calls, x.state
-        self.log_ratio, self.log_likelihood, self.trajectory, self.wanted = x.log_ratio, x.log_likelihood, x.trajectory, x.wanted
+        self.log_ratio, self.log_likelihood, self.log_given = x.log_ratio, x.log_likelihood, x.log_given
+        self.trajectory, self.wanted, self.opening = x.trajectory, x.wanted, x.opening
 
     def take(self, draw: Draw) -> None:
         """What it waited for."""
@@ -247,10 +254,12 @@ class Runner(Messenger):
             value=self.value,
             log_ratio=self.log_ratio,
             log_likelihood=self.log_likelihood,
+            log_given=self.log_given,
             excluded=self.excluded,
             impossible=self.impossible,
             judged=tuple(self.judged),
             recorded=tuple(self.recorded.items()),
+            opening=self.opening,
         )
 
     def process_message(self, msg: Any) -> None:
@@ -259,7 +268,7 @@ class Runner(Messenger):
         if kind == "control_flow":
             raise TypeError("numpyro's scan and cond are traced, and a program is run eagerly: use Python's own loops and branches")
         if kind == "prng_key":
-            msg["value"] = self._value(Wanted("random key", None))
+            msg["value"] = self._value(Wanted(self.program.site(f"random key {self._replayed}", self.calls), None))
         elif kind == "sample":
             name = self.program.site(name, self.calls)
             if msg["value"] is not None:
@@ -276,6 +285,7 @@ class Runner(Messenger):
     def _returned(self, returned: Any) -> None:
         """A function has returned: the program is over, or its next call follows."""
         self.over, self.state, self.value = self.program.after(self.calls, returned)
+        self.opening = self.opening if self.calls else tuple(self.segment)
         self.calls, self.segment, self.passed = self.calls + 1, [], 0
 
     def _value(self, wanted: Wanted) -> Any:
@@ -287,7 +297,7 @@ class Runner(Messenger):
                     f"the program did not do the same again: it came to site {wanted.name!r} where it had been at {draw.name!r}; "
                     "nothing in it may be random but its sites, and nothing may be changed in place"
                 )
-        elif wanted.name in (draw.name for draw in self.segment):
+        elif any(draw.name == wanted.name for draw in (*self.segment, *self.opening)):
             raise ValueError(f"site {wanted.name!r} occurs twice: names of sites must be unique")
         elif wanted.name in self.program.given:
             value = self.program.given[wanted.name]
@@ -316,6 +326,7 @@ class Runner(Messenger):
             self.log_likelihood += log_prob
         else:
             self.log_ratio += log_prob
+            self.log_given += log_prob
         self.passed += 1
         self.observed = self.observed or bool(msg["is_observed"])
         if self.excluded:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
-from numpyro.distributions import biject_to
+from numpyro.distributions import Delta, biject_to
 from numpyro.primitives import Messenger
 
 from .execution import Draw, Execution, Left, Request, Runner, Unscored
@@ -33,6 +34,9 @@ from .subinference import SubInference
 
 if TYPE_CHECKING:
     from .program import Program
+
+
+UNTRACEABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, jax.errors.TracerIntegerConversionError)
 
 
 class Placed(NamedTuple):
@@ -55,14 +59,19 @@ def parameters(program: Program, execution: Execution) -> tuple[Draw, ...]:
     Raises:
         ValueError: there are none.
     """
-
-    def continuous(draw: Draw) -> bool:
-        return not (draw.fn is None or isinstance(draw.fn, Step | SubInference) or draw.fn.support.is_discrete)
-
-    found = tuple(takewhile(continuous, execution.all_draws))
+    found = leading(program, execution)
     if not found:
         raise ValueError(f"the program {program.name!r} draws no continuous latents before anything else")
     return found
+
+
+def leading(program: Program, execution: Execution) -> tuple[Draw, ...]:
+    """As `parameters`; none, where there are none."""
+    return tuple(takewhile(lambda draw: _movable(draw.fn), (draw for draw in execution.all_draws if draw.name not in program.given)))
+
+
+def _movable(fn: Any) -> bool:
+    return not (fn is None or isinstance(fn, Step | SubInference | Delta) or fn.support.is_discrete)
 
 
 def unconstrained(draws: Sequence[Draw]) -> np.ndarray:
@@ -95,17 +104,22 @@ class Density:
         """Parameters at u, an array or a trace of one, shape (P,).
 
         Raises:
-            ValueError: the program takes another way where JAX traces its parameters.
+            ValueError: the program cannot be traced at its parameters, or does not always have the same ones.
         """
         places = dict(zip(self.names, self._unravel(jnp.asarray(u, jnp.float32)), strict=True))
         scoring = _Scoring(self.program, places, self.execution, self.alone)
         try:
             scoring.run()
-        except jax.errors.ConcretizationTypeError as error:
+        except UNTRACEABLE as error:
             raise ValueError(
                 f"the program {self.program.name!r} cannot be traced at its parameters ({' '.join(str(error).split())[:120]}...): "
                 "its steps and its branches must not depend on them; the kernel 'random_walk' does without"
             ) from None
+        if scoring.changed:
+            raise ValueError(
+                f"the program {self.program.name!r} has other parameters elsewhere ({scoring.changed!r} comes and goes): "
+                "particle MCMC needs the same ones in every run"
+            )
         return Placed(scoring.values, scoring.log_jacobian, scoring.log_density)
 
     def _own(self) -> list[Draw]:
@@ -118,11 +132,12 @@ class _Scoring(Messenger):
     def __init__(self, program: Program, places: Mapping[str, Any], execution: Execution, alone_: bool) -> None:
         super().__init__(None)
         self.program, self.places, self.execution, self.alone = program, places, execution, alone_
-        self.pending = iter([draw for draw in execution.all_draws if draw.name not in places])
+        self.pending = iter([draw for draw in execution.all_draws if draw.name not in places and draw.name not in program.given])
         self.values: dict[str, Any] = {}
         self.log_jacobian: Any = 0.0
         self.log_density: Any = 0.0
         self.calls = 0
+        self.changed, self.drawn = "", False
 
     def run(self) -> None:
         """The program from its beginning to its end."""
@@ -134,9 +149,12 @@ class _Scoring(Messenger):
                     over, state, _ = self.program.after(self.calls, self.program.called(self.calls, state))
                     self.calls += 1
         except Left:
-            return
-        if next(self.pending, None) is not None:
-            self.log_density = -inf  # elsewhere it would not have drawn what it has
+            pass
+        else:
+            if next(self.pending, None) is not None:
+                self.log_density = -inf  # elsewhere it would not have drawn what it has
+        if not self.changed:
+            self.changed = next((name for name in self.places if name not in self.values), "")
 
     def process_message(self, msg: Any) -> None:
         kind = msg["type"]
@@ -160,15 +178,37 @@ class _Scoring(Messenger):
         return value
 
     def _next(self, name: str, fn: Any = None) -> Draw:
+        leading = len(self.values) == len(self.places) and not self.drawn
+        if leading and fn is not None and _movable(fn) and name not in self.program.given:
+            self.changed = name
+            raise Left(None)
+        if name in self.program.given:
+            value = self.program.given[name]
+            self._add(fn, value)
+            return Draw(name, value, fn)
+        self.drawn = True
         if self.alone:  # parameters come first
             raise Left(None)
         draw = next(self.pending, None)
         if draw is None or draw.name != name:
             self.log_density = -inf
             raise Left(None)
-        if fn is not None and not isinstance(fn, Step | SubInference):
+        if isinstance(fn, Step):
+            self._step(fn, draw)
+        elif fn is not None and not isinstance(fn, SubInference):
             self._add(fn, draw.value)
         return draw
+
+    def _step(self, fn: Step, draw: Draw) -> None:
+        """A step that was drawn: a constant, where it is sampled as it was; else its probability now."""
+        if fn.is_like(draw.fn):
+            return
+        if any(isinstance(place, Tracer) for place in self.places.values()):
+            raise ValueError(
+                f"the program {self.program.name!r} cannot be traced at its parameters, on which its step {draw.name!r} depends; "
+                "the kernel 'random_walk' does without"
+            )
+        self._add(fn, draw.value)
 
     def _add(self, fn: Any, value: Any, scale: Any = None) -> None:
         self.log_density += jnp.sum(fn.log_prob(value) * (1.0 if scale is None else scale))
@@ -194,7 +234,15 @@ def rebuilt(program: Program, execution: Execution) -> Execution:
                     raise RuntimeError(
                         f"the program {program.name!r} came to site {request.name!r}, where it had drawn {draw and draw.name!r}"
                     )
-                runner.take(Draw(draw.name, draw.value, request.fn, draw.log_ratio))
+                runner.take(Draw(draw.name, draw.value, request.fn, _log_ratio(draw, request.fn)))
             request = runner.go()
         here = runner.result()
     return here
+
+
+def _log_ratio(draw: Draw, fn: Any) -> float:
+    """log p - log q of a draw under another distribution: what it was drawn from stays, how probable it is does not."""
+    if not isinstance(fn, Step) or not fn.trajectory.open or fn.is_like(draw.fn):
+        return draw.log_ratio
+    value = draw.value
+    return fn.log_prob(value) - value.step_proposal_logprob

@@ -152,16 +152,15 @@ class Program:
         """The program before its first draw; at roots of an earlier run, if they are given.
 
         Raises:
-            ValueError: it draws nothing, or a condition is violated before it does.
+            ValueError: it draws nothing.
         """
         roots = {} if roots is None else roots
         runner = Runner(self, Execution(None, -1, Trajectory(question=self.question), roots))
         while isinstance(request := runner.go(), Unscored):
             score([(self, request)])
         root = runner.result()
-        if not root.open:
-            but = " but what is given" * bool(self.given)
-            raise ValueError(f"the program {self.name!r} draws nothing{but}" + ": a condition is violated before it does" * root.excluded)
+        if not root.open and not root.excluded:
+            raise ValueError(f"the program {self.name!r} draws nothing" + " but what is given" * bool(self.given))
         if roots:
             [*_, (_, trajectory)] = roots.values()
             root = root.placed(trajectory)
@@ -178,7 +177,7 @@ class Program:
     def log_density(self, particle: Execution) -> float:
         """log gamma of all that a program has drawn, in nats; not a number where a site's density is not known."""
         log_likelihood = self.log_likelihood(particle)
-        return -inf if log_likelihood == -inf else sum(map(log_prior, particle.all_draws)) + log_likelihood
+        return -inf if log_likelihood == -inf else sum(map(log_prior, particle.all_draws)) + particle.log_given + log_likelihood
 
     def log_excess(self, particle: Execution) -> float:
         """log of gamma over the prior, in nats.

@@ -160,6 +160,16 @@ class Step(Distribution):
         known.tell(value, self.lm, self.prior, child.step_logprob)
         return value
 
+    def is_like(self, other: Any) -> bool:
+        """Whether another distribution gives each step the same probability."""
+        if not isinstance(other, Step):
+            return False
+        return self.lm is other.lm and self.prior == other.prior and self.trajectory is other.trajectory and self.reads_like(other)
+
+    def reads_like(self, other: Step) -> bool:
+        """Whether another distribution ends trajectories, and reads their answers, as this one does."""
+        return self.stop_at_answer == other.stop_at_answer and _same_rule(self.answer, other.answer)
+
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
         """log p(x_t | question, x_1:t-1) in nats, not computed again where it is known; minus infinity where it cannot be drawn.
 
@@ -239,10 +249,8 @@ class Judgement(Distribution):
             return self.log_r if value else _log_fail(self.log_odds, self.power)
         if plain:
             right, wrong = self.log_r, _log_fail(self.log_odds, self.power)
-        else:  # an array of one number, so that a trace holds it as data and not as a literal of its code
-            log_r = jnp.asarray(np.array([_log_sigmoid(self.log_odds)]))[0]
-            right = jnp.where(self.power == 0, 0.0, self.power * log_r)
-            wrong = jnp.log(-jnp.expm1(jnp.where(self.power == 0, 0.0, jnp.minimum(right, 0.0))))
+        else:
+            right, wrong = _traced(_log_sigmoid(self.log_odds), self.power)
         return jnp.where(jnp.asarray(value) == 1, right, wrong)
 
     @property
@@ -292,12 +300,39 @@ def one_key(key: Any) -> Any:
     return jax.random.wrap_key_data(jnp.asarray(data[None]), impl=IMPL)
 
 
+def _same_rule(one: Answer, other: Answer) -> bool:
+    """Whether two rules are one, or the same code with the same values about it."""
+    if one is other:
+        return True
+    code = getattr(one, "__code__", None)
+    if code is None or code is not getattr(other, "__code__", None):
+        return False
+    held = [[rule.__defaults__, *(cell.cell_contents for cell in rule.__closure__ or ())] for rule in (one, other)]  # type: ignore[attr-defined]
+    return all(a is b or (isinstance(a, str | int | float | bool) and a == b) for a, b in zip(*held, strict=True))
+
+
 def _said(trajectory: Trajectory) -> tuple[Any, ...]:
     return trajectory.question, trajectory.token_ids
 
 
 def _log_sigmoid(log_odds: float) -> float:
     return -log1p(exp(-log_odds)) if log_odds >= 0 else log_odds - log1p(exp(log_odds))
+
+
+def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
+    """log r^power and log(1 - r^power), differentiable in the power wherever they are finite.
+
+    What is infinite is chosen by its own branch, so that it leaves no trace in another's gradient; log r is an array of one number, which
+    a trace holds as data and not as a literal of its code.
+    """
+    known = jnp.asarray(np.array([log_r]))[0]
+    certain, impossible = known == 0, known == -inf
+    within = jnp.where(certain | impossible, -1.0, known)
+    product = power * within
+    right = jnp.where(power == 0, 0.0, jnp.where(certain, 0.0, jnp.where(impossible, -inf, product)))
+    inside = jnp.where(power == 0, -1.0, jnp.minimum(product, -jnp.finfo(jnp.result_type(float)).tiny))
+    wrong = jnp.where(power == 0, -inf, jnp.where(certain, -inf, jnp.where(impossible, 0.0, jnp.log(-jnp.expm1(inside)))))
+    return right, wrong
 
 
 def _log_fail(log_odds: float, power: Real | float) -> float:

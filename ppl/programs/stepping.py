@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ...models import Sampling
+from ...models import Sampling, Trajectory
 from ...smc import subkeys
+from ...smc.keys import IMPL
 from ..stepwise import Steps, first_of_equals
 from . import known
 from .execution import Draw, Execution, Request, Runner, Unscored, Wanted
@@ -37,6 +38,17 @@ class ProgramSteps(Steps):
     """A program as a Feynman-Kac model; its attributes are those of `motes.ppl.stepwise.Steps`."""
 
     model: Program
+
+    def initial(self, keys: Any, slots: int) -> list[Execution]:
+        """`slots` particles before their first draw.
+
+        Raises:
+            ValueError: a condition is violated before the program draws anything.
+        """
+        root = self.root or self.model.root()
+        if root.excluded:
+            raise ValueError(f"the program {self.model.name!r} draws nothing: a condition is violated before it does")
+        return [root] * slots
 
     def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Execution]) -> list[Execution]:
         """Each particle's program until it has observed something, or has ended, untwisted."""
@@ -80,11 +92,13 @@ class ProgramSteps(Steps):
         for slots in steps.values():
             self._extend(proposal, keys_of, runners, {i: wanted.pop(i) for i in slots})
         nested = {i: wanted.pop(i) for i in [*wanted] if isinstance(wanted[i].fn, SubInference)}
+        if nested and self.model.power != 1:
+            raise ValueError(f"the program {self.model.name!r} contains a sub-inference, which cannot be tempered")
         results = inferred(self.model, [request.fn for request in nested.values()], [keys_of[i] for i in nested])
         for (i, request), result in zip(nested.items(), results, strict=True):
             runners[i].take(Draw(request.name, result, request.fn))
         for i, (name, fn, shape) in wanted.items():
-            key = jax.random.wrap_key_data(jax.numpy.asarray(keys_of[i]))
+            key = jax.random.wrap_key_data(jax.numpy.asarray(keys_of[i]), impl=IMPL)
             runners[i].take(Draw(name, key if fn is None else fn.sample(key, shape), fn))
 
     def _keys(self, keys: Any, runners: Sequence[Runner], slots: list[int]) -> dict[int, np.ndarray]:
@@ -103,18 +117,22 @@ class ProgramSteps(Steps):
         fns: list[Step] = [request.fn for request in wanted.values()]
         lm, prior = fns[0].lm, fns[0].prior
         self.model.meet_prior(prior)
-        typed = jax.random.wrap_key_data(jax.numpy.asarray(np.array([keys[i] for i in wanted], np.uint32)))
+        typed = jax.random.wrap_key_data(jax.numpy.asarray(np.array([keys[i] for i in wanted], np.uint32)), impl=IMPL)
         children = self.model.meet(lm).extend([fn.trajectory for fn in fns], typed, sampling=proposal, prior=prior)
-        firsts = first_of_equals(children)
-        closed = {i: fns[i].closed(children[i]) for i in dict.fromkeys(firsts)}
-        for (slot, request), child, first in zip(wanted.items(), children, firsts, strict=True):
+        nodes: dict[int, list[tuple[Step, Trajectory]]] = {}  # equal children share one, where they are read by the same rule
+        for (slot, request), child, first in zip(wanted.items(), children, first_of_equals(children), strict=True):
+            fn = request.fn
+            node = next((node for other, node in nodes.get(first, []) if fn.reads_like(other)), None)
+            if node is None:
+                node = fn.closed(children[first])
+                nodes.setdefault(first, []).append((fn, node))
             log_ratio = 0.0 if proposal in (None, prior) else child.step_logprob - child.step_proposal_logprob
             if isnan(log_ratio) or log_ratio == inf:
                 raise FloatingPointError(
                     f"the language model {lm.name!r} gave a step log-probability {child.step_logprob} under the prior "
                     f"and {child.step_proposal_logprob} under the proposal in {child!r}"
                 )
-            runners[slot].take(Draw(request.name, closed[first], request.fn, log_ratio))
+            runners[slot].take(Draw(request.name, node, fn, log_ratio))
 
 
 def score(requests: Sequence[tuple[Program, Unscored]]) -> None:

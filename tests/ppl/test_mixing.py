@@ -11,7 +11,7 @@ from arviz_stats.base import array_stats
 from motes.models import Cost, Trajectory
 from motes.ppl import Posterior
 from motes.ppl.mixing import mixed
-from motes.ppl.summary import mixing_in_words, notes, summary
+from motes.ppl.summary import summary
 
 
 def chains(values, answers=None) -> Posterior:
@@ -64,19 +64,6 @@ def test_rounding_is_not_movement():
     step = {"logprob": -1.0, "proposal_logprob": -1.0, "finished": True}
     same = tuple(Trajectory(question="?").child("x", (1,), **step) for _ in range(120))
     assert isnan(Posterior(**{**vars(noisy), "trajectories": same}).mixing["log_density"].ess)
-
-
-def test_notes_of_chains():
-    random = np.random.default_rng(2)
-    good = chains(random.normal(size=(4, 400)), random.choice(["1", "2"], size=1600))
-    assert notes(good) == []
-    assert "4 chains of 400 draws; ESS of the log-density" in mixing_in_words(good)
-    bad = chains(random.normal(size=(4, 100)) + np.arange(4)[:, None])
-    assert "have not mixed: R-hat is" in notes(bad)[0] and "log_density" in notes(bad)[0] and "are worth" in notes(bad)[1]
-    assert notes(chains(random.normal(size=(1, 400)))) == ["One chain cannot tell whether it has mixed: run several."]
-    assert "is unknown: too few draws" in notes(chains(np.ones((2, 2))))[0]
-    rare = chains(random.normal(size=(4, 400)), ["7"] * 40 + random.choice(["1", "2"], size=1560).tolist())
-    assert rare.mixing["answer 7"].r_hat > 1.01 and notes(rare) == []
 
 
 def test_chains_are_summarised_and_shown():

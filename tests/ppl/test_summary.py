@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from motes.models import Cost
-from motes.ppl.summary import cost_in_words, evidence_in_words, notes, plus_minus, population_in_words, printable, summary
+from motes.ppl.summary import (
+    cost_in_words,
+    evidence_in_words,
+    population_in_words,
+    summary,
+)
+from motes.ppl.words import plus_minus, printable
 
 
 def test_summary(make_posterior) -> None:
@@ -48,15 +54,12 @@ def test_without_a_reward_model(make_posterior) -> None:
     assert [step["reward"] for step in steps] == [None, None]
 
 
-def test_notes(make_posterior) -> None:
-    assert notes(make_posterior()) == ["The standard errors are unreliable: all weight descends from 3 first steps."]
-    history = make_posterior().history._replace(ancestors=np.array([[0, 1, 2, 3, 4, 5], [1] * 6]))
-    assert notes(make_posterior(history=history, guarantee="heuristic")) == [
-        "Heuristic: the weights do not converge to the declared target.",
-        "The standard errors are undefined: all weight descends from one first step.",
-    ]
-    unrelated = make_posterior().history._replace(ancestors=np.array([[0, 1, 2, 3, 4, 5]] * 2))
-    assert notes(make_posterior(history=unrelated, log_weights=np.full(6, -np.log(6)))) == []
+def test_findings_are_told(make_posterior) -> None:
+    posterior = make_posterior(guarantee="heuristic", evidence="none")
+    told = summary(posterior)
+    assert [row["name"] for row in told["findings"]] == [finding.name for finding in posterior.check()]
+    assert "heuristic" in " ".join(row["name"] for row in told["findings"]) and json.loads(json.dumps(told["findings"])) == told["findings"]
+    assert "Answers" in repr(told) and told._repr_html_() == posterior._repr_html_()
 
 
 def test_words(make_posterior) -> None:
@@ -89,4 +92,4 @@ def test_weight_on_few_of_many_first_steps_is_noted() -> None:
     drew = [posterior for posterior in posteriors if any(x.token_ids[0] == 2 for x in posterior.trajectories)]
     assert drew, "one of eight seeds draws the token that carries the weight"
     for posterior in drew:
-        assert any("spread as over" in note for note in notes(posterior))
+        assert posterior.check()

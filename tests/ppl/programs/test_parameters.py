@@ -18,7 +18,7 @@ import table_programs as table
 from numpyro.handlers import seed, trace
 
 from motes import ppl
-from motes.models import FunctionReward, TableLM
+from motes.models import FunctionReward, Sampling, TableLM
 from motes.ppl.mixing import mixed
 from motes.ppl.programs import parameters as module
 from motes.ppl.programs.parameters import Density, parameters, rebuilt, unconstrained
@@ -372,3 +372,145 @@ def test_ranks_of_overconfident_draws_are_not():
 def test_ranks_of_simulated_truths_are_uniform_at_length(sampler):
     ordinary, nearer = ranks(sampler, runs=200)
     assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
+
+
+# --- what a review found ----------------------------------------------------------------------------------------------------
+
+
+def normal_model(mu):
+    """theta ~ N(0, 10), seen twice through a function that JAX compiles and that holds its data."""
+    data = jnp.asarray([mu, mu])
+
+    @jax.jit
+    def log_likelihood(theta):
+        return jnp.sum(-0.5 * (theta - data) ** 2)
+
+    def model():
+        theta = numpyro.sample("theta", dist.Normal(0.0, 10.0))
+        numpyro.sample("coin", dist.Bernoulli(0.5))
+        numpyro.factor("seen", log_likelihood(theta))
+
+    return ppl.Program(model)
+
+
+def test_kernels_tell_densities_apart_by_the_data_that_inner_functions_hold():
+    for mu in (2.0, -3.0):
+        draws = ParameterGibbs(particles=2, chains=2, iterations=60, warmup=30).run(normal_model(mu), seed=0).latents["theta"]
+        assert abs(draws.mean() - mu * 200 / 201) < 0.5  # five standard errors are 0.35 to 0.45
+
+
+@pytest.mark.parametrize("proposal", [None, Sampling(temperature=2.0)])
+def test_steps_may_depend_on_parameters_that_walk(proposal):
+    """theta ~ U(0.5, 3) is the temperature of a step whose first token is seen: p(token | theta) on a grid."""
+
+    def model():
+        theta = numpyro.sample("theta", dist.Uniform(0.5, 3.0))
+        x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?"), prior=Sampling(temperature=float(theta))))
+        ppl.condition("seen", x.token_ids[0] == 2)
+        return "seen"
+
+    grid = np.linspace(0.5, 3.0, 2001)
+    powers = table.next_probs(())[None] ** (1 / grid[:, None])
+    likelihood = powers[:, 2] / powers.sum(axis=1)
+    truth = (grid * likelihood).sum() / likelihood.sum()
+    sampler = ParameterGibbs(particles=3, chains=2, iterations=250, warmup=30, kernel="random_walk", proposal=proposal)
+    draws = sampler.run(ppl.Program(model), seed=2).latents["theta"].reshape(2, -1)
+    assert abs(draws.mean() - truth) < 5 * mixed(draws).mcse
+    assert abs(np.average(grid) - truth) > 0.05 or proposal is not None
+    with pytest.raises(ValueError, match="cannot be traced at its parameters"):
+        ParameterGibbs(particles=3, chains=1, iterations=1).run(ppl.Program(model))
+
+
+def test_a_question_that_depends_on_a_parameter_is_not_traced():
+    def model():
+        theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))
+        x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, f"? {theta}")))
+        numpyro.sample("ok", ppl.judgement(table.OTHER, x), obs=1)
+
+    with pytest.raises(ValueError, match="cannot be traced at its parameters, on which its step 'step' depends"):
+        ParameterGibbs(particles=2, chains=1, iterations=1).run(ppl.Program(model))
+
+
+def test_parameters_between_observations_are_parameters_too():
+    def model():
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        numpyro.factor("between", -0.5 * (a - 1.0) ** 2)
+        b = numpyro.sample("b", dist.Normal(a, 2.0).expand([2]).to_event(1))
+        numpyro.sample("coin", dist.Bernoulli(0.5))
+        numpyro.sample("seen", dist.Normal(b, 1.0).to_event(1), obs=jnp.array([3.0, -1.0]))
+
+    sampler = ParticleMarginalMetropolis(particles=2, chains=4, iterations=250, warmup=60)
+    posterior = sampler.run(ppl.Program(model), seed=0)
+    a = posterior.latents["a"].reshape(4, -1)
+    precision = 1 + 1 + 2 / 5  # the prior, the factor, and two observations with b summed out
+    assert abs(a.mean() - (1.0 + (3.0 - 1.0) / 5) / precision) < 5 * mixed(a).mcse
+    assert min(posterior.rates["acceptance"]) > 0.03
+
+
+def test_parameters_that_come_and_go_are_refused():
+    def model():
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        if a > 0:
+            numpyro.sample("b", dist.Normal(0.0, 0.1))
+        numpyro.sample("coin", dist.Bernoulli(0.5))
+        numpyro.factor("nothing", 0.0)
+
+    for sampler in (ParticleMarginalMetropolis, lambda **s: ParameterGibbs(kernel="random_walk", **s)):
+        with pytest.raises(ValueError, match=r"has other parameters elsewhere \('b' comes and goes\)"):
+            sampler(particles=2, chains=2, iterations=100, step_size=2.0).run(ppl.Program(model), seed=0)
+
+
+def test_a_parameter_that_violates_a_condition_is_rejected():
+    def model():
+        a = numpyro.sample("a", dist.Normal(0.0, 1.0))
+        ppl.condition("positive", bool(a > 0))
+        numpyro.sample("coin", dist.Bernoulli(0.5))
+        numpyro.factor("nothing", 0.0)
+
+    posterior = ParticleMarginalMetropolis(particles=2, chains=2, iterations=250, warmup=40).run(ppl.Program(model), seed=0)
+    a = posterior.latents["a"].reshape(2, -1)
+    assert (a > 0).all() and abs(a.mean() - (2 / np.pi) ** 0.5) < 5 * mixed(a).mcse
+
+
+@pytest.mark.parametrize(("log_odds", "truth"), [(np.inf, 1), (100.0, 1), (-np.inf, 0)])
+def test_certain_judgements_leave_nuts_its_gradient(log_odds, truth):
+    def model():
+        theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
+        x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?")))
+        numpyro.sample("ok", ppl.judgement(FunctionReward(lambda _: log_odds), x, power=theta), obs=truth)
+
+    posterior = ParameterGibbs(particles=2, chains=2, iterations=80, warmup=30).run(ppl.Program(model), seed=1)
+    draws = posterior.latents["theta"].reshape(2, -1)
+    assert min(posterior.rates["acceptance"]) > 0.5 and abs(draws.mean() - 1.0) < 5 * mixed(draws).mcse
+
+
+def test_what_the_user_gives_stays_given_and_constants_stay():
+    def model():
+        c = numpyro.sample("c", dist.Normal(0.0, 1.0))
+        d = numpyro.sample("d", dist.Delta(3.0))
+        a = numpyro.sample("a", dist.Normal(c + d, 0.5))
+        numpyro.sample("coin", dist.Bernoulli(0.5))
+        numpyro.sample("seen", dist.Normal(a, 1.0), obs=2.0)
+
+    program = ppl.Program(model).given_values({"c": jnp.float32(5.0), "d": jnp.float32(3.0)})
+    for sampler in (
+        ParticleMarginalMetropolis(particles=2, chains=2, iterations=200, warmup=60),
+        ParameterGibbs(particles=2, chains=2, iterations=80, warmup=30),
+    ):
+        posterior = sampler.run(program, seed=0)
+        assert set(posterior.latents["c"]) == {5.0} and set(posterior.latents["d"]) == {3.0}
+        a = posterior.latents["a"].reshape(2, -1)
+        assert abs(a.mean() - (8.0 / 0.25 + 2.0) / (1 / 0.25 + 1)) < 5 * mixed(a).mcse
+
+
+def test_a_noisy_estimate_does_not_end_the_walk():
+    """Two particles for many steps: even a step of no length is seldom accepted, and the walk keeps a hundredth of its step."""
+
+    def model():
+        theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))
+        for t in range(6):
+            z = numpyro.sample(f"z_{t}", dist.Normal(0.0, 3.0))
+            numpyro.sample(f"y_{t}", dist.Normal(theta + z, 0.3), obs=1.0)
+
+    posterior = ParticleMarginalMetropolis(particles=2, chains=2, iterations=10, warmup=150).run(ppl.Program(model), seed=0)
+    assert min(posterior.rates["step_size"]) >= 0.01 * 0.5

@@ -21,7 +21,7 @@ import pytest
 import table_programs as table
 
 from motes import ppl
-from motes.models import Sampling
+from motes.models import Sampling, TableLM
 from motes.ppl.programs import execution, subinference
 from motes.samplers import (
     AllParticlesDead,
@@ -387,3 +387,74 @@ def test_keys_of_draws_differ_within_a_generation():
 
     latents = ParticleFilter(particles=8).run(ppl.Program(model)).latents
     assert len({float(value) for column in latents.values() for value in column}) == 24
+
+
+# --- what a review found ------------------------------------------------------------------------------------------------------------------
+
+
+def test_siblings_that_are_read_by_different_rules_stay_apart():
+    """Kind 1 ends at its first step, kind 0 never does: half of the mass each, at every N."""
+    endless = TableLM(lambda prefix: [1.0, 0.0], eos=1)
+
+    def solve():
+        kind = int(numpyro.sample("kind", dist.Bernoulli(0.5)))
+        x = ppl.start(endless, "?")
+        while x.open and x.depth < 2:
+            x = numpyro.sample(f"step_{x.depth}", ppl.step(endless, x, answer=lambda x: "yes" if kind else None))
+            numpyro.factor(f"nothing_{x.depth}", 0.0)
+        return f"{kind} {x.answer} {x.depth}"
+
+    posterior = ParticleFilter(particles=64).run(ppl.Program(solve), seed=0)
+    assert set(posterior.answers) == {"0 None 2", "1 yes 1"}
+    again = ParticleFilter(particles=64).run(ppl.Program(table.solve, "?"), seed=0)
+    assert len({id(x) for x in again.trajectories}) < 64  # and those read by one rule are one node
+
+
+@pytest.mark.parametrize(
+    "sampler", [ParticleFilter(particles=100), TemperedSMC(particles=100), TemperedSMC(particles=100, ladder=(0, 0.5, 1))]
+)
+def test_densities_of_given_and_substituted_values_are_part_of_every_target(sampler):
+    """z ~ N(3 kind, 1) is 0: P(kind = 1) = 1 / (1 + exp(4.5)), Z = (1 + exp(-4.5)) / 2 sqrt(2 pi)."""
+
+    def model(inside):
+        kind = int(numpyro.sample("kind", dist.Bernoulli(0.5)))
+        with numpyro.handlers.substitute(data={"z": 0.0} if inside else {}):
+            numpyro.sample("z", dist.Normal(3.0 * kind, 1.0))
+        numpyro.factor("nothing", 0.0)
+        return str(kind)
+
+    for program in (ppl.Program(model, True), ppl.Program(model, False).given_values({"z": 0.0})):
+        posterior = sampler.run(program, seed=1)
+        log_z = log((1 + exp(-4.5)) / 2 / (2 * np.pi) ** 0.5)
+        assert posterior.log_evidence == pytest.approx(log_z, abs=5 * 0.1) and posterior.answers.get("1", 0.0) < 0.06
+        for kind, value in zip(posterior.latents["kind"], posterior.log_density, strict=True):
+            assert value == pytest.approx(log(0.5) - 4.5 * kind - 0.5 * log(2 * np.pi), rel=1e-5)
+
+
+def test_a_sub_inference_that_is_impossible_from_the_start_is_a_dead_particle():
+    def inner(kind):
+        ppl.condition("right", kind == 1)
+        return int(numpyro.sample("y", dist.Bernoulli(0.5)))
+
+    def outer():
+        kind = int(numpyro.sample("kind", dist.Bernoulli(0.5)))
+        return f"{kind} {ppl.infer('rest', ppl.Program(inner, kind), particles=2)}"
+
+    posterior = ParticleFilter(particles=32).run(ppl.Program(outer), seed=0)
+    assert set(posterior.answers) == {"1 0", "1 1"} and posterior.log_evidence == pytest.approx(log(0.5), abs=0.5)
+
+
+def test_a_power_of_a_sub_inference_is_refused_by_every_sampler():
+    with pytest.raises(ValueError, match="contains a sub-inference, which cannot be tempered"):
+        ParticleFilter(particles=4).run(ppl.Program(nested, "?").tempered(0.5))
+
+
+def test_names_are_unique_over_the_whole_run():
+    def begin():
+        return numpyro.sample("z_1", dist.Normal(0.0, 1.0))
+
+    def step(t, state):
+        return ppl.Return(numpyro.sample("z", dist.Normal(state, 1.0)))
+
+    with pytest.raises(ValueError, match="site 'z_1' occurs twice"):
+        ParticleFilter(particles=2).run(ppl.Program(begin, step=step))

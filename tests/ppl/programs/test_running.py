@@ -174,7 +174,7 @@ def test_randomness_beside_the_sites_is_an_error_where_it_shows():
 
 def test_keys_that_a_program_asks_for_are_its_own_and_stay():
     def model():
-        key = numpyro.prng_key()
+        key, _ = numpyro.prng_key(), numpyro.prng_key()
         noise = float(jax.random.normal(key))
         numpyro.sample("y", dist.Normal(noise, 1.0), obs=0.0)
         numpyro.deterministic("noise", noise)

@@ -1,0 +1,33 @@
+"""A finding: something that a run shows and its reader should act on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """What is wrong with a run, in clauses that make a paragraph: `str(finding)`.
+
+    Attributes:
+        name: what it is called in every run; see docs/findings.md.
+        seen: what was seen, with figures of this run.
+        why: why it matters.
+        change: what to change, by the names of this sampler's settings.
+    """
+
+    name: str
+    seen: str
+    why: str
+    change: str
+
+    def __str__(self) -> str:
+        return f"{_capital(self.name)}: {self.seen}. {_capital(self.why)}. {_capital(self.change)}."
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """The number with its noun: "1 particle", "2 particles"."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

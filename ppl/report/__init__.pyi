@@ -1,0 +1,2 @@
+from .page import page as page
+from .writing import report as report
