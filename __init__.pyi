@@ -5,6 +5,7 @@ from . import smc as smc
 from .models import load_lm as load_lm
 from .models import load_prm as load_prm
 from .ppl.summary import summary as summary
+from .samplers import evaluate as evaluate
 from .samplers import solve as solve
 from .samplers import solve_many as solve_many
 

@@ -1,5 +1,9 @@
+from . import evaluation as evaluation
 from .chains import ChainSampler as ChainSampler
 from .entropic import EntropicParticleFilter as EntropicParticleFilter
+from .evaluation import Evaluation as Evaluation
+from .evaluation import MajorityVote as MajorityVote
+from .evaluation import evaluate as evaluate
 from .importance_sampling import ImportanceSampling as ImportanceSampling
 from .metropolis import PowerMetropolis as PowerMetropolis
 from .metropolis import SuffixMetropolis as SuffixMetropolis

@@ -27,7 +27,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from ..models.randomness import SlotUniforms
 from ..ppl.declared import Declared
 from ..ppl.programs.execution import Execution
-from ..ppl.programs.parameters import Density, leading, parameters, rebuilt, unconstrained
+from ..ppl.programs.parameters import Density, leading, not_fixed, parameters, rebuilt, unconstrained
 from ..ppl.programs.program import Program
 from ..ppl.programs.subinference import SubInference
 from ..smc import Resampling, RunKeys, start, steps, subkeys
@@ -176,7 +176,7 @@ class ParticleMarginalMetropolis(ParameterSampler):
         """A place from the prior; None where its filter dies."""
         stepwise = program.stepwise(None)
         [drawn], generation = stepwise.initial(None, 1), 0
-        while drawn.open and not drawn.excluded and len(leading(program, drawn)) == len(drawn.all_draws):
+        while drawn.open and not drawn.excluded and len(leading(program, drawn)) == len(not_fixed(program, drawn)):
             [drawn] = stepwise.step(None, keys.rejuvenation(generation, 1, [0]), [drawn])
             generation += 1
         if drawn.excluded:
@@ -202,8 +202,10 @@ class ParticleMarginalMetropolis(ParameterSampler):
     def _filtered(self, program: Program, keys: RunKeys, values: Mapping[str, Any]) -> Estimated | None:
         """A filter at these parameters, and a draw from its last population; None where it dies."""
         given = program.given_values(values)
-        if (root := given.root()).excluded:
-            return None
+        root = given.root()
+        if not root.open:  # nothing is left to be drawn
+            log_weight = -inf if root.excluded else root.log_ratio + root.log_likelihood
+            return Estimated(root, log_weight) if log_weight > -inf else None
         stepwise = given.stepwise(self.proposal, root=root)
         state = start(stepwise, keys, index(self.particles))
         for step in steps(stepwise, state, keys, self._resampling):
@@ -257,11 +259,17 @@ class ParameterGibbs(ParameterSampler):
         chains = len(current)
         own = [replace(keys, chain=chain) for chain in range(chains)]
         given = [_given(program, execution) for execution in current]
-        references = [rebuilt(model, execution) for model, execution in zip(given, current, strict=True)]
-        swept = gibbs_moves(given, self.proposal, own, references, index(self.particles), self._resampling, "reference")
+        references: list[Any] = [rebuilt(model, execution) for model, execution in zip(given, current, strict=True)]
+        rows = [row for row, reference in enumerate(references) if reference.length]  # the others have nothing left to be drawn
+        moved = [references[row] for row in rows]
+        if rows:
+            models, keys_of_rows = [given[row] for row in rows], [own[row] for row in rows]
+            swept = gibbs_moves(models, self.proposal, keys_of_rows, moved, index(self.particles), self._resampling, "reference")
+            for row, (execution, _) in zip(rows, swept, strict=True):
+                references[row] = execution
         return [
             self._kicked(program, keys.rejuvenation(0, 1, [0]), execution, step_size)
-            for keys, (execution, _), step_size in zip(own, swept, step_sizes, strict=True)
+            for keys, execution, step_size in zip(own, references, step_sizes, strict=True)
         ]
 
     def _kicked(self, program: Program, key: Any, execution: Any, step_size: float) -> tuple[Execution, float]:

@@ -134,7 +134,8 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in set(sys.modules) - 
 
 
 def test_the_face_holds_what_it_lists() -> None:
-    assert dir(motes) == ["load_lm", "load_prm", "models", "ppl", "samplers", "smc", "solve", "solve_many"]
+    expected = ["evaluate", "load_lm", "load_prm", "models", "ppl", "samplers", "smc", "solve", "solve_many", "summary"]
+    assert dir(motes) == expected
     assert all(getattr(motes, name) is not None for name in dir(motes))
     assert motes.__version__ == version("motes")
 

@@ -202,6 +202,7 @@ class Runner(Messenger):
     wanted: Wanted | None = None
     _replayed: int = 0
     _met: int = 0
+    _asked: tuple[int, int] = (-1, -1)
 
     def __post_init__(self) -> None:
         self.fn = None  # Messenger's own
@@ -317,6 +318,12 @@ class Runner(Messenger):
         if isinstance(base := unmasked(fn), Judgement):
             self.program.meet(base.prm)
             if (log_odds := known.judged(base.prm, base.trajectory)) is None:
+                if self._asked == (place := (self.calls, self._met)):
+                    raise RuntimeError(
+                        f"the program did not do the same again: at site {name!r} it has another reward model, or another trajectory, each "
+                        "time it is run; make models outside of the program"
+                    )
+                self._asked = place
                 raise Left(Unscored(base.prm, base.trajectory))
             self.judged.append((base.trajectory, log_odds))
         log_prob = log_prob_of(name, fn, value, msg["scale"])

@@ -67,11 +67,16 @@ def parameters(program: Program, execution: Execution) -> tuple[Draw, ...]:
 
 def leading(program: Program, execution: Execution) -> tuple[Draw, ...]:
     """As `parameters`; none, where there are none."""
-    return tuple(takewhile(lambda draw: _movable(draw.fn), (draw for draw in execution.all_draws if draw.name not in program.given)))
+    return tuple(takewhile(lambda draw: _movable(draw.fn), not_fixed(program, execution)))
+
+
+def not_fixed(program: Program, execution: Execution) -> list[Draw]:
+    """What a program has drawn that could have come out otherwise: not given, and no constant."""
+    return [draw for draw in execution.all_draws if draw.name not in program.given and not isinstance(draw.fn, Delta)]
 
 
 def _movable(fn: Any) -> bool:
-    return not (fn is None or isinstance(fn, Step | SubInference | Delta) or fn.support.is_discrete)
+    return not (fn is None or isinstance(fn, Step | SubInference) or fn.support.is_discrete)
 
 
 def unconstrained(draws: Sequence[Draw]) -> np.ndarray:
@@ -132,7 +137,7 @@ class _Scoring(Messenger):
     def __init__(self, program: Program, places: Mapping[str, Any], execution: Execution, alone_: bool) -> None:
         super().__init__(None)
         self.program, self.places, self.execution, self.alone = program, places, execution, alone_
-        self.pending = iter([draw for draw in execution.all_draws if draw.name not in places and draw.name not in program.given])
+        self.pending = iter([draw for draw in not_fixed(program, execution) if draw.name not in places])
         self.values: dict[str, Any] = {}
         self.log_jacobian: Any = 0.0
         self.log_density: Any = 0.0
@@ -178,14 +183,13 @@ class _Scoring(Messenger):
         return value
 
     def _next(self, name: str, fn: Any = None) -> Draw:
-        leading = len(self.values) == len(self.places) and not self.drawn
-        if leading and fn is not None and _movable(fn) and name not in self.program.given:
-            self.changed = name
-            raise Left(None)
-        if name in self.program.given:
-            value = self.program.given[name]
+        if name in self.program.given or isinstance(fn, Delta):
+            value = self.program.given[name] if name in self.program.given else fn.sample(None)
             self._add(fn, value)
             return Draw(name, value, fn)
+        if len(self.values) == len(self.places) and not self.drawn and fn is not None and _movable(fn):
+            self.changed = name
+            raise Left(None)
         self.drawn = True
         if self.alone:  # parameters come first
             raise Left(None)
@@ -234,7 +238,8 @@ def rebuilt(program: Program, execution: Execution) -> Execution:
                     raise RuntimeError(
                         f"the program {program.name!r} came to site {request.name!r}, where it had drawn {draw and draw.name!r}"
                     )
-                runner.take(Draw(draw.name, draw.value, request.fn, _log_ratio(draw, request.fn)))
+                value = request.fn.sample(None) if isinstance(request.fn, Delta) else draw.value
+                runner.take(Draw(draw.name, value, request.fn, _log_ratio(draw, request.fn)))
             request = runner.go()
         here = runner.result()
     return here

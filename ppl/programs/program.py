@@ -130,8 +130,8 @@ class Program:
         return self._changed(given={**self.given, **values})
 
     def via(self, shared: Shared) -> Program:
-        """The program over what stands for its models."""
-        return self._changed(shared=shared, _met={})
+        """The program over what stands for its models, which this one meets too."""
+        return self._changed(shared=lambda model: shared(self.meet(model)), _met={})
 
     def meet(self, model: Any) -> Any:
         """What is to be asked for this model; its cost counts from now on."""
@@ -149,18 +149,12 @@ class Program:
         return proposal is None or all(map(proposal.covers, self._priors))
 
     def root(self, roots: Roots | None = None) -> Execution:
-        """The program before its first draw; at roots of an earlier run, if they are given.
-
-        Raises:
-            ValueError: it draws nothing.
-        """
+        """The program before its first draw; at roots of an earlier run, if they are given."""
         roots = {} if roots is None else roots
         runner = Runner(self, Execution(None, -1, Trajectory(question=self.question), roots))
         while isinstance(request := runner.go(), Unscored):
             score([(self, request)])
         root = runner.result()
-        if not root.open and not root.excluded:
-            raise ValueError(f"the program {self.name!r} draws nothing" + " but what is given" * bool(self.given))
         if roots:
             [*_, (_, trajectory)] = roots.values()
             root = root.placed(trajectory)

@@ -43,11 +43,12 @@ class ProgramSteps(Steps):
         """`slots` particles before their first draw.
 
         Raises:
-            ValueError: a condition is violated before the program draws anything.
+            ValueError: the program draws nothing, or a condition is violated before it does.
         """
         root = self.root or self.model.root()
-        if root.excluded:
-            raise ValueError(f"the program {self.model.name!r} draws nothing: a condition is violated before it does")
+        if not root.open:
+            but = " but what is given" * bool(self.model.given) + ": a condition is violated before it does" * root.excluded
+            raise ValueError(f"the program {self.model.name!r} draws nothing{but}")
         return [root] * slots
 
     def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Execution]) -> list[Execution]:

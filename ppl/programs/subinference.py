@@ -105,8 +105,9 @@ class SubInference(Distribution):
     def filtered(self, key: np.ndarray, shared: Any = None) -> Inferred:
         """One run of the inner filter, from these key data."""
         program = self.program if shared is None else self.program.via(shared)
-        if (root := program.root()).excluded:
-            return Inferred(None, -inf)
+        root = program.root()
+        if not root.open:
+            return Inferred(None, -inf) if root.excluded else Inferred(root, root.log_ratio + root.log_likelihood)
         keys, model = RunKeys(int(key[0]), run=int(key[1])), program.stepwise(None, root=root)
         state = start(model, keys, int(self.particles))
         for happened in steps(model, state, keys, self.resampling):

@@ -172,6 +172,15 @@ def test_randomness_beside_the_sites_is_an_error_where_it_shows():
         FILTER.run(ppl.Program(fickle))
 
 
+def test_a_reward_model_that_is_made_anew_each_time_is_an_error():
+    def model():
+        x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?")))
+        numpyro.sample("ok", ppl.judgement(FunctionReward(lambda _: 1.0), x), obs=1)
+
+    with pytest.raises(RuntimeError, match="at site 'ok' it has another reward model, or another trajectory, each time it is run"):
+        FILTER.run(ppl.Program(model))
+
+
 def test_keys_that_a_program_asks_for_are_its_own_and_stay():
     def model():
         key, _ = numpyro.prng_key(), numpyro.prng_key()

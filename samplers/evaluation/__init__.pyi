@@ -1,0 +1,12 @@
+from .arms import Arm as Arm
+from .evaluation import Evaluation as Evaluation
+from .fit import Curve as Curve
+from .fit import ScalingFit as ScalingFit
+from .picture import plot_accuracy as plot_accuracy
+from .ratio import Ratio as Ratio
+from .records import Record as Record
+from .running import evaluate as evaluate
+from .scaling import Priors as Priors
+from .table import Row as Row
+from .table import Table as Table
+from .voting import MajorityVote as MajorityVote

@@ -1,0 +1,169 @@
+r"""How accuracy grows with tokens: a hierarchical model of right and wrong answers, in NumPyro.
+
+Arm k is a sampler s at a budget that takes n_k tokens a problem (the mean over the problems). It is right on problem i with probability
+
+    p_ik = ceiling_s sigmoid(level_s + slope_s x_k - difficulty_i - affinity_is),    x_k = log2 n_k - centre
+
+    level_s       ~ Normal(mu_level, tau_level)              log-odds at the centre, the mean of log2 n_k over arms
+    slope_s       ~ Normal(mu_slope, tau_slope)              log-odds for each doubling of tokens; 0, or less, is possible
+    ceiling_s     = sigmoid(Normal(mu_ceiling, tau_ceiling)) what accuracy tends to however many tokens there are, if the slope is positive
+    difficulty_i  ~ Normal(0, sigma_difficulty)              all arms face the same problems
+    affinity_is   ~ Normal(0, sigma_affinity)                a sampler that fails on a problem fails at its other budgets too
+
+which is the four-parameter model of item response theory (Barton and Lord 1981) without guessing, with tokens for ability. Samplers are
+pooled in part: those of which little is known are taken to be like the others (Gelman and Hill 2007, chapter 11). Everything pooled is
+written with standard normals, *not centred* (Papaspiliopoulos, Roberts and Sköld 2007). The accuracy on problems like these is the
+average over both normals, a function of spread^2 = sigma_difficulty^2 + sigma_affinity^2,
+
+    accuracy_s(n) = ceiling_s E sigmoid(level_s + slope_s (log2 n - centre) - spread Z),    Z ~ Normal(0, 1)
+
+What identifies it. Effects have mean 0, so that levels are those of a middling problem. An arm has one x, from its mean over problems: the
+tokens of a single run would mix the budget's effect with that of long problems, which are hard, and of rambling, which ends badly. Where
+accuracy stays flat, or far below its ceiling, data do not tell a ceiling from a slope: there the priors speak about either, but accuracy
+within the measured range is known all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+NODES = 48  # of the quadrature: errors of accuracy below 1e-2 up to a spread of 10, 1e-3 up to 5, 1e-6 up to 2
+BY_SAMPLER = ("level", "slope", "ceiling")
+POPULATION = ("mu_level", "tau_level", "mu_slope", "tau_slope", "mu_ceiling", "tau_ceiling", "sigma_difficulty", "sigma_affinity")
+HIDDEN = ("level_z", "slope_z", "ceiling_z", "difficulty_z", "affinity_z")  # coordinates that chains move in, and nobody asks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Priors:
+    """What is believed before anything is measured. All are weak: accuracies from 0.02 to 0.98, and slopes either way, are likely.
+
+    Attributes:
+        mu_level: standard deviation, about 0, of the samplers' mean log-odds at the centre.
+        tau_level: scale, half-normal, of their standard deviation.
+        mu_slope, tau_slope: the same of slopes, log-odds a doubling.
+        mu_ceiling: mean and standard deviation of the samplers' mean ceiling, in log-odds.
+        tau_ceiling: scale, half-normal, of the ceilings' standard deviation, in log-odds.
+        sigma_difficulty: scale, half-normal, of the problems' standard deviation, in log-odds.
+        sigma_affinity: the same of problems for one sampler.
+
+    Raises:
+        ValueError: an attribute is not positive and finite (the ceiling's mean may be negative).
+    """
+
+    mu_level: float = 2.0
+    tau_level: float = 1.0
+    mu_slope: float = 0.5
+    tau_slope: float = 0.25
+    mu_ceiling: tuple[float, float] = (2.0, 1.5)
+    tau_ceiling: float = 0.5
+    sigma_difficulty: float = 2.0
+    sigma_affinity: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name == "mu_ceiling":
+                if not isinstance(value, tuple | list) or len(value) != 2 or not _finite(value[0]) or not _positive(value[1]):
+                    raise ValueError(f"mu_ceiling must be a mean and a positive standard deviation, not {value!r}")
+            elif not _positive(value):
+                raise ValueError(f"{name} must be a positive, finite number, not {value!r}")
+
+
+Beliefs = Mapping[str, Any]
+"""The attributes of `Priors`, by name."""
+
+
+class Data(NamedTuple):
+    """What the model is conditioned on.
+
+    Attributes:
+        x: log2 of each arm's tokens, centred; shape (K,).
+        sampler: 1 where an arm is of a sampler, 0 elsewhere; shape (K, S).
+        right: whether each arm was right on each problem, 0 and 1; shape (I, K).
+    """
+
+    x: Any
+    sampler: Any
+    right: Any
+
+
+def scaling(given: Data, priors: Beliefs) -> None:
+    """The model of accuracy against tokens, as a NumPyro model whose observed site is "right".
+
+    Args:
+        given: the arms, and what they got right.
+        priors: the attributes of `Priors` by name; numbers, or traced, so that other priors need not be compiled anew.
+    """
+    import jax.numpy as jnp
+    import numpyro
+    from jax.nn import sigmoid
+    from numpyro.distributions import Bernoulli, HalfNormal, Normal
+
+    (problems, _), samplers = given.right.shape, given.sampler.shape[1]
+
+    def normals(name: str, *shape: int) -> Any:
+        return numpyro.sample(f"{name}_z", Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
+
+    def pooled(name: str, mean: Any, sd: Any) -> Any:
+        mu = numpyro.sample(f"mu_{name}", Normal(mean, sd))
+        tau = numpyro.sample(f"tau_{name}", HalfNormal(priors[f"tau_{name}"]))
+        return mu + tau * normals(name, samplers)
+
+    level = numpyro.deterministic("level", pooled("level", 0.0, priors["mu_level"]))
+    slope = numpyro.deterministic("slope", pooled("slope", 0.0, priors["mu_slope"]))
+    ceiling = numpyro.deterministic("ceiling", sigmoid(pooled("ceiling", *priors["mu_ceiling"])))
+    sigma = {name: numpyro.sample(f"sigma_{name}", HalfNormal(priors[f"sigma_{name}"])) for name in ("difficulty", "affinity")}
+    difficulty: Any = numpyro.deterministic("difficulty", sigma["difficulty"] * normals("difficulty", problems))
+    affinity = sigma["affinity"] * normals("affinity", problems, samplers)
+
+    of_arm = jnp.asarray(given.sampler)
+    eta = of_arm @ level + (of_arm @ slope) * given.x - difficulty[:, None] - affinity @ of_arm.T
+    numpyro.sample("right", Bernoulli(probs=(of_arm @ ceiling) * sigmoid(eta)).to_event(2), obs=given.right)
+
+
+def accuracy(level: Any, slope: Any, ceiling: Any, spread: Any, x: Any) -> np.ndarray:
+    """The accuracy on problems like these; arguments of shapes that fit, x being log2 of tokens, centred."""
+    return np.asarray(ceiling) * averaged(np.asarray(level) + np.asarray(slope) * x, spread)
+
+
+def averaged(eta: Any, spread: Any) -> np.ndarray:
+    """E sigmoid(eta + spread Z) over Z ~ Normal(0, 1), by Gauss and Hermite; arguments of shapes that fit."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    total = np.zeros(np.broadcast_shapes(np.shape(eta), np.shape(spread)))
+    for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+        total += weight * expit(eta + node * np.asarray(spread))
+    return total
+
+
+def needed(target: float, level: Any, slope: Any, ceiling: Any, spread: Any, least: Any) -> np.ndarray:
+    """The least x, of those from `least` on, at which the accuracy is `target` or more; infinity where there is none.
+
+    A slope of 0 or less reaches what it reaches at `least`. All of one shape, but for `target` and `least`.
+    """
+    share = target / np.asarray(ceiling, np.float64)
+    low, high = np.full(share.shape, -BOUND), np.full(share.shape, BOUND)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        enough = averaged(middle, spread) >= share
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = (high - np.asarray(level)) / slope
+    rising = (np.asarray(slope) > 0) & (share < 1) & (high < BOUND)
+    return np.where(accuracy(level, slope, ceiling, spread, least) >= target, least, np.where(rising, x, np.inf))
+
+
+BOUND, HALVINGS = 700.0, 60  # log-odds between which accuracy is looked for, and how often that is halved
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
+
+
+def _positive(value: Any) -> bool:
+    return _finite(value) and value > 0
