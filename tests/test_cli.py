@@ -289,6 +289,23 @@ def test_the_pocket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("talker")
+def test_runs_and_reports(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    saved, page = tmp_path / "posterior.nc", tmp_path / "page.html"
+    assert main(["solve", "How many?", "--json", "--runs", "3", "--particles", "4", "--save", str(saved), "--report", str(page)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["runs"]) == 3 and told["trajectories"] == 12 and told["log_evidence_mcse"] is not None
+    assert all(0 <= row["interval"][0] <= row["interval"][1] <= 1 for row in told["answers"])
+    assert "How many?" in page.read_text(encoding="utf-8")
+    assert main(["report", str(saved)]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "posterior.html")
+    assert (tmp_path / "posterior.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert main(["report", str(tmp_path / "nothing.nc")]) == 2
+    assert main(["report", str(saved), "--out", str(tmp_path / "no" / "page.html")]) == 2
+    assert main(["solve", "How many?", "--runs", "2", "--sampler", "suffix_metropolis"]) == 2
+    assert "chains repeat themselves" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("talker")
 def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["solve", "How many?", "--json", "--sampler", "suffix_metropolis", "--chains", "3", "--iterations", "6", "--max-steps", "4"]
     assert main([*command, "--set", "warmup=1", "--alpha", "2", "--checkpoint", str(tmp_path / "run.json")]) == 0
