@@ -41,7 +41,7 @@ def test_everything_is_there(make_posterior) -> None:
         "17",
         "0.550 ± 0.",
         "no answer",
-        "-1.25, an estimate",
+        "-1.25 ± 0.34, an estimate",
         "least 4.2, last 4.2",
         "1.50 s",
     ):
