@@ -48,13 +48,14 @@ def together(
     Raises:
         BaseException: whatever a run, a model or `ended` raised; the other runs are given up.
     """
+    roots: dict[tuple[int, str], Trajectory] = {}
     waiting: Iterator[tuple[int, Run[T]]] = iter(enumerate(runs))
     results: dict[int, T] = {}
     asking: list[_Worker[T]] = []
     try:
         while True:
             while (at_once is None or len(asking) < at_once) and (following := next(waiting, None)):
-                asking.append(_Worker(*following))
+                asking.append(_Worker(*following, roots))
             for worker in asking:
                 worker.go_on()
             for worker in asking:
@@ -87,8 +88,8 @@ class _GivenUp(BaseException):
 class _Worker(Generic[T]):
     """A run in its thread, which moves only while it is its turn."""
 
-    def __init__(self, number: int, run: Run[T]) -> None:
-        self.number = number
+    def __init__(self, number: int, run: Run[T], roots: dict[tuple[int, str], Trajectory]) -> None:
+        self.number, self.roots = number, roots
         self.question: _Question | None = None
         self.answer: Any = None
         self._turn, self._back = Semaphore(0), Semaphore(0)
@@ -164,7 +165,11 @@ class _SharedLM(_Shared):
     """A language model as one of several runs sees it."""
 
     def start(self, question: str) -> Trajectory:
-        return self._model.start(question)
+        """The root of all runs that ask this question, so that it is read once."""
+        roots, place = self._worker.roots, (id(self._model), question)
+        if place not in roots:
+            roots[place] = self._model.start(question)
+        return roots[place]
 
     def extend(
         self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...smc import Islands, combine
+from ..pooling import check_poolable
 from ..posterior import Posterior
 from .canvas import BLUE, INK, VERMILION, count_up, frame, legend, one
 
@@ -34,7 +35,7 @@ def plot_log_evidence(posteriors: Sequence[Posterior], *, died: int = 0, ax: Axe
     Raises:
         ValueError: a run has no evidence (as chains have none); they differ in question or target, or share a seed; there is none.
     """
-    _check(posteriors, died)
+    check_poolable(posteriors, died)
     values = np.array([posterior.log_evidence for posterior in posteriors], np.float64)
     runs = len(values) + died
     pooled = combine(np.zeros((runs, 1)), np.concatenate([values, np.full(died, -np.inf)]))
@@ -58,23 +59,3 @@ def plot_log_evidence(posteriors: Sequence[Posterior], *, died: int = 0, ax: Axe
 def _in_words(pooled: Islands) -> str:
     error = "?" if isnan(pooled.log_evidence_error) else f"{pooled.log_evidence_error:.2f}"
     return f"pooled {pooled.log_evidence:.2f} ± {error}"
-
-
-def _check(posteriors: Sequence[Posterior], died: int) -> None:
-    """Raise ValueError where the runs cannot be pooled."""
-    if not posteriors:
-        raise ValueError("posteriors must hold at least one run")
-    if died < 0:
-        raise ValueError(f"died must be a number of runs, not {died}")
-    if without := [posterior.sampler for posterior in posteriors if posterior.log_evidence is None]:
-        raise ValueError(f"a plot of the log-evidence needs an estimate from every run, and one of {without[0]!r} has none")
-    if len({(posterior.question, posterior.target) for posterior in posteriors}) > 1:
-        raise ValueError("posteriors must be of one question and one target: their evidence is not of the same thing")
-    seeds = [_seed(posterior.settings["seed"]) for posterior in posteriors if "seed" in posterior.settings]
-    if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
-        raise ValueError(f"posteriors must be of independent runs, and several have the seed {repeated[0]}")
-
-
-def _seed(seed: Any) -> tuple[int, ...]:
-    """A seed with the number of the run, which is 0 where it is not given."""
-    return tuple(seed) if isinstance(seed, list | tuple) else (seed, 0)

@@ -155,3 +155,9 @@ def test_too_few_answers_are_an_error():
     lm.extend = lambda trajectories, keys, **settings: []
     with pytest.raises(ValueError, match="2 rows were asked about in extend, but 0 came back"):
         over(lm, prm, [partial(walk, 1, 0)])
+
+
+def test_runs_that_ask_the_same_question_begin_at_one_root():
+    lm, prm = models()
+    one, two, other = over(lm, prm, [lambda lm, prm, q=q: lm.start(q) for q in ("?", "?", "!")])
+    assert one is two is not other and lm.start("?") is not one

@@ -72,7 +72,7 @@ def test_log_evidence_drawn_or_refused(name, sampled, open_figures):
     if name in EVIDENT:
         assert plots.plot_log_evidence(runs, ax=ax) is ax
     else:
-        with pytest.raises(ValueError, match=f"needs an estimate from every run, and one of '{name}' has none$"):
+        with pytest.raises(ValueError, match=f"pooled by their evidence, and one of '{name}' has none$"):
             plots.plot_log_evidence(runs, ax=ax)
     assert open_figures() == 0
 
