@@ -12,7 +12,7 @@ import numpy as np
 from ...models import RewardModel
 from .calibration import Calibration
 from .labels import LabelledStep, Labels, check_labelled, read
-from .reliability import Priors, data
+from .reliability import HIDDEN, Priors, data, sized
 from .reward import HELD, CalibratedReward, check_count, check_reward
 
 
@@ -76,11 +76,11 @@ def fitted(name: str, labels: Labels, priors: Priors, *, seed: int, chains: int,
     """The fit of a reward model of this name to these labels."""
     import jax
 
-    from . import sampling
+    from .. import nuts
     from .streams import chain_keys
 
     given, sizes = data(labels)
     with jax.enable_x64(True):
-        named, stats = sampling.chains(chain_keys(seed, chains), given, sizes, asdict(priors), warmup, draws)
+        named, stats = nuts.chains(chain_keys(seed, chains), sized(sizes), (given, asdict(priors)), warmup, draws, HIDDEN)
         named, stats = ({key: np.asarray(value) for key, value in part.items()} for part in (named, stats))
     return Calibration(name, labels, priors, named, stats, seed, warmup)

@@ -21,8 +21,9 @@ log-odds, and the error rates are most likely small.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 from numbers import Real
 from typing import Any, NamedTuple
@@ -36,6 +37,9 @@ CLIP = 15.0
 
 POPULATION = ("intercept", "slope", "sigma_depth", "sigma_problem", "false_positive", "false_negative")
 """The parameters that belong to no single depth or problem."""
+
+HIDDEN = ("false_positive_share", "depth_z", "problem_z")
+"""Coordinates that the sampler moves in, and nobody asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,12 @@ def data(labels: Labels) -> tuple[Data, Sizes]:
     clipped = np.clip(labels.log_odds, -CLIP, CLIP)
     sizes = Sizes(len(labels.depths), len(labels.questions))
     return Data(clipped, labels.depth, labels.problem, labels.right.astype(np.int32)), sizes
+
+
+@cache
+def sized(sizes: Sizes) -> Callable[[Data, Beliefs], None]:
+    """The reliability model of these sizes: one function for each, so that it is compiled once."""
+    return lambda given, priors: reliability(given, sizes, priors)
 
 
 def reliability(given: Data, sizes: Sizes, priors: Beliefs) -> None:

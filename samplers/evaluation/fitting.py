@@ -68,7 +68,7 @@ def fit_scaling(
 
     import jax
 
-    from . import sampling
+    from ...ppl import nuts
 
     names = list(dict.fromkeys(samplers))
     centre = float(np.log2(tokens).mean())
@@ -76,6 +76,6 @@ def fit_scaling(
     given = Data(np.log2(tokens) - centre, of_arm, right.astype(np.int32))
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(index(seed), impl="threefry2x32"), index(chains))
-        found = sampling.chains(keys, scaling, (given, asdict(priors)), index(warmup), index(draws), HIDDEN)
+        found = nuts.chains(keys, scaling, (given, asdict(priors)), index(warmup), index(draws), HIDDEN)
         values, stats = ({name: np.asarray(value) for name, value in part.items()} for part in found)
     return ScalingFit(tuple(names), tuple(samplers), tokens, right.astype(bool), centre, priors, values, stats, index(seed), index(warmup))

@@ -17,8 +17,8 @@ from numpyro.infer import Predictive
 from scipy.stats import chisquare
 
 from motes.ppl.calibration import Priors
-from motes.ppl.calibration.reliability import POPULATION, Data, Sizes, log_rates, reliability
-from motes.ppl.calibration.sampling import HIDDEN, chain
+from motes.ppl.calibration.reliability import HIDDEN, POPULATION, Data, Sizes, log_rates, reliability, sized
+from motes.ppl.nuts import chain
 
 LEVEL = 1e-4
 STEPS, SIZES, TOGETHER = 24, Sizes(2, 3), 8
@@ -41,7 +41,9 @@ def posteriors(right: np.ndarray, warmup: int, draws: int) -> dict[str, np.ndarr
 
     @jax.jit
     def some(keys, right):
-        return jax.vmap(lambda key, labels: chain(key, DATA._replace(right=labels), SIZES, BELIEFS, warmup, draws)[0])(keys, right)
+        return jax.vmap(lambda key, labels: chain(key, sized(SIZES), (DATA._replace(right=labels), BELIEFS), warmup, draws, HIDDEN)[0])(
+            keys, right
+        )
 
     batches = right.reshape(-1, TOGETHER, STEPS)
     found = [some(jax.random.split(jax.random.key(10 + i), TOGETHER), batch) for i, batch in enumerate(batches)]

@@ -17,9 +17,9 @@ import pytest
 from scipy.special import expit
 from scipy.stats import chisquare
 
+from motes.ppl.nuts import chain
 from motes.samplers.evaluation import Evaluation, Priors, ScalingFit
 from motes.samplers.evaluation.fitting import fit_scaling
-from motes.samplers.evaluation.sampling import chain
 from motes.samplers.evaluation.scaling import HIDDEN, POPULATION, Data, accuracy, needed, scaling
 
 LEVEL = 1e-4
