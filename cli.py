@@ -216,13 +216,13 @@ def _samplers(args: argparse.Namespace) -> int:
 
 def _show(posterior: Posterior, *, as_json: bool) -> None:
     if as_json:
-        from .ppl.summary import summary
+        from .diagnostics.summary import summary
 
         print(json.dumps(summary(posterior), allow_nan=False, default=str))
     else:
         from rich.console import Console
 
-        from .ppl.console import render
+        from .diagnostics.console import render
 
         Console(file=sys.stdout, highlight=False).print(render(posterior))
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
-from .readers import Reader, SeparatorReader, TokenPairReader
-from .steps import StepRule
-from .torch_lm import TorchLM
-from .torch_prm import TorchPRM
+from .reward.readers import Reader, SeparatorReader, TokenPairReader
+from .reward.torch_prm import TorchPRM
+from .step_rule import StepRule
 
 SHIPPED = "pocket"
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")

@@ -1,14 +1,10 @@
-from . import findings as findings
-from . import plots as plots
-from . import report as report
 from .answers import stated as stated
 from .calibration import CalibratedReward as CalibratedReward
 from .calibration import LabelledStep as LabelledStep
 from .calibration import calibrate as calibrate
-from .findings import Finding as Finding
-from .mixing import Mixing as Mixing
-from .pooling import pool as pool
-from .posterior import Posterior as Posterior
+from .posterior.mixing import Mixing as Mixing
+from .posterior.pooling import pool as pool
+from .posterior.posterior import Posterior as Posterior
 from .programs import Program as Program
 from .programs import Return as Return
 from .programs import condition as condition

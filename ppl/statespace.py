@@ -26,7 +26,7 @@ import numpy as np
 
 from ..models import Cost, LanguageModel, RewardModel, Sampling, StepRule, Trajectory
 from .answers import Answer, read, settled, stated
-from .declared import Proposal, Shared
+from .interfaces import Proposal, Shared
 from .targets import Target, resolve
 
 if TYPE_CHECKING:

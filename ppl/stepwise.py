@@ -25,7 +25,7 @@ from ..models import Sampling, TractableLanguageModel, Trajectory, continued
 from ..models.continuing import Continues
 from ..smc import subkeys
 from ..smc.arrays import objects
-from .declared import Proposal
+from .interfaces import Proposal
 from .statespace import Particle, StateSpaceModel
 
 Twist: TypeAlias = Callable[[StateSpaceModel, int, Any, Sequence[Particle]], Sequence[float]]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from .entropic import EntropicParticleFilter
-from .importance_sampling import ImportanceSampling
-from .metropolis import PowerMetropolis, SuffixMetropolis
-from .parallel_tempering import ParallelTempering
-from .particle_filter import ParticleFilter
-from .particle_gibbs import ParticleGibbs
-from .power_smc import PowerSMC
-from .published import Giannone2025, Puri2025
-from .resample_move import ResampleMove
-from .sampler import SteppedSampler
-from .tempered_smc import TemperedSMC
-from .twisted_smc import TwistedSMC
+from .base import SteppedSampler
+from .chains.metropolis import PowerMetropolis, SuffixMetropolis
+from .chains.parallel_tempering import ParallelTempering
+from .chains.reasoning_gibbs import ParticleGibbs
+from .filters.entropic import EntropicParticleFilter
+from .filters.importance_sampling import ImportanceSampling
+from .filters.particle_filter import ParticleFilter
+from .filters.power_smc import PowerSMC
+from .filters.resample_move import ResampleMove
+from .filters.tempered_smc import TemperedSMC
+from .filters.twisted_smc import TwistedSMC
+from .search.published import Giannone2025, Puri2025
 
 SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
     sampler.name: sampler

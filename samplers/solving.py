@@ -12,12 +12,12 @@ from tqdm.auto import tqdm
 
 from .. import models
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
-from ..ppl.posterior import Posterior
+from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration, check_lm, check_prm
 from ..ppl.targets import Target
+from .base import AllParticlesDead, Sampler, Seed, check_count, run_keys
 from .registry import make_sampler, settings_of
-from .repeating import repeated
-from .sampler import AllParticlesDead, Sampler, Seed, check_count, run_keys
+from .repeated_runs import repeated
 
 
 def solve(

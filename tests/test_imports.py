@@ -25,8 +25,13 @@ MAY_IMPORT = {
     "smc": set(),
     "ppl": {"models", "smc"},
     "samplers": {"models", "smc", "ppl"},
-    "": {"models", "smc", "ppl", "samplers", "cli"},
+    "diagnostics": {"models", "smc", "ppl"},
+    "evaluation": {"models", "smc", "ppl", "samplers", "diagnostics"},
+    "": {"models", "smc", "ppl", "samplers", "diagnostics", "evaluation", "cli"},
 }
+
+# What everybody calls on a posterior stays there as one-line methods; these import what they call, and nothing else looks up.
+LATE = {("ppl/posterior/posterior.py", "diagnostics")}
 
 
 def sources(root: Path) -> Iterator[Path]:
@@ -64,7 +69,7 @@ def violations(root: Path) -> list[str]:
         for line, parts, written in imports(file, root):
             absolute = parts[0] == ""
             allowed = parts[1] != "motes" if absolute else parts[0] in MAY_IMPORT[folder] | {folder}
-            if not allowed:
+            if not allowed and (path.as_posix(), parts[0]) not in LATE:
                 found.append(f"{path}:{line}: {written}")
     return found
 
@@ -134,7 +139,20 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in set(sys.modules) - 
 
 
 def test_the_face_holds_what_it_lists() -> None:
-    expected = ["evaluate", "load_lm", "load_prm", "models", "ppl", "samplers", "smc", "solve", "solve_many", "summary"]
+    expected = [
+        "diagnostics",
+        "evaluate",
+        "evaluation",
+        "load_lm",
+        "load_prm",
+        "models",
+        "ppl",
+        "samplers",
+        "smc",
+        "solve",
+        "solve_many",
+        "summary",
+    ]
     assert dir(motes) == expected
     assert all(getattr(motes, name) is not None for name in dir(motes))
     assert motes.__version__ == version("motes")

@@ -1,5 +1,6 @@
-from .calibrating import calibrate as calibrate
+from .calibrated_reward import CalibratedReward as CalibratedReward
 from .calibration import Calibration as Calibration
+from .estimation import calibrate as calibrate
 from .labels import LabelledStep as LabelledStep
 from .labels import Labels as Labels
 from .measures import Bin as Bin
@@ -9,4 +10,3 @@ from .measures import calibration_error as calibration_error
 from .measures import log_loss as log_loss
 from .predictive import Predictive as Predictive
 from .reliability import Priors as Priors
-from .reward import CalibratedReward as CalibratedReward

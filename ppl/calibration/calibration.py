@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from xarray import DataTree
 
-from ..mixing import Mixing
+from ..posterior.mixing import Mixing
 from .labels import Labels
 from .reliability import Priors
 
@@ -48,8 +48,8 @@ class Calibration:
 
     @cached_property
     def mixing(self) -> dict[str, Mixing]:
-        """R-hat, ESS and standard error of each parameter but the effects of problems; see `motes.ppl.mixing`."""
-        from .checks import mixing
+        """R-hat, ESS and standard error of each parameter but the effects of problems; see `motes.ppl.posterior.mixing`."""
+        from .fit_checks import mixing
 
         return mixing(self)
 
@@ -61,8 +61,8 @@ class Calibration:
         return predictive(self)
 
     def check(self) -> list[str]:
-        """What is wrong with the fit, in sentences; none where nothing is known to be. See `motes.ppl.calibration.checks`."""
-        from .checks import complaints
+        """What is wrong with the fit, in sentences; none where nothing is known to be. See `motes.ppl.calibration.fit_checks`."""
+        from .fit_checks import complaints
 
         return complaints(self)
 
@@ -72,8 +72,8 @@ class Calibration:
         return {name: values.reshape(self.size, *values.shape[2:])[chosen] for name, values in self.draws.items()}
 
     def to_datatree(self) -> DataTree:
-        """The fit in ArviZ's schema; see `motes.ppl.calibration.datatree`."""
-        from .datatree import to_datatree
+        """The fit in ArviZ's schema; see `motes.ppl.calibration.calibration_tree`."""
+        from .calibration_tree import to_datatree
 
         return to_datatree(self)
 
@@ -84,6 +84,6 @@ class Calibration:
         Raises:
             ValueError: it is of something else.
         """
-        from .datatree import from_datatree
+        from .calibration_tree import from_datatree
 
         return from_datatree(tree)

@@ -26,8 +26,8 @@ from numpyro.distributions import Distribution, MaskedDistribution
 from numpyro.primitives import Messenger
 
 from ...models import RewardModel, Trajectory
-from . import known
-from .running import Roots, alone
+from . import memo as known
+from .handlers import Roots, alone
 from .sites import Condition, Judgement, Step
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ Request: TypeAlias = "Wanted | Unscored"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Execution:
-    """A program after some generations, as a particle holds it; see `motes.ppl.declared.Reasoning`.
+    """A program after some generations, as a particle holds it; see `motes.ppl.interfaces.Reasoning`.
 
     Attributes:
         parent: it one generation before; None before the first.

@@ -27,9 +27,9 @@ from numpyro.distributions import Delta, biject_to
 from numpyro.primitives import Messenger
 
 from .execution import Draw, Execution, Left, Request, Runner, Unscored
-from .running import alone
+from .handlers import alone
+from .propagation import score
 from .sites import Step
-from .stepping import score
 from .subinference import SubInference
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...models import Cost, Sampling, Trajectory
-from ..declared import Proposal, Shared
+from ..interfaces import Proposal, Shared
 from ..stepwise import Twist
 from .execution import Execution, Runner, Unscored, log_prior, numbers
-from .running import Roots
-from .stepping import ProgramSteps, score
+from .handlers import Roots
+from .propagation import ProgramSteps, score
 from .subinference import SubInference
 
 

@@ -27,8 +27,8 @@ from ...models import LanguageModel, RewardModel, Sampling, TractableLanguageMod
 from ...smc.keys import IMPL
 from ..answers import Answer, settled, stated
 from ..statespace import check_lm, check_prm
-from . import known
-from .running import rooted
+from . import memo as known
+from .handlers import rooted
 
 STACKED = "a trajectory is not an array: {what} needs several at a time, and a step of a language model is drawn one by one"
 TRACED = "a step of a language model cannot be drawn in a function that JAX traces (jit, vmap, Predictive with several samples)"

@@ -23,7 +23,7 @@ from numpyro.distributions import Distribution, Unit, constraints
 from ...models import together
 from ...smc import Resampling, RunKeys, start, steps
 from ...smc.resampling import pick
-from .running import alone
+from .handlers import alone
 from .sites import STACKED, condition
 
 if TYPE_CHECKING:

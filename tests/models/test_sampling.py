@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from motes.models import Sampling
-from motes.models.draws import draw, log_probs
+from motes.models.hosting.draws import draw, log_probs
 
 LOGITS = arrays(np.float64, (3, 7), elements=st.one_of(st.sampled_from([0.0, 1.0, 2.0]), st.floats(-8, 8)))
 SAMPLINGS = st.builds(

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from motes import solve, solve_many
+from motes.diagnostics.summary import summary
 from motes.models import Cost, FunctionReward, Sampling, TableLM, Trajectory
 from motes.ppl import Posterior
-from motes.ppl.summary import summary
 from motes.samplers import SAMPLERS, AllParticlesDead, Sampler, SteppedSampler, make_sampler
+from motes.samplers.base import fingerprint
 from motes.samplers.registry import settings_of
-from motes.samplers.sampler import fingerprint
 
 SMALL = {"particles": 6, "iterations": 5, "warmup": 2, "chains": 3, "starts": 4, "moves": 2}
 VARIANTS = {

@@ -17,7 +17,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from ...loading import load_lm, load_prm
-from ...steps import StepRule
+from ...step_rule import StepRule
 from . import evaluation, language_model, reward_model, rollouts
 from .tokens import train_tokenizer
 

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from scipy.stats import rankdata
 
+from ...language.torch_lm import TorchLM
+from ...reward.torch_prm import TorchPRM
 from ...sampling import Sampling
-from ...torch_lm import TorchLM
-from ...torch_prm import TorchPRM
 from ...trajectory import Trajectory
 from ..problems import MAX_STEPS, MIN_STEPS, problems
 from .solving import complete, solved

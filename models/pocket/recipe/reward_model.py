@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import LlamaForTokenClassification
 
-from ...readers import SeparatorReader
+from ...reward.readers import SeparatorReader
 from .language_model import IGNORED, TOKENS_PER_BATCH, rate, save
 from .rollouts import Labelled
 from .tokens import STEP

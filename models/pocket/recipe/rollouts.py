@@ -13,8 +13,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ...language.torch_lm import TorchLM
 from ...sampling import Sampling
-from ...torch_lm import TorchLM
 from ...trajectory import Trajectory
 from ..problems import problems
 from .solving import complete, solved

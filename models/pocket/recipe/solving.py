@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
+from ...language.torch_lm import TorchLM
 from ...sampling import Sampling
-from ...torch_lm import TorchLM
 from ...trajectory import Trajectory
 from ..problems import MAX_STEPS, Problem
 

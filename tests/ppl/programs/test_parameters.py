@@ -20,11 +20,11 @@ from numpyro.handlers import seed, trace
 
 from motes import ppl
 from motes.models import FunctionReward, Sampling, TableLM
-from motes.ppl.mixing import mixed
+from motes.ppl.posterior.mixing import mixed
 from motes.ppl.programs import parameters as module
 from motes.ppl.programs.parameters import Density, parameters, rebuilt, unconstrained
 from motes.samplers import AllParticlesDead, ParameterGibbs, ParticleFilter, ParticleMarginalMetropolis
-from motes.samplers import parameters as samplers_module
+from motes.samplers.chains import particle_mcmc as samplers_module
 from motes.smc import RunKeys
 
 

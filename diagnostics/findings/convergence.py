@@ -1,0 +1,89 @@
+"""Chains that cannot be believed yet: rank-normalised split R-hat and bulk ESS, as `posterior.mixing` has them.
+
+Thresholds are those of Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021, doi:10.1214/20-BA1221): R-hat of at most 1.01 and an ESS of
+100 a chain, for the log-density, the length, and every answer that is not rare.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import isnan
+
+from ...ppl.posterior.mixing import FEW_DRAWS, FEWEST, R_HAT, RARE, Mixing
+from ...ppl.posterior.posterior import Posterior
+from ..formatting import printable
+from .advice import livelier, now
+from .finding import Finding, counted
+
+CHANCE = 0.01  # that independent draws would all be one trajectory, as frequent as it is among all chains' draws
+
+
+def stuck(posterior: Posterior) -> Finding | None:
+    """Chains that stood at one trajectory all along, and would hardly have done so had they moved."""
+    if not posterior.chains:
+        return None
+    marks = [(x.token_ids, x.finished, x.truncated) for x in posterior.trajectories]
+    draws = len(marks) // posterior.chains
+    rows, frequency = [marks[first : first + draws] for first in range(0, len(marks), draws)], Counter(marks)
+    still = [row for row in rows if len(set(row)) == 1 and (frequency[row[0]] / len(marks)) ** draws < CHANCE]
+    if not still:
+        return None
+    return Finding(
+        "stuck chains",
+        f"{len(still)} of {counted(posterior.chains, 'chain')} stood at one trajectory for all of {counted(draws, 'draw')}",
+        "a chain that stays where it began counts its start as often as it has draws",
+        livelier(posterior),
+    )
+
+
+def not_mixed(posterior: Posterior) -> Finding | None:
+    """R-hat above 1.01."""
+    told = {name: of for name, of in _told(posterior).items() if of.r_hat > R_HAT}
+    if not told:
+        return None
+    name, worst = max(told.items(), key=lambda item: item[1].r_hat)
+    worth = "" if isnan(worst.ess) else f" (its ESS is {worst.ess:.0f})"
+    return Finding(
+        "chains not mixed",
+        f"R-hat is {worst.r_hat:.3f} for {printable(name)}{worth}, where {R_HAT} at most is wanted",
+        "the chains have been at different places, and each tells of its own only",
+        f"raise {now(posterior, 'iterations')} and {now(posterior, 'warmup')}; {livelier(posterior)}",
+    )
+
+
+def few_draws(posterior: Posterior) -> Finding | None:
+    """A bulk ESS below 100 a chain."""
+    told = {name: of for name, of in _told(posterior).items() if of.ess < FEW_DRAWS * posterior.chains}
+    if not told:
+        return None
+    name, worst = min(told.items(), key=lambda item: item[1].ess)
+    return Finding(
+        "few effective draws",
+        f"{counted(len(posterior.trajectories), 'draw')} of {counted(posterior.chains, 'chain')} are worth {worst.ess:.0f} independent "
+        f"ones for {printable(name)}, where {FEW_DRAWS} a chain are wanted",
+        "below that R-hat, the ESS and the standard errors are themselves too noisy to rely on",
+        f"raise {now(posterior, 'iterations')}; {livelier(posterior)}",
+    )
+
+
+def unknown_mixing(posterior: Posterior) -> Finding | None:
+    """R-hat is undefined for everything: one chain, too few draws, or draws that are all equal."""
+    told = _told(posterior)
+    if not posterior.chains or any(not isnan(of.r_hat) for of in told.values()):
+        return None
+    draws = len(posterior.trajectories) // posterior.chains
+    if posterior.chains == 1:
+        seen, change = "there is one chain", f"run several: raise {now(posterior, 'chains')}"
+    elif draws < FEWEST:
+        seen, change = f"the chains have {counted(draws, 'draw')} each", f"raise {now(posterior, 'iterations')}"
+    else:
+        seen = f"all {len(posterior.trajectories)} draws have one length, one answer and one density, or one that is not known"
+        change = "compare with sampler='importance_sampling', which has no memory: where it finds the same, the target is that narrow"
+    return Finding("mixing unknown", f"R-hat is undefined: {seen}", "nothing tells whether the chains have left their starts", change)
+
+
+def _told(posterior: Posterior) -> dict[str, Mixing]:
+    """The mixing of what is not rare; empty for what is not chains."""
+    rare = {f"answer {answer}" for answer, probability in posterior.answers.items() if probability < RARE}
+    rare |= {"no answer"} if posterior.answers.get(None, 1.0) < RARE else set()
+    return {name: of for name, of in posterior.mixing.items() if name not in rare}

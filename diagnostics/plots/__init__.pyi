@@ -1,0 +1,11 @@
+from .ancestry import plot_ancestry as plot_ancestry
+from .answer_bars import plot_answers as plot_answers
+from .effective_sample_size import plot_ess as plot_ess
+from .effective_sample_size import plot_lorenz as plot_lorenz
+from .log_evidence import plot_log_evidence as plot_log_evidence
+from .rank import plot_rank as plot_rank
+from .reliability_diagram import plot_reliability as plot_reliability
+from .scores import plot_scores as plot_scores
+from .temperature_ladder import plot_powers as plot_powers
+from .temperature_ladder import plot_swaps as plot_swaps
+from .trace import plot_trace as plot_trace

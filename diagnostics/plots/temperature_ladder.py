@@ -1,0 +1,85 @@
+"""Tempering: the path of powers from the prior to the target, and how replicas change places along it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...ppl.posterior.posterior import Posterior
+from .canvas import BLUE, FAINT, INK, count_up, frame, history_of, one
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
+    """The powers that tempered SMC went through, from 0, the prior, to 1, the target, by rung.
+
+    An adaptive ladder takes small steps where the target changes the weights most. Beside each rung stands the ESS that its
+    reweighing left, in particles (in chains, if waste-free).
+
+    Args:
+        posterior: of `motes.samplers.TemperedSMC`.
+        ax: where to draw; on a new figure when None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the posterior does not tell its powers, in `rates["powers"]`.
+
+    Source: Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x.
+    """
+    powers = posterior.rates.get("powers")
+    if powers is None:
+        raise ValueError(f"a tempering path needs the powers of its rungs, rates['powers'], which {posterior.sampler!r} does not give")
+    history = history_of(posterior, "a tempering path")
+    rungs, slots = len(powers), history.log_weights.shape[1]
+    unit = "particles" if posterior.genealogy is not None else "chains"
+    ax = one(ax, min(4.8 + 0.3 * rungs, 9.0), 3.4)
+    ax.plot(range(rungs + 1), [0.0, *powers], color=BLUE, marker="o", clip_on=False, zorder=3)
+    for rung, (power, ess) in enumerate(zip(powers, history.ess.tolist(), strict=True), start=1):
+        ax.annotate(f"ESS {ess:.3g}", (rung, power), (6, -8), textcoords="offset points", va="center", fontsize="small", color=INK)
+    count_up(ax, rungs)
+    ax.set(xlim=(-0.2, rungs + 0.5), ylim=(0, 1.05))
+    frame(ax, title=f"Tempering path, with the ESS of {slots} {unit}", x="rung", y="power of the likelihood", grid="y")
+    return ax
+
+
+def plot_swaps(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
+    """How often neighbouring replicas of parallel tempering changed places, of the times they tried, by pair of powers.
+
+    The powers are well placed where the rates are about equal, and a low one is a gap that replicas do not cross. Pairs that never
+    tried have no bar.
+
+    Args:
+        posterior: of `motes.samplers.ParallelTempering`.
+        ax: where to draw; on a new figure when None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the posterior has no swap rates.
+
+    Source: Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464.
+    """
+    swaps = posterior.rates.get("swap")
+    if swaps is None:
+        raise ValueError(f"a plot of swaps needs the swap rates of parallel tempering, which {posterior.sampler!r} does not have")
+    betas = np.asarray(posterior.settings["betas"], np.float64).tolist()
+    ax = one(ax, min(3.0 + 0.9 * len(swaps), 9.0), 3.4)
+    tried = [(pair, rate) for pair, rate in enumerate(swaps) if rate is not None]
+    ax.bar([pair for pair, _ in tried], [rate for _, rate in tried], color=BLUE, width=0.6)
+    for pair, rate in enumerate(swaps):
+        words, colour = ("not tried", FAINT) if rate is None else (f"{rate:.2f}", INK)
+        ax.annotate(words, (pair, rate or 0.0), (0, 3), textcoords="offset points", ha="center", color=colour, fontsize="small")
+    names = [f"{upper:.3g} ↔ {lower:.3g}" for upper, lower in pairwise(betas)]
+    ax.set_xticks(range(len(swaps)), names)
+    ax.set(xlim=(-0.6, len(swaps) - 0.4), ylim=(0, 1.1))
+    trips = posterior.rates.get("round_trips")
+    title = "Swaps between replicas" + ("" if trips is None else f"; {trips} round trip{'s' * (trips != 1)}")
+    frame(ax, title=title, x="powers of the neighbours", y="share of attempts that succeeded", grid="y")
+    return ax

@@ -1,0 +1,39 @@
+"""Writing a report: all of it or nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from ...ppl.posterior.posterior import Posterior
+from .page import page
+
+
+def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
+    """Write the report of a posterior to an HTML file, in place of what is there; all of it or nothing.
+
+    Args:
+        posterior: of any sampler. Where it has an attribute `runs`, posteriors of independent runs, their evidence is shown together.
+        path: of the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: it is not a posterior.
+        OSError: the file cannot be written.
+    """
+    if not isinstance(posterior, Posterior):
+        raise TypeError(f"posterior must be a motes Posterior, not {type(posterior).__name__}")
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"path must be a file, and {str(path)!r} is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path needs a folder that exists, and {str(path.parent)!r} does not")
+    text = page(posterior)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        partial = Path(folder) / "report.html"
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    return path

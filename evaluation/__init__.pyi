@@ -1,0 +1,11 @@
+from .accuracy_plot import plot_accuracy as plot_accuracy
+from .accuracy_table import Row as Row
+from .accuracy_table import Table as Table
+from .arms import Arm as Arm
+from .evaluation import Evaluation as Evaluation
+from .ratio import Ratio as Ratio
+from .records import Record as Record
+from .runner import evaluate as evaluate
+from .scaling import Priors as Priors
+from .scaling_fit import Curve as Curve
+from .scaling_fit import ScalingFit as ScalingFit

@@ -1,0 +1,78 @@
+"""The arms of an evaluation: methods, each with one or more budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..samplers.base import Sampler, fingerprint
+
+
+class Arm(NamedTuple):
+    """One method at one budget.
+
+    Attributes:
+        name: of the method, as the user calls it.
+        budget: what tells it from the method's other budgets, in words; "" where there is one.
+        settings: of the sampler, in plain values; its class is "sampler".
+    """
+
+    name: str
+    budget: str
+    settings: dict[str, Any]
+
+
+def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
+    """Methods and their budgets, in order, checked.
+
+    Raises:
+        TypeError, ValueError: they are something else; the message names the method.
+    """
+    if not isinstance(samplers, Mapping) or not all(isinstance(name, str) and name.strip() for name in samplers):
+        raise TypeError(f"samplers must map names to samplers, not {samplers!r:.100}")
+    if not samplers:
+        raise ValueError("samplers must hold at least one sampler")
+    found = []
+    for name, of_name in samplers.items():
+        several = list(of_name) if isinstance(of_name, Sequence) and not isinstance(of_name, str) else [of_name]
+        for sampler in several:
+            if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+                raise TypeError(f"samplers[{name!r}] must be a sampler or several (see motes.samplers.make_sampler), not {sampler!r:.100}")
+        settings = [{"sampler": type(sampler).__name__, **_fields(sampler)} for sampler in several]
+        if not several or any(one in settings[:place] for place, one in enumerate(settings)):
+            raise ValueError(f"samplers[{name!r}] must be one or more samplers that differ in their settings, not {of_name!r:.100}")
+        found += [(Arm(name, _budget(one, settings), one), sampler) for one, sampler in zip(settings, several, strict=True)]
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON can hold it, such that other settings are told from it; functions by what they do."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, np.floating):
+        return float(value)
+    if hasattr(value, "__index__"):
+        return index(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__qualname__, **_fields(value)}
+    return fingerprint(value)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: plain(getattr(value, field.name)) for field in fields(value)} if is_dataclass(value) else {}
+
+
+def _budget(own: dict[str, Any], all_of_method: Sequence[dict[str, Any]]) -> str:
+    """The settings in which the method's budgets differ, in words."""
+    missing = object()
+    names = dict.fromkeys(name for settings in all_of_method for name in settings)
+    differing = [name for name in names if any(settings.get(name, missing) != own.get(name, missing) for settings in all_of_method)]
+    return ", ".join(f"{name.replace('_', ' ')} {own[name]}" for name in differing if name in own)

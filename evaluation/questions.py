@@ -1,0 +1,93 @@
+"""What is asked, and whether an answer to it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
+from numbers import Real
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..ppl.answers import group
+from ..samplers.base import check_count
+
+Correct: TypeAlias = Callable[[str, Any], bool]
+"""Says whether an answer, as it was stated, is right for a problem, as it was given."""
+
+MOST = 100_000  # problems; more are an iterator without end
+
+
+class Problem(NamedTuple):
+    """One problem of an evaluation.
+
+    Attributes:
+        number: its place among the problems, from 0.
+        question: what is asked.
+        answer: the right answer.
+        given: the problem as the user gave it.
+    """
+
+    number: int
+    question: str
+    answer: str
+    given: Any
+
+    @property
+    def mark(self) -> str:
+        """What tells its question from others: the first 16 hexadecimal digits of the SHA-256 of its UTF-8."""
+        return sha256(self.question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def read_problems(problems: Iterable[Any], count: int | None) -> list[Problem]:
+    """The first `count` problems, checked; all of them where None.
+
+    Raises:
+        TypeError, ValueError: they are no problems, none, or without end; the message names the place.
+    """
+    if isinstance(problems, str | bytes | Mapping) or not isinstance(problems, Iterable):
+        raise TypeError(f"problems must be several problems, each with a question and an answer, not {problems!r:.100}")
+    if count is not None:
+        check_count("count", count)
+    given = list(islice(problems, MOST + 1 if count is None else count))
+    if not given:
+        raise ValueError("problems must hold at least one problem")
+    if len(given) > MOST and count is None:
+        raise ValueError(f"problems must end, or count must say how many of them to take: there are more than {MOST}")
+    return [Problem(number, *_parts(number, problem), problem) for number, problem in enumerate(given)]
+
+
+def digest(problems: Sequence[Problem]) -> str:
+    """What tells these problems from others."""
+    return sha256("\n".join(f"{problem.mark} {problem.answer!r}" for problem in problems).encode()).hexdigest()[:16]
+
+
+def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) -> list[bool]:
+    """Of each answer whether it is right: by the user's word, or as `motes.ppl.group` tells what means the same.
+
+    Raises:
+        TypeError: `correct` gives something else than True or False.
+    """
+    if correct is None:
+        *labels, right = group([*answers, problem.answer])
+        return [label == right for label in labels]
+    found = [correct(answer, problem.given) for answer in answers]
+    if bad := [verdict for verdict in found if not isinstance(verdict, bool | np.bool_)]:
+        raise TypeError(f"correct must map an answer and a problem to True or False, not to {bad[0]!r}")
+    return list(map(bool, found))
+
+
+def _parts(number: int, problem: Any) -> tuple[str, str]:
+    """Question and answer."""
+    if isinstance(problem, Mapping):
+        question, answer = problem.get("question"), problem.get("answer")
+    elif isinstance(problem, tuple | list) and len(problem) == 2:
+        question, answer = problem
+    else:
+        question, answer = getattr(problem, "question", None), getattr(problem, "answer", None)
+    if not isinstance(question, str) or not question.strip():
+        raise TypeError(f"problems[{number}] must have a question that is a text and not empty, not {question!r:.100}")
+    if isinstance(answer, bool) or not isinstance(answer, str | Real) or not str(answer).strip():
+        raise TypeError(f"problems[{number}] must have an answer that is a text or a number, not {answer!r:.100}")
+    return question, str(answer)

@@ -1,0 +1,137 @@
+r"""The scaling-rate ratio: how many times fewer tokens one sampler needs than another for the same accuracy.
+
+    ratio = n_b / n_a,    n_s = min { n >= least_s : accuracy_s(n) >= accuracy }
+
+draw by draw of the fitted model, least_s being the least tokens that sampler s was measured at: nobody is asked to run it with less. So
+n_s is infinite where the accuracy lies above the ceiling, or where more tokens do not help; beyond the largest measured budget the curve
+extrapolates. Each of these has its share of the draws told, and none is left out, but where neither sampler gets there: that ratio is
+undefined.
+
+The comparison of test-time scaling by such ratios: Snell et al. (2024), arXiv:2408.03314; Puri et al. (2025), arXiv:2502.01618.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .scaling import needed
+
+if TYPE_CHECKING:
+    from .scaling_fit import ScalingFit
+
+TOLD = 0.005  # shares of draws from here on are worth a word
+POINTS = 65  # of a curve whose range is looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Ratio:
+    """How many times fewer tokens sampler a needs than b for the same accuracy, as posterior draws.
+
+    Attributes:
+        a, b: the samplers.
+        accuracy: that both are to reach.
+        tokens_a, tokens_b: that they need; plus infinity where a sampler never gets there; shape (C, D).
+        measured_a, measured_b: least and largest tokens that they were measured at.
+    """
+
+    a: str
+    b: str
+    accuracy: float
+    tokens_a: np.ndarray
+    tokens_b: np.ndarray
+    measured_a: tuple[float, float]
+    measured_b: tuple[float, float]
+
+    @property
+    def draws(self) -> np.ndarray:
+        """n_b / n_a, shape (C, D): 0 where only a never gets there, infinite where only b does not, not a number where neither does."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return self.tokens_b / self.tokens_a
+
+    @property
+    def never(self) -> dict[str, float]:
+        """The probability that a sampler never gets there: of each alone by its name, and of "both"."""
+        a, b = np.isinf(self.tokens_a), np.isinf(self.tokens_b)
+        return {self.a: float(np.mean(a & ~b)), self.b: float(np.mean(b & ~a)), "both": float(np.mean(a & b))}
+
+    @property
+    def extrapolated(self) -> float:
+        """The probability that a sampler gets there, but beyond the largest budget that it was measured at."""
+        pairs = (self.tokens_a, self.measured_a[1]), (self.tokens_b, self.measured_b[1])
+        return float(np.mean(np.any([(tokens > most * (1 + 1e-9)) & np.isfinite(tokens) for tokens, most in pairs], axis=0)))
+
+    @property
+    def at_least_budget(self) -> float:
+        """The probability that a sampler is there at its least measured budget: then it might have needed still less."""
+        pairs = (self.tokens_a, self.measured_a[0]), (self.tokens_b, self.measured_b[0])
+        return float(np.mean(np.any([tokens <= least * (1 + 1e-9) for tokens, least in pairs], axis=0)))
+
+    @property
+    def median(self) -> float:
+        """Of the draws in which one of them gets there; not a number where there is none."""
+        return self._quantile(0.5)
+
+    def interval(self, probability: float = 0.95) -> tuple[float, float]:
+        """The credible interval between equal tails, of the draws in which one of them gets there; its ends may be 0 or infinite.
+
+        Raises:
+            ValueError: the probability does not lie between 0 and 1.
+        """
+        low, high = tails(probability)
+        return self._quantile(low), self._quantile(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        told = f"{self.a} needs {_figure(self.median)} times fewer tokens than {self.b} for an accuracy of {self.accuracy:.3f}"
+        never = {f"only {name}" if name in (self.a, self.b) else "neither": share for name, share in self.never.items()}
+        shares = [
+            f"probability {share:.2f} that {who} {'ever' if who == 'neither' else 'never'} gets there" for who, share in never.items()
+        ]
+        shares = [text for text, share in zip(shares, never.values(), strict=True) if share >= TOLD]
+        others = {"beyond what was measured": self.extrapolated, "already at a least budget": self.at_least_budget}
+        shares += [f"probability {share:.2f} that one of them gets there {how}" for how, share in others.items() if share >= TOLD]
+        return "; ".join([f"{told} (95% credible interval {_figure(low)} to {_figure(high)})", *shares])
+
+    def _quantile(self, at: float) -> float:
+        draws = self.draws[~np.isnan(self.draws)]
+        return float(np.quantile(draws, at, method="inverted_cdf")) if draws.size else np.nan  # between infinities there is no line
+
+
+def tails(probability: float) -> tuple[float, float]:
+    """The ends of an interval between equal tails, as quantiles. Raises ValueError where it is none."""
+    if not 0 < probability < 1:
+        raise ValueError(f"probability must lie between 0 and 1, not {probability!r}")
+    return (1 - probability) / 2, (1 + probability) / 2
+
+
+def ratio(fit: ScalingFit, a: str, b: str, accuracy: float) -> Ratio:
+    """The ratio at this accuracy. Raises ValueError where a sampler is unknown."""
+    return Ratio(a, b, accuracy, _tokens(fit, a, accuracy), _tokens(fit, b, accuracy), fit.measured(a), fit.measured(b))
+
+
+def common_accuracy(fit: ScalingFit, a: str, b: str) -> float:
+    """The middle of the accuracies that the posterior means of both curves take within what was measured.
+
+    Where there is none, because one sampler's worst is better than the other's best: that best.
+    """
+    curves = []
+    for sampler in (a, b):
+        fit.of(sampler)  # which checks the name
+        least, most = fit.measured(sampler)
+        curves.append(fit.accuracies(sampler, np.geomspace(least, most, POINTS)).mean(axis=(0, 1)))
+    low, high = max(curve.min() for curve in curves), min(curve.max() for curve in curves)
+    return float(min((low + high) / 2, high))
+
+
+def _tokens(fit: ScalingFit, sampler: str, accuracy: float) -> np.ndarray:
+    """Tokens needed in each draw, shape (C, D)."""
+    least = np.log2(fit.measured(sampler)[0]) - fit.centre
+    with np.errstate(over="ignore"):
+        return np.exp2(needed(accuracy, *fit.of(sampler), least) + fit.centre)
+
+
+def _figure(value: float) -> str:
+    return "infinitely many" if np.isinf(value) else "?" if np.isnan(value) else f"{value:.3g}"

@@ -1,0 +1,50 @@
+"""Drawing tokens on the device: `Sampling` for tensors, and the inverse of a cumulative distribution."""
+
+from __future__ import annotations
+
+import torch
+
+from ..sampling import Sampling
+
+
+def log_probs(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Normalised log-probabilities of next tokens, as `Sampling.log_probs` defines them.
+
+    Args:
+        logits: (..., vocabulary), any floating type.
+        sampling: the distribution to make of them.
+
+    Returns:
+        The same shape; float32, or float64 if the logits are; minus infinity where a token cannot be drawn.
+    """
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    if sampling.temperature != 1:
+        logits = logits / sampling.temperature
+    if sampling.truncates:
+        logits = _truncated(logits, sampling)
+    return torch.log_softmax(logits, dim=-1)
+
+
+def draw(log_q: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Draw a token a row by inverting the cumulative distribution, in vocabulary order and float64.
+
+    Args:
+        log_q: normalised log-probabilities (rows, vocabulary).
+        uniforms: float64 (rows,), in [0, 1).
+
+    Returns:
+        int64 (rows,); tokens of probability zero are never drawn.
+    """
+    cumulative = log_q.exp().cumsum(dim=-1, dtype=torch.float64)
+    points = uniforms[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, points, right=True).squeeze(1).clamp_(max=log_q.shape[-1] - 1)
+
+
+def _truncated(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    ranked, order = torch.sort(logits, dim=-1, descending=True, stable=True)
+    if sampling.top_k is not None:
+        ranked[..., sampling.top_k :] = -torch.inf
+    if sampling.top_p < 1:
+        probs = torch.softmax(ranked, dim=-1)
+        ranked = ranked.masked_fill(probs.cumsum(dim=-1) - probs >= sampling.top_p, -torch.inf)
+    return torch.empty_like(logits).scatter_(-1, order, ranked)

@@ -1,0 +1,281 @@
+"""What a causal model has computed of a tree of trajectories.
+
+Every node of the tree stands for some tokens (the root for the prompt), and owns the pool slots of those that
+the model has read. To know the logits behind a node, the tokens that no one has read yet on the way to it
+are forwarded: prefixes that several nodes share first and once, then what they do not share, as few forward
+passes as the tree has forks. What is cached never changes a result; when the pool is full, the nodes that
+have not been used for longest lose their slots and are read again if they are needed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, finalize
+
+import numpy as np
+import torch
+
+from ..trajectory import Trajectory
+from .kv import Pool, Rows, make_pool
+
+
+class CacheFullError(MemoryError):
+    """The pool cannot hold the prefixes of one batch."""
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A node's tokens, the slots of those that are cached (a prefix of them), and how many were ever read."""
+
+    tokens: tuple[int, ...]
+    slots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    read: int = 0
+    used: int = 0
+
+    @property
+    def unread(self) -> tuple[int, ...]:
+        return self.tokens[len(self.slots) :]
+
+
+class Computed(NamedTuple):
+    """What `TreeCache.logits_at` found.
+
+    Attributes:
+        logits: (N, outputs), behind each node asked for.
+        rows: the batch of their contexts, ready to go on from, where one forward pass made it; else None.
+    """
+
+    logits: torch.Tensor
+    rows: Rows | None
+
+
+class Tokens(NamedTuple):
+    """Counts of forwarded tokens: of the roots, of the steps, and of either for a second time."""
+
+    roots: int
+    steps: int
+    again: int
+
+
+class TreeCache:
+    """Forward passes over a tree of trajectories, each token read once.
+
+    Args:
+        model: a transformers model with a causal backbone.
+        tokens_of: the token ids that a node stands for; at least one each.
+        budget: the most bytes of keys and values to keep.
+        on_forward: called after every forward pass with (`Tokens`, seconds).
+        on_move: called with the seconds that moving keys and values took.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokens_of: Callable[[Trajectory], tuple[int, ...]],
+        *,
+        budget: int,
+        on_forward: Callable[[Tokens, float], None],
+        on_move: Callable[[float], None],
+    ) -> None:
+        self.model, self.device, self.on_forward, self.on_move = model, model.device, on_forward, on_move
+        self._tokens_of, self._clock = tokens_of, 0
+        self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._pool: Pool = make_pool(model, budget=budget)
+        self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
+
+    def logits_at(self, nodes: Sequence[Trajectory]) -> Computed:
+        """The model's outputs behind the last token of each node; distinct nodes, any part of the tree cached or not.
+
+        Raises:
+            CacheFullError: the nodes' own prefixes do not fit into the budget together.
+        """
+        self._clock += 1
+        wanted = {node: place for place, node in enumerate(nodes)}
+        found: list[torch.Tensor | None] = [None] * len(nodes)
+        pending = self._pending([self._path(node) for node in nodes])
+        # a node that is read already is read at its last token once more: its logits were not kept
+        chains = [*_chains(pending), *([node] for node in nodes if node not in pending)]
+        rows, in_order = None, False
+        while chains:
+            rows = self._read(chains, wanted, found)
+            in_order = [chain[-1] for chain in chains] == list(nodes)
+            for chain in chains:
+                for node in chain:
+                    pending.pop(node, None)
+            chains = _chains(pending)
+        return Computed(torch.stack([logits for logits in found if logits is not None]), rows if in_order else None)
+
+    def rows(self, nodes: Sequence[Trajectory]) -> Rows:
+        """The contexts of nodes that `logits_at` has just read, gathered; a node may occur several times."""
+        began = time.perf_counter()
+        slots = {node: self._slots(node.path) for node in set(nodes)}
+        rows = Rows.from_pool(self._pool, [slots[node] for node in nodes], room=0)
+        self.on_move(time.perf_counter() - began)
+        return rows
+
+    def select(self, rows: Rows, index: Sequence[int]) -> Rows:
+        """`Rows.select`, its time counted."""
+        began = time.perf_counter()
+        selected = rows.select(index)
+        self.on_move(time.perf_counter() - began)
+        return selected
+
+    def forward(self, rows: Rows, ids: torch.Tensor, counts: torch.Tensor, tokens: Tokens, keep: torch.Tensor | int = 1) -> torch.Tensor:
+        """One forward pass: `ids` (rows, width), of which row i's first counts[i] are tokens.
+
+        Returns:
+            The model's outputs (rows, kept, outputs), at the last `keep` columns (0: all) or at the columns `keep`.
+        """
+        began = time.perf_counter()
+        mask, positions = rows.advance(counts, ids.shape[1])
+        keeping = {"logits_to_keep": keep} if self._spares_head else {}
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=rows, use_cache=True, **keeping
+        ).logits
+        if not self._spares_head:
+            logits = logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
+        self.on_forward(tokens, time.perf_counter() - began)
+        return logits
+
+    def store(self, rows: Rows, items: Iterable[tuple[int, Trajectory, int, int]]) -> None:
+        """Keep what rows have computed: for each (row, node, first column, count), the node's next `count` tokens.
+
+        Nodes that do not fit, and closed ones, are not kept: they will be read again if anyone asks.
+        """
+        began = time.perf_counter()
+        slots, row_index, columns = [], [], []
+        for row, node, first, count in items:
+            entry = self._entry(node)
+            entry.read = max(entry.read, len(entry.slots) + count)
+            taken = self._take(count) if count and node.open else None
+            if taken is not None:
+                entry.slots = np.concatenate([entry.slots, taken])
+                slots.append(taken)
+                row_index.append(np.full(count, row))
+                columns.append(np.arange(first, first + count))
+        if slots:
+            keys, values = rows.at(np.concatenate(row_index), np.concatenate(columns))
+            self._pool.write(torch.from_numpy(np.concatenate(slots)).to(self.device), keys, values)
+        self.on_move(time.perf_counter() - began)
+
+    def length(self, node: Trajectory) -> int:
+        """How many tokens the model reads for a node and all above it."""
+        return sum(len(self._entry(ancestor).tokens) for ancestor in node.path)
+
+    def drop(self) -> None:
+        """Forget all keys and values; results do not change."""
+        for entry in self._entries.values():
+            self._evict(entry)
+
+    # The plan: which tokens must be read, in which rows.
+
+    def _path(self, node: Trajectory) -> tuple[Trajectory, ...]:
+        path = node.path
+        for ancestor in path:
+            self._entry(ancestor).used = self._clock
+        return path
+
+    def _pending(self, paths: Sequence[tuple[Trajectory, ...]]) -> dict[Trajectory, None]:
+        """The nodes with unread tokens, parents first."""
+        pending: dict[Trajectory, None] = {}
+        for path in paths:
+            stale = False
+            for node in path:
+                if stale:  # what follows unread tokens is read again: a row has no holes
+                    self._evict(self._entry(node))
+                if self._entry(node).unread:
+                    stale = True
+                    pending[node] = None
+        return pending
+
+    def _read(self, chains: Sequence[list[Trajectory]], wanted: dict[Trajectory, int], found: list[torch.Tensor | None]) -> Rows | None:
+        """Read chains of nodes, a row each, in one forward pass; returns the rows if they stayed aligned."""
+        contexts, suffixes = [], []
+        items, reads = [], []  # what to store; and (place in `found`, row, column of the suffix)
+        for row, chain in enumerate(chains):
+            slots, unread = self._slots(chain[0].path, partial=True), [self._entry(node).unread for node in chain]
+            if not unread[-1]:
+                slots, unread = slots[:-1], [self._entry(chain[-1]).tokens[-1:]]
+                reads.append((wanted[chain[-1]], row, 0))
+            else:
+                ends = np.cumsum([len(tokens) for tokens in unread])
+                items += [(row, node, int(end) - len(tokens), len(tokens)) for node, tokens, end in zip(chain, unread, ends, strict=True)]
+                reads += [(wanted[node], row, int(end) - 1) for node, end in zip(chain, ends, strict=True) if node in wanted]
+            contexts.append(slots)
+            suffixes.append([token for tokens in unread for token in tokens])
+        counts = [len(suffix) for suffix in suffixes]
+        width = max(counts)
+        ids = torch.tensor([suffix + [0] * (width - len(suffix)) for suffix in suffixes], device=self.device)
+        began = time.perf_counter()
+        rows = Rows.from_pool(self._pool, contexts, room=width)
+        self.on_move(time.perf_counter() - began)
+        first = rows.columns
+        keep = sorted({column for _, _, column in reads} or {width - 1})
+        logits = self.forward(
+            rows,
+            ids,
+            torch.tensor(counts, device=self.device),
+            self._count(chains),
+            keep=1 if keep == [width - 1] else torch.tensor(keep, device=self.device),
+        )
+        for place, row, column in reads:
+            found[place] = logits[row, keep.index(column)]
+        self.store(rows, [(row, node, first + column, count) for row, node, column, count in items])
+        return rows if min(counts) == width else None
+
+    def _count(self, chains: Sequence[list[Trajectory]]) -> Tokens:
+        roots = steps = again = 0
+        for chain in chains:
+            for node in chain:
+                entry = self._entry(node)
+                new = len(entry.tokens) - entry.read
+                again += max(1, len(entry.unread)) - new
+                roots, steps = (roots + new, steps) if node.parent is None else (roots, steps + new)
+        return Tokens(roots, steps, again)
+
+    # The slots.
+
+    def _entry(self, node: Trajectory) -> _Entry:
+        entry = self._entries.get(node)
+        if entry is None:
+            entry = self._entries[node] = _Entry(self._tokens_of(node), used=self._clock)
+            finalize(node, self._evict, entry).atexit = False
+        return entry
+
+    def _slots(self, path: Sequence[Trajectory], *, partial: bool = False) -> np.ndarray:
+        """The slots of a path's tokens; only the last node may have unread tokens, and only if `partial`."""
+        entries = [self._entry(node) for node in path]
+        if any(entry.unread for entry in (entries[:-1] if partial else entries)):
+            raise CacheFullError(f"a budget of {self._pool.limit} tokens does not hold the prefixes of one batch")
+        return np.concatenate([entry.slots for entry in entries])
+
+    def _take(self, count: int) -> np.ndarray | None:
+        """Slots from the pool, from the nodes unused for longest if need be; None if only this batch's are left."""
+        while (taken := self._pool.take(count)) is None:
+            idle = [entry for entry in self._entries.values() if entry.used < self._clock and len(entry.slots)]
+            if not idle:
+                return None
+            self._evict(min(idle, key=lambda entry: entry.used))
+        return taken
+
+    def _evict(self, entry: _Entry) -> None:
+        self._pool.release(entry.slots)
+        entry.slots = entry.slots[:0]
+
+
+def _chains(pending: dict[Trajectory, None]) -> list[list[Trajectory]]:
+    """The pending nodes that can be read now: from each whose parent is not pending down to the next fork."""
+    children: dict[Trajectory | None, list[Trajectory]] = {None: []}
+    for node in pending:
+        children.setdefault(node.parent if node.parent in pending else None, []).append(node)
+    chains = []
+    for top in children[None]:
+        chain = [top]
+        while len(below := children.get(chain[-1], [])) == 1:
+            chain.append(below[0])
+        chains.append(chain)
+    return chains

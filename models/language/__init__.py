@@ -1,0 +1,1 @@
+"""Language models: hosted with torch and transformers, or given by a table of probabilities."""

@@ -1,0 +1,129 @@
+"""Models given by plain functions: a language model by a table of next-token probabilities, a reward by a formula.
+
+They need no weights and no tensors, and everything about them can be enumerated, so they are what samplers
+are checked with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..cost import Cost
+from ..randomness import SlotUniforms
+from ..sampling import Sampling
+from ..trajectory import Trajectory
+
+
+class TableLM:
+    """A language model given by a function from a prefix to next-token probabilities; one token is one step.
+
+    Args:
+        next_probs: maps the tuple of token ids so far to the probabilities of all V tokens, shape (V,),
+            not negative, with a positive sum (they are normalised).
+        eos: the id that ends a trajectory; None where only `max_steps` does.
+        name: what reports call it.
+
+    Example:
+        >>> import jax
+        >>> lm = TableLM(lambda prefix: [0.5, 0.5], eos=1)
+        >>> x = lm.start("a coin")
+        >>> [y] = lm.extend([x], jax.random.split(jax.random.key(0), 1))
+        >>> y.depth, round(y.logprob, 4)
+        (1, -0.6931)
+    """
+
+    def __init__(self, next_probs: Callable[[tuple[int, ...]], Any], *, eos: int | None = None, name: str = "table") -> None:
+        self.next_probs, self.eos, self.name = next_probs, eos, name
+        self.cost = Cost()
+
+    def start(self, question: str) -> Trajectory:
+        """The root; a table reads no question."""
+        return Trajectory(question=question)
+
+    def extend(
+        self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+    ) -> list[Trajectory]:
+        """Draw one token for each trajectory; see `LanguageModel.extend`."""
+        if closed := [trajectory for trajectory in trajectories if not trajectory.open]:
+            raise ValueError(f"only open trajectories can be extended, not {closed[0]!r}")
+        if not trajectories:
+            return []
+        prior = prior or Sampling()
+        sampling = sampling or prior
+        uniforms = SlotUniforms(keys, len(trajectories)).at(0)
+        self.cost += Cost(generated_tokens=len(trajectories), forward_passes=1)
+        return [self._draw(trajectory, u, sampling, prior) for trajectory, u in zip(trajectories, uniforms, strict=True)]
+
+    def logprob(
+        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
+    ) -> np.ndarray:
+        """Log-probability of each continuation under the prior; see `LanguageModel.logprob`."""
+        prior = prior or Sampling()
+        totals = np.zeros(len(trajectories))
+        for i, (trajectory, continuation) in enumerate(zip(trajectories, continuations, strict=True)):
+            prefix = trajectory.token_ids
+            for token in continuation:
+                totals[i] += prior.log_probs(self._logits(prefix, trajectory))[token]
+                prefix = (*prefix, token)
+        self.cost += Cost(rescored_tokens=sum(map(len, continuations)), forward_passes=max(map(len, continuations), default=0))
+        return totals
+
+    def continued(
+        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+    ) -> list[Trajectory | None]:
+        """Each trajectory followed by the tokens of these steps; see `motes.models.continued`."""
+        self.cost += Cost(rescored_tokens=len(steps) * len(trajectories), forward_passes=len(steps))
+        heads: list[Trajectory | None] = list(trajectories)
+        for i, head in enumerate(trajectories):
+            for step in steps:
+                heads[i] = head = self._child(head, step.step_token_ids[0], proposal, prior) if head.open else None
+                if head is None:
+                    break
+        return heads
+
+    def _draw(self, trajectory: Trajectory, u: float, sampling: Sampling, prior: Sampling) -> Trajectory:
+        cumulative = np.cumsum(np.exp(sampling.log_probs(self._logits(trajectory.token_ids, trajectory))))
+        return self._child(trajectory, int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), sampling, prior)
+
+    def _child(self, trajectory: Trajectory, token: int, sampling: Sampling, prior: Sampling) -> Trajectory:
+        logits = self._logits(trajectory.token_ids, trajectory)
+        log_q = sampling.log_probs(logits)
+        log_p = log_q if sampling == prior else prior.log_probs(logits)
+        return trajectory.child(
+            f"{token} ", (token,), logprob=float(log_p[token]), proposal_logprob=float(log_q[token]), finished=token == self.eos
+        )
+
+    def _logits(self, prefix: tuple[int, ...], trajectory: Trajectory) -> np.ndarray:
+        probs = np.asarray(self.next_probs(prefix), dtype=np.float64)
+        if not (np.all(probs >= 0) and 0 < probs.sum() < np.inf):
+            raise FloatingPointError(f"the language model {self.name!r} gave probabilities {probs} after {trajectory!r}")
+        with np.errstate(divide="ignore"):
+            return np.log(probs)
+
+
+class FunctionReward:
+    """A reward model given by a function.
+
+    Args:
+        fn: maps a trajectory to the log-odds that its last step is right; may be minus or plus infinity.
+        name: what reports call it.
+
+    Example:
+        >>> FunctionReward(lambda x: 2.0 - x.depth).score([TableLM(lambda prefix: [1.0]).start("?")])
+        array([2.])
+    """
+
+    def __init__(self, fn: Callable[[Trajectory], float], *, name: str = "function") -> None:
+        self.fn, self.name = fn, name
+        self.cost = Cost()
+
+    def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
+        """Log-odds of each trajectory's last step; see `RewardModel.score`."""
+        scores = np.array([float(self.fn(trajectory)) for trajectory in trajectories], dtype=np.float64)
+        if bad := [trajectory for trajectory, score in zip(trajectories, scores, strict=True) if np.isnan(score)]:
+            raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {bad[0]!r}")
+        self.cost += Cost(prm_tokens=len(trajectories), prm_forward_passes=1)
+        return scores

@@ -1,0 +1,239 @@
+"""Language models hosted with torch and transformers.
+
+A batch of N steps costs one forward pass a token. Distinct parents' unread tokens are forwarded first (usually
+their last one: a token that ended a step has been drawn but not read), then their rows are forked to the N
+slots and decoded together. Rows end their steps at different times; the batch is compacted before more than
+a quarter of it idles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cost import Cost
+from ..hosting.decoding import Decoder, StepEnding
+from ..hosting.detokenizer import Detokenizer
+from ..hosting.draws import log_probs
+from ..hosting.kv import Rows
+from ..hosting.memory import in_halves
+from ..hosting.tree_cache import Tokens, TreeCache
+from ..randomness import SlotUniforms, raw_keys
+from ..sampling import Sampling
+from ..step_rule import StepRule
+from ..trajectory import Trajectory
+
+SCORED_COLUMNS = 64  # columns a forward pass when scoring continuations: bounds the logits held at a time
+
+
+class TorchLM:
+    """A causal language model of transformers, as a `LanguageModel`.
+
+    Args:
+        model: the model, on its device, in evaluation mode.
+        tokenizer: its tokenizer; its chat template, where it has one, makes the prompt.
+        step: when a step ends; part of the declared prior.
+        prompt: makes the prompt's text of a question, in place of the chat template.
+        name: what reports call it.
+        cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
+
+    Raises:
+        ValueError: the model is not one that can be forked (see `make_pool`).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        step: StepRule | None = None,
+        prompt: Callable[[str], str] | None = None,
+        name: str = "",
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        self.model, self.tokenizer, self.step, self.prompt = model, tokenizer, step or StepRule(), prompt
+        self.name = name or type(model).__name__
+        self.cost = Cost()
+        config = model.config.get_text_config()
+        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
+        self.end_ids = _end_ids(model, tokenizer)
+        self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
+        self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+
+    def start(self, question: str) -> Trajectory:
+        """The root of a new tree; see `LanguageModel.start`."""
+        if not question.strip():
+            raise ValueError("question must be a text that is not blank")
+        root = Trajectory(question=question)
+        length = len(self._tokens_of(root))
+        if length >= self.context:
+            raise ValueError(
+                f"the question is too long for {self.name!r}: its prompt has {length} tokens of the {self.context} in the model's context"
+            )
+        return root
+
+    @torch.inference_mode()
+    def extend(
+        self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+    ) -> list[Trajectory]:
+        """Draw one step for each trajectory, in one batch; see `LanguageModel.extend`.
+
+        A trajectory that fills the model's context is returned truncated. When memory runs out the batch is
+        halved.
+        """
+        if closed := [trajectory for trajectory in trajectories if not trajectory.open]:
+            raise ValueError(f"only open trajectories can be extended, not {closed[0]!r}")
+        if not trajectories:
+            return []
+        raw = raw_keys(keys, len(trajectories))
+        prior = prior or Sampling()
+
+        def run(rows: Sequence[int]) -> list[Trajectory]:
+            return self._extend([trajectories[i] for i in rows], raw[list(rows)], sampling or prior, prior)
+
+        return in_halves(run, range(len(trajectories)))
+
+    @torch.inference_mode()
+    def logprob(
+        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
+    ) -> np.ndarray:
+        """Log-probability of each continuation under the prior; see `LanguageModel.logprob`."""
+        if not trajectories:
+            return np.zeros(0)
+
+        def run(rows: Sequence[int]) -> list[float]:
+            return self._logprob([trajectories[i] for i in rows], [tuple(continuations[i]) for i in rows], prior or Sampling())
+
+        return np.array(in_halves(run, range(len(trajectories))))
+
+    @torch.inference_mode()
+    def continued(
+        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+    ) -> list[Trajectory | None]:
+        """Each trajectory followed by the tokens of these steps, scored in one pass; see `motes.models.continued`."""
+        tokens = tuple(token for step in steps for token in step.step_token_ids)
+        fitting = [i for i, trajectory in enumerate(trajectories) if self._room(trajectory) >= len(tokens)]
+        results: list[Trajectory | None] = [None] * len(trajectories)
+        if not fitting:
+            return results
+
+        def run(rows: Sequence[int]) -> list[Trajectory | None]:
+            heads = [trajectories[i] for i in rows]
+            laws = [prior] if proposal == prior else [prior, proposal]
+            terms = self._token_terms(heads, [tokens] * len(heads), laws)
+            return [self._said(head, steps, terms[0][i], terms[-1][i]) for i, head in enumerate(heads)]
+
+        for i, result in zip(fitting, in_halves(run, fitting), strict=True):
+            results[i] = result
+        return results
+
+    def drop_cache(self) -> None:
+        """Forget all keys and values; they are computed again where they are needed."""
+        self._tree.drop()
+
+    def _extend(self, parents: list[Trajectory], keys: np.ndarray, sampling: Sampling, prior: Sampling) -> list[Trajectory]:
+        logits, rows = self._fork(parents)
+        decoder = Decoder(
+            forward=self._forward_tokens,
+            store=self._tree.store,
+            select=self._tree.select,
+            ending=StepEnding(self._detokenizer, self.end_ids),
+            sampling=sampling,
+            prior=prior,
+            name=self.name,
+        )
+        room = self.context - rows.lengths.cpu().numpy()
+        steps = decoder.run(parents, logits, rows, SlotUniforms(keys, len(parents)), room)
+        self.cost += Cost(generated_tokens=sum(len(step.step_token_ids) for step in steps), idle_rows=decoder.idle_rows)
+        return steps
+
+    def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
+        """The logits behind each parent, and a batch of their contexts, a row each."""
+        distinct = list(dict.fromkeys(parents))
+        place = {parent: i for i, parent in enumerate(distinct)}
+        index = [place[parent] for parent in parents]
+        logits, rows = self._tree.logits_at(distinct)
+        rows = self._tree.rows(parents) if rows is None else self._tree.select(rows, index)
+        return logits[torch.tensor(index, device=logits.device)], rows
+
+    def _logprob(self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], prior: Sampling) -> list[float]:
+        return self._token_terms(trajectories, continuations, [prior])[0].sum(axis=1).tolist()
+
+    def _token_terms(
+        self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], laws: Sequence[Sampling]
+    ) -> list[np.ndarray]:
+        """For each of the laws the log-probability of every token: float64 (rows, tokens of the longest), 0 behind a row's last."""
+        logits, rows = self._fork(trajectories)
+        width = max(map(len, continuations))
+        ids = torch.tensor([[*continuation, *[0] * (width - len(continuation))] for continuation in continuations], device=logits.device)
+        counts = torch.tensor([len(continuation) for continuation in continuations], device=logits.device)
+        blocks = [[_terms(logits[:, None], ids[:, :1], counts, law) for law in laws]]
+        for first in range(0, width - 1, SCORED_COLUMNS):  # the last token of all is scored, but need not be read
+            block = ids[:, first : min(first + SCORED_COLUMNS, width - 1)]
+            inside = (counts - 1 - first).clamp(0, block.shape[1])
+            logits = self._tree.forward(rows, block, inside, Tokens(0, 0, int(inside.sum())), keep=0)
+            blocks.append([_terms(logits, ids[:, first + 1 : first + 1 + block.shape[1]], inside, law) for law in laws])
+        terms = [torch.cat(parts, dim=1).cpu().numpy() for parts in zip(*blocks, strict=True)]
+        for i in np.flatnonzero(np.isnan(terms).any(axis=(0, 2))):
+            raise FloatingPointError(
+                f"the language model {self.name!r} gave a log-probability that is not a number after {trajectories[i]!r}"
+            )
+        return terms
+
+    def _said(self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray) -> Trajectory | None:
+        """The trajectory that says these steps behind `head`, tokens of the log-probabilities given; None if their ends were others."""
+        first, ending = 0, StepEnding(self._detokenizer, self.end_ids)
+        for step in steps:
+            tokens, room, last = step.step_token_ids, self._room(head), first + len(step.step_token_ids)
+            if not head.open or len(tokens) > ending.longest:
+                return None
+            maybe = [k for k in range(1, len(tokens)) if ending.may_be(np.array(tokens[k - 1]), k) or k >= room]
+            if any(ending.child(head, tokens[:k], 0.0, 0.0, full=k >= room) for k in maybe):
+                return None
+            sums = float(log_p[first:last].sum()), float(log_q[first:last].sum())
+            child = ending.child(head, tokens, *sums, full=len(tokens) >= room)
+            if child is None:
+                return None
+            head, first = child, last
+        return head
+
+    def _room(self, trajectory: Trajectory) -> int:
+        """How many more tokens fit into the model's context."""
+        return self.context - sum(len(self._tokens_of(node)) for node in trajectory.path)
+
+    def _forward_tokens(self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Read one token a row (alive: 1 where the row's step goes on); the logits behind it."""
+        return self._tree.forward(rows, tokens[:, None], alive, Tokens(0, 0, 0))[:, -1]
+
+    def _tokens_of(self, node: Trajectory) -> tuple[int, ...]:
+        if node.parent is not None:
+            return node.step_token_ids
+        if self.prompt is not None or not self.tokenizer.chat_template:
+            text = self.prompt(node.question) if self.prompt is not None else node.question
+            return tuple(self.tokenizer(text)["input_ids"])
+        messages = [{"role": "user", "content": node.question}]
+        return tuple(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+
+    def _forwarded(self, tokens: Tokens, seconds: float) -> None:
+        self.cost += Cost(prompt_tokens=tokens.roots, rescored_tokens=tokens.again, forward_passes=1, forward_seconds=seconds)
+
+    def _moved(self, seconds: float) -> None:
+        self.cost += Cost(cache_seconds=seconds)
+
+
+def _terms(logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling) -> torch.Tensor:
+    """Log-probabilities of each row's first inside[i] ids, under the logits in the same columns: float64 (rows, columns), others 0."""
+    terms = log_probs(logits, prior).gather(2, ids[:, :, None]).squeeze(2).double()
+    return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0)
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The ids that end a text: there may be several."""
+    ids: set[int] = set()
+    for source in (getattr(model, "generation_config", None), model.config, tokenizer):
+        value = getattr(source, "eos_token_id", None)
+        ids |= {value} if isinstance(value, int) else set(value or ())
+    return frozenset(ids)

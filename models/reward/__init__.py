@@ -1,0 +1,1 @@
+"""Reward models: hosted with torch and transformers, and how each family is read."""

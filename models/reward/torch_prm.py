@@ -1,0 +1,80 @@
+"""Process reward models hosted with torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from ..cost import Cost
+from ..hosting.memory import in_halves
+from ..hosting.tree_cache import Tokens, TreeCache
+from ..trajectory import Trajectory
+from .readers import Reader
+
+
+class TorchPRM:
+    """A process reward model with a causal backbone, as a `RewardModel`.
+
+    A step is scored from the keys and values of its prefix: every token, markers included, is computed once. A
+    node's score is computed once as well and remembered as long as the node lives.
+
+    Args:
+        model: the model, on its device, in evaluation mode.
+        reader: how the model is asked (see `readers`).
+        name: what reports call it.
+        cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
+
+    Raises:
+        ValueError: the model is not one whose prefixes can be kept (see `make_pool`).
+    """
+
+    def __init__(self, model: Any, reader: Reader, *, name: str = "", cache_bytes: int = 2 << 30) -> None:
+        self.model, self.reader = model, reader
+        self.name = name or type(model).__name__
+        self.cost = Cost()
+        config = model.config.get_text_config()
+        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
+        self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+        self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
+
+    @torch.inference_mode()
+    def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
+        """Log-odds of each trajectory's last step; see `RewardModel.score`.
+
+        Raises:
+            ValueError: a trajectory has no step, or does not fit into the model's context.
+        """
+        new = list(dict.fromkeys(trajectory for trajectory in trajectories if trajectory not in self._scores))
+        if new:
+            values = in_halves(lambda rows: self._log_odds([new[i] for i in rows]), range(len(new)))
+            for trajectory, value in zip(new, values, strict=True):
+                if value != value:
+                    raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {trajectory!r}")
+                self._scores[trajectory] = value
+        return np.array([self._scores[trajectory] for trajectory in trajectories], dtype=np.float64)
+
+    def drop_cache(self) -> None:
+        """Forget all keys and values; they are computed again where they are needed."""
+        self._tree.drop()
+
+    def _log_odds(self, trajectories: list[Trajectory]) -> list[float]:
+        for trajectory in trajectories:
+            if trajectory.parent is None:
+                raise ValueError("trajectories must have at least one step to be scored")
+            if (length := self._tree.length(trajectory)) > self.context:
+                raise ValueError(f"{trajectory!r} has {length} tokens for {self.name!r}, whose context holds {self.context}")
+        outputs = self._tree.logits_at(trajectories).logits
+        return self.reader.log_odds(outputs).double().tolist()
+
+    def _tokens_of(self, node: Trajectory) -> tuple[int, ...]:
+        return self.reader.prompt(node.question) if node.parent is None else self.reader.step(node)
+
+    def _forwarded(self, tokens: Tokens, seconds: float) -> None:
+        self.cost += Cost(prm_tokens=tokens.roots + tokens.steps + tokens.again, prm_forward_passes=1, forward_seconds=seconds)
+
+    def _moved(self, seconds: float) -> None:
+        self.cost += Cost(cache_seconds=seconds)

@@ -1,0 +1,86 @@
+"""From labelled steps to a calibrated reward model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from operator import index
+
+import numpy as np
+
+from ...models import RewardModel
+from .calibrated_reward import HELD, CalibratedReward, check_count, check_reward
+from .calibration import Calibration
+from .labels import LabelledStep, Labels, check_labelled, read
+from .reliability import HIDDEN, Priors, data, sized
+
+
+def calibrate(
+    prm: RewardModel,
+    labelled: Sequence[LabelledStep],
+    *,
+    seed: int = 0,
+    priors: Priors = Priors(),
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    held: int = HELD,
+) -> CalibratedReward:
+    """Learn from labelled steps how far a reward model can be believed.
+
+    Fits the reliability model (`motes.ppl.calibration.reliability`) by NUTS, in float64, and warns of what is wrong with
+    the fit. What comes back is a reward model: `StateSpaceModel(question, lm=lm, prm=calibrate(prm, labelled))`.
+
+    Args:
+        prm: the reward model.
+        labelled: judged steps, of any number of problems and depths.
+        seed: of everything random: the chains, replicated labels, effects of problems that were never seen.
+        priors: of the reliability model.
+        chains: C, at least 1; they run as one vectorised computation.
+        warmup: steps of adaptation of a chain, at least 1.
+        draws: S of a chain, at least 1.
+        held: M, how many of the C S draws the scores average over.
+
+    Returns:
+        The calibrated reward model; its `calibration` has the fit, and `calibration.check()` what is wrong with it.
+
+    Raises:
+        TypeError, ValueError: an argument is not of its kind, or out of its range; before anything is scored.
+        FloatingPointError: a score is not a number; the message names the reward model and the trajectory.
+
+    Warns:
+        RuntimeWarning: with what `calibration.check()` says, if anything.
+
+    Example::
+
+        labelled = [LabelledStep(x, right) for x, right in judged]
+        reward = motes.ppl.calibrate(prm, labelled)
+        posterior = motes.solve(question, lm=lm, prm=reward)
+    """
+    check_reward(prm)
+    judged = check_labelled(labelled)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
+    if not isinstance(priors, Priors):
+        raise TypeError(f"priors must be a Priors, not {priors!r}")
+    chains, warmup, draws = check_count("chains", chains), check_count("warmup", warmup), check_count("draws", draws)
+    held = check_count("held", held, chains * draws)
+    calibration = fitted(prm.name, read(prm, judged), priors, seed=index(seed), chains=chains, warmup=warmup, draws=draws)
+    if complaints := calibration.check():
+        warnings.warn(f"the calibration of {prm.name!r} is doubtful: {'; '.join(complaints)}", RuntimeWarning, stacklevel=2)
+    return CalibratedReward(prm, calibration, held=held)
+
+
+def fitted(name: str, labels: Labels, priors: Priors, *, seed: int, chains: int, warmup: int, draws: int) -> Calibration:
+    """The fit of a reward model of this name to these labels."""
+    import jax
+
+    from .. import nuts
+    from .streams import chain_keys
+
+    given, sizes = data(labels)
+    with jax.enable_x64(True):
+        named, stats = nuts.chains(chain_keys(seed, chains), sized(sizes), (given, asdict(priors)), warmup, draws, HIDDEN)
+        named, stats = ({key: np.asarray(value) for key, value in part.items()} for part in (named, stats))
+    return Calibration(name, labels, priors, named, stats, seed, warmup)

@@ -1,0 +1,162 @@
+"""What samplers ask of a declared posterior, be it the state-space model or a program.
+
+A declaration says what is sampled; its `stepwise` form is the Feynman-Kac model that a filter samples, whose particles hold
+pieces of reasoning, `Reasoning`, that grow from one weighing to the next and close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from ..models import Cost, Sampling, Trajectory
+
+Shared: TypeAlias = Callable[[Any], Any]
+"""Maps a language model or a reward model to what stands for it; see `motes.models.batching`."""
+
+
+class Reasoning(Protocol):
+    """A piece of reasoning, as a particle holds it.
+
+    Attributes:
+        trajectory: what has been written.
+        log_odds: of the reward model, one for each step of the trajectory, in order; empty without a reward model.
+        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing twists it, and once it is closed.
+        open: whether it goes on.
+        length: how many times it has been weighed.
+        impossible: whether it has left the prior's support, so that it is not worth going on.
+        path: what it was when it had been weighed 0, 1, ..., `length` times.
+    """
+
+    @property
+    def trajectory(self) -> Trajectory: ...
+
+    @property
+    def log_odds(self) -> tuple[float, ...]: ...
+
+    @property
+    def log_twist(self) -> float: ...
+
+    @property
+    def open(self) -> bool: ...
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def impossible(self) -> bool: ...
+
+    @property
+    def path(self) -> Sequence[Any]: ...
+
+    def twisted(self, log_twist: float) -> Any:
+        """The same with this twist."""
+        ...
+
+
+Proposal: TypeAlias = "Sampling | Callable[[int], Sampling | None] | None"
+"""What steps are drawn from; None for the prior as it is declared; or a function of their number t >= 1."""
+
+
+class Stepwise(Protocol):
+    """A declared posterior as a hosted Feynman-Kac model (`motes.smc.FeynmanKac`), and what moves of whole trajectories need besides."""
+
+    def initial(self, keys: Any, slots: int, /) -> Sequence[Any]: ...
+
+    def open(self, particle: Any, /) -> bool: ...
+
+    def move(self, t: Any, keys: Any, particles: Any, /) -> Any: ...
+
+    def log_potential(self, t: Any, before: Any, after: Any, /) -> np.ndarray: ...
+
+    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Any]) -> list[Any]:
+        """Each particle one weighing further, untwisted."""
+        ...
+
+    def successors(
+        self, proposal: Sampling | None, keys: Any, particles: Sequence[Any], count: int, chosen: Sequence[int], part: int = 0
+    ) -> list[list[Any]]:
+        """`count` next steps of each chosen particle, in one batch."""
+        ...
+
+    def log_potentials(self, particle: Any) -> list[float]:
+        """log G_1, log G_2, ... of a particle, up to the first that is minus infinity, in nats."""
+        ...
+
+
+@runtime_checkable
+class Declared(Protocol):
+    """A declared posterior over reasoning.
+
+    Attributes:
+        question: what is asked.
+        max_steps: how often a piece of reasoning is weighed, at most.
+        alpha: the power of the prior.
+        cost: what its models have computed.
+        prior: how steps are sampled by declaration; None where each step says so itself.
+        target_name: the declared target in words.
+    """
+
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def max_steps(self) -> int: ...
+
+    @property
+    def alpha(self) -> float: ...
+
+    @property
+    def prior(self) -> Sampling | None: ...
+
+    @property
+    def cost(self) -> Cost: ...
+
+    @property
+    def target_name(self) -> str: ...
+
+    def root(self) -> Any:
+        """A piece of reasoning before its first step."""
+        ...
+
+    def stepwise(self, proposal: Proposal, twist: Any = None, root: Any = None) -> Any:
+        """The declaration as a filter samples it; see `Stepwise`."""
+        ...
+
+    def tempered(self, power: float) -> Any:
+        """The declaration on the way from the prior, at power 0, to itself, at 1."""
+        ...
+
+    def log_density(self, particle: Any) -> float:
+        """log gamma(x) of complete reasoning, in nats; not a number where it is not known."""
+        ...
+
+    def log_excess(self, particle: Any) -> float:
+        """log of gamma over the prior, of complete reasoning, in nats."""
+        ...
+
+    def answer_of(self, particle: Any) -> str | None:
+        """What a piece of reasoning answers."""
+        ...
+
+    def latents(self, particle: Any) -> Mapping[str, Any]:
+        """The numbers that it has drawn beside its steps, by name."""
+        ...
+
+    def covers(self, proposal: Sampling | None) -> bool:
+        """Whether the proposal can draw all that the prior can."""
+        ...
+
+    def via(self, shared: Shared) -> Any:
+        """The declaration over models that stand for its own."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that is declared, in plain values."""
+        ...
+
+    def functions(self) -> dict[str, Any]:
+        """The user's functions in it, by name; what else tells one declaration from another that its settings do not."""
+        ...

@@ -1,0 +1,172 @@
+"""Independent runs put together by their evidence, and weighted draws made equal.
+
+K runs of one sampler on one declaration, with Z-hat_k each, stand together for (Verge et al. 2015; see `motes.smc.combine`)
+
+    Z-hat = mean_k Z-hat_k,    weight of trajectory i of run k = W_k^i Z-hat_k / sum_l Z-hat_l,
+
+which to average the runs equally would not. How the runs differ is the honest error of whatever they say:
+
+    P(a) = sum_k Z-hat_k P_k(a) / sum_k Z-hat_k,    se^2 = K / (K - 1) sum_k (Z-hat_k (P_k(a) - P(a)))^2 / (sum_k Z-hat_k)^2
+
+(the delta method for a ratio of means). A run that died has Z-hat_k = 0 and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from math import inf, nan, sqrt
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from ...models.randomness import SlotUniforms
+from ...smc import RunKeys, combine
+from .posterior import Posterior
+
+
+def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
+    """Independent runs as one posterior, whose attribute `runs` holds them.
+
+    Args:
+        posteriors: of one question, target and sampler, of different seeds, with as many trajectories each.
+        died: runs besides that ended with `AllParticlesDead`; each is an estimate of zero, and to leave it out would be a bias.
+
+    Raises:
+        ValueError: there are none, or they cannot be pooled: one has no evidence (as chains have none), they are of different
+            things, or of one seed.
+    """
+    check_poolable(posteriors, died)
+    first = posteriors[0]
+    if len({len(run.trajectories) for run in posteriors}) > 1:
+        raise ValueError("runs must have the same number of trajectories to be pooled")
+    log_evidences = np.array([*(run.log_evidence for run in posteriors), *[-inf] * died], np.float64)
+    shares = combine(np.zeros((len(log_evidences), 1)), log_evidences)
+    log_shares = np.asarray(shares.log_weights)[:, 0]
+    names = dict.fromkeys(name for run in posteriors for name in run.latents)
+    return replace(
+        first,
+        trajectories=tuple(x for run in posteriors for x in run.trajectories),
+        log_weights=np.concatenate([run.log_weights + share for run, share in zip(posteriors, log_shares, strict=False)]),
+        log_odds=tuple(row for run in posteriors for row in run.log_odds),
+        extracted=tuple(answer for run in posteriors for answer in run.extracted),
+        log_density=np.concatenate([run.log_density for run in posteriors]),
+        latents={name: np.concatenate([_column(run, name, posteriors) for run in posteriors]) for name in names},
+        log_evidence=float(shares.log_evidence),
+        history=None,
+        rates={},
+        runs=tuple(posteriors),
+        settings={**first.settings, "seed": [run.settings.get("seed") for run in posteriors], "died": died},
+        cost=reduce(add, (run.cost for run in posteriors)),
+    )
+
+
+def check_poolable(posteriors: Sequence[Posterior], died: int = 0) -> None:
+    """Raise ValueError where runs cannot be put together by their evidence."""
+    if not posteriors:
+        raise ValueError("posteriors must hold at least one run")
+    if died < 0:
+        raise ValueError(f"died must be a number of runs, not {died}")
+    if without := [run.sampler for run in posteriors if run.log_evidence is None]:
+        raise ValueError(f"runs are pooled by their evidence, and one of {without[0]!r} has none")
+    if len({(run.question, run.target) for run in posteriors}) > 1:
+        raise ValueError("posteriors must be of one question and one target: their evidence is not of the same thing")
+    seeds = [_seed(run.settings["seed"]) for run in posteriors if "seed" in run.settings]
+    if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise ValueError(f"posteriors must be of independent runs, and several have the seed {repeated[0]}")
+
+
+def run_shares(posterior: Posterior) -> np.ndarray:
+    """Z-hat_k / sum_l Z-hat_l of a pooled posterior's runs, those that died behind them as zeros; float64, shape (K,)."""
+    log_evidences = np.array([run.log_evidence for run in posterior.runs], np.float64)
+    shares = np.exp(log_evidences - log_evidences.max())
+    return np.concatenate([shares / shares.sum(), np.zeros(int(posterior.settings.get("died", 0)))])  # type: ignore[arg-type]
+
+
+def pooled_mcse(posterior: Posterior, answer: str | None) -> float:
+    """The standard error of an answer's probability over a pooled posterior's runs; not a number for one run."""
+    shares = run_shares(posterior)
+    if len(shares) < 2 or len(posterior.answers) == 1:
+        return nan
+    gaps = np.concatenate([_by_run(posterior, answer), np.zeros(len(shares) - len(posterior.runs))]) - posterior.answers.get(answer, 0.0)
+    return sqrt(len(shares) / (len(shares) - 1) * float(((shares * gaps) ** 2).sum()))
+
+
+def pooled_interval(posterior: Posterior, answer: str | None, share: float = 0.95, draws: int = 4000) -> tuple[float, float] | None:
+    """A credible interval of an answer's probability over a pooled posterior's runs; None with fewer than three of them.
+
+    By the Bayesian bootstrap (Rubin 1981): runs are weighed by Dirichlet(1, ..., 1) besides their Z-hat. It speaks of where the
+    estimate would lie with more runs like these, and knows of no bias that they share.
+
+    Args:
+        posterior: pooled.
+        answer: one of its answers.
+        share: of probability in the interval.
+        draws: from the bootstrap's posterior, the same ones every time.
+    """
+    shares = run_shares(posterior)
+    if len(shares) < 3:
+        return None
+    own = np.concatenate([_by_run(posterior, answer), np.zeros(len(shares) - len(posterior.runs))])
+    weights = np.random.default_rng(0).dirichlet(np.ones(len(shares)), size=draws) * shares
+    low, high = np.quantile(weights @ own / weights.sum(axis=1), [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def _by_run(posterior: Posterior, answer: str | None) -> np.ndarray:
+    """An answer's probability in each run, shape (runs,)."""
+    slots = len(posterior.trajectories) // len(posterior.runs)
+    stated = np.array([label == answer for label in posterior.labels]).reshape(len(posterior.runs), slots)
+    return np.array([float(np.exp(run.log_weights) @ row) for run, row in zip(posterior.runs, stated, strict=True)])
+
+
+def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
+    """Equally weighted draws from a posterior's trajectories, by systematic resampling: for what ignores weights.
+
+    Args:
+        posterior: weighted or not.
+        draws: how many, at least 1.
+        seed: in [0, 2**32).
+
+    Returns:
+        A posterior without history and runs. Its draws are copies of the same trajectories, no better than they were: their number
+        says nothing about precision, and errors are undefined.
+
+    Raises:
+        ValueError: `draws` is not a positive integer, or the seed is out of range.
+    """
+    if isinstance(draws, bool) or not hasattr(draws, "__index__") or draws < 1:
+        raise ValueError(f"draws must be an integer of at least 1, not {draws!r}")
+    uniform = float(SlotUniforms(RunKeys(seed).moves(0, 1, [0]), 1).at(0)[0])
+    cumulative = np.cumsum(np.exp(posterior.log_weights))
+    places = (np.arange(draws) + uniform) / draws * cumulative[-1]
+    chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), np.flatnonzero(posterior.log_weights > -inf)[-1])
+    return replace(
+        posterior,
+        trajectories=tuple(posterior.trajectories[i] for i in chosen),
+        log_weights=np.full(draws, -np.log(draws)),
+        log_odds=tuple(posterior.log_odds[i] for i in chosen),
+        extracted=tuple(posterior.extracted[i] for i in chosen),
+        log_density=posterior.log_density[chosen],
+        latents={name: column[chosen] for name, column in posterior.latents.items()},
+        history=None,
+        runs=(),
+        chains=0,
+        rates={},
+        settings={**posterior.settings, "resampled": int(draws), "resampling_seed": int(seed)},
+    )
+
+
+def _column(run: Posterior, name: str, runs: Sequence[Posterior]) -> np.ndarray:
+    """A latent of a run; not a number where this run has not drawn it."""
+    if name in run.latents:
+        return run.latents[name]
+    shape = next(other.latents[name].shape[1:] for other in runs if name in other.latents)
+    return np.full((len(run.trajectories), *shape), nan)
+
+
+def _seed(seed: Any) -> tuple[int, ...]:
+    """A seed with the number of the run, which is 0 where it is not given."""
+    return tuple(seed) if isinstance(seed, list | tuple) else (seed, 0)

@@ -1,0 +1,300 @@
+"""The posterior: what a run says about a question's answer, and what is known about how far to trust it.
+
+A run leaves N trajectories x_i with normalised weights W_i, and everything is read off these:
+
+    P(answer = a)  =  sum_i W_i 1[answer(x_i) = a]
+
+with its Monte Carlo standard error: a filter's from its genealogy (see `motes.smc.variance`), a chain's from its effective sample
+size (see `motes.ppl.posterior.mixing`). A trajectory that states no answer, or was truncated, keeps its probability under None.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import exp, nan
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from ...models import Cost, Trajectory
+from ...smc import History, combine, ess
+from ...smc.variance import eves, living_eves, log_evidence_error, standard_error
+from ..answers import group
+from .mixing import Mixing, mixing
+
+if TYPE_CHECKING:
+    from xarray import DataTree
+
+    from ...diagnostics.findings import Finding
+
+Guarantee: TypeAlias = Literal["invariant", "consistent", "heuristic"]
+Evidence: TypeAlias = Literal["unbiased", "consistent", "none"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Posterior:
+    """A weighted sample of trajectories.
+
+    Attributes:
+        question: what was asked.
+        trajectories: N of them, dead ones included; of C chains of S draws, C S = N, those of one chain after the other's.
+        log_weights: normalised; minus infinity for a dead particle; float64, shape (N,).
+        log_odds: for each trajectory the reward model's log-odds of its steps, float64, shape (steps,); empty where
+            there is no reward model.
+        extracted: for each trajectory the answer as it is spelled there; None where there is none.
+        latents: what a program has drawn beside its steps, by name; float64, shape (N, ...); not a number where it has not.
+        log_density: log gamma(x) of the declared target, in nats; not a number for an open trajectory, or where it is not known; float64,
+            shape (N,).
+        log_evidence: estimate of log Z of the declared target, in nats; None for chains.
+        history: what happened at each of the T steps of a filter; None for chains. Its slots are the trajectories, unless
+            a particle holds several of them.
+        chains: C; 0 for what is not chains.
+        runs: the independent runs that it pools, one's trajectories after the other's; see `motes.ppl.pool`.
+        rates: how the run moved, by name: rates of acceptance, of swaps, of updates, ...
+        sampler, target: what was run, and what it was to sample.
+        guarantee: what holds of the weighted sample: "invariant", "consistent" or "heuristic".
+        evidence: what holds of exp(log_evidence): "unbiased", "consistent" or "none".
+        paper: where the sampler is from.
+        step_cost: what one of its steps costs, in words.
+        settings: everything that the run was asked to do, in plain values.
+        cost: what was computed.
+
+    Raises:
+        ValueError: there are no trajectories, or the attributes disagree about their number.
+    """
+
+    question: str
+    trajectories: tuple[Trajectory, ...]
+    log_weights: np.ndarray
+    log_odds: tuple[np.ndarray, ...]
+    extracted: tuple[str | None, ...]
+    log_density: np.ndarray
+    log_evidence: float | None
+    history: History | None
+    latents: Mapping[str, np.ndarray] = field(default_factory=dict)
+    chains: int = 0
+    runs: tuple[Posterior, ...] = ()
+    rates: Mapping[str, Any] = field(default_factory=dict)
+    sampler: str
+    target: str
+    guarantee: Guarantee
+    evidence: Evidence
+    paper: str = ""
+    step_cost: str = ""
+    settings: Mapping[str, object]
+    cost: Cost
+
+    def __post_init__(self) -> None:
+        sizes = {name: len(getattr(self, name)) for name in ("trajectories", "log_weights", "log_odds", "extracted", "log_density")}
+        slots = None if self.history is None else self.history.ancestors.shape[1]
+        if not self.trajectories or len(set(sizes.values())) > 1 or (slots is not None and len(self.trajectories) % slots):
+            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes | {'history': slots}}")
+        if len(self.trajectories) % self.rows:
+            raise ValueError(f"{len(self.trajectories)} trajectories are not {self.rows} chains or runs of one length")
+
+    @property
+    def rows(self) -> int:
+        """Chains, or runs that were pooled; 1 for what is neither."""
+        return self.chains or len(self.runs) or 1
+
+    @property
+    def answer(self) -> str | None:
+        """The most probable of the answers that were stated; None only if none was."""
+        return next((answer for answer in self.answers if answer is not None), None)
+
+    @property
+    def answers(self) -> dict[str | None, float]:
+        """The probability of each answer, the most probable first; None stands for no answer.
+
+        Answers that mean the same count as one, under their commonest spelling. The probabilities sum to one.
+        """
+        return dict(self._answers)
+
+    @property
+    def answer_mcse(self) -> dict[str | None, float]:
+        """The Monte Carlo standard error of each answer's probability, in the order of `answers`.
+
+        Of a filter Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
+        particles descend from one first step; see `motes.smc.variance`. Of chains by their effective sample size; not a number
+        where that is undefined. Of pooled runs by how these differ. Not a number either where particles hold several trajectories each,
+        and where all trajectories of positive weight give one answer: nothing tells how far that is from the truth.
+        """
+        return {answer: self._standard_error(answer) for answer in self._answers}
+
+    @cached_property
+    def log_evidence_mcse(self) -> float:
+        """The standard error of `log_evidence`, in nats; not a number where that is undefined.
+
+        Of pooled runs by how these differ; of a filter that of Lee and Whiteley (2018), approximate unless resampling was
+        multinomial, see `motes.smc.log_evidence_error`.
+        """
+        if self.runs:
+            died = self.settings.get("died", 0)
+            log_evidences = np.array([*(run.log_evidence for run in self.runs), *[-np.inf] * int(died)])  # type: ignore[arg-type]
+            return float(combine(np.zeros((len(log_evidences), 1)), log_evidences).log_evidence_error)
+        return nan if self.genealogy is None or self.log_evidence is None else log_evidence_error(self.genealogy, self.log_weights)
+
+    @cached_property
+    def mixing(self) -> dict[str, Mixing]:
+        """R-hat and effective sample size of chains, by quantity; empty for what is not chains. See `motes.ppl.posterior.mixing`."""
+        return mixing(self) if self.chains else {}
+
+    @cached_property
+    def labels(self) -> tuple[str | None, ...]:
+        """For each trajectory the key of its answer in `answers`."""
+        return tuple(group(self.extracted))
+
+    @property
+    def best(self) -> Trajectory:
+        """The most probable trajectory; those with the same tokens count as one."""
+        return next(iter(self.distinct))
+
+    @cached_property
+    def distinct(self) -> Mapping[Trajectory, float]:
+        """The different trajectories of positive weight with their probabilities, the most probable first.
+
+        Of those with the same tokens (and the same end) the first in `trajectories` stands for all.
+        """
+        firsts: dict[tuple[object, ...], Trajectory] = {}
+        totals: dict[Trajectory, float] = {}
+        for trajectory, log_weight in zip(self.trajectories, self.log_weights.tolist(), strict=True):
+            if log_weight > -np.inf:
+                first = firsts.setdefault((trajectory.token_ids, trajectory.finished, trajectory.truncated), trajectory)
+                totals[first] = totals.get(first, 0.0) + exp(log_weight)
+        return MappingProxyType(dict(sorted(totals.items(), key=lambda item: -item[1])))
+
+    @property
+    def ess(self) -> np.ndarray:
+        """Effective sample size, float64.
+
+        Of a filter after each step's reweighing, before any resampling, shape (T,); of chains that of the log-density, shape (1,); of
+        anything else, such as pooled runs, that of the weights, shape (1,).
+        """
+        if self.history is not None:
+            return self.history.ess
+        return np.array([self.mixing["log_density"].ess if self.chains else ess(self.log_weights)])
+
+    @property
+    def genealogy(self) -> History | None:
+        """The history, where its slots are the trajectories."""
+        return self.history if self.history is not None and self.history.ancestors.shape[1] == len(self.trajectories) else None
+
+    @property
+    def eves(self) -> np.ndarray | None:
+        """For each trajectory the slot, after the first step, from which it descends; int64, shape (N,). None without a genealogy."""
+        return None if self.genealogy is None else eves(self.genealogy)
+
+    @property
+    def living_eves(self) -> int | None:
+        """From how many of the first steps the particles of positive weight descend; None without a genealogy."""
+        return None if self.genealogy is None else living_eves(self.genealogy, self.log_weights)
+
+    def check(self, *, success: bool | None = None) -> list[Finding]:
+        """What speaks against believing the run, the most serious first: what was seen, why it matters, what to change.
+
+        Empty where nothing was found, which is not proof that nothing is wrong. See `motes.diagnostics.findings`.
+
+        Args:
+            success: whether the reward model's scores are probabilities of final success; None for what the target implies.
+        """
+        from ...diagnostics.findings import check
+
+        return check(self, success=success)
+
+    def report(self, path: str | Path) -> Path:
+        """Write a report to read in a browser: one HTML file that needs nothing else; see `motes.diagnostics.report`.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from ...diagnostics.report import report
+
+        return report(self, path)
+
+    def to_datatree(self, prior: Posterior | None = None) -> DataTree:
+        """The posterior in ArviZ's schema; see `motes.ppl.posterior.posterior_tree`.
+
+        Args:
+            prior: draws from the prior, for its group: a posterior with equal weights, such as importance sampling of the same
+                model without a reward model gives.
+
+        Raises:
+            ValueError: `prior` is weighted, or of another question.
+        """
+        from .posterior_tree import to_datatree
+
+        return to_datatree(self, prior)
+
+    def resampled(self, draws: int, seed: int = 0) -> Posterior:
+        """Equally weighted draws, for what ignores weights; see `motes.ppl.posterior.pooling.resampled`."""
+        from .pooling import resampled
+
+        return resampled(self, draws, seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_datatree()`, which `xarray.open_datatree` reads; all of it or nothing.
+
+        Args:
+            path: a netCDF file; or, where it ends in ".zarr", a folder in that format (which needs the package zarr). What is there is
+                replaced.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = Path(path)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            partial, tree = Path(folder) / "posterior", self.to_datatree()
+            if path.suffix == ".zarr":
+                tree.to_zarr(partial, zarr_format=2)  # version 3 has no texts yet that others could read
+                if path.is_dir():
+                    path.replace(Path(folder) / "before")
+            else:
+                tree.to_netcdf(partial, engine="h5netcdf")
+            partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Posterior:
+        """Read what `save` wrote.
+
+        Raises:
+            OSError: the file cannot be read, or is not netCDF.
+            ValueError: it holds something else.
+        """
+        from .reading import load
+
+        return load(path)
+
+    def _repr_html_(self) -> str:
+        from ...diagnostics.notebook import html
+
+        return html(self)
+
+    def __repr__(self) -> str:
+        evidence = "" if self.log_evidence is None else f", log-evidence {self.log_evidence:.2f}"
+        probability = f" ({self.answers[self.answer]:.2f})" if self.answer in self.answers else ""
+        return f"<Posterior of {len(self.trajectories)} trajectories: answer {self.answer!r}{probability}{evidence}, {self.guarantee}>"
+
+    def _standard_error(self, answer: str | None) -> float:
+        if self.chains:
+            return self.mixing["no answer" if answer is None else f"answer {answer}"].mcse
+        if self.runs:
+            from .pooling import pooled_mcse
+
+            return pooled_mcse(self, answer)
+        indicator = np.array([label == answer for label in self.labels], np.float64)
+        unanimous = indicator[self.log_weights > -np.inf].all()
+        return nan if self.genealogy is None or unanimous else standard_error(self.genealogy, self.log_weights, indicator)
+
+    @cached_property
+    def _answers(self) -> dict[str | None, float]:
+        totals: dict[str | None, float] = {}
+        for label, log_weight in zip(self.labels, self.log_weights.tolist(), strict=True):
+            if log_weight > -np.inf:
+                totals[label] = totals.get(label, 0.0) + exp(log_weight)
+        ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
+        return {answer: min(probability, 1.0) for answer, probability in ordered}

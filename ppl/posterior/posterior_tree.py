@@ -1,0 +1,288 @@
+"""A posterior as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
+
+A chain is an MCMC chain, or one of the independent runs that were pooled, or the one run of a filter; a draw is an iteration, or a
+particle. A filter's draws are *weighted*: an average over them is an average over the posterior only with `sample_stats.weight`;
+`Posterior.resampled` gives equal ones, for what ignores weights. Ragged things are padded: floats with not a number, texts with "".
+
+Dimensions: chain, draw, step = the steps of the longest trajectory (numbered from 1), token = the tokens of the longest, smc_step =
+the T steps of the filter, particle = its slots, answer = the K different answers.
+`motes.ppl.posterior.reading` makes a posterior of it again.
+
+    posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for no answer
+                                                    depth, tokens: number of steps, and of tokens
+                                                    logprob: of the trajectory under the prior, nats
+                     (chain, draw, ...)             what a program has drawn beside its steps, by its sites' names
+    sample_stats     (chain, draw)                  log_weight, weight: normalised over all; -inf and 0 for a dead particle; of pooled
+                                                        runs they contain each run's Z-hat
+                                                    lp: log gamma(x) of the declared target, nats
+                                                    eve: slot after the first step from which it descends (of a filter)
+                                                    finished, truncated
+                                                    proposal_logprob: under the proposals it was drawn from, nats
+                     (chain, draw, step)            prefix_logprob, prefix_proposal_logprob: of the steps so far
+                                                    log_odds: of the reward model (only where there is one)
+    log_likelihood   (chain, draw, step)            prm: log r_t, nats (only where there is a reward model)
+    observed_data    (step)                         prm: 1, that step t is right (likewise)
+    prior            (chain, draw)                  answer, depth, tokens, logprob: of draws from the prior, equally weighted, where there
+                                                        are any: given, or the posterior's own where these are independent
+    smc (of filters) (chain, smc_step)              ess, entropy: after reweighing, before any resampling; entropy in nats
+                                                    resampled: whether the population was, just before the step
+                                                    log_increment: of the evidence, nats
+                                                    distinct_ancestors: particles of the step with a living descendant at the end
+                     (chain, smc_step, particle)    ancestor: slot at the step before
+                                                    log_weight: normalised
+    runs (if pooled) (chain)                        log_evidence, nats; steps: T of the run, -1 for what is not a filter;
+                                                        settings and cost, JSON
+    answers          (answer)                       probability, mcse: its Monte Carlo standard error
+    text             (chain, draw)                  stated: whether an answer was; answer: as it is spelled there, or ""
+                     (chain, draw, step)            step_text; step_tokens: how many
+                     (chain, draw, token)           token_id, -1 behind the last
+    constant_data    ()                             question; settings, cost, rates and versions, JSON
+
+Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what came of it (log_evidence and its
+mcse, not a number for chains, which `chains` counts; no_answer_probability, no_answer_mcse), the sites of latents by variable as JSON, and
+the schema's own (created_at, ...).
+netCDF has no room in its texts for the character NUL, which becomes U+2400, nor for unpaired surrogates, which become "?".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from math import nan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from xarray import Dataset, DataTree
+
+from ...smc import History, distinct_ancestors, entropy
+
+if TYPE_CHECKING:
+    from .posterior import Posterior
+
+SAMPLE = ("chain", "draw")
+BY_STEP = (*SAMPLE, "step")
+OWN = ("answer", "depth", "tokens", "logprob")  # variables of the posterior group that are not a program's
+PACKAGES = ("motes", "jax", "numpy", "numpyro", "torch", "transformers", "xarray")
+
+
+def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTree:
+    """The posterior's data tree; see this module's description for what is in it.
+
+    Args:
+        posterior: the posterior.
+        prior: draws from the prior, for its group.
+
+    Raises:
+        ValueError: `prior` is weighted, or of another question.
+    """
+    answers = [answer for answer in posterior.answers if answer is not None]
+    groups = {
+        "posterior": _posterior(posterior, answers),
+        "sample_stats": _sample_stats(posterior),
+        "answers": _answers(posterior, answers),
+        "text": _text(posterior),
+        "constant_data": _constant(posterior),
+    }
+    if (drawn := _prior(posterior, prior)) is not None:
+        groups["prior"] = drawn
+    if histories := [run.history for run in posterior.runs or (posterior,) if run.history is not None]:
+        groups["smc"] = _smc(histories)
+    if posterior.runs:
+        groups["runs"] = _runs(posterior)
+    if any(map(len, posterior.log_odds)):
+        steps = groups["sample_stats"].sizes["step"]
+        log_odds = by_chain(posterior, padded(posterior.log_odds, steps))
+        groups["sample_stats"]["log_odds"] = (BY_STEP, log_odds)
+        with np.errstate(invalid="ignore"):  # the padding
+            groups["log_likelihood"] = Dataset({"prm": (BY_STEP, -np.logaddexp(0.0, -log_odds))})
+        groups["observed_data"] = Dataset({"prm": ("step", np.ones(steps, np.int64))})
+    tree = DataTree.from_dict({name: _counted(group) for name, group in groups.items()})
+    tree.attrs.update(_attributes(posterior))
+    return tree
+
+
+def padded(rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan) -> np.ndarray:
+    """Ragged rows filled up, shape (rows, width); float64, int64 or object, as `fill` is."""
+    table = np.full((len(rows), width), fill, dtype=object if isinstance(fill, str) else None)
+    for i, row in enumerate(rows):
+        table[i, : len(row)] = row
+    return table
+
+
+def by_chain(posterior: Posterior, values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Values of all trajectories, shape (N, ...), by chain and draw: (C, S, ...)."""
+    values = np.asarray(values)
+    return values.reshape(posterior.rows, len(values) // posterior.rows, *values.shape[1:])
+
+
+def storable(text: str) -> str:
+    """The text without what netCDF cannot hold: NUL and unpaired surrogates."""
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode("utf-8")
+
+
+def _posterior(posterior: Posterior, answers: list[str]) -> Dataset:
+    own = _numbers(posterior, answers)
+    latents = {_free(name, own): (_dims(name, column), by_chain(posterior, column)) for name, column in posterior.latents.items()}
+    return Dataset(own | latents)
+
+
+def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
+    """What trajectories are summarised by, those of `OWN`."""
+    index = {answer: i for i, answer in enumerate(answers)}
+    columns = (
+        [-1 if label is None else index.get(label, -1) for label in posterior.labels],
+        [x.depth for x in posterior.trajectories],
+        [len(x.token_ids) for x in posterior.trajectories],
+        [float(x.logprob) for x in posterior.trajectories],
+    )
+    return {name: (SAMPLE, by_chain(posterior, column)) for name, column in zip(OWN, columns, strict=True)}
+
+
+def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
+    """Draws from the prior: those given, or the posterior's own where they are independent draws from it."""
+    if prior is None:
+        independent = posterior.sampler == "importance_sampling" and not posterior.runs and not posterior.settings.get("stopped")
+        if not independent or posterior.settings.get("proposal") != posterior.settings.get("prior"):
+            return None
+        prior = posterior
+    elif prior.question != posterior.question or np.ptp(prior.log_weights) > 1e-9:
+        raise ValueError("prior must be equally weighted draws for the same question, as of a run without a reward model")
+    known = dict.fromkeys(answer for answer in posterior.answers if answer is not None)
+    others = [label for label in dict.fromkeys(prior.labels) if label is not None and label not in known]
+    return Dataset(_numbers(prior, [*known, *others])).assign_attrs(answers=json.dumps([*known, *others]))
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A site's name as a variable's: with an underscore where that is taken; netCDF allows no slash."""
+    name = name.replace("/", ".")
+    return f"{name}_" if name in taken else name
+
+
+def _dims(name: str, column: np.ndarray) -> tuple[str, ...]:
+    return (*SAMPLE, *(f"{name.replace('/', '.')}_dim_{axis}" for axis in range(column.ndim - 1)))
+
+
+def _sample_stats(posterior: Posterior) -> Dataset:
+    trajectories = posterior.trajectories
+    paths, longest = [x.path[1:] for x in trajectories], max(x.depth for x in trajectories)
+    columns = {
+        "log_weight": posterior.log_weights,
+        "weight": np.exp(posterior.log_weights),
+        "lp": posterior.log_density,
+        "finished": [x.finished for x in trajectories],
+        "truncated": [x.truncated for x in trajectories],
+        "proposal_logprob": [float(x.proposal_logprob) for x in trajectories],
+    }
+    if all(run.eves is not None for run in posterior.runs or (posterior,)):
+        columns["eve"] = np.concatenate([np.asarray(run.eves) for run in posterior.runs or (posterior,)])
+    by_step = {
+        "prefix_logprob": padded([[node.logprob for node in path] for path in paths], longest),
+        "prefix_proposal_logprob": padded([[node.proposal_logprob for node in path] for path in paths], longest),
+    }
+    of_draws = {name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()}
+    return Dataset(of_draws | {name: (BY_STEP, by_chain(posterior, column)) for name, column in by_step.items()})
+
+
+def _smc(histories: Sequence[History]) -> Dataset:
+    """Of each run a row; shorter runs are padded."""
+    by_step, by_slot, steps = ("chain", "smc_step"), ("chain", "smc_step", "particle"), max(len(history.ess) for history in histories)
+    distinct = [distinct_ancestors(x.ancestors, x.log_weights[-1])[1:] if len(x.ess) else [] for x in histories]
+    entropies = [np.array([entropy(row) for row in history.log_weights]) for history in histories]
+    return Dataset(
+        {
+            "ess": (by_step, padded([history.ess for history in histories], steps)),
+            "entropy": (by_step, padded(entropies, steps)),
+            "resampled": (by_step, padded([history.resampled for history in histories], steps, fill=0).astype(bool)),
+            "log_increment": (by_step, padded([history.log_increments for history in histories], steps)),
+            "distinct_ancestors": (by_step, padded(distinct, steps, fill=-1)),
+            "ancestor": (by_slot, np.stack([_stretched(history.ancestors, steps, -1) for history in histories])),
+            "log_weight": (by_slot, np.stack([_stretched(history.log_weights, steps, nan) for history in histories])),
+        }
+    )
+
+
+def _stretched(table: np.ndarray, rows: int, fill: float) -> np.ndarray:
+    """A table with rows of `fill` added behind."""
+    return np.concatenate([table, np.full((rows - len(table), table.shape[1]), fill, table.dtype)])
+
+
+def _runs(posterior: Posterior) -> Dataset:
+    columns = {
+        "log_evidence": [run.log_evidence for run in posterior.runs],
+        "steps": [-1 if run.history is None else len(run.history.ess) for run in posterior.runs],
+        "settings": _texts([json.dumps(dict(run.settings), default=str) for run in posterior.runs]),
+        "cost": _texts([json.dumps(run.cost.asdict()) for run in posterior.runs]),
+    }
+    return Dataset({name: ("chain", column) for name, column in columns.items()})
+
+
+def _constant(posterior: Posterior) -> Dataset:
+    told = {
+        "settings": json.dumps(dict(posterior.settings), default=str),
+        "cost": json.dumps(posterior.cost.asdict()),
+        "rates": json.dumps(dict(posterior.rates)),
+        "versions": json.dumps({name: found for name in PACKAGES if (found := _version(name))}),
+    }
+    return Dataset({"question": storable(posterior.question), **{name: storable(text) for name, text in told.items()}})
+
+
+def _answers(posterior: Posterior, stated: list[str]) -> Dataset:
+    probabilities, errors = posterior.answers, posterior.answer_mcse
+    columns = {"probability": [probabilities[answer] for answer in stated], "mcse": [errors[answer] for answer in stated]}
+    return Dataset({name: ("answer", column) for name, column in columns.items()}, coords={"answer": _texts(stated)})
+
+
+def _text(posterior: Posterior) -> Dataset:
+    paths, token_ids = [x.path[1:] for x in posterior.trajectories], [x.token_ids for x in posterior.trajectories]
+    longest, most = max(map(len, paths)), max(map(len, token_ids))
+    columns = {
+        "stated": (SAMPLE, [answer is not None for answer in posterior.extracted]),
+        "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])),
+        "step_text": (BY_STEP, padded([_texts([node.step_text for node in path]) for path in paths], longest, "")),
+        "step_tokens": (BY_STEP, padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0)),
+        "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
+    }
+    return Dataset({name: (dimensions, by_chain(posterior, column)) for name, (dimensions, column) in columns.items()})
+
+
+def _texts(texts: Sequence[str]) -> np.ndarray:
+    return np.array([storable(text) for text in texts], dtype=object)
+
+
+def _counted(group: Dataset) -> Dataset:
+    """With coordinates: steps are numbered from 1, everything else from 0."""
+    numbers = {str(name): np.arange(size) + str(name).endswith("step") for name, size in group.sizes.items() if name not in group.coords}
+    return group.assign_coords(numbers)
+
+
+def _attributes(posterior: Posterior) -> dict[str, Any]:
+    return {
+        "sampler": storable(posterior.sampler),
+        "target": storable(posterior.target),
+        "guarantee": posterior.guarantee,
+        "evidence": posterior.evidence,
+        "paper": storable(posterior.paper),
+        "step_cost": storable(posterior.step_cost),
+        "chains": posterior.chains,
+        "latents": json.dumps({_free(name, OWN): name for name in posterior.latents}),
+        "log_evidence": nan if posterior.log_evidence is None else posterior.log_evidence,
+        "log_evidence_mcse": posterior.log_evidence_mcse,
+        "no_answer_probability": posterior.answers.get(None, 0.0),
+        "no_answer_mcse": posterior.answer_mcse.get(None, 0.0),
+        "created_at": datetime.now(UTC).isoformat(),
+        "creation_library": "motes",
+        "creation_library_version": _version("motes") or "unknown",
+        "creation_library_language": "Python",
+        "inference_library": "motes",
+        "inference_library_version": _version("motes") or "unknown",
+        "sampling_time": posterior.cost.seconds,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

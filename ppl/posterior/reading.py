@@ -1,0 +1,164 @@
+"""A posterior read back from its data tree: the inverse of `motes.ppl.posterior.posterior_tree`.
+
+Trajectories that shared a prefix share its nodes again. Nothing is lost but what netCDF cannot hold in its texts.
+"""
+
+from __future__ import annotations
+
+import json
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+from xarray import DataTree
+
+from ...models import Cost, Trajectory
+from ...smc import History, normalise
+from .pooling import pool
+from .posterior import Posterior
+
+
+def load(path: str | Path) -> Posterior:
+    """What `Posterior.save` wrote there.
+
+    Raises:
+        OSError: the file cannot be read, or is neither netCDF nor zarr.
+        ValueError: it holds something else.
+    """
+    how: dict[str, Any] = {"engine": "zarr"} if Path(path).is_dir() else {"engine": "h5netcdf"}
+    with xarray.open_datatree(path, **how) as tree:
+        if tree.attrs.get("creation_library") != "motes" or "sample_stats" not in tree:
+            raise ValueError(f"{str(path)!r} is not a posterior that motes has saved")
+        return from_datatree(tree.load())
+
+
+def from_datatree(tree: DataTree) -> Posterior:
+    """The posterior that `to_datatree` made this of."""
+    if "runs" in tree:
+        runs = [_run(tree, row) for row in range(tree["runs"].sizes["chain"])]
+        return pool(runs, died=int(json.loads(_text(tree, "constant_data/settings")).get("died", 0)))
+    history = _history(tree, 0, tree["smc"].sizes["smc_step"]) if "smc" in tree else None
+    log_evidence = float(tree.attrs["log_evidence"])
+    return _posterior(
+        tree,
+        slice(None),
+        log_weights=_values(tree, "sample_stats/log_weight"),
+        log_evidence=None if isnan(log_evidence) else log_evidence,
+        history=history,
+        chains=int(tree.attrs["chains"]),
+        settings=json.loads(_text(tree, "constant_data/settings")),
+        cost=json.loads(_text(tree, "constant_data/cost")),
+    )
+
+
+def _run(tree: DataTree, row: int) -> Posterior:
+    """One of several runs that were pooled."""
+    steps = int(np.asarray(tree["runs/steps"])[row])
+    log_weights, _ = normalise(np.asarray(tree["sample_stats/log_weight"], np.float64)[row])
+    return _posterior(
+        tree,
+        slice(row, row + 1),
+        log_weights=log_weights,
+        log_evidence=float(np.asarray(tree["runs/log_evidence"])[row]),
+        history=_history(tree, row, steps) if steps >= 0 else None,
+        chains=0,
+        settings=json.loads(str(np.asarray(tree["runs/settings"])[row])),
+        cost=json.loads(str(np.asarray(tree["runs/cost"])[row])),
+    )
+
+
+def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: Any) -> Posterior:
+    """The posterior of some of the chains."""
+    question = _text(tree, "constant_data/question")
+    depths = _values(tree, "posterior/depth", rows)
+    log_odds = _values(tree, "sample_stats/log_odds", rows) if "log_likelihood" in tree else np.zeros((len(depths), 0))
+    answers = zip(_values(tree, "text/answer", rows).tolist(), _values(tree, "text/stated", rows).tolist(), strict=True)
+    return Posterior(
+        question=question,
+        trajectories=_trajectories(tree, question, rows),
+        log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
+        extracted=tuple(str(answer) if stated else None for answer, stated in answers),
+        latents={site: _values(tree, f"posterior/{name}", rows) for name, site in json.loads(tree.attrs["latents"]).items()},
+        log_density=_values(tree, "sample_stats/lp", rows),
+        rates=json.loads(_text(tree, "constant_data/rates")),
+        sampler=tree.attrs["sampler"],
+        target=tree.attrs["target"],
+        guarantee=tree.attrs["guarantee"],
+        evidence=tree.attrs["evidence"],
+        paper=tree.attrs["paper"],
+        step_cost=tree.attrs["step_cost"],
+        cost=Cost(**cost),
+        **parts,
+    )
+
+
+def _text(tree: DataTree, path: str) -> str:
+    return str(tree[path].item())
+
+
+def _values(tree: DataTree, path: str, rows: slice = slice(None)) -> np.ndarray:
+    """A variable of all draws of some chains, one chain's behind the other's."""
+    values = np.asarray(tree[path])[rows]
+    return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
+
+
+def _history(tree: DataTree, row: int, steps: int) -> History:
+    names = ("ess", "resampled", "log_increment", "ancestor", "log_weight")
+    return History(*(np.asarray(tree[f"smc/{name}"])[row, :steps] for name in names))
+
+
+def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajectory, ...]:
+    names = (
+        "posterior/depth",
+        "sample_stats/finished",
+        "sample_stats/truncated",
+        "text/step_text",
+        "text/step_tokens",
+        "text/token_id",
+        "sample_stats/prefix_logprob",
+        "sample_stats/prefix_proposal_logprob",
+        "text/stated",
+        "text/answer",
+    )
+    root, nodes = Trajectory(question=question), {}
+    return tuple(_trajectory(root, nodes, *row) for row in zip(*(_values(tree, name, rows).tolist() for name in names), strict=True))
+
+
+def _trajectory(
+    root: Trajectory,
+    nodes: dict[tuple[object, ...], Trajectory],
+    depth: int,
+    finished: bool,
+    truncated: bool,
+    step_texts: list[str],
+    step_tokens: list[int],
+    token_ids: list[int],
+    logprobs: list[float],
+    proposal_logprobs: list[float],
+    stated: bool,
+    answer: str,
+) -> Trajectory:
+    """The node of one row, under nodes that earlier rows have made where they are the same."""
+    node, start = root, 0
+    for step in range(depth):
+        last = step == depth - 1
+        end = start + step_tokens[step]
+        status = (finished and last, truncated and last, answer if finished and last and stated else None)
+        key = (id(node), step_texts[step], tuple(token_ids[start:end]), logprobs[step], proposal_logprobs[step], status)
+        if key not in nodes:
+            nodes[key] = Trajectory(
+                question=root.question,
+                parent=node,
+                depth=step + 1,
+                step_text=step_texts[step],
+                step_token_ids=tuple(token_ids[start:end]),
+                logprob=logprobs[step],
+                proposal_logprob=proposal_logprobs[step],
+                finished=status[0],
+                truncated=status[1],
+                answer=status[2],
+            )
+        node, start = nodes[key], end
+    return node if depth else root.close(finished=finished, truncated=truncated)

@@ -1,0 +1,67 @@
+"""What is known of trajectories already: nothing is asked of a model twice.
+
+Kept as long as the trajectory lives, beside the model that told it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ...models import LanguageModel, RewardModel, Sampling, Trajectory
+
+
+class Told(NamedTuple):
+    """The log-probability of a trajectory's last step, in nats, by a language model under a prior."""
+
+    lm: Any
+    prior: Sampling
+    logprob: float
+
+
+_TOLD: WeakKeyDictionary[Trajectory, Told] = WeakKeyDictionary()
+_JUDGED: WeakKeyDictionary[Trajectory, dict[int, tuple[Any, float]]] = WeakKeyDictionary()
+
+
+def tell(trajectory: Trajectory, lm: LanguageModel, prior: Sampling, logprob: float) -> None:
+    """Remember the log-probability of a trajectory's last step."""
+    _TOLD[trajectory] = Told(lm, prior, logprob)
+
+
+def told(trajectory: Trajectory, lm: LanguageModel, prior: Sampling) -> float | None:
+    """The log-probability of a trajectory's last step; None where it is not known of this model under this prior."""
+    known = _TOLD.get(trajectory)
+    return known.logprob if known is not None and known.lm is lm and known.prior == prior else None
+
+
+def judge(prm: RewardModel, trajectories: Sequence[Trajectory], asked: Any = None) -> None:
+    """Have a reward model score those trajectories that it has not scored yet, in one batch.
+
+    Args:
+        prm: the reward model.
+        trajectories: to be scored.
+        asked: what is asked in its place; see `motes.models.batching`.
+
+    Raises:
+        FloatingPointError: a score is not a number; the message names the model and the trajectory.
+        ValueError: another number of scores came back.
+    """
+    unknown = list(dict.fromkeys(x for x in trajectories if judged(prm, x) is None))
+    if not unknown:
+        return
+    scores = np.asarray((asked or prm).score(unknown), np.float64)
+    if scores.shape != (len(unknown),):
+        raise ValueError(f"the reward model {prm.name!r} gave scores of shape {scores.shape} for {len(unknown)} trajectories")
+    for trajectory, score in zip(unknown, scores.tolist(), strict=True):
+        if score != score:
+            raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is not a number for {trajectory!r}")
+        _JUDGED.setdefault(trajectory, {})[id(prm)] = prm, score
+
+
+def judged(prm: RewardModel, trajectory: Trajectory) -> float | None:
+    """The log-odds that a reward model has given a trajectory; None where it has not scored it yet."""
+    known = _JUDGED.get(trajectory, {}).get(id(prm))
+    return None if known is None else known[1]

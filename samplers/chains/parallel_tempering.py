@@ -1,0 +1,190 @@
+"""Parallel tempering: replicas of a chain at powers between the prior and the target, which change places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...models.randomness import SlotUniforms
+from ...ppl.interfaces import Declared, Reasoning
+from ...smc import Resampling, RunKeys, subkeys
+from ...smc.conditional_smc import check_conditional
+from ..base import check_count
+from ..moves import suffix_move
+from .chain_sampler import Chains, ChainSampler, Swept, started
+from .reasoning_gibbs import gibbs_moves
+
+KERNELS = ("suffix", "gibbs")
+
+
+class Travels(NamedTuple):
+    """Where the replicas of each chain come from and how far they got.
+
+    Attributes:
+        replica: which replica stands at each power, int64, shape (C, K).
+        upward: whether it has been at the last power since it was at the first, bool, by replica, shape (C, K).
+        visited: whether it has been at the first power at all, bool, by replica, shape (C, K).
+    """
+
+    replica: np.ndarray
+    upward: np.ndarray
+    visited: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelTempering(ChainSampler):
+    """Chains of K replicas at powers beta_1 = 1 > ... > beta_K >= 0 of the way from the prior to the target.
+
+    Replica k follows p^(1 + beta_k (alpha - 1)) L^beta_k. In every iteration each is moved by suffix moves (at beta = 0 it is drawn anew
+    as a whole), or by a sweep of particle Gibbs; then neighbours swap, even pairs and odd pairs in turn, with
+    probability min(1, (L(x_i) / L(x_j))^(beta_j - beta_i)). The draws are those at beta = 1.
+
+    Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal misses part of the prior's
+    support. Evidence: none. Cost of a step (an iteration): K suffix moves (or K filters of N - 1 particles) for each chain, all in
+    one batch; the reward model reads them; swaps cost nothing. Source: Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022).
+
+    Attributes:
+        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        betas: the powers, falling from 1, at least two of them.
+        kernel: "suffix" or "gibbs".
+        moves: of the kernel in an iteration, at least 1.
+        particles, resampling, ess_threshold: of the kernel "gibbs"; see `ParticleGibbs`.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: generated tokens after which no iteration is begun; None for no limit.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    betas: Sequence[float] = (1.0, 0.6, 0.3, 0.0)
+    kernel: str = "suffix"
+    moves: int = 1
+    particles: int = 8
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
+
+    name = "parallel_tempering"
+    guarantee = "invariant"
+    evidence = "none"
+    paper = "Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464"
+    step_cost = (
+        "for each of K replicas of each chain a remainder, about half a trajectory's tokens (or a particle filter of N - 1 particles); "
+        "the reward model reads them"
+    )
+
+    def __post_init__(self) -> None:
+        powers = np.asarray(self.betas, np.float64)
+        if powers.ndim != 1 or len(powers) < 2 or powers[0] != 1 or powers[-1] < 0 or not np.all(np.diff(powers) < 0):
+            raise ValueError(f"betas must fall from 1 to 0 or more, at least two of them, not {self.betas!r}")
+        if self.kernel not in KERNELS:
+            raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {self.kernel!r}")
+        check_count("moves", self.moves)
+        check_count("particles", self.particles, least=2)
+        check_conditional(index(self.particles), self._resampling)
+        super().__post_init__()
+
+    @property
+    def least_tokens(self) -> int:
+        return index(self.chains) * len(self.betas)
+
+    @property
+    def _resampling(self) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)
+
+    @cached_property
+    def _powers(self) -> tuple[float, ...]:
+        return tuple(float(beta) for beta in self.betas)
+
+    def begin(self, model: Declared, keys: RunKeys) -> tuple[Reasoning, ...]:
+        replicas = started(model, keys, index(self.chains), index(self.starts), self.proposed(model), len(self._powers))
+        return tuple(particle for of_chain in replicas for particle in of_chain)
+
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
+        count, models = len(self._powers), [model.tempered(beta) for beta in self._powers]
+        particles = list(state.current)
+        accepted = np.zeros(len(particles))
+        for number in range(index(self.moves)):
+            particles, moved = self._moved(models, keys, number, particles)
+            accepted += moved
+        particles, travels, swaps = self._swapped(models, keys, state, particles)
+        trips = _round_trips(travels, state.memory or _at_home(index(self.chains), count))
+        tallies = {"acceptance": accepted.reshape(-1, count).mean(axis=0) / index(self.moves), **swaps, "round_trips": np.array(trips[1])}
+        return Swept(particles, tallies, trips[0])
+
+    def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
+        with np.errstate(invalid="ignore"):
+            swaps = tallies["swaps"] / tallies["attempts"]
+        return {
+            "acceptance": (tallies["acceptance"] / iterations).tolist(),
+            "swap": [None if np.isnan(rate) else rate for rate in swaps.tolist()],
+            "round_trips": int(tallies["round_trips"]),
+        }
+
+    def _moved(
+        self, models: Sequence[Declared], keys: RunKeys, number: int, particles: list[Reasoning]
+    ) -> tuple[list[Reasoning], np.ndarray]:
+        """Every replica, moved at its own power; and which of them are new."""
+        count, proposal = len(models), self.proposed(models[0])
+        if self.kernel == "gibbs":
+            own = [replace(keys, chain=row * index(self.moves) + number) for row in range(len(particles))]
+            of_rows = [models[row % count] for row in range(len(particles))]
+            swept = gibbs_moves(of_rows, proposal, own, particles, index(self.particles), self._resampling, "reference")
+            return [particle for particle, _ in swept], np.array([moved.any() for _, moved in swept], np.float64)
+        stepwise = [model.stepwise(proposal) for model in models]
+        anew = np.array([self._powers[row % count] == 0 for row in range(len(particles))])
+        moved = suffix_move(
+            models[0],
+            proposal,
+            keys.moves(number, len(particles), range(len(particles))),
+            particles,
+            lambda row, x: sum(stepwise[row % count].log_potentials(x)),
+            anew=anew,
+        )
+        return moved.particles, moved.accepted.astype(np.float64)
+
+    def _swapped(
+        self, models: Sequence[Declared], keys: RunKeys, state: Chains, particles: list[Reasoning]
+    ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
+        """Neighbours swapped; for each chain which of its places each replica came from; attempted and successful swaps by pair."""
+        chains, count = index(self.chains), len(models)
+        uniforms = SlotUniforms(subkeys(keys.moves(index(self.moves), chains * count, range(chains * count)), 0), chains * count).at(0)
+        places = np.tile(np.arange(count), (chains, 1))
+        swaps, attempts = np.zeros(count - 1), np.zeros(count - 1)
+        for chain in range(chains):
+            row = chain * count
+            for k in range(state.iteration % 2, count - 1, 2):
+                attempts[k] += 1
+                one, other = particles[row + k], particles[row + k + 1]
+                log_ratio = (
+                    models[k].log_excess(other)
+                    + models[k + 1].log_excess(one)
+                    - models[k].log_excess(one)
+                    - models[k + 1].log_excess(other)
+                )
+                if uniforms[row + k] < np.exp(min(log_ratio, 0.0)):
+                    particles[row + k], particles[row + k + 1] = other, one
+                    places[chain, k], places[chain, k + 1] = k + 1, k
+                    swaps[k] += 1
+        return particles, places, {"swaps": swaps, "attempts": attempts}
+
+
+def _at_home(chains: int, count: int) -> Travels:
+    replica = np.tile(np.arange(count), (chains, 1))
+    return Travels(replica, np.zeros((chains, count), bool), replica == 0)
+
+
+def _round_trips(places: np.ndarray, before: Travels) -> tuple[Travels, int]:
+    """Where the replicas are after a swap, and how many came back to the first power after they had been at the last."""
+    replica = np.take_along_axis(before.replica, places, axis=1)
+    upward, visited, rows = before.upward.copy(), before.visited.copy(), np.arange(len(replica))
+    first, last = replica[:, 0], replica[:, -1]
+    trips = int((upward[rows, first]).sum())
+    upward[rows, first] = False
+    visited[rows, first] = True
+    upward[rows, last] = visited[rows, last]
+    return Travels(replica, upward, visited), trips

@@ -1,0 +1,348 @@
+"""Particle MCMC for programs: chains of a program's parameters, the continuous latents that it draws before anything else, and of the rest.
+
+    particle marginal Metropolis-Hastings    theta' is proposed, and accepted by its particle filter's estimate of p(theta') Z(theta')
+    particle Gibbs                           theta given the reasoning by a BlackJAX kernel, the reasoning given theta by conditional SMC
+
+Both leave the program's posterior invariant, however few particles there are (Andrieu, Doucet and Holenstein 2010).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from math import exp, inf
+from operator import index
+from typing import Any, ClassVar, NamedTuple
+
+import blackjax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from blackjax.adaptation.step_size import dual_averaging_adaptation
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from ...models.randomness import SlotUniforms
+from ...ppl.interfaces import Declared
+from ...ppl.programs.execution import Execution
+from ...ppl.programs.parameters import Density, leading, not_fixed, parameters, rebuilt, unconstrained
+from ...ppl.programs.program import Program
+from ...ppl.programs.subinference import SubInference
+from ...smc import Resampling, RunKeys, start, steps, subkeys
+from ...smc.conditional_smc import check_conditional
+from ...smc.resampling import pick
+from ..base import AllParticlesDead, check_count
+from .chain_sampler import Chains, ChainSampler, Swept, in_batch
+from .reasoning_gibbs import gibbs_moves
+
+normal_random_walk: Any = blackjax.additive_step_random_walk.normal_random_walk  # type: ignore[attr-defined]
+KERNELS = ("nuts", "random_walk")
+ATTEMPTS = 100  # filters at parameters from the prior until one has a particle alive
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterSampler(ChainSampler):
+    """Chains of a program's parameters.
+
+    Attributes:
+        particles: N of each filter.
+        resampling: one of `motes.smc.SCHEMES`.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
+        step_size: of the proposal, in unconstrained coordinates, above 0; found in the warm-up, from there, if there is one.
+    """
+
+    particles: int = 16
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
+    step_size: float = 0.5
+
+    aim: ClassVar[float]
+
+    def __post_init__(self) -> None:
+        check_count("particles", self.particles)
+        Resampling(self.resampling, self.ess_threshold)
+        if isinstance(self.step_size, bool) or not isinstance(self.step_size, int | float) or not 0 < self.step_size < inf:
+            raise ValueError(f"step_size must be a finite number above 0, not {self.step_size!r}")
+        super().__post_init__()
+
+    @property
+    def _resampling(self) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)
+
+    def check(self, model: Declared) -> None:
+        if not isinstance(model, Program):
+            raise ValueError(f"{self.name!r} samples the parameters of a Program, and {model!r} is none")
+
+    @abstractmethod
+    def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
+        """Each chain's next state, and the probability with which its parameters' proposal was accepted."""
+
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
+        assert isinstance(model, Program)
+        tuning = state.memory or [Tuning(self.aim).started(self.step_size) for _ in range(index(self.chains))]
+        step_sizes = [each.step_size(state.iteration < self.warmup) for each in tuning]
+        moved = self.moved(model, keys, state.current, step_sizes)
+        acceptance = np.array([rate for _, rate in moved])
+        if state.iteration < self.warmup:
+            tuning = [each.told(rate) for each, rate in zip(tuning, acceptance.tolist(), strict=True)]
+        tallies = {"acceptance": acceptance, "step_size": np.array(step_sizes)}
+        return Swept([particle for particle, _ in moved], tallies, tuning)
+
+    def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
+        return {name: (tallies[name] / iterations).tolist() for name in ("acceptance", "step_size")}
+
+
+class Tuning(NamedTuple):
+    """Dual averaging of a chain's step size towards a rate of acceptance (Nesterov 2009; Hoffman and Gelman 2014)."""
+
+    aim: float
+    least: float = 0.0
+    state: Any = None
+
+    def started(self, step_size: float) -> Tuning:
+        return self._replace(least=0.01 * step_size, state=dual_averaging_adaptation(self.aim)[0](step_size))
+
+    def told(self, acceptance: float) -> Tuning:
+        return self._replace(state=dual_averaging_adaptation(self.aim)[1](self.state, acceptance))
+
+    def step_size(self, searching: bool) -> float:
+        found = exp(float(self.state.log_step_size if searching or self.state.step == 1 else self.state.log_step_size_avg))
+        return max(found, self.least)  # where an estimate is noisy not even a step of no length is always accepted
+
+
+class Estimated(NamedTuple):
+    """A chain of particle marginal Metropolis-Hastings at a place.
+
+    Attributes:
+        execution: drawn from the filter's last population.
+        log_estimate: log p(theta) Z-hat(theta), in nats.
+    """
+
+    execution: Execution
+    log_estimate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleMarginalMetropolis(ParameterSampler):
+    """Particle marginal Metropolis-Hastings: a random walk over a program's parameters, each place weighed by a particle filter.
+
+    Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant. Evidence: none. Cost of a step (an
+    iteration): a particle filter of N particles for each chain, all chains in one batch. Source: Andrieu, Doucet and Holenstein
+    (2010), section 2.4.2; the step size is tuned to accept 0.234 of the proposals (Roberts, Gelman and Gilks 1997; Sherlock et al. 2015).
+
+    Attributes:
+        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        particles, resampling, ess_threshold, step_size: see `ParameterSampler`; step_size is the walk's standard deviation.
+        proposal: what steps are drawn from; their priors when None.
+        budget: generated tokens after which no iteration is begun; None for no limit.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    name = "particle_marginal_metropolis"
+    guarantee = "invariant"
+    evidence = "none"
+    paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x"
+    step_cost = "a particle filter of N particles for each chain"
+    aim = 0.234
+
+    def begin(self, model: Declared, keys: RunKeys) -> tuple[Any, ...]:
+        found: list[Estimated | None] = [None] * index(self.chains)
+        for attempt in range(ATTEMPTS):
+            missing = [chain for chain, each in enumerate(found) if each is None]
+            if not missing:
+                break
+            runs = [partial(self._found, replace(keys, chain=chain, iteration=2**31 + attempt)) for chain in missing]
+            for chain, estimated in zip(missing, in_batch(runs, [model] * len(runs)), strict=True):
+                found[chain] = estimated
+        if any(each is None for each in found):
+            raise AllParticlesDead(1, index(self.particles))
+        return tuple(found)
+
+    def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
+        runs = [
+            partial(self._walked, keys=replace(keys, chain=chain), here=here, step_size=step_size)
+            for chain, (here, step_size) in enumerate(zip(current, step_sizes, strict=True))
+        ]
+        return in_batch(runs, [program] * len(runs))
+
+    def held(self, state: Any) -> Execution:
+        return state.execution
+
+    def _found(self, keys: RunKeys, program: Program) -> Estimated | None:
+        """A place from the prior; None where its filter dies."""
+        stepwise = program.stepwise(None)
+        [drawn], generation = stepwise.initial(None, 1), 0
+        while drawn.open and not drawn.excluded and len(leading(program, drawn)) == len(not_fixed(program, drawn)):
+            [drawn] = stepwise.step(None, keys.rejuvenation(generation, 1, [0]), [drawn])
+            generation += 1
+        if drawn.excluded:
+            return None
+        return self._filtered(program, keys, {draw.name: draw.value for draw in parameters(program, drawn)})
+
+    def _walked(self, program: Program, *, keys: RunKeys, here: Estimated, step_size: float) -> tuple[Estimated, float]:
+        draws = parameters(program, here.execution)
+        density = Density(program, here.execution, tuple(draw.name for draw in draws), alone=True)
+        key = keys.rejuvenation(0, 1, [0])
+        u = unconstrained(draws)
+        there = u + step_size * np.asarray(jax.random.normal(subkeys(key, 0)[0], u.shape), np.float64)
+        now, then = density(u), density(there)
+        if not float(then.log_density) > -inf:  # nowhere, or so far out that float32 does not reach
+            return here, 0.0
+        proposed = self._filtered(program, keys, then.values)
+        if proposed is None:
+            return here, 0.0
+        log_ratio = proposed.log_estimate + float(then.log_jacobian) - here.log_estimate - float(now.log_jacobian)
+        rate = exp(min(0.0, log_ratio))
+        return (proposed, rate) if SlotUniforms(subkeys(key, 1), 1).at(0)[0] < rate else (here, rate)
+
+    def _filtered(self, program: Program, keys: RunKeys, values: Mapping[str, Any]) -> Estimated | None:
+        """A filter at these parameters, and a draw from its last population; None where it dies."""
+        given = program.given_values(values)
+        root = given.root()
+        if not root.open:  # nothing is left to be drawn
+            log_weight = -inf if root.excluded else root.log_ratio + root.log_likelihood
+            return Estimated(root, log_weight) if log_weight > -inf else None
+        stepwise = given.stepwise(self.proposal, root=root)
+        state = start(stepwise, keys, index(self.particles))
+        for step in steps(stepwise, state, keys, self._resampling):
+            state = step.state
+        return None if state.dead else Estimated(state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGibbs(ParameterSampler):
+    """Particle Gibbs over parameters and reasoning in turn: conditional SMC for the one, a BlackJAX kernel for the other.
+
+    Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant, at every N >= 2. Evidence: none. Cost of a
+    step (an iteration): a particle filter of N - 1 particles for each chain; moving the parameters asks no model anything. Source:
+    Andrieu, Doucet and Holenstein (2010), section 2.4.3; NUTS: Hoffman and Gelman (2014).
+
+    Attributes:
+        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        particles, resampling, ess_threshold, step_size: see `ParameterSampler`; the scheme must be one of
+            `motes.smc.CONDITIONAL`.
+        kernel: "nuts", for which the program must be traceable by JAX at its parameters: what it branches on, and how its steps are
+            sampled, must not depend on them; or "random_walk".
+        moves: of the kernel in an iteration, at least 1.
+        proposal: what steps are drawn from; their priors when None.
+        budget: generated tokens after which no iteration is begun; None for no limit.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    kernel: str = "nuts"
+    moves: int = 1
+
+    name = "parameter_gibbs"
+    guarantee = "invariant"
+    evidence = "none"
+    paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; NUTS: Hoffman and Gelman (2014)"
+    step_cost = "for each chain a particle filter of N - 1 particles"
+
+    def __post_init__(self) -> None:
+        check_count("moves", self.moves)
+        if self.kernel not in KERNELS:
+            raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {self.kernel!r}")
+        super().__post_init__()
+        check_conditional(index(self.particles), self._resampling)
+
+    @property
+    def aim(self) -> float:  # type: ignore[override]
+        return 0.8 if self.kernel == "nuts" else 0.35
+
+    def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
+        chains = len(current)
+        own = [replace(keys, chain=chain) for chain in range(chains)]
+        given = [_given(program, execution) for execution in current]
+        references: list[Any] = [rebuilt(model, execution) for model, execution in zip(given, current, strict=True)]
+        rows = [row for row, reference in enumerate(references) if reference.length]  # the others have nothing left to be drawn
+        moved = [references[row] for row in rows]
+        if rows:
+            models, keys_of_rows = [given[row] for row in rows], [own[row] for row in rows]
+            swept = gibbs_moves(models, self.proposal, keys_of_rows, moved, index(self.particles), self._resampling, "reference")
+            for row, (execution, _) in zip(rows, swept, strict=True):
+                references[row] = execution
+        return [
+            self._kicked(program, keys.rejuvenation(0, 1, [0]), execution, step_size)
+            for keys, execution, step_size in zip(own, references, step_sizes, strict=True)
+        ]
+
+    def _kicked(self, program: Program, key: Any, execution: Any, step_size: float) -> tuple[Execution, float]:
+        """The program's run with its parameters moved, and how often that was accepted."""
+        if any(isinstance(draw.fn, SubInference) for draw in execution.all_draws):
+            raise ValueError(f"{self.name!r} cannot move the parameters of a sub-inference; 'particle_marginal_metropolis' can")
+        draws = parameters(program, execution)
+        density = Density(program, execution, tuple(draw.name for draw in draws))
+        u: Any = jnp.asarray(unconstrained(draws), jnp.float32)
+        rates = []
+        for number in range(index(self.moves)):
+            u, rate = (_nuts if self.kernel == "nuts" else _random_walk)(density, subkeys(key, number)[0], u, step_size)
+            rates.append(rate)
+        values = density(u).values
+        return rebuilt(program.given_values(values), execution), float(np.mean(rates))
+
+
+def _given(program: Program, execution: Execution) -> Program:
+    return program.given_values({draw.name: draw.value for draw in parameters(program, execution)})
+
+
+def _random_walk(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+    """One transition; run eagerly where the program cannot be traced."""
+    try:
+        return _transited("random_walk", density, key, u, step_size)
+    except ValueError:
+        place, rate = _walk(lambda place: density(place).log_density, key, u, step_size)
+        return place, float(rate)
+
+
+def _nuts(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+    """One transition."""
+    return _transited("nuts", density, key, u, step_size)
+
+
+_compiled: dict[tuple[str, str, int, str], Any] = {}
+
+
+def _transited(kind: str, density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+    """One transition of a kernel that is compiled once for all densities that differ in their data alone."""
+    traced = jax.make_jaxpr(lambda place: density(place).log_density)(u)
+    code = kind, str(traced.jaxpr), len(u), _inner_data(traced.jaxpr).hex()
+    if code not in _compiled:
+        _compiled[code] = jax.jit(partial(_transition, kind, traced.jaxpr))
+    place, rate = _compiled[code](key, u, step_size, traced.consts)
+    return place, float(rate)
+
+
+def _inner_data(code: Any) -> bytes:
+    """A digest of the arrays that functions inside a traced function hold, and which its text does not show."""
+    digest = sha256()
+    for equation in code.eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                for array in getattr(inner, "consts", ()):
+                    digest.update(np.asarray(array).tobytes())
+                if hasattr(inner := getattr(inner, "jaxpr", inner), "eqns"):
+                    digest.update(_inner_data(inner))
+    return digest.digest()
+
+
+def _transition(kind: str, code: Any, key: Any, u: Any, step_size: Any, data: Any) -> tuple[Any, Any]:
+    kernel = {"nuts": _hamiltonian, "random_walk": _walk}[kind]
+    return kernel(lambda place: jaxpr_as_fun(ClosedJaxpr(code, data))(place)[0], key, u, step_size)
+
+
+def _hamiltonian(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
+    kernel: Any = blackjax.nuts(log_density, step_size, jnp.ones(len(u)))
+    state, info = kernel.step(key, kernel.init(u))
+    return state.position, info.acceptance_rate
+
+
+def _walk(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
+    kernel: Any = normal_random_walk(lambda place: jnp.nan_to_num(log_density(place), nan=-jnp.inf), jnp.full(len(u), step_size))
+    state, info = kernel.step(key, kernel.init(u))
+    return state.position, info.acceptance_rate

@@ -1,0 +1,126 @@
+"""Reasoning Gibbs: a chain of trajectories, each drawn from a particle filter that has to keep the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from ...models import Sampling, TractableLanguageModel
+from ...ppl.interfaces import Declared, Reasoning
+from ...ppl.statespace import StateSpaceModel
+from ...smc import Resampling, RunKeys
+from ...smc.arrays import objects
+from ...smc.conditional_smc import check_conditional
+from ...smc.particle_gibbs import sweep
+from ..base import check_count, check_flag
+from .chain_sampler import Chains, ChainSampler, Swept, in_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleGibbs(ChainSampler):
+    """Chains whose iteration is a particle filter given that the present trajectory, the reference, survives.
+
+    References have random lengths: a closed one stays in its slot until the others are closed. With ancestor sampling the reference's
+    first steps are renewed too, though its remainder stays: the remainder is scored behind every other particle's steps.
+
+    Target: the model's, whatever it declares. Guarantee: invariant, at every N >= 2; heuristic where the proposal misses part of
+    the prior's support. Evidence: none. Cost of a step (an iteration): that of a particle filter of N - 1 particles for each chain, all
+    chains in one batch; ancestor sampling scores the reference's remaining tokens behind each other open particle, by both
+    models, at every resampling. Source: Andrieu, Doucet and Holenstein (2010); ancestor sampling: Lindsten, Jordan and Schon (2014).
+
+    Attributes:
+        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        particles: N, at least 2, the reference among them.
+        resampling: one of `motes.smc.CONDITIONAL`.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
+        ancestor_sampling: whether the reference's past is drawn anew; the language model must have a method `logprob`.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: generated tokens after which no iteration is begun; None for no limit.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    particles: int = 8
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
+    ancestor_sampling: bool = False
+
+    name = "particle_gibbs"
+    guarantee = "invariant"
+    evidence = "none"
+    paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; Lindsten, Jordan and Schon (2014)"
+    step_cost = (
+        "for each chain a particle filter of N - 1 particles; ancestor sampling scores the reference's remaining tokens behind each "
+        "other open particle, by both models, at every resampling"
+    )
+
+    def __post_init__(self) -> None:
+        check_count("particles", self.particles, least=2)
+        check_flag("ancestor_sampling", self.ancestor_sampling)
+        check_conditional(index(self.particles), self._resampling)
+        super().__post_init__()
+
+    @property
+    def _resampling(self) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)
+
+    def check(self, model: Declared) -> None:
+        if not self.ancestor_sampling:
+            return
+        if not isinstance(model, StateSpaceModel):
+            raise ValueError(f"ancestor sampling needs a StateSpaceModel, not {model!r}")
+        if not isinstance(model.lm, TractableLanguageModel):
+            raise ValueError(f"ancestor sampling needs a language model with a method `logprob`, and {model.lm.name!r} has none")
+
+    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
+        own = [replace(keys, chain=chain) for chain in range(index(self.chains))]
+        past = "ancestor" if self.ancestor_sampling else "reference"
+        swept = gibbs_moves([model] * len(own), self.proposed(model), own, state.current, index(self.particles), self._resampling, past)
+        updates, reached = np.zeros(model.max_steps), np.zeros(model.max_steps)
+        for _, moved in swept:
+            updates[: len(moved)] += moved
+            reached[: len(moved)] += 1
+        return Swept([particle for particle, _ in swept], {"updates": updates, "reached": reached})
+
+    def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
+        reached = int((tallies["reached"] > 0).sum())
+        return {"update_by_step": (tallies["updates"][:reached] / tallies["reached"][:reached]).tolist()}
+
+
+def gibbs_moves(
+    models: Sequence[Declared],
+    proposal: Sampling | None,
+    keys: Sequence[RunKeys],
+    particles: Sequence[Reasoning],
+    slots: int,
+    resampling: Resampling,
+    past: str,
+) -> list[tuple[Reasoning, np.ndarray]]:
+    """One sweep of particle Gibbs from each trajectory, all in one batch.
+
+    Args:
+        models: of each; they share their language model and their reward model.
+        proposal: what steps are drawn from.
+        keys: of each.
+        particles: the references, complete and of positive density.
+        slots: N.
+        resampling: see `motes.smc.conditional`.
+        past: "reference" or "ancestor".
+
+    Returns:
+        For each the next trajectory, and for each of its steps whether it is another particle's than the reference's, bool, (steps,).
+    """
+
+    def run(row: int, model: Declared) -> tuple[Reasoning, np.ndarray]:
+        reference = objects(particles[row].path)
+        path, slots_passed = sweep(model.stepwise(proposal, root=reference[0]), keys[row], reference, slots, resampling, past)
+        last: Reasoning = path[-1]
+        return last, slots_passed[1 : last.length + 1] != 0
+
+    return in_batch([partial(run, row) for row in range(len(particles))], models)

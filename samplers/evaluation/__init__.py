@@ -1,9 +1,0 @@
-"""Samplers compared on many problems: how often each is right, for how many tokens, and how that scales.
-
-`evaluate` runs samplers on problems and keeps every result in a file as it comes (`running`, `records`); the `Evaluation` that comes
-back has a table (`table`), a hierarchical model of accuracy against tokens (`scaling`, `fit`), and a picture of both (`picture`).
-"""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""Populations of trajectories that move forward together: sequential Monte Carlo."""

@@ -1,0 +1,105 @@
+"""Samplers that are filters: populations that advance step by step, of whatever Feynman-Kac model they make of the declared one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...ppl.interfaces import Declared, Reasoning
+from ...ppl.posterior.posterior import Guarantee
+from ...smc import History, Resampling, RunKeys, State, advance, ess, start
+from ...smc.driver import movable
+from ..base import AllParticlesDead, Draws, PopulationSampler
+
+
+class Filter(NamedTuple):
+    """A filter under way: its population, and what led to it."""
+
+    state: State
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSampler(PopulationSampler[Filter]):
+    """A filter of N particles."""
+
+    @abstractmethod
+    def feynman_kac(self, model: Declared) -> Any:
+        """The model that the filter samples."""
+
+    @abstractmethod
+    def resampler(self, model: Declared) -> Resampling:
+        """When it resamples, and how."""
+
+    def slots(self) -> int:
+        """Slots of the filter."""
+        return index(self.particles)
+
+    def held(self, particle: Any) -> Reasoning:
+        """The trajectory that a slot's particle amounts to."""
+        return particle
+
+    def init(self, model: Declared, keys: RunKeys) -> Filter:
+        return Filter(start(self.feynman_kac(model), keys, self.slots()), History.of({}, self.slots()))
+
+    def step(self, model: Declared, keys: RunKeys, state: Filter) -> Filter:
+        happened = advance(self.feynman_kac(model), state.state, keys, self.resampler(model))
+        return Filter(happened.state, state.history.after(happened))
+
+    def done(self, model: Declared, state: Filter) -> bool:
+        return not len(movable(self.feynman_kac(model), state.state.particles, state.state.log_weights))
+
+    def count(self, state: Filter) -> int:
+        return int(state.state.t)
+
+    def vitals(self, state: Filter) -> Mapping[str, Any]:
+        particles = state.state.particles
+        return {"open": sum(self.held(x).open for x in particles), "ess": f"{ess(state.state.log_weights):.1f}"}
+
+    def draws(self, model: Declared, state: Filter, complete: bool) -> Draws:
+        population, history = state
+        check_alive(population)
+        particles = [self.held(x) for x in population.particles]
+        log_evidence = float(population.log_evidence) if complete else None
+        return Draws(particles, np.asarray(population.log_weights), log_evidence, history, guarantee=self.kept_guarantee(complete))
+
+    def kept_guarantee(self, complete: bool) -> Guarantee | None:
+        """What holds of a run that was cut off, or that a budget could have cut; None where that is the sampler's own guarantee.
+
+        Heuristic: which runs a budget spares depends on what they have written.
+        """
+        return None if complete and self.budget is None else "heuristic"
+
+
+def check_alive(state: State) -> None:
+    """Raise AllParticlesDead where all are."""
+    if state.dead:
+        raise AllParticlesDead(state.t, len(state.log_weights))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResamplingFilter(FilterSampler):
+    """A filter over steps that resamples when its weights have become uneven.
+
+    Attributes:
+        resampling: one of `motes.smc.SCHEMES`.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every step but the first.
+    """
+
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        Resampling(self.resampling, self.ess_threshold)
+        super().__post_init__()
+
+    def feynman_kac(self, model: Declared) -> Any:
+        return model.stepwise(self.proposed(model))
+
+    def resampler(self, model: Declared) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)

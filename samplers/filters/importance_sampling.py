@@ -1,0 +1,124 @@
+"""Importance sampling: independent trajectories, weighed when they are complete. The baseline of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...ppl.interfaces import Declared, Reasoning, Stepwise
+from ...smc import History, Resampling, RunKeys, State, advance, ess, normalise, start
+from ...smc.driver import movable
+from ..base import AllParticlesDead, Draws, PopulationSampler
+
+NEVER = Resampling(ess_threshold=0)
+
+
+class Blocks(NamedTuple):
+    """Blocks of independent trajectories: those that are complete, and the one under way.
+
+    Attributes:
+        particles: of the complete blocks, N each.
+        current: the block under way; None between blocks.
+        root: what they begin with, before any step.
+        steps: taken so far.
+    """
+
+    particles: tuple[Reasoning, ...]
+    current: State | None
+    root: Reasoning
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportanceSampling(PopulationSampler[Blocks]):
+    """Independent trajectories with self-normalised weights gamma(x) / q(x).
+
+    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the
+    prior's support. Evidence: unbiased for Z, the mean of gamma / q; consistent under a budget, where the number of
+    trajectories depends on how long they were. Cost of a step: the tokens of one step for each open living trajectory, and
+    the reward model's pass over the new tokens of each distinct one. Source: Kong, Liu and Wong (1994); Owen (2013), chapter 9.
+
+    Attributes:
+        particles: N, trajectories of a block; without a budget there is one block.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: generated tokens after which no new block is begun (a block that was begun is finished: to drop what takes long
+            would bend the target). What bias is left, since many trajectories are drawn where they are short, vanishes as the
+            budget grows. None for one block.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    name = "importance_sampling"
+    guarantee = "consistent"
+    evidence = "unbiased"
+    paper = "Kong, Liu and Wong (1994), doi:10.1080/01621459.1994.10476469"
+    step_cost = "one step's tokens for each open living trajectory; the reward model reads the new tokens of each distinct one"
+
+    def init(self, model: Declared, keys: RunKeys) -> Blocks:
+        return Blocks((), None, model.root(), 0)
+
+    def step(self, model: Declared, keys: RunKeys, state: Blocks) -> Blocks:
+        n = index(self.particles)
+        block = replace(keys, iteration=len(state.particles) // n)
+        stepwise = self._stepwise(model, state)
+        current = state.current or start(stepwise, block, n)
+        population = advance(stepwise, current, block, NEVER).state
+        if len(movable(stepwise, population.particles, population.log_weights)):
+            return state._replace(current=population, steps=state.steps + 1)
+        return Blocks((*state.particles, *population.particles), None, state.root, state.steps + 1)
+
+    def done(self, model: Declared, state: Blocks) -> bool:
+        return self.budget is None and len(state.particles) > 0
+
+    def whole(self, state: Blocks) -> bool:
+        return state.current is None
+
+    def count(self, state: Blocks) -> int:
+        return state.steps
+
+    def total(self, model: Declared) -> int | None:
+        return super().total(model) if self.budget is None else None
+
+    def vitals(self, state: Blocks) -> Mapping[str, Any]:
+        return {"complete": len(state.particles)}
+
+    def draws(self, model: Declared, state: Blocks, complete: bool) -> Draws:
+        if not state.particles:  # interrupted in the first block
+            assert state.current is not None
+            return Draws(list(state.current.particles), state.current.log_weights, guarantee="heuristic")
+        stepwise = self._stepwise(model, state)
+        history = independent([stepwise.log_potentials(x) for x in state.particles])
+        if (log_evidence := float(history.log_increments.sum())) == -inf:
+            raise AllParticlesDead(int(np.argmax(history.log_increments == -inf)) + 1, len(state.particles))
+        fixed = self.budget is None and len(state.particles) == self.particles
+        return Draws(state.particles, history.log_weights[-1], log_evidence, history, evidence="unbiased" if fixed else "consistent")
+
+    def _stepwise(self, model: Declared, state: Blocks) -> Stepwise:
+        return model.stepwise(self.proposed(model), root=state.root)
+
+
+def independent(log_potentials: Sequence[Sequence[float]]) -> History:
+    """The history of independent trajectories, from the log-potentials of their steps; one that has died or ended stays as it is."""
+    n, steps = len(log_potentials), max(map(len, log_potentials))
+    totals = np.zeros((steps + 1, n))
+    for i, values in enumerate(log_potentials):
+        totals[1:, i] = np.cumsum([*values, *[0.0] * (steps - len(values))])
+    normalised = [normalise(row) for row in totals]
+    log_weights = np.array([row for row, _ in normalised[1:]])
+    sums = np.array([total for _, total in normalised])
+    died = sums[1:] == -inf
+    with np.errstate(invalid="ignore"):
+        increments = np.where(died, np.where(sums[:-1] == -inf, 0.0, -inf), np.diff(sums))
+    return History(
+        ess=np.array([ess(row) for row in log_weights]),
+        resampled=np.zeros(steps, bool),
+        log_increments=increments,
+        ancestors=np.tile(np.arange(n), (steps, 1)),
+        log_weights=log_weights,
+    )

@@ -1,0 +1,77 @@
+"""Resample-move: particles, and copies of one particle above all, are made different by moves that leave the target as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from operator import index
+from typing import Any
+
+from ...ppl.interfaces import Declared, Reasoning
+from ...smc import Resampling, subkeys
+from ..base import check_count
+from ..moves import suffix_move
+from .filter_sampler import ResamplingFilter
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResampleMove(ResamplingFilter):
+    """A particle filter whose open particles are also moved, by rewriting part of what they have written.
+
+    Before step t the open particles make suffix moves (see `motes.samplers.SuffixMetropolis`) that leave the intermediate target
+    gamma_t-1 on open trajectories of t - 1 steps invariant: each is cut at random and written anew to step t - 1, and stays as it was
+    where that would have closed it. Closed ones stay as they are. This happens at steps fixed beforehand, resampled or not: to move
+    particles only where their weights asked for it, or closed ones only as long as others are open, would bias the evidence.
+
+    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the
+    prior's support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of one step for each open living
+    particle, and before every `every`-th one `moves` times half the steps so far on average; the reward model reads all new tokens
+    of distinct particles. Source: Gilks and Berzuini (2001).
+
+    Attributes:
+        particles, resampling, ess_threshold, proposal, budget: as of `ParticleFilter`.
+        moves: suffix moves at a time, at least 1.
+        every: steps from one time to the next, at least 1.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    moves: int = 1
+    every: int = 1
+
+    name = "resample_move"
+    guarantee = "consistent"
+    evidence = "unbiased"
+    paper = "Gilks and Berzuini (2001), doi:10.1111/1467-9868.00280"
+    step_cost = (
+        "one step's tokens for each open living particle, and about half of all its tokens so far for each move; "
+        "the reward model reads the new tokens of distinct particles"
+    )
+
+    def __post_init__(self) -> None:
+        check_count("moves", self.moves)
+        check_count("every", self.every)
+        super().__post_init__()
+
+    def resampler(self, model: Declared) -> Resampling:
+        proposal = self.proposed(model)
+        stepwise = model.stepwise(proposal)
+
+        def log_weight(row: int, particle: Reasoning) -> float:
+            return sum(stepwise.log_potentials(particle)) if particle.open else -inf
+
+        def rejuvenate(t: int, keys: Any, particles: Sequence[Reasoning]) -> list[Reasoning]:
+            moved = list(particles)
+            going = [i for i, particle in enumerate(moved) if particle.open]
+            if (t - 1) % self.every or not going:
+                return moved
+            for number in range(index(self.moves)):
+                there = [moved[i] for i in going]
+                after = suffix_move(model, proposal, subkeys(keys, number, going), there, log_weight, stop=t - 1).particles
+                for i, particle in zip(going, after, strict=True):
+                    moved[i] = particle
+            return moved
+
+        return Resampling(self.resampling, self.ess_threshold, rejuvenate=rejuvenate)

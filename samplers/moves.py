@@ -1,0 +1,101 @@
+"""Moves on trajectories: cut one, write its remainder anew, accept or not.
+
+A trajectory x of tau steps is cut before step u + 1, u uniform among 0 .. tau - 1; x' has its first u steps and others, drawn from q
+to the end. It is accepted with probability
+
+    min(1, gamma(x') q(x_u+1:tau | x_1:u) tau / (gamma(x) q(x'_u+1:tau' | x_1:u) tau'))
+
+which leaves gamma invariant: tau / tau' because the same cut is less likely in a longer trajectory (Metropolis et al. 1953; Hastings
+1970; for language models Karan and Du 2025, arXiv:2510.14901, whose published code leaves the lengths out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..models import Sampling
+from ..models.randomness import SlotUniforms
+from ..ppl.interfaces import Declared, Reasoning
+from ..smc import subkeys
+
+LogWeight: TypeAlias = Callable[[int, Reasoning], float]
+"""(row, trajectory) -> log gamma / q of a whole trajectory, in nats, up to a constant of the row."""
+
+
+class Moved(NamedTuple):
+    """Trajectories after a move.
+
+    Attributes:
+        particles: N.
+        accepted: which of them are new, bool, shape (N,).
+    """
+
+    particles: list[Reasoning]
+    accepted: np.ndarray
+
+
+def suffix_move(
+    model: Declared,
+    proposal: Sampling | None,
+    keys: Any,
+    particles: Sequence[Reasoning],
+    log_weight: LogWeight,
+    *,
+    stop: int | None = None,
+    anew: np.ndarray | None = None,
+) -> Moved:
+    """One move of each trajectory, all in one batch.
+
+    Args:
+        model: what judges and closes steps.
+        proposal: q, from which the trajectories have been drawn too.
+        keys: typed JAX random keys, shape (N,).
+        particles: N, of positive density.
+        log_weight: of a whole trajectory.
+        stop: steps after which a trajectory counts as whole though it is open; None for none.
+        anew: rows that are drawn anew from their first step on, whatever their length: an independence sampler; bool, shape (N,).
+    """
+    n = len(particles)
+    uniforms = SlotUniforms(subkeys(keys, 0), n)
+    lengths = np.array([particle.length for particle in particles])
+    anew = np.zeros(n, bool) if anew is None else anew
+    cuts = np.where(anew, 0, np.floor(uniforms.at(0) * lengths)).astype(int)
+    heads = [x.path[cut] for x, cut in zip(particles, cuts, strict=True)]
+    drawn = complete(model, proposal, subkeys(keys, 1), heads, stop)
+    log_ratios = np.empty(n)
+    for i, (old, new) in enumerate(zip(particles, drawn, strict=True)):
+        log_ratios[i] = log_weight(i, new) - log_weight(i, old)
+        if not anew[i]:
+            log_ratios[i] += np.log(lengths[i]) - np.log(new.length)
+    accepted = uniforms.at(1) < np.exp(np.minimum(log_ratios, 0.0))
+    return Moved([new if yes else old for old, new, yes in zip(particles, drawn, accepted, strict=True)], accepted)
+
+
+def complete(
+    model: Declared, proposal: Sampling | None, keys: Any, particles: Sequence[Reasoning], stop: int | None = None
+) -> list[Reasoning]:
+    """Write each trajectory to its end, a step of all open ones at a time; with `stop`, no further than to that many steps."""
+    stepwise, particles = model.stepwise(proposal), list(particles)
+    for number in range(model.max_steps):
+        going = [i for i, x in enumerate(particles) if x.open and (stop is None or x.length < stop)]
+        going = [i for i in going if not particles[i].impossible]
+        if not going:
+            break
+        moved = stepwise.step(proposal, subkeys(keys, number, going), [particles[i] for i in going])
+        for i, particle in zip(going, moved, strict=True):
+            particles[i] = particle
+    return particles
+
+
+def chosen(log_weights: np.ndarray, uniform: float) -> int:
+    """One index with probability proportional to its weight, by inversion; never one of weight zero.
+
+    Args:
+        log_weights: shape (K,), not all of them minus infinity.
+        uniform: in [0, 1).
+    """
+    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
+    return int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))

@@ -1,0 +1,54 @@
+"""Independent runs of one sampler on one declaration, at a time, pooled by their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from operator import index
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from ..models import together
+from ..ppl.interfaces import Declared
+from ..ppl.posterior.pooling import pool
+from ..ppl.posterior.posterior import Posterior
+from .base import AllParticlesDead, Sampler, check_count, run_keys
+
+
+def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progress: bool = False) -> Posterior:
+    """Sample a posterior several times independently, in shared batches, and pool the runs; see `motes.ppl.pool`.
+
+    How the runs differ is an honest error of the log-evidence and of every answer's probability.
+
+    Args:
+        sampler: one with an evidence.
+        model: the declared posterior.
+        runs: how many, at least 1. Run k is that of the seed (seed, k).
+        seed: in [0, 2**32).
+        progress: show a progress bar, in runs.
+
+    Returns:
+        The pooled posterior, whose `runs` are those that have a particle alive; the others count as evidence 0.
+
+    Raises:
+        AllParticlesDead: in every run.
+        TypeError, ValueError, FloatingPointError: as a run does, or the sampler has no evidence.
+    """
+    check_count("runs", runs)
+    run_keys((seed, 0))
+    if getattr(sampler, "evidence", "") == "none":
+        raise ValueError(f"runs are pooled by their evidence, and {getattr(sampler, 'name', sampler)!r} has none: chains repeat themselves")
+
+    def run(number: int, shared: Callable[[Any], Any]) -> Posterior | AllParticlesDead:
+        try:
+            return sampler.run(model.via(shared), seed=(seed, number))
+        except AllParticlesDead as death:
+            return death
+
+    with tqdm(total=index(runs), desc="runs", unit="run", disable=not progress) as bar:
+        found = together([partial(run, number) for number in range(index(runs))], ended=lambda *_: bar.update())
+    living = [each for each in found if isinstance(each, Posterior)]
+    if not living:
+        raise next(each for each in found if isinstance(each, AllParticlesDead))
+    return pool(living, died=len(found) - len(living))

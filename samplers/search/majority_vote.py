@@ -1,0 +1,42 @@
+"""The majority vote, which everything that uses a reward model has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...ppl.interfaces import Declared
+from ...ppl.posterior.posterior import Posterior
+from ...ppl.statespace import StateSpaceModel
+from ..base import Seed, check_count
+from ..filters.importance_sampling import ImportanceSampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class MajorityVote:
+    """Independent solutions from the declared prior, each with one vote: self-consistency.
+
+    The reward model is not asked, nor does the prior's power count; a constraint holds. What comes back is the posterior of a model without
+    likelihood, whose most probable answer is the commonest one. Source: Wang et al. (2023), arXiv:2203.11171.
+
+    Attributes:
+        samples: N, how many vote.
+
+    Raises:
+        ValueError: `samples` is not a positive integer.
+    """
+
+    samples: int = 16
+
+    def __post_init__(self) -> None:
+        check_count("samples", self.samples)
+
+    def run(self, model: Declared, seed: Seed = 0, progress: bool = False) -> Posterior:
+        """Draw the solutions.
+
+        Raises:
+            TypeError: the model is not a StateSpaceModel, whose prior can be had apart.
+            AllParticlesDead: none of them satisfies the constraint.
+        """
+        if not isinstance(model, StateSpaceModel):
+            raise TypeError(f"model must be a StateSpaceModel, not {model!r}")
+        return ImportanceSampling(particles=self.samples).run(replace(model, prm=None, alpha=1.0), seed=seed, progress=progress)

@@ -1,0 +1,190 @@
+"""Two procedures as they were published: presets to compare with. Neither samples the target it speaks of.
+
+Both score every trajectory by its reward model's odds r / (1 - r) on the present prefix, select all N in proportion to that after
+every step, and forget the weights. What follows from it, for trajectories that take part in all T selections, is the law
+
+    p(x) prod_t odds_t(x_1:t) odds_T(x_1:T)
+
+with closed trajectories scored again at every later step, and the last score used twice: for the last selection, and for the answer. (As
+N grows; the law at any N can be enumerated, and the tests do.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, log
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...models.randomness import SlotUniforms
+from ...ppl.interfaces import Declared
+from ...ppl.statespace import Particle, StateSpaceModel
+from ...smc import History, Resampling, RunKeys, entropy, ess, log_mean_exp, normalise, subkeys
+from ...smc.arrays import objects
+from ...smc.resampling import draw_ancestors
+from ..base import AllParticlesDead, Draws, PopulationSampler
+from ..filters.entropic import Foresight, temperature
+from ..moves import chosen
+
+
+class Scored(NamedTuple):
+    """A population under way.
+
+    Attributes:
+        particles: N, after the last selection, object array.
+        steps: taken.
+        ancestors: of the last selection, shape (N,).
+        history: of the steps, each with the selection before it.
+    """
+
+    particles: Any
+    steps: int
+    ancestors: np.ndarray
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFilter(PopulationSampler[Scored]):
+    """What the two procedures share.
+
+    Attributes:
+        resampling: one of `motes.smc.SCHEMES`.
+    """
+
+    resampling: str = "multinomial"
+
+    guarantee = "heuristic"
+    evidence = "none"
+
+    def __post_init__(self) -> None:
+        Resampling(self.resampling)
+        super().__post_init__()
+
+    @property
+    def successors(self) -> int:
+        """K, steps drawn for each particle, of which its copies go on with one each."""
+        return 1
+
+    def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
+        """Log-probabilities of selection after step t, up to a constant, from normalised log-scores, shape (N,)."""
+        return log_weights
+
+    def check(self, model: Declared) -> None:
+        if not isinstance(model, StateSpaceModel):
+            raise ValueError(f"{self.name!r} is a procedure for a StateSpaceModel, not for {model!r}")
+        if model.prm is None:
+            raise ValueError(f"{self.name!r} selects by a reward model's scores, and the model has none")
+
+    def init(self, model: Declared, keys: RunKeys) -> Scored:
+        root = model.root()
+        n = index(self.particles)
+        return Scored(objects([root] * n), 0, np.arange(n), History.of({}, n))
+
+    def step(self, model: Declared, keys: RunKeys, state: Scored) -> Scored:
+        t, n, k = state.steps + 1, index(self.particles), self.successors
+        known = [[particle] * k for particle in state.particles]
+        going = [i for i, particle in enumerate(state.particles) if particle.open]
+        slots, q = keys.moves(t, n, range(n)), self.proposed(model)
+        for i, after in zip(going, model.stepwise(q).successors(q, slots, state.particles, k, going), strict=True):
+            known[i] = after
+        scores = np.array([last_scores(successors) for successors in known])
+        log_weights, total = normalise(np.array([log_mean_exp(row) for row in scores]), source="the reward model's log-odds")
+        if total == -inf:
+            raise AllParticlesDead(t, n)
+        probabilities, _ = normalise(self.selection(model, t, log_weights))
+        ancestors = draw_ancestors(self.resampling, keys.resampling(t), np.exp(probabilities))
+        uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
+        particles: Any = objects(known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True))
+        history = state.history.appended(ess(log_weights), t > 1, total - log(n), state.ancestors, log_weights)
+        return Scored(particles, t, ancestors, history)
+
+    def done(self, model: Declared, state: Scored) -> bool:
+        return state.steps > 0 and not any(x.open for x in state.particles)
+
+    def count(self, state: Scored) -> int:
+        return state.steps
+
+    def draws(self, model: Declared, state: Scored, complete: bool) -> Draws:
+        log_weights, _ = normalise(last_scores(state.particles))
+        history = state.history.appended(ess(log_weights), True, 0.0, state.ancestors, log_weights)  # the last selection
+        return Draws(list(state.particles), log_weights, None, history)
+
+
+def last_scores(particles: Sequence[Particle]) -> np.ndarray:
+    """The log-odds of each particle's last step; minus infinity outside the prior's support; shape (N,)."""
+    return np.array([x.log_odds[-1] if len(x.log_odds) == x.trajectory.depth > 0 else -inf for x in particles])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Puri2025(PublishedFilter):
+    """Particle filtering as published for inference-time scaling: the preset "puri2025".
+
+    After every step all N trajectories are selected in proportion to the reward model's odds on their present prefix, closed ones
+    by their last score again; the answer is then chosen by the weights that the last selection has spent. On two steps that
+    samples p(x) odds_1 odds_2^2.
+
+    Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
+    Cost of a step: the tokens of one step for each open particle, and the reward model's pass over the new tokens of each
+    distinct one. Source: Puri et al. (2025), arXiv:2502.01618. The unbiased filter is `motes.samplers.ParticleFilter`.
+
+    Attributes:
+        particles: N, at least 1.
+        resampling: one of `motes.smc.SCHEMES`.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: as of `ParticleFilter`.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    name = "puri2025"
+    paper = "Puri et al. (2025), arXiv:2502.01618"
+    step_cost = "one step's tokens for each open particle; the reward model reads the new tokens of each distinct one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Giannone2025(Foresight, PublishedFilter):
+    """Entropic particle filtering as published: the preset "giannone2025".
+
+    As "puri2025", but where the diversity of the scores is low in the first half of the run, they are flattened for the selection
+    (see `EntropicParticleFilter`), and nothing of what that leaves is carried. With `look_ahead` = K a particle that is open is selected by
+    the mean odds of K next steps, and each of its copies goes on with one of these, drawn in proportion to its odds.
+
+    Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
+    Cost of a step: the tokens of one step (of K, looking ahead) for each open particle, and the reward model's pass over the new
+    tokens of each distinct one. Source: Giannone et al. (2025), arXiv:2510.05825. The unbiased filter is
+    `motes.samplers.EntropicParticleFilter`.
+
+    Attributes:
+        particles: N, at least 1.
+        schedule, diversity: see `EntropicParticleFilter`.
+        look_ahead: K; 0 for none.
+        resampling: one of `motes.smc.SCHEMES`.
+        proposal: what steps are drawn from; the model's prior when None.
+        budget: as of `ParticleFilter`.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
+    """
+
+    name = "giannone2025"
+    paper = "Giannone et al. (2025), arXiv:2510.05825"
+    step_cost = (
+        "one step's tokens for each open particle, looking ahead one for each of K successors; "
+        "the reward model reads the new tokens of each distinct one"
+    )
+
+    @property
+    def successors(self) -> int:
+        return max(1, index(self.look_ahead))
+
+    def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
+        share = t / index(model.max_steps)
+        if self.schedule is None or share >= 0.5:
+            return log_weights
+        n = len(log_weights)
+        evenness = entropy(log_weights) / log(n) if self.schedule == "entropy" and n > 1 else ess(log_weights) / n
+        return log_weights / temperature(self.schedule, share, log_weights) if evenness < self.diversity else log_weights
