@@ -7,5 +7,5 @@ from .ratio import Ratio as Ratio
 from .records import Record as Record
 from .runner import evaluate as evaluate
 from .scaling import Priors as Priors
-from .scaling_fit import Curve as Curve
+from .scaling_draws import Curve as Curve
 from .scaling_fit import ScalingFit as ScalingFit

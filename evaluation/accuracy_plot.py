@@ -13,7 +13,7 @@ from .accuracy_table import jeffreys
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .evaluation import Evaluation
+    from .results import Results
     from .scaling_fit import ScalingFit
 
 MARKERS = "osD^vP"  # so that colours which come again can be told apart
@@ -21,7 +21,7 @@ POINTS = 97  # of a curve
 BAND = 0.18  # opacity
 
 
-def plot_accuracy(evaluation: Evaluation, fit: ScalingFit | None = None, *, probability: float = 0.95, ax: Axes | None = None) -> Axes:
+def plot_accuracy(evaluation: Results, fit: ScalingFit | None = None, *, probability: float = 0.95, ax: Axes | None = None) -> Axes:
     """Accuracy of each method against the tokens it generates for a problem, on a logarithmic axis.
 
     Each dot is a method at one budget, with the 95% credible interval of its accuracy by itself, from Jeffreys' prior; lines and bands are
@@ -55,7 +55,7 @@ def plot_accuracy(evaluation: Evaluation, fit: ScalingFit | None = None, *, prob
     return ax
 
 
-def _draw(ax: Axes, evaluation: Evaluation, fit: ScalingFit | None, name: str, place: int, probability: float) -> object:
+def _draw(ax: Axes, evaluation: Results, fit: ScalingFit | None, name: str, place: int, probability: float) -> object:
     """One method; what stands for it in a legend."""
     arms = [k for k, arm in enumerate(evaluation.arms) if arm.name == name]
     tokens, right = evaluation.tokens[:, arms].mean(axis=0), evaluation.right[:, arms]

@@ -19,7 +19,7 @@ from ..diagnostics.formatting import printable
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-    from .evaluation import Evaluation
+    from .results import Results
 
 HEAD = ("sampler", "budget", "right", "accuracy", "95% interval", "tokens a problem", "dead")
 NUMBERS = 2  # columns before those of numbers
@@ -96,7 +96,7 @@ class Table:
         return out.getvalue().rstrip("\n")
 
 
-def tabulated(evaluation: Evaluation) -> Table:
+def tabulated(evaluation: Results) -> Table:
     """The table of an evaluation, over the problems that all arms are done with."""
     right, problems = evaluation.right.sum(axis=0).tolist(), len(evaluation.whole)
     tokens, dead = evaluation.tokens, evaluation.dead.sum(axis=0).tolist()
@@ -121,7 +121,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return printable(row.sampler), printable(row.budget), f"{row.right} of {row.problems}", *figures
 
 
-def _note(evaluation: Evaluation) -> str:
+def _note(evaluation: Results) -> str:
     done, problems = len(evaluation.whole), evaluation.problems
     unfinished = f"Unfinished: figures are of the {done} of {problems} problems that all samplers are done with."
     dead = "Runs all of whose particles died count as wrong."

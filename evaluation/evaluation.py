@@ -1,38 +1,26 @@
-"""What an evaluation has found: its records, and what can be made of them."""
+"""An evaluation: its results, and what can be made of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from .accuracy_table import Table, tabulated
 from .arms import Arm
-from .records import Record, read
+from .records import read
+from .results import Results
 from .scaling import Priors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .accuracy_table import Table
     from .scaling_fit import ScalingFit
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Results of K arms (methods at their budgets) on I problems.
-
-    Attributes:
-        arms: K of them, in order.
-        problems: I, how many there are to be.
-        records: one for each run that is done, by problem and arm.
-    """
-
-    arms: tuple[Arm, ...]
-    problems: int
-    records: tuple[Record, ...]
+class Evaluation(Results):
+    """Results of K arms (methods at their budgets) on I problems; its attributes are `Results`'."""
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
@@ -48,41 +36,8 @@ class Evaluation:
         ordered = tuple(sorted(records, key=lambda record: record.place))
         return cls(tuple(Arm(**arm) for arm in header["samplers"]), header["problems"], ordered)
 
-    @property
-    def complete(self) -> bool:
-        """Whether every run is done."""
-        return len(self.records) == self.problems * len(self.arms)
-
-    @property
-    def methods(self) -> list[str]:
-        """Names of the methods, in order."""
-        return list(dict.fromkeys(arm.name for arm in self.arms))
-
-    @cached_property
-    def whole(self) -> tuple[int, ...]:
-        """Numbers of the I' problems that every arm is done with. Figures are of these alone, so that all arms face the same problems."""
-        done = np.bincount([record.problem for record in self.records], minlength=self.problems)
-        return tuple(np.flatnonzero(done == len(self.arms)).tolist())
-
-    @cached_property
-    def right(self) -> np.ndarray:
-        """Whether each arm was right, shape (I', K), bool."""
-        return self._column("right").astype(bool)
-
-    @cached_property
-    def tokens(self) -> np.ndarray:
-        """Tokens generated, shape (I', K), int64."""
-        return self._column("tokens").astype(np.int64)
-
-    @cached_property
-    def dead(self) -> np.ndarray:
-        """Whether all particles died, shape (I', K), bool."""
-        return self._column("error") != np.array(None)
-
     def table(self) -> Table:
         """Accuracy and mean tokens by method and budget; see `motes.evaluation.accuracy_table`."""
-        from .accuracy_table import tabulated
-
         return tabulated(self)
 
     def fit(self, seed: int = 0, *, priors: Priors = Priors(), chains: int = 4, warmup: int = 1000, draws: int = 1000) -> ScalingFit:
@@ -117,11 +72,3 @@ class Evaluation:
     def __repr__(self) -> str:
         runs = self.problems * len(self.arms)
         return f"<Evaluation of {', '.join(self.methods)} on {self.problems} problems: {len(self.records)} of {runs} runs done>"
-
-    def _column(self, name: str) -> np.ndarray:
-        places = {number: row for row, number in enumerate(self.whole)}
-        values: Any = np.full((len(places), len(self.arms)), None, object)
-        for record in self.records:
-            if record.problem in places:
-                values[places[record.problem], record.arm] = getattr(record, name)
-        return values

@@ -15,10 +15,10 @@ from .scaling import HIDDEN, Data, Priors, scaling
 from .scaling_fit import ScalingFit
 
 if TYPE_CHECKING:
-    from .evaluation import Evaluation
+    from .results import Results
 
 
-def fit(evaluation: Evaluation, *, seed: Any, priors: Any, chains: Any, warmup: Any, draws: Any) -> ScalingFit:
+def fit(evaluation: Results, *, seed: Any, priors: Any, chains: Any, warmup: Any, draws: Any) -> ScalingFit:
     """Fit an evaluation; see `Evaluation.fit`."""
     if not evaluation.whole:
         raise ValueError("a fit needs at least one problem that all samplers are done with")
@@ -78,4 +78,15 @@ def fit_scaling(
         keys = jax.random.split(jax.random.key(index(seed), impl="threefry2x32"), index(chains))
         found = nuts.chains(keys, scaling, (given, asdict(priors)), index(warmup), index(draws), HIDDEN)
         values, stats = ({name: np.asarray(value) for name, value in part.items()} for part in found)
-    return ScalingFit(tuple(names), tuple(samplers), tokens, right.astype(bool), centre, priors, values, stats, index(seed), index(warmup))
+    return ScalingFit(
+        samplers=tuple(names),
+        arms=tuple(samplers),
+        tokens=tokens,
+        right=right.astype(bool),
+        centre=centre,
+        priors=priors,
+        draws=values,
+        stats=stats,
+        seed=index(seed),
+        warmup=index(warmup),
+    )

@@ -13,14 +13,11 @@ The comparison of test-time scaling by such ratios: Snell et al. (2024), arXiv:2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .scaling import needed
-
-if TYPE_CHECKING:
-    from .scaling_fit import ScalingFit
+from .scaling_draws import ScalingDraws, tails
 
 TOLD = 0.005  # shares of draws from here on are worth a word
 POINTS = 65  # of a curve whose range is looked for
@@ -100,19 +97,12 @@ class Ratio:
         return float(np.quantile(draws, at, method="inverted_cdf")) if draws.size else np.nan  # between infinities there is no line
 
 
-def tails(probability: float) -> tuple[float, float]:
-    """The ends of an interval between equal tails, as quantiles. Raises ValueError where it is none."""
-    if not 0 < probability < 1:
-        raise ValueError(f"probability must lie between 0 and 1, not {probability!r}")
-    return (1 - probability) / 2, (1 + probability) / 2
-
-
-def ratio(fit: ScalingFit, a: str, b: str, accuracy: float) -> Ratio:
+def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
     """The ratio at this accuracy. Raises ValueError where a sampler is unknown."""
     return Ratio(a, b, accuracy, _tokens(fit, a, accuracy), _tokens(fit, b, accuracy), fit.measured(a), fit.measured(b))
 
 
-def common_accuracy(fit: ScalingFit, a: str, b: str) -> float:
+def common_accuracy(fit: ScalingDraws, a: str, b: str) -> float:
     """The middle of the accuracies that the posterior means of both curves take within what was measured.
 
     Where there is none, because one sampler's worst is better than the other's best: that best.
@@ -126,7 +116,7 @@ def common_accuracy(fit: ScalingFit, a: str, b: str) -> float:
     return float(min((low + high) / 2, high))
 
 
-def _tokens(fit: ScalingFit, sampler: str, accuracy: float) -> np.ndarray:
+def _tokens(fit: ScalingDraws, sampler: str, accuracy: float) -> np.ndarray:
     """Tokens needed in each draw, shape (C, D)."""
     least = np.log2(fit.measured(sampler)[0]) - fit.centre
     with np.errstate(over="ignore"):

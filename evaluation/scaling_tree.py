@@ -19,22 +19,19 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import numpy as np
 from xarray import Dataset, DataTree
 
 from ..ppl.posterior.posterior_tree import storable
 from .scaling import BY_SAMPLER
-
-if TYPE_CHECKING:
-    from .scaling_fit import ScalingFit
+from .scaling_draws import ScalingDraws
 
 SAMPLE = ("chain", "draw")
 DIMENSIONS = dict.fromkeys(BY_SAMPLER, (*SAMPLE, "sampler")) | {"difficulty": (*SAMPLE, "problem")}
 
 
-def to_datatree(fit: ScalingFit) -> DataTree:
+def to_datatree(fit: ScalingDraws) -> DataTree:
     """The fit's data tree; see this module's description for what is in it."""
     problems, arms = map(np.arange, fit.right.shape)
     samplers = np.array([storable(name) for name in fit.samplers], dtype=object)

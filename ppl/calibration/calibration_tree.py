@@ -22,12 +22,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from xarray import Dataset, DataTree
 
 from ..posterior.posterior_tree import storable
-from .calibration import Calibration
+from .calibration_draws import CalibrationDraws
 from .labels import Labels
 from .predictive import replicated
 from .reliability import POPULATION, Priors
@@ -37,7 +38,7 @@ EFFECTS = {"depth_effect": (*SAMPLE, "depth"), "problem_effect": (*SAMPLE, "prob
 KIND = "calibration of a reward model"
 
 
-def to_datatree(calibration: Calibration) -> DataTree:
+def to_datatree(calibration: CalibrationDraws) -> DataTree:
     """The calibration's data tree; see this module's description for what is in it."""
     labels, (chains, draws) = calibration.labels, calibration.draws["slope"].shape
     _, right = replicated(calibration)
@@ -66,8 +67,10 @@ def to_datatree(calibration: Calibration) -> DataTree:
     return tree
 
 
-def from_datatree(tree: DataTree) -> Calibration:
-    """The calibration that `to_datatree` made this of, but for what netCDF cannot hold in its texts.
+def fields_of(tree: DataTree) -> dict[str, Any]:
+    """Read the attributes of the calibration that `to_datatree` wrote.
+
+    They are the same but for what netCDF cannot hold in its texts.
 
     Raises:
         ValueError: it is of something else.
@@ -82,15 +85,15 @@ def from_datatree(tree: DataTree) -> Calibration:
         depths=_values(tree, "posterior/depth"),
         questions=tuple(map(str, _values(tree, "constant_data/question"))),
     )
-    return Calibration(
-        prm=tree.attrs["prm"],
-        labels=labels,
-        priors=Priors(**json.loads(tree.attrs["priors"])),
-        draws={name: _values(tree, f"posterior/{name}") for name in (*POPULATION, *EFFECTS)},
-        stats={name: _values(tree, f"sample_stats/{name}") for name in map(str, tree["sample_stats"].data_vars)},
-        seed=int(tree.attrs["seed"]),
-        warmup=int(tree.attrs["warmup"]),
-    )
+    return {
+        "prm": tree.attrs["prm"],
+        "labels": labels,
+        "priors": Priors(**json.loads(tree.attrs["priors"])),
+        "draws": {name: _values(tree, f"posterior/{name}") for name in (*POPULATION, *EFFECTS)},
+        "stats": {name: _values(tree, f"sample_stats/{name}") for name in map(str, tree["sample_stats"].data_vars)},
+        "seed": int(tree.attrs["seed"]),
+        "warmup": int(tree.attrs["warmup"]),
+    }
 
 
 def _of_draws(columns: Mapping[str, np.ndarray]) -> Dataset:

@@ -83,4 +83,4 @@ def fitted(name: str, labels: Labels, priors: Priors, *, seed: int, chains: int,
     with jax.enable_x64(True):
         named, stats = nuts.chains(chain_keys(seed, chains), sized(sizes), (given, asdict(priors)), warmup, draws, HIDDEN)
         named, stats = ({key: np.asarray(value) for key, value in part.items()} for part in (named, stats))
-    return Calibration(name, labels, priors, named, stats, seed, warmup)
+    return Calibration(prm=name, labels=labels, priors=priors, draws=named, stats=stats, seed=seed, warmup=warmup)

@@ -13,16 +13,14 @@ parameters have been fitted to these very labels, so that p leans to the middle 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from .calibration_draws import CalibrationDraws
 from .labels import Labels
 from .reliability import CLIP, log_rates_of
 from .streams import replicate_uniforms
-
-if TYPE_CHECKING:
-    from .calibration import Calibration
 
 REPLICATES = 1000  # of all chains together, at most: shares need no more
 MOST_BINS, FEWEST_IN_BIN = 10, 20
@@ -46,7 +44,7 @@ class Predictive(NamedTuple):
     p: float
 
 
-def predictive(calibration: Calibration) -> dict[str, Predictive]:
+def predictive(calibration: CalibrationDraws) -> dict[str, Predictive]:
     """Checks by "score" (bins of about equal counts) and by "depth"."""
     labels = calibration.labels
     probabilities, replicates = replicated(calibration)
@@ -59,7 +57,7 @@ def predictive(calibration: Calibration) -> dict[str, Predictive]:
     }
 
 
-def replicated(calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+def replicated(calibration: CalibrationDraws) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities r of the judged steps, and labels drawn with them, shape (R, n) both.
 
     R is at most `REPLICATES`, and as many of every chain.

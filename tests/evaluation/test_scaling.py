@@ -53,7 +53,18 @@ def fit_of(a: dict, b: dict, draws: int = 4, tokens=(64, 256, 1024)) -> ScalingF
     stats = {"diverging": np.zeros(shape, bool)}
     arms = ("a",) * len(tokens) + ("b",) * len(tokens)
     right = np.arange(10 * len(arms)).reshape(10, -1) % 2 > 0
-    return ScalingFit(("a", "b"), arms, np.array([*tokens, *tokens], float), right, 8.0, Priors(), values, stats, 0, 1)
+    return ScalingFit(
+        samplers=("a", "b"),
+        arms=arms,
+        tokens=np.array([*tokens, *tokens], float),
+        right=right,
+        centre=8.0,
+        priors=Priors(),
+        draws=values,
+        stats=stats,
+        seed=0,
+        warmup=1,
+    )
 
 
 def test_a_curve_that_is_known():

@@ -30,7 +30,7 @@ def healthy(seed: int = 0, *, steps: int = 200, slope: float = 1.0, right=None) 
         questions=("a", "b", "c"),
     )
     stats = {"diverging": np.zeros((CHAINS, DRAWS), bool)}
-    return Calibration("by hand", labels, Priors(), draws, stats, seed, 0)
+    return Calibration(prm="by hand", labels=labels, priors=Priors(), draws=draws, stats=stats, seed=seed, warmup=0)
 
 
 def with_draws(calibration: Calibration, **changes: np.ndarray) -> Calibration:
