@@ -2,6 +2,8 @@ from .answers import stated as stated
 from .calibration import CalibratedReward as CalibratedReward
 from .calibration import LabelledStep as LabelledStep
 from .calibration import calibrate as calibrate
+from .interfaces import Twist as Twist
+from .particle import Particle as Particle
 from .posterior.mixing import Mixing as Mixing
 from .posterior.pooling import pool as pool
 from .posterior.posterior import Posterior as Posterior
@@ -12,10 +14,8 @@ from .programs import infer as infer
 from .programs import judgement as judgement
 from .programs import start as start
 from .programs import step as step
-from .statespace import Particle as Particle
 from .statespace import StateSpaceModel as StateSpaceModel
 from .stepwise import StepwiseModel as StepwiseModel
-from .stepwise import Twist as Twist
 from .targets import TARGETS as TARGETS
 from .targets import Final as Final
 from .targets import Odds as Odds

@@ -11,7 +11,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from ..models import Cost, Sampling, Trajectory
+from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory
+from .particle import Particle
+from .targets import Target
 
 Shared: TypeAlias = Callable[[Any], Any]
 """Maps a language model or a reward model to what stands for it; see `motes.models.batching`."""
@@ -160,3 +162,60 @@ class Declared(Protocol):
     def functions(self) -> dict[str, Any]:
         """The user's functions in it, by name; what else tells one declaration from another that its settings do not."""
         ...
+
+
+class StateSpace(Declared, Protocol):
+    """What the stepwise form of a state-space model asks of its declaration.
+
+    Attributes:
+        lm: the language model, which writes steps.
+        prm: the reward model, which judges them; None for no likelihood.
+        likelihood: the declared likelihood; None without a reward model.
+        stop_at_answer: whether a trajectory finishes when it states an answer.
+    """
+
+    @property
+    def lm(self) -> LanguageModel: ...
+
+    @property
+    def prm(self) -> RewardModel | None: ...
+
+    @property
+    def prior(self) -> Sampling: ...
+
+    @property
+    def likelihood(self) -> Target | None: ...
+
+    @property
+    def stop_at_answer(self) -> bool: ...
+
+    def close(self, trajectory: Trajectory) -> Trajectory:
+        """Close a trajectory that has stated its answer, or is out of steps."""
+        ...
+
+    def states(self, trajectory: Trajectory) -> bool:
+        """Say whether an answer can be read in the trajectory."""
+        ...
+
+    def score(self, trajectories: Sequence[Trajectory]) -> list[float]:
+        """Score the last step of each trajectory by the reward model."""
+        ...
+
+    def allows(self, trajectory: Trajectory) -> bool:
+        """Say whether a closed trajectory satisfies the constraint."""
+        ...
+
+    def blamed(self, error: FloatingPointError, trajectory: Trajectory) -> FloatingPointError:
+        """Name the reward model and the trajectory that an error comes from."""
+        ...
+
+    def untold(self, what: str = "") -> ValueError:
+        """Make the error for a probability that is needed and that the language model hides."""
+        ...
+
+
+Twist: TypeAlias = "Callable[[Any, int, Any, Sequence[Particle]], Sequence[float]]"
+"""(model, t, keys, particles open after t steps) -> log psi_t of each, in nats.
+
+The model is the declaration; there is a JAX random key for each particle.
+"""

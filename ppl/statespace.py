@@ -20,17 +20,16 @@ from functools import cached_property
 from math import inf, isnan
 from numbers import Real
 from operator import index
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..models import Cost, LanguageModel, RewardModel, Sampling, StepRule, Trajectory
 from .answers import Answer, read, settled, stated
 from .interfaces import Proposal, Shared
+from .particle import Particle
+from .stepwise import StepwiseModel, Twist
 from .targets import Target, resolve
-
-if TYPE_CHECKING:
-    from .stepwise import StepwiseModel, Twist
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +75,13 @@ class StateSpaceModel:
         check_lm(self.lm)
         check_prm(self.prm)
 
-    @cached_property
+    @property
     def likelihood(self) -> Target | None:
         """The declared likelihood; None without a reward model."""
+        return self._likelihood
+
+    @cached_property
+    def _likelihood(self) -> Target | None:
         return None if self.prm is None else resolve(self.target, self.beta)
 
     @property
@@ -98,8 +101,6 @@ class StateSpaceModel:
 
     def stepwise(self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None) -> StepwiseModel:
         """The model as a filter samples it."""
-        from .stepwise import StepwiseModel
-
         return StepwiseModel(self, proposal, twist, root)
 
     def via(self, shared: Shared) -> StateSpaceModel:
@@ -227,46 +228,6 @@ class StateSpaceModel:
             trajectory = trajectories[int(np.argmax(np.isnan(scores)))]
             raise FloatingPointError(f"the reward model {self.prm.name!r} gave a score that is not a number for {trajectory!r}")
         return scores.tolist()
-
-
-class Particle(NamedTuple):
-    """A trajectory and the log-odds of its steps, in order; empty without a reward model.
-
-    A step outside the prior's support has weight zero and is not scored.
-
-    Attributes:
-        trajectory: the trajectory.
-        log_odds: of the reward model, one a step.
-        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing twists it, and once it is closed.
-    """
-
-    trajectory: Trajectory
-    log_odds: tuple[float, ...]
-    log_twist: float = 0.0
-
-    @property
-    def open(self) -> bool:
-        """Whether another step may follow."""
-        return self.trajectory.open
-
-    @property
-    def length(self) -> int:
-        """The number of steps."""
-        return self.trajectory.depth
-
-    @property
-    def impossible(self) -> bool:
-        """Whether the last step lies outside the prior's support."""
-        return self.trajectory.step_logprob == -inf
-
-    def twisted(self, log_twist: float) -> Particle:
-        """The same with this twist."""
-        return self._replace(log_twist=log_twist)
-
-    @property
-    def path(self) -> list[Particle]:
-        """The particle after 0, 1, ... steps, without twists."""
-        return [Particle(node, self.log_odds[:t]) for t, node in enumerate(self.trajectory.path)]
 
 
 def check_declaration(

@@ -14,10 +14,10 @@ The model can be spliced (`motes.smc.Spliceable`): a trajectory's steps from t o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +25,8 @@ from ..models import Sampling, TractableLanguageModel, Trajectory, continued
 from ..models.continuing import Continues
 from ..smc import subkeys
 from ..smc.arrays import objects
-from .interfaces import Proposal
-from .statespace import Particle, StateSpaceModel
-
-Twist: TypeAlias = Callable[[StateSpaceModel, int, Any, Sequence[Particle]], Sequence[float]]
-"""(model, t, keys, particles open after t steps) -> log psi_t of each, in nats, with a JAX random key for each particle."""
+from .interfaces import Proposal, StateSpace, Twist
+from .particle import Particle
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +116,7 @@ class Steps(ABC):
 class StepwiseModel(Steps):
     """A state-space model as a Feynman-Kac model that draws steps from `proposal`; its attributes are those of `Steps`."""
 
-    model: StateSpaceModel
+    model: StateSpace
     _spliced: dict[tuple[Trajectory, int], list[Particle]] = field(default_factory=dict, init=False, repr=False)
 
     def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Particle]) -> list[Particle]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf, nan
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -28,10 +28,8 @@ from numpyro.primitives import Messenger
 from ...models import RewardModel, Trajectory
 from . import memo as known
 from .handlers import Roots, alone
+from .runnable import Runnable
 from .sites import Condition, Judgement, Step
-
-if TYPE_CHECKING:
-    from .program import Program
 
 
 class Draw(NamedTuple):
@@ -180,7 +178,7 @@ class Runner(Messenger):
     It is a NumPyro handler, the outermost of those that a program runs under.
     """
 
-    program: Program
+    program: Runnable
     before: Execution
     draws: list[Draw] = field(default_factory=list)
     segment: list[Draw] = field(default_factory=list)

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...models import Cost, Sampling, Trajectory
-from ..interfaces import Proposal, Shared
-from ..stepwise import Twist
+from ..interfaces import Proposal, Shared, Twist
 from .execution import Execution, Runner, Unscored, log_prior, numbers
 from .handlers import Roots
 from .propagation import ProgramSteps, score

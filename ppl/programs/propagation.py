@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, isnan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,11 +24,9 @@ from ...smc.keys import IMPL
 from ..stepwise import Steps, first_of_equals
 from . import memo as known
 from .execution import Draw, Execution, Request, Runner, Unscored, Wanted
+from .runnable import Runnable
 from .sites import Step
 from .subinference import SubInference, inferred
-
-if TYPE_CHECKING:
-    from .program import Program
 
 LATER = 1 << 20  # parts of keys for all draws of a generation but the first: out of the way of twists and successors
 
@@ -37,7 +35,7 @@ LATER = 1 << 20  # parts of keys for all draws of a generation but the first: ou
 class ProgramSteps(Steps):
     """A program as a Feynman-Kac model; its attributes are those of `motes.ppl.stepwise.Steps`."""
 
-    model: Program
+    model: Runnable
 
     def initial(self, keys: Any, slots: int) -> list[Execution]:
         """`slots` particles before their first draw.
@@ -136,9 +134,9 @@ class ProgramSteps(Steps):
             runners[slot].take(Draw(request.name, node, fn, log_ratio))
 
 
-def score(requests: Sequence[tuple[Program, Unscored]]) -> None:
+def score(requests: Sequence[tuple[Runnable, Unscored]]) -> None:
     """Have the reward models score what is asked, those of one model in one batch."""
-    by_model: dict[int, list[tuple[Program, Unscored]]] = {}
+    by_model: dict[int, list[tuple[Runnable, Unscored]]] = {}
     for program, request in requests:
         by_model.setdefault(id(request.prm), []).append((program, request))
     for asked in by_model.values():

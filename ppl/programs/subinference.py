@@ -24,11 +24,11 @@ from ...models import together
 from ...smc import Resampling, RunKeys, start, steps
 from ...smc.resampling import pick
 from .handlers import alone
+from .runnable import Runnable
 from .sites import STACKED, condition
 
 if TYPE_CHECKING:
     from .execution import Execution
-    from .program import Program
 
 
 class Inferred(NamedTuple):
@@ -48,7 +48,7 @@ class Inferred(NamedTuple):
         return ()
 
 
-def infer(name: str, program: Program, *, particles: int = 8, resampling: str = "systematic", ess_threshold: float = 0.5) -> Any:
+def infer(name: str, program: Runnable, *, particles: int = 8, resampling: str = "systematic", ess_threshold: float = 0.5) -> Any:
     """What another program returns, sampled with particles of its own; the present one is weighed by its evidence.
 
     Args:
@@ -75,10 +75,8 @@ class SubInference(Distribution):
     _support = constraints.dependent
     pytree_aux_fields = ("program", "particles", "resampling")
 
-    def __init__(self, program: Program, particles: int, resampling: Resampling) -> None:
-        from .program import Program
-
-        if not isinstance(program, Program):
+    def __init__(self, program: Runnable, particles: int, resampling: Resampling) -> None:
+        if not isinstance(program, Runnable):
             raise TypeError(f"a sub-inference needs a Program, not {program!r}")
         if isinstance(particles, bool) or not hasattr(particles, "__index__") or particles < 1:
             raise ValueError(f"particles must be an integer of at least 1, not {particles!r}")
@@ -117,7 +115,7 @@ class SubInference(Distribution):
         return Inferred(state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence))
 
 
-def inferred(outer: Program | None, wanted: Sequence[SubInference], keys: Sequence[np.ndarray]) -> list[Inferred]:
+def inferred(outer: Runnable | None, wanted: Sequence[SubInference], keys: Sequence[np.ndarray]) -> list[Inferred]:
     """The results of several sub-inferences, whose requests go out together."""
     route = (lambda model: model) if outer is None else outer.meet
     if len(wanted) <= 1:

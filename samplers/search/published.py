@@ -21,7 +21,8 @@ import numpy as np
 
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared
-from ...ppl.statespace import Particle, StateSpaceModel
+from ...ppl.particle import Particle
+from ...ppl.statespace import StateSpaceModel
 from ...smc import History, Resampling, RunKeys, entropy, ess, log_mean_exp, normalise, subkeys
 from ...smc.arrays import objects
 from ...smc.resampling import draw_ancestors
