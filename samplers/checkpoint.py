@@ -7,8 +7,6 @@ memory. Floating-point numbers are written so that they are read back bit by bit
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import replacing
 from ..models import Cost, Trajectory
 from ..smc.arrays import objects
 
@@ -36,17 +35,11 @@ def save(path: str | Path, identity: Mapping[str, Any], state: Any, cost: Cost) 
         OSError: the file cannot be written.
         TypeError: the state holds something that is not kept.
     """
-    path, writer = Path(path), _Writer()
+    writer = _Writer()
     tree = writer.written(state)
     content = {"motes": FORMAT, "identity": identity, "nodes": writer.nodes, "state": tree, "cost": cost.asdict()}
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        json.dump(content, file)
 
 
 def load(path: str | Path, identity: Mapping[str, Any]) -> tuple[Any, Cost] | None:

@@ -16,7 +16,7 @@ import motes
 
 ROOT = Path(__file__).parents[1]
 STAYS_BEHIND = ("tests", "notebooks", "benchmarks", "docs")  # folders that do not ship; nor do those that begin with a dot
-SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "cli.py", "py.typed"}
+SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "cli.py", "files.py", "py.typed"}
 LARGEST = 12_000_000  # bytes
 
 
@@ -66,7 +66,9 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
 
 def test_no_stray_module_stands_at_the_root() -> None:
     # setuptools ships every module beside the root's __init__.py
-    assert {file.name for file in repository_files() if len(file.parts) == 1 and file.suffix == ".py"} == {"__init__.py", "cli.py"}
+    at_the_root = {file.name for file in repository_files() if len(file.parts) == 1}
+    modules = {name for name in SHIPS_FROM_THE_ROOT if name.endswith(".py")}
+    assert {name for name in at_the_root if name.endswith(".py")} == modules
 
 
 def test_it_is_small(wheel: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
+from ...files import replacing
 from ...ppl.posterior.posterior import Posterior
 from .page import page
 
@@ -32,8 +32,6 @@ def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path needs a folder that exists, and {str(path.parent)!r} does not")
     text = page(posterior)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        partial = Path(folder) / "report.html"
+    with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
     return path

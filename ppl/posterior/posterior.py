@@ -10,7 +10,6 @@ size (see `motes.ppl.posterior.mixing`). A trajectory that states no answer, or 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from ...files import replacing
 from ...models import Cost, Trajectory
 from ...smc import History, combine, ess
 from ...smc.variance import eves, living_eves, log_evidence_error, standard_error
@@ -246,16 +246,13 @@ class Posterior:
         Raises:
             OSError: it cannot be written.
         """
-        path = Path(path)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            partial, tree = Path(folder) / "posterior", self.to_datatree()
-            if path.suffix == ".zarr":
-                tree.to_zarr(partial, zarr_format=2)  # version 3 has no texts yet that others could read
-                if path.is_dir():
-                    path.replace(Path(folder) / "before")
+        tree = self.to_datatree()
+        with replacing(path) as partial:
+            if Path(path).suffix == ".zarr":
+                # version 3 of the format has no texts yet that others could read
+                tree.to_zarr(partial, zarr_format=2)
             else:
                 tree.to_netcdf(partial, engine="h5netcdf")
-            partial.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
