@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
+from arrows import Import, Tree
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -19,97 +19,162 @@ import motes
 
 ROOT = Path(__file__).parents[1]
 
-# Modules at the root that everybody may import, and that import nothing of ours.
+# Modules at the root that import nothing of ours, and that all may import.
 GROUND = {"files"}
 
-# A folder may import itself, the ground and these; modules at the root ("") may import everything.
-MAY_IMPORT = {
-    "models": set(),
-    "smc": set(),
-    "ppl": {"models", "smc"},
-    "samplers": {"models", "smc", "ppl"},
-    "diagnostics": {"models", "smc", "ppl"},
-    "evaluation": {"models", "smc", "ppl", "samplers", "diagnostics"},
-    "": {"models", "smc", "ppl", "samplers", "diagnostics", "evaluation", "cli"},
+# A file belongs to the deepest room that it stands in. It may import its own room, the ground, and
+# these; an import through a face counts for the room that the name lives in. Modules at the root ("")
+# may import everything.
+BELOW = {"models", "smc"}
+DECLARED = BELOW | {"ppl", "ppl/posterior"}
+SHOWN = DECLARED | {"diagnostics"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "models": {"models/language", "models/reward", "models/pocket"},
+    "models/hosting": {"models"},
+    "models/language": {"models", "models/hosting"},
+    "models/reward": {"models", "models/hosting"},
+    "models/pocket": set(),
+    "models/pocket/recipe": {"models", "models/language", "models/reward", "models/pocket"},
+    "smc": {"smc/resampling"},
+    "smc/resampling": {"smc"},
+    "ppl": BELOW | {"ppl/posterior"},
+    "ppl/posterior": BELOW | {"ppl"},
+    "ppl/calibration": DECLARED,
+    "ppl/programs": DECLARED | {"smc/resampling"},
+    "samplers": DECLARED | {"samplers/filters", "samplers/chains", "samplers/search"},
+    "samplers/filters": DECLARED | {"smc/resampling", "samplers"},
+    "samplers/chains": DECLARED | {"smc/resampling", "ppl/programs", "samplers", "samplers/filters"},
+    "samplers/search": DECLARED | {"smc/resampling", "samplers", "samplers/filters"},
+    "diagnostics": SHOWN | {"diagnostics/findings"},
+    "diagnostics/findings": SHOWN,
+    "diagnostics/plots": SHOWN,
+    "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
+    "evaluation": SHOWN | {"diagnostics/plots", "samplers", "samplers/search"},
 }
+TOP = [room for room in MAY_IMPORT if "/" not in room]
 
-# What everybody calls on a posterior stays there as one-line methods; these import what they call, and nothing else looks up.
-LATE = {("ppl/posterior/posterior.py", "diagnostics")}
-
-
-def sources(root: Path) -> Iterator[Path]:
-    """Every module and stub of the package."""
-    yield from sorted(path for path in root.iterdir() if path.suffix in (".py", ".pyi"))
-    for folder in filter(None, MAY_IMPORT):
-        yield from sorted(path for path in (root / folder).rglob("*") if path.suffix in (".py", ".pyi"))
+# What everybody calls on a posterior stays there as one-line methods. These import what they call
+# when they are called; nothing else looks up.
+LATE = {("ppl/posterior/posterior", "diagnostics")}
 
 
-def imports(file: Path, root: Path) -> Iterator[tuple[int, tuple[str, ...], str]]:
-    """Every import of a file, wherever it stands: line, the imported name's parts from the root down, and how it was written.
+POSTERIOR = ["mixing", "pooling", "posterior", "posterior_tree", "reading"]
 
-    A relative import comes out without the package's name, a module outside the package with a leading "".
-    """
-    package = file.relative_to(root).parent.parts
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, ("", *alias.name.split(".")), ast.unparse(node)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.lineno, ("", *str(node.module).split(".")), ast.unparse(node)
-        elif isinstance(node, ast.ImportFrom):
-            up = node.level - 1
-            base = package[: len(package) - up] if up <= len(package) else ("above the root",)
-            for alias in node.names:
-                yield node.lineno, (*base, *(node.module.split(".") if node.module else ()), alias.name), ast.unparse(node)
+
+def room_of(home: str) -> str:
+    """The deepest room of the table that holds a file or a name; "" for the root."""
+    rooms = [room for room in MAY_IMPORT if f"{home}/".startswith(f"{room}/")]
+    return max(rooms, key=len, default="")
+
+
+def allowed(tree: Tree, line: Import) -> bool:
+    """Whether the table has this import."""
+    if line.target[0] == "":
+        return line.target[1] != "motes"
+    source, home = line.file.rpartition(".")[0], tree.home(line.target)
+    if source.endswith("__init__"):  # a face shows what lives in its own folders
+        return room_of(home).startswith(room_of(source)) and home != ""
+    here, there = room_of(source), room_of(home)
+    late = any(source == file and f"{there}/".startswith(f"{room}/") for file, room in LATE)
+    if here == "":
+        return True
+    if there == "":
+        return home in GROUND
+    return late or there == here or there in MAY_IMPORT[here]
 
 
 def violations(root: Path) -> list[str]:
     """Every import that the table does not allow, as "file:line: import"."""
-    found = []
-    for file in sources(root):
-        path = file.relative_to(root)
-        folder = path.parts[0] if len(path.parts) > 1 else ""
-        for line, parts, written in imports(file, root):
-            absolute = parts[0] == ""
-            ours = set() if folder == "" and path.stem in GROUND else MAY_IMPORT[folder] | {folder} | GROUND
-            allowed = parts[1] != "motes" if absolute else parts[0] in ours
-            if not allowed and (path.as_posix(), parts[0]) not in LATE:
-                found.append(f"{path}:{line}: {written}")
-    return found
+    tree = Tree(root, TOP)
+    return [f"{line.file}:{line.line}: {line.written}" for line in tree.imports() if not allowed(tree, line)]
+
+
+def plant(root: Path, files: dict[str, str]) -> None:
+    """Write a package of these files, with every room of the table as a folder in it."""
+    for room in MAY_IMPORT:
+        (root / room).mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (root / name).write_text(text)
+
+
+def test_every_folder_of_the_package_has_a_row() -> None:
+    folders = {path.parent.relative_to(ROOT).as_posix() for room in TOP for path in (ROOT / room).rglob("*.py")}
+    assert folders == set(MAY_IMPORT)
 
 
 def test_no_import_runs_against_the_table() -> None:
     assert violations(ROOT) == []
 
 
-def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
+def test_the_ground_imports_nothing_of_ours() -> None:
+    lines = Tree(ROOT, []).imports()
+    assert [line for line in lines if Path(line.file).stem in GROUND and line.target[0]] == []
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_forbidden_import_is_found_in_every_room(room: str, tmp_path: Path) -> None:
+    others = [other for other in MAY_IMPORT if other not in MAY_IMPORT[room] | {room}]
+    up = "." * (room.count("/") + 2)
+    bad = [f"    from {up}{other.replace('/', '.')}.thing import x" for other in others]
+    good = [f"    from {up}{other.replace('/', '.')}.thing import x" for other in MAY_IMPORT[room]]
+    text = "\n".join(["import torch", "def late():", *good, *bad, f"    from {up}cli import main"])
+    things = {f"{other}/thing.py": "x = 1" for other in MAY_IMPORT}
+    plant(tmp_path, {**things, "cli.py": "main = 1", f"{room}/planted.py": text})
+    first = 3 + len(good)
+    expected = [*bad, f"    from {up}cli import main"]
+    assert violations(tmp_path) == [f"{room}/planted.py:{first + i}: {line.strip()}" for i, line in enumerate(expected)]
+
+
+def test_forbidden_imports_of_every_kind_are_found(tmp_path: Path) -> None:
     files = {
         "__init__.py": "from .samplers import solve",
         "cli.py": "from .models.pocket import problems",
-        "files.py": "import os\nfrom .models import Cost",  # the ground stands on nothing
-        "models/__init__.py": "import torch\nfrom .cost import Cost\nfrom ..files import replacing",
+        "models/__init__.py": "",
+        "models/__init__.pyi": "from .language.lm import LM as LM",
+        "models/language/lm.py": "import torch\nLM = 1",
         "models/cost.py": "from ..smc import ess",  # sideways
-        "models/pocket/deep/lm.py": "from ...cost import Cost\nfrom ....ppl.answers import stated",  # upwards
-        "smc/driver.py": "def late():\n    from .. import models",  # inside a function
-        "ppl/posterior.py": "from .. import models, smc, samplers",  # the last of three
+        "models/hosting/kv.py": "from .. import LM",  # upwards, through a face
+        "models/pocket/deep.py": "from ....ppl.answers import stated",  # upwards
+        "ppl/posterior/posterior.py": "from ...diagnostics import report\nfrom ...samplers import run",
+        "ppl/other.py": "from ..diagnostics import report",  # not one of those that may
         "ppl/face.pyi": "from .. import __version__",  # the face itself
-        "samplers/filter.py": "from ..ppl import Posterior\nfrom ..cli import main\nimport motes.smc",
-        "samplers/high.py": "from ...elsewhere import x",  # out of the package
+        "samplers/filter.py": "from ..ppl import Posterior\nimport motes.smc",
+        "samplers/high.py": "from ....elsewhere import x",  # out of the package
     }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    plant(tmp_path, files)
     assert violations(tmp_path) == [
-        "files.py:2: from .models import Cost",
         "models/cost.py:1: from ..smc import ess",
-        "models/pocket/deep/lm.py:2: from ....ppl.answers import stated",
-        "smc/driver.py:2: from .. import models",
+        "models/hosting/kv.py:1: from .. import LM",
+        "models/pocket/deep.py:1: from ....ppl.answers import stated",
         "ppl/face.pyi:1: from .. import __version__",
-        "ppl/posterior.py:1: from .. import models, smc, samplers",
-        "samplers/filter.py:2: from ..cli import main",
-        "samplers/filter.py:3: import motes.smc",
-        "samplers/high.py:1: from ...elsewhere import x",
+        "ppl/other.py:1: from ..diagnostics import report",
+        "ppl/posterior/posterior.py:2: from ...samplers import run",
+        "samplers/filter.py:2: import motes.smc",
+        "samplers/high.py:1: from ....elsewhere import x",
     ]
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    posterior = [f"ppl/posterior/{name}" for name in POSTERIOR]
+    to_cut = [["diagnostics/console", "diagnostics/summary"], posterior]
+    assert Tree(ROOT, TOP).circles(LATE) == to_cut
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    files = {
+        "ppl/__init__.pyi": "from .c import C as C",
+        "ppl/a.py": "def late():\n    from .b import B",  # in a function
+        "ppl/b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import C",  # for types, by a face
+        "ppl/c.py": "from .a import A\nC = 1",
+        "ppl/d.py": "from .a import A",
+    }
+    plant(tmp_path, files)
+    assert Tree(tmp_path, ["ppl"]).circles(set()) == [["ppl/a", "ppl/b", "ppl/c"]]
+
+
+def test_no_stem_stands_twice() -> None:
+    stems = Counter(path.stem for path in Tree(ROOT, TOP).files if path.stem[:2] != "__")
+    assert [stem for stem, count in stems.items() if count > 1] == []
 
 
 def test_what_is_imported_is_declared() -> None:
@@ -117,11 +182,10 @@ def test_what_is_imported_is_declared() -> None:
     declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     provided_by = packages_distributions()
     undeclared = [
-        f"{file.relative_to(ROOT)}:{line}: {written}"
-        for file in sources(ROOT)
-        for line, parts, written in imports(file, ROOT)
-        if parts[0] == "" and parts[1] not in sys.stdlib_module_names
-        if declared.isdisjoint(map(canonicalize_name, provided_by.get(parts[1], ())))
+        f"{line.file}:{line.line}: {line.written}"
+        for line in Tree(ROOT, TOP).imports()
+        if line.target[0] == "" and line.target[1] not in sys.stdlib_module_names
+        if declared.isdisjoint(map(canonicalize_name, provided_by.get(line.target[1], ())))
     ]
     assert undeclared == []
 

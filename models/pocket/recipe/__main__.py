@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from ...loading import load_lm, load_prm
 from ...step_rule import StepRule
-from . import evaluation, language_model, reward_model, rollouts
+from . import card, language_model, reward_model, rollouts
 from .tokens import train_tokenizer
 
 STAGES = ("language-model", "labels", "reward-model", "card")
@@ -78,13 +78,11 @@ def main() -> None:
         else:
             lm = load_lm(lm_folder, device=options.device, step=StepRule(cap=size.cap))
             prm = load_prm(prm_folder, device=options.device)
-            figures = evaluation.evaluate(lm, prm, split="test", each=size.problems_each, seed=options.seed)
+            figures = card.evaluate(lm, prm, split="test", each=size.problems_each, seed=options.seed)
             counts = [sum(weight.numel() for weight in host.model.parameters()) for host in (lm, prm)]
             made = json.loads((options.work / "seconds.json").read_text()) if (options.work / "seconds.json").exists() else {}
             made_of = ", ".join(f"{name} {seconds / 60:.0f} min" for name, seconds in made.items())
-            text = evaluation.card(
-                figures, lm_parameters=counts[0], prm_parameters=counts[1], made=f"{made_of} on {_machine(options.device)}"
-            )
+            text = card.card(figures, lm_parameters=counts[0], prm_parameters=counts[1], made=f"{made_of} on {_machine(options.device)}")
             (options.out / "README.md").write_text(text)
             print(text)
         _note_seconds(options.work / "seconds.json", stage, time.perf_counter() - began)

@@ -17,7 +17,7 @@ from ...language.torch_lm import TorchLM
 from ...sampling import Sampling
 from ...trajectory import Trajectory
 from ..problems import problems
-from .solving import complete, solved
+from .solutions import complete, solved
 
 PRIOR = Sampling(temperature=1.0)  # the prior that motes declares by default
 PROBLEMS_A_ROUND = 48

@@ -111,7 +111,7 @@ def test_what_ships_is_fallible_and_honest() -> None:
     The card's own figures: weights and seed are fixed, so this fails where they or the hosts have changed. (The accuracy,
     0.33 with a standard error of 0.018, is near its lower bound: one in thirty other seeds would fall below it.)
     """
-    from motes.models.pocket.recipe.evaluation import auc, evaluate
+    from motes.models.pocket.recipe.card import auc, evaluate
 
     figures = evaluate(load_lm("pocket"), load_prm("pocket"), split="test", each=100, seed=0)
     by_steps = figures.accuracy[0.8]

@@ -15,7 +15,7 @@ from ...reward.torch_prm import TorchPRM
 from ...sampling import Sampling
 from ...trajectory import Trajectory
 from ..problems import MAX_STEPS, MIN_STEPS, problems
-from .solving import complete, solved
+from .solutions import complete, solved
 
 
 class Judged(NamedTuple):
