@@ -3,11 +3,19 @@
 A node holds one step of reasoning and points at its parent. Forks share their parent, so everything that
 is expensive to know about a prefix (keys and values, scores) can hang on the node that ends it and serve
 all that descend from it. Nodes are compared by identity; compare `token_ids` to compare what was said.
+
+A copy of a node is the node itself, since nothing can change it. Pickled nodes keep sharing their parents, and chains of
+any length can be pickled: pickle descends from a node into what it refers to, so each node refers to a few ancestors beside
+its parent, the farthest first. Node number d refers to d - 2^j, ..., d - 2, d - 1, where 2^j is the largest power of two that
+divides d. Whatever node pickle begins with, it then descends through 2 log2(d) nodes at most before it meets one that it
+has seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True, kw_only=True)
@@ -114,6 +122,33 @@ class Trajectory:
         """The last step's log-probability under the proposal it was drawn from, in nats."""
         return self.proposal_logprob - self.parent.proposal_logprob if self.parent else 0.0
 
+    def __copy__(self) -> Trajectory:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Trajectory:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Trajectory], tuple[Any, ...]]:
+        own = [getattr(self, field.name) for field in fields(self) if field.name != "parent"]
+        return _restored, (self._near_ancestors(), *own)
+
+    def _near_ancestors(self) -> tuple[Trajectory, ...]:
+        """A few ancestors, the farthest first and the parent last; none at the root. See the module."""
+        gap, distance, node = self.depth & -self.depth, 0, self
+        found = []
+        while node.parent is not None and distance < gap:
+            node, distance = node.parent, distance + 1
+            if distance & (distance - 1) == 0:  # a power of two
+                found.append(node)
+        return tuple(reversed(found))
+
     def __repr__(self) -> str:
         state = "finished" if self.finished else "truncated" if self.truncated else "open"
         return f"<Trajectory {state}, {self.depth} steps, logprob {self.logprob:.2f}: {self.text[-60:]!r}>"
+
+
+def _restored(near_ancestors: tuple[Trajectory, ...], *own: Any) -> Trajectory:
+    """The node that was pickled."""
+    names = [field.name for field in fields(Trajectory) if field.name != "parent"]
+    parent = near_ancestors[-1] if near_ancestors else None
+    return Trajectory(parent=parent, **dict(zip(names, own, strict=True)))

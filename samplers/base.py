@@ -46,11 +46,15 @@ class AllParticlesDead(RuntimeError):
 
     Attributes:
         step: the step at which the last of them died; the first is 1.
+        particles: how many there were.
     """
 
     def __init__(self, step: int, particles: int) -> None:
         super().__init__(f"all {particles} particles are dead at step {step}: the target gives none of their trajectories any mass")
-        self.step = step
+        self.step, self.particles = step, particles
+
+    def __reduce__(self) -> tuple[type[AllParticlesDead], tuple[int, int]]:
+        return type(self), (self.step, self.particles)
 
 
 @runtime_checkable

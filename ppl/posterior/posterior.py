@@ -11,7 +11,7 @@ size (see `motes.ppl.posterior.mixing`). A trajectory that states no answer, or 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import exp, nan
 from pathlib import Path
@@ -265,6 +265,12 @@ class Posterior:
         from .reading import load
 
         return load(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle and copy take: the attributes, without what is computed from them."""
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        views = {name: dict(value) for name, value in state.items() if isinstance(value, MappingProxyType)}
+        return state | views
 
     def _repr_html_(self) -> str:
         from ...diagnostics.notebook import html
