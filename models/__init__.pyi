@@ -10,6 +10,7 @@ from .loading import load_prm as load_prm
 from .protocols import LanguageModel as LanguageModel
 from .protocols import RewardModel as RewardModel
 from .protocols import TractableLanguageModel as TractableLanguageModel
+from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM
 from .sampling import Sampling as Sampling
 from .step_rule import StepRule as StepRule
