@@ -56,6 +56,7 @@ def continued(
                 proposal_logprob=float(q),
                 finished=step.finished,
                 truncated=step.truncated,
+                delimited=step.delimited,
             )
             for head, p, q in zip(heads, log_p, log_q, strict=True)
         ]

@@ -32,6 +32,8 @@ class Trajectory:
         proposal_logprob: the same under the proposals the steps were drawn from.
         finished: the reasoning has ended, by end of text or by stating its answer.
         truncated: it was cut off, out of steps or out of the model's context.
+        delimited: the last step ended where its rule's delimiter does, so that its text is whole; False where it
+            was cut at a cap, at a number of tokens or by a predicate. True of models whose steps are whole.
         answer: what it answers, where somebody has read that; only of a finished one.
     """
 
@@ -44,6 +46,7 @@ class Trajectory:
     proposal_logprob: float = 0.0
     finished: bool = False
     truncated: bool = False
+    delimited: bool = True
     answer: str | None = None
 
     def child(
@@ -55,6 +58,7 @@ class Trajectory:
         proposal_logprob: float,
         finished: bool = False,
         truncated: bool = False,
+        delimited: bool = True,
     ) -> Trajectory:
         """This trajectory and one more step; `logprob` and `proposal_logprob` are that step's own, in nats."""
         return Trajectory(
@@ -67,6 +71,7 @@ class Trajectory:
             proposal_logprob=self.proposal_logprob + proposal_logprob,
             finished=finished,
             truncated=truncated,
+            delimited=delimited,
         )
 
     def close(self, *, finished: bool = False, truncated: bool = False, answer: str | None = None) -> Trajectory:

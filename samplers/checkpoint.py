@@ -18,7 +18,7 @@ from ..files import replacing
 from ..models import Cost, Trajectory
 from ..smc.arrays import objects
 
-FORMAT = 2
+FORMAT = 3
 PACKAGE = __name__.split(".")[0]
 
 
@@ -102,7 +102,8 @@ class _Writer:
             if ancestor not in self._numbers:
                 parent = None if ancestor.parent is None else self._numbers[ancestor.parent]
                 said = ancestor.step_text, list(ancestor.step_token_ids), ancestor.logprob, ancestor.proposal_logprob
-                self.nodes.append([parent, ancestor.question, *said, ancestor.finished, ancestor.truncated, ancestor.answer])
+                ended = ancestor.finished, ancestor.truncated, ancestor.delimited, ancestor.answer
+                self.nodes.append([parent, ancestor.question, *said, *ended])
                 self._numbers[ancestor] = len(self.nodes) - 1
         return self._numbers[node]
 
@@ -112,7 +113,8 @@ class _Reader:
 
     def __init__(self, nodes: list[list[Any]]) -> None:
         self._nodes: list[Trajectory] = []
-        for parent, question, text, token_ids, logprob, proposal_logprob, finished, truncated, answer in nodes:
+        for parent, question, text, token_ids, logprob, proposal_logprob, *ended in nodes:
+            finished, truncated, delimited, answer = ended
             above = None if parent is None else self._nodes[parent]
             self._nodes.append(
                 Trajectory(
@@ -125,6 +127,7 @@ class _Reader:
                     proposal_logprob=proposal_logprob,
                     finished=finished,
                     truncated=truncated,
+                    delimited=delimited,
                     answer=answer,
                 )
             )

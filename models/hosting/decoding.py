@@ -46,6 +46,7 @@ class StepEnding:
             proposal_logprob=proposal_logprob,
             finished=finished,
             truncated=full and not finished,
+            delimited=self.rule.delimiter is not None and self.rule.delimiter in text,
         )
 
 

@@ -34,7 +34,8 @@ the T steps of the filter, particle = its slots, answer = the K different answer
                                                         settings and cost, JSON
     answers          (answer)                       probability, mcse: its Monte Carlo standard error
     text             (chain, draw)                  stated: whether an answer was; answer: as it is spelled there, or ""
-                     (chain, draw, step)            step_text; step_tokens: how many
+                     (chain, draw, step)            step_text; step_tokens: how many; step_delimited: whether the
+                                                        step ended at its rule's delimiter
                      (chain, draw, token)           token_id, -1 behind the last
     constant_data    ()                             question; settings, cost, rates and versions, JSON
 
@@ -242,6 +243,7 @@ def _text(posterior: Posterior) -> Dataset:
         "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])),
         "step_text": (BY_STEP, padded([_texts([node.step_text for node in path]) for path in paths], longest, "")),
         "step_tokens": (BY_STEP, padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0)),
+        "step_delimited": (BY_STEP, padded([[node.delimited for node in path] for path in paths], longest, False)),
         "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
     }
     return Dataset({name: (dimensions, by_chain(posterior, column)) for name, (dimensions, column) in columns.items()})

@@ -116,6 +116,7 @@ def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajector
         "sample_stats/truncated",
         "text/step_text",
         "text/step_tokens",
+        "text/step_delimited",
         "text/token_id",
         "sample_stats/prefix_logprob",
         "sample_stats/prefix_proposal_logprob",
@@ -134,6 +135,7 @@ def _trajectory(
     truncated: bool,
     step_texts: list[str],
     step_tokens: list[int],
+    step_delimited: list[bool],
     token_ids: list[int],
     logprobs: list[float],
     proposal_logprobs: list[float],
@@ -146,7 +148,8 @@ def _trajectory(
         last = step == depth - 1
         end = start + step_tokens[step]
         status = (finished and last, truncated and last, answer if finished and last and stated else None)
-        key = (id(node), step_texts[step], tuple(token_ids[start:end]), logprobs[step], proposal_logprobs[step], status)
+        said = (step_texts[step], tuple(token_ids[start:end]), step_delimited[step])
+        key = (id(node), *said, logprobs[step], proposal_logprobs[step], status)
         if key not in nodes:
             nodes[key] = Trajectory(
                 question=root.question,
@@ -158,6 +161,7 @@ def _trajectory(
                 proposal_logprob=proposal_logprobs[step],
                 finished=status[0],
                 truncated=status[1],
+                delimited=step_delimited[step],
                 answer=status[2],
             )
         node, start = nodes[key], end

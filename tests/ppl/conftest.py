@@ -26,7 +26,8 @@ def make_posterior() -> Callable[..., Posterior]:
         again = right.child("The answer is 17.", (5, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True)
         other = right.child("The answer is 17.0.", (6, 0), logprob=-2.1, proposal_logprob=-2.1, finished=True)
         false = wrong.child("The answer is 18.", (7, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True)
-        silent = wrong.child("So\0 wh\u00e4t? \ud800\n\n", (8,), logprob=-0.1, proposal_logprob=-0.1, truncated=True)
+        cut = {"truncated": True, "delimited": False}
+        silent = wrong.child("So\0 wh\u00e4t? \ud800\n\n", (8,), logprob=-0.1, proposal_logprob=-0.1, **cut)
         dead = root.child("", (), logprob=-3.0, proposal_logprob=-0.3)
         weights = np.array([0.3, 0.1, 0.2, 0.25, 0.15, 0.0])
         with np.errstate(divide="ignore"):

@@ -18,7 +18,10 @@ from motes.smc import State
 def tree():
     root = Trajectory(question="? \ud800")
     step = root.child("So\0\n", (1, 2), logprob=-0.1, proposal_logprob=-1 / 3)
-    ends = [step.child(f"{i}", (i,), logprob=-0.1 * i, proposal_logprob=nan, finished=i == 0, truncated=i == 1) for i in range(3)]
+    ends = []
+    for i in range(3):
+        ended = {"finished": i == 0, "truncated": i == 1, "delimited": i != 2}
+        ends.append(step.child(f"{i}", (i,), logprob=-0.1 * i, proposal_logprob=nan, **ended))
     return root, step, ends
 
 
@@ -38,6 +41,7 @@ def test_what_is_written_is_read(tmp_path):
         assert old[1:] == new[1:] and type(new) is Particle
         pairs = list(zip(old.trajectory.path, new.trajectory.path, strict=True))
         assert all(repr(a) == repr(b) and a.question == b.question and a.token_ids == b.token_ids for a, b in pairs)
+        assert all(a.delimited == b.delimited for a, b in pairs)
         assert all(np.array_equal([a.logprob, a.proposal_logprob], [b.logprob, b.proposal_logprob], equal_nan=True) for a, b in pairs)
     assert again.particles[0].trajectory is again.particles[3].trajectory
     assert again.particles[0].trajectory.parent is again.particles[1].trajectory.parent
