@@ -1,10 +1,12 @@
 """Arrays of two kinds, under one arithmetic.
 
-A population lives in JAX arrays, where its model can be traced and compiled, or in NumPy arrays on the host, where its
-particles are Python objects. Everything in `motes.smc` is written once and asks `namespace` which of the two it was given.
+A population lives in JAX arrays, where its model can be traced and compiled, or in NumPy arrays on
+the host, where its particles are Python objects. Everything in `motes.smc` is written once and asks
+`namespace` which of the two it was given.
 
-Weights are float64 in both, whatever the user's JAX settings: a float32 sum of many weights misses 1 by more than
-the weights it sums. `float64` makes it so inside a traced function without touching the model's own precision.
+Weights are float64 in both, whatever the user's JAX settings: a float32 sum of many weights misses
+1 by more than the weights it sums. `float64` makes it so inside a traced function without touching
+the model's own precision.
 """
 
 from __future__ import annotations
@@ -24,13 +26,20 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 float64 = partial(jax.enable_x64, True)
-"""A context in which JAX computes in double precision; it also works inside a function that is being traced.
+"""Open a context in which JAX computes in double precision.
 
-(Not for what JAX lowers after the trace, by the user's setting: 64-bit random numbers, argmax, dot products.)"""
+It also works inside a function that is being traced.
+
+(Not for what JAX lowers after the trace, by the user's setting: 64-bit random numbers, argmax, dot
+products.)
+"""
 
 
 def in_float64(function: Callable[Q, T]) -> Callable[Q, T]:
-    """Let `function` compute in float64, for the time of its call or of its tracing; the user's setting is left alone."""
+    """Let `function` compute in float64 while it is called or traced.
+
+    The user's setting is left alone.
+    """
 
     @wraps(function)
     def wrapped(*args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -41,23 +50,29 @@ def in_float64(function: Callable[Q, T]) -> Callable[Q, T]:
 
 
 def namespace(array: Any) -> Any:
-    """The module whose functions work on this array: `numpy`, or `jax.numpy`."""
+    """Give the module whose functions work on this array: `numpy`, or `jax.numpy`."""
     return jnp if isinstance(array, jax.Array) else np
 
 
 def objects(items: Iterable[Any]) -> np.ndarray:
-    """Python objects as a one-dimensional object array; an object that is itself a sequence stays whole."""
+    """Put Python objects into a one-dimensional object array.
+
+    An object that is itself a sequence stays whole.
+    """
     items = list(items)
     return np.fromiter(items, object, len(items))
 
 
 def take(particles: P, indices: Array) -> P:
-    """The particles at these places, in this order: every leaf is indexed along its first axis."""
+    """Take the particles at these places, in this order.
+
+    Leaves are indexed along their first axis.
+    """
     return jax.tree.map(lambda leaf: leaf[indices], particles)
 
 
 def put(particles: P, index: int, particle: P) -> P:
-    """The particles with another one at this place; array leaves keep their type."""
+    """Replace the particle at this place; array leaves keep their type."""
 
     def replaced(leaf: Array, value: Any) -> Array:
         if not isinstance(leaf, np.ndarray):
@@ -73,11 +88,16 @@ def put(particles: P, index: int, particle: P) -> P:
 
 def stack(generations: Iterable[P]) -> P:
     """Values of one structure, stacked along a new first axis on the host."""
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *generations)
+    return jax.tree.map(
+        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *generations
+    )
 
 
 def branch(condition: Any, yes: Callable[[], P], no: Callable[[], P]) -> P:
-    """`yes()` where the condition holds, `no()` otherwise: decided at once on the host, by the device in a trace."""
+    """Call `yes()` where the condition holds, `no()` otherwise.
+
+    On the host it is decided at once, in a trace by the device.
+    """
     if isinstance(condition, jax.Array):
         return jax.lax.cond(condition, yes, no)
     return yes() if condition else no()

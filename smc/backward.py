@@ -1,14 +1,18 @@
-"""Backward sampling: paths that are put together anew from a filter's generations (Godsill, Doucet and West 2004).
+"""Backward sampling: paths put together anew from a filter's generations.
 
-Traced back by ancestors, the paths of a filter soon share their past. Where the transition's density is known, a path
-may be drawn backwards instead, each particle's past from the whole generation before it:
+(Godsill, Doucet and West 2004.)
+
+Traced back by ancestors, the paths of a filter soon share their past. Where the transition's
+density is known, a path may be drawn backwards instead, each particle's past from the whole
+generation before it:
 
     P(A_t-1 = i | x_t) proportional to W_t-1^i M_t(x_t | x_t-1^i) G_t(x_t-1^i, x_t)
 
-The draws approximate the smoothing distribution of all T generations. Inside particle Gibbs one such draw renews the path
-(Whiteley 2010; Lindsten and Schon 2013). It leaves the target invariant there for every conditional scheme, and whether or not
-the population was resampled: once a particle of generation t is drawn, the others of its generation can be
-integrated out, whatever ties their ancestors together, and what is left of the law is the one above.
+The draws approximate the smoothing distribution of all T generations. Inside particle Gibbs one
+such draw renews the path (Whiteley 2010; Lindsten and Schon 2013). It leaves the target invariant
+there for every conditional scheme, and whether or not the population was resampled: once a particle
+of generation t is drawn, the others of its generation can be integrated out, whatever ties their
+ancestors together, and what is left of the law is the one above.
 """
 
 from __future__ import annotations
@@ -25,8 +29,10 @@ from .resampling import pick
 from .weights import reweighed
 
 
-def backward_sample(model: Tractable, key: Any, generations: Generations, draws: int) -> tuple[Any, Array]:
-    """Independent draws, given the generations, from the filter's approximation of the smoothing distribution.
+def backward_sample(
+    model: Tractable, key: Any, generations: Generations, draws: int
+) -> tuple[Any, Array]:
+    """Draw independent paths from the filter's approximation of the smoothing distribution.
 
     Costs T N evaluations of the transition's density and of the potential a draw. May be traced.
 
@@ -37,18 +43,24 @@ def backward_sample(model: Tractable, key: Any, generations: Generations, draws:
         draws: M.
 
     Returns:
-        Paths, leaves of shape (T + 1, M, ...) as those of the generations they are drawn from, and their slots, int32, shape (T + 1, M).
+        Paths, leaves of shape (T + 1, M, ...) as those of the generations they are drawn from, and
+        their slots, int32, shape (T + 1, M).
 
     Raises:
-        FloatingPointError: a weight is not a number, or all particles are dead; in a trace the paths are arbitrary then.
+        FloatingPointError: a weight is NaN, or all particles are dead; in a trace the
+            paths are arbitrary then.
     """
     check_living(generations)
-    slots = jax.vmap(lambda key: backward_slots(model, key, generations), out_axes=1)(jax.random.split(key, draws))
+    slots = jax.vmap(lambda key: backward_slots(model, key, generations), out_axes=1)(
+        jax.random.split(key, draws)
+    )
     return take(generations.particles, (jnp.arange(len(slots))[:, None], slots)), slots
 
 
 def backward_slots(model: Any, key: Any, generations: Generations) -> Array:
-    """The slots at generations 0 to T of one path drawn backwards, int32, shape (T + 1,). May be traced.
+    """Draw one path backwards: its slots at generations 0 to T, int32, shape (T + 1,).
+
+    May be traced.
 
     Args:
         model: traced and `Tractable`.
@@ -66,7 +78,15 @@ def backward_slots(model: Any, key: Any, generations: Generations) -> Array:
 
 
 def past_log_weights(model: Any, generations: Generations, t: Any, slot: Any) -> Array:
-    """How well each particle of generation t goes before the one in this slot of generation t + 1: not normalised, shape (N,)."""
+    """Weigh each particle of generation t as the past of one slot of generation t + 1.
+
+    Not normalised, shape (N,).
+    """
     before, after = take(generations.particles, t), take(generations.particles, (t + 1, slot))
-    after = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (generations.ancestors.shape[1], *leaf.shape)), after)
-    return reweighed(generations.log_weights[t], model.log_transition(t + 1, before, after) + model.log_potential(t + 1, before, after))
+    after = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (generations.ancestors.shape[1], *leaf.shape)), after
+    )
+    return reweighed(
+        generations.log_weights[t],
+        model.log_transition(t + 1, before, after) + model.log_potential(t + 1, before, after),
+    )

@@ -1,11 +1,12 @@
 """What to keep of a run: the caller's choice.
 
-A collector is a function of a `Step`; what it returns at each step is stacked along a leading axis of T. A `Fold` has a
-memory instead, and only what it holds at the end is kept: what one wants to know of a million particles is rarely
-a thing of every step. Both are traced where the model is, in float64.
+A collector is a function of a `Step`; what it returns at each step is stacked along a leading axis
+of T. A `Fold` has a memory instead, and only what it holds at the end is kept: what one wants to
+know of a million particles is rarely a thing of every step. Both are traced where the model is, in
+float64.
 
-    from motes.smc import collectors
-    run(model, 0, 1000, steps=50, collect={"ess": collectors.ess, "mean": mean(lambda x: x), "eves": EVES})
+    from motes.smc import collectors run(model, 0, 1000, steps=50, collect={"ess": collectors.ess,
+    "mean": mean(lambda x: x), "eves": EVES})
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def log_increments(step: Step) -> Any:
 
 
 def ancestors(step: Step) -> Array:
-    """The slot at t-1 from which each slot descends, shape (N,)."""
+    """Give the slot at t-1 from which each slot descends, shape (N,)."""
     return step.ancestors
 
 
@@ -72,12 +73,14 @@ def log_weights(step: Step) -> Array:
 
 
 def particles(step: Step) -> Any:
-    """The population after the step."""
+    """Give the population after the step."""
     return step.state.particles
 
 
 def mean(f: Callable[[Any], Array]) -> Collector:
-    """The filter's estimate of E f(x_t): sum_i W_t^i f(x_t^i), where f maps a population to an array of shape (N, ...).
+    """Estimate E f(x_t) by sum_i W_t^i f(x_t^i).
+
+    f maps a population to an array of shape (N, ...).
 
     Dead particles count nothing, whatever f says of them.
     """
@@ -86,7 +89,10 @@ def mean(f: Callable[[Any], Array]) -> Collector:
         values, log_weights = f(step.state.particles), step.state.log_weights
         xp = namespace(values)
         if values.shape[:1] != log_weights.shape:
-            raise ValueError(f"mean's function must return one row for each of {len(log_weights)} particles, not the shape {values.shape}")
+            raise ValueError(
+                f"mean's function must return one row for each of {len(log_weights)} particles, "
+                f"not the shape {values.shape}"
+            )
         weight = xp.exp(log_weights).reshape(-1, *(1,) * (values.ndim - 1))
         return xp.where(weight > 0, weight * values, 0.0).sum(axis=0)
 
@@ -111,8 +117,12 @@ class Recorder:
 
     def __init__(self, collect: Collectors, state: State) -> None:
         self._collect = dict(collect)
-        self._held = {name: how.start(state) for name, how in collect.items() if isinstance(how, Fold)}
-        self._values: dict[str, list[Any]] = {name: [] for name, how in collect.items() if not isinstance(how, Fold)}
+        self._held = {
+            name: how.start(state) for name, how in collect.items() if isinstance(how, Fold)
+        }
+        self._values: dict[str, list[Any]] = {
+            name: [] for name, how in collect.items() if not isinstance(how, Fold)
+        }
 
     def record(self, step: Step) -> None:
         """Collect from one step."""
@@ -124,18 +134,33 @@ class Recorder:
                     self._values[name].append(how(step))
 
     def collected(self) -> dict[str, Any]:
-        """What there is by now, by name; without a step, a collector without memory has an empty array."""
-        stacked = {name: stack(values) if values else np.empty(0) for name, values in self._values.items()}
-        return {name: self._held[name] if name in self._held else stacked[name] for name in self._collect}
+        """Give the values so far, by name.
+
+        Before the first step, a collector without memory has an empty array.
+        """
+        stacked = {
+            name: stack(values) if values else np.empty(0) for name, values in self._values.items()
+        }
+        return {
+            name: self._held[name] if name in self._held else stacked[name]
+            for name in self._collect
+        }
 
 
-def traced(collect: Collectors) -> tuple[Callable[[State], Any], Callable[[Any, Step], tuple[Any, Any]]]:
-    """Collectors for a scan: what the folds hold at first, and (what they hold, step) -> (what they hold, values)."""
+def traced(
+    collect: Collectors,
+) -> tuple[Callable[[State], Any], Callable[[Any, Step], tuple[Any, Any]]]:
+    """Make collectors for a scan.
+
+    Returns what the folds hold at first, and (held, step) -> (held, values).
+    """
     folds = {name: how for name, how in collect.items() if isinstance(how, Fold)}
     functions = {name: how for name, how in collect.items() if not isinstance(how, Fold)}
 
     def start(state: State) -> Any:
-        return {name: jax.tree.map(jax.numpy.asarray, fold.start(state)) for name, fold in folds.items()}
+        return {
+            name: jax.tree.map(jax.numpy.asarray, fold.start(state)) for name, fold in folds.items()
+        }
 
     def update(held: Any, step: Step) -> tuple[Any, Any]:
         held = {name: fold.update(held[name], step) for name, fold in folds.items()}

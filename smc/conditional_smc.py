@@ -1,16 +1,18 @@
-"""Conditional SMC: a filter one of whose particles is told where to go (Andrieu, Doucet and Holenstein 2010).
+"""Conditional SMC: a filter in which one particle is given (Andrieu, Doucet and Holenstein 2010).
 
-Slot 0 is kept for a *reference* path x'_0:T. The other slots follow the filter's law given that it is there, so their
-ancestors are drawn from the resampling scheme's law *given* the reference's ancestor: drawing all slots as usual and
-then overwriting one is not that law, and the kernel would not be invariant.
+Slot 0 is kept for a *reference* path x'_0:T. The other slots follow the filter's law given that it
+is there, so their ancestors are drawn from the resampling scheme's law *given* the reference's
+ancestor: drawing all slots as usual and then overwriting one is not that law, and the kernel would
+not be invariant.
 
-The reference's ancestor is itself, or drawn anew (*ancestor sampling*, Lindsten, Jordan and Schon 2014), before the
-others and only where the population is resampled at all:
+The reference's ancestor is itself, or drawn anew (*ancestor sampling*, Lindsten, Jordan and Schon
+2014), before the others and only where the population is resampled at all:
 
     P(A = i) proportional to W_t-1^i gamma_T(x_0:t-1^i, x'_t:T) / gamma_t-1(x_0:t-1^i)
 
-so that its past is renewed although its remainder stays. A path drawn from the last population by weight
-has the target as its law where the reference had it: that is particle Gibbs (`motes.smc.particle_gibbs`).
+so that its past is renewed although its remainder stays. A path drawn from the last population by
+weight has the target as its law where the reference had it: that is particle Gibbs
+(`motes.smc.particle_gibbs`).
 """
 
 from __future__ import annotations
@@ -37,22 +39,24 @@ def conditional(
     resampling: Resampling,
     ancestor_sampling: bool = False,
 ) -> Generations:
-    """A filter given that slot 0 follows the reference.
+    """Run a filter given that slot 0 follows the reference.
 
     Args:
-        model: traced, and then this may be traced too; or hosted. Ancestor sampling needs it to be `Spliceable`.
+        model: traced, and then this may be traced too; or hosted. Ancestor sampling needs it to be
+            `Spliceable`.
         keys: of the run.
-        reference: its particles at generations 0 to T along a leading axis. A hosted one may be shorter than
-            the run, and ends with a closed particle.
+        reference: its particles at generations 0 to T along a leading axis. A hosted one may be
+            shorter than the run, and ends with a closed particle.
         slots: N, at least 2.
         resampling: its scheme must have a conditional form: see `motes.smc.CONDITIONAL`.
         ancestor_sampling: whether the reference's ancestor is drawn anew.
 
     Raises:
-        ValueError: N is less than 2, the scheme has no conditional form, a hosted reference is still open at its end, or the
-            population is rejuvenated.
-        FloatingPointError: a potential or a splice of a hosted model is not a number, or plus infinity, or no past fits the
-            reference. In a trace the weights become not a number instead.
+        ValueError: N is less than 2, the scheme has no conditional form, a hosted reference is
+            still open at its end, or the population is rejuvenated.
+        FloatingPointError: a potential or a splice of a hosted model is NaN, or plus
+            infinity, or no past fits the reference. In a trace the weights become NaN
+            instead.
     """
     check_conditional(slots, resampling)
     if isinstance(model, Hosted) and model.open(reference[-1]):
@@ -68,30 +72,55 @@ def conditional(
 
 
 def at(reference: Any, t: Any) -> Any:
-    """The reference's particle at generation t; a hosted one stays closed where it ended."""
+    """Give the reference's particle at generation t; a hosted one stays closed where it ended."""
     if isinstance(reference, np.ndarray) and reference.dtype == object:
         return reference[min(t, len(reference) - 1)]
     return take(reference, t)
 
 
-def advance_given(reference: Any, model: Any, state: State, keys: Any, resampling: Resampling, ancestor_sampling: bool) -> tuple[Step, Any]:
-    """One step given the reference, and the reference after it: spliced, where it has a new ancestor."""
+def advance_given(
+    reference: Any,
+    model: Any,
+    state: State,
+    keys: Any,
+    resampling: Resampling,
+    ancestor_sampling: bool,
+) -> tuple[Step, Any]:
+    """Take one step given the reference; also return the reference after it.
+
+    The reference is spliced where it has a new ancestor.
+    """
     t = state.t + 1
 
     def ancestor() -> tuple[Any, Any]:
         if not ancestor_sampling:
             return np.int32(0), 0.0
-        fits = of_living(lambda particles: model.log_splice(t, particles, reference), state.particles, state.log_weights)
-        fits, total = normalise(reweighed(state.log_weights, fits), source=f"log_splice at step {t}")
+        fits = of_living(
+            lambda particles: model.log_splice(t, particles, reference),
+            state.particles,
+            state.log_weights,
+        )
+        fits, total = normalise(
+            reweighed(state.log_weights, fits), source=f"log_splice at step {t}"
+        )
         if isinstance(fits, np.ndarray) and total == -np.inf:
-            raise FloatingPointError(f"log_splice at step {t} is minus infinity for all, the reference's own past among them")
+            raise FloatingPointError(
+                f"log_splice at step {t} is minus infinity for all, the reference's own past "
+                "among them"
+            )
         with float64():
-            return pick(keys.ancestor(t), fits), namespace(fits).where(namespace(fits).isfinite(total), 0.0, np.nan)
+            return pick(keys.ancestor(t), fits), namespace(fits).where(
+                namespace(fits).isfinite(total), 0.0, np.nan
+            )
 
     selection = resampling.select(keys, t, state.particles, state.log_weights, ancestor)
     if ancestor_sampling:
         new = selection.ancestors[0]
-        reference = branch(new != 0, lambda: model.splice(t, take(state.particles, new), reference), lambda: reference)
+        reference = branch(
+            new != 0,
+            lambda: model.splice(t, take(state.particles, new), reference),
+            lambda: reference,
+        )
     return propagate(model, state, keys, selection, at(reference, t)), reference
 
 
@@ -100,5 +129,8 @@ def check_conditional(slots: int, resampling: Resampling) -> None:
     if slots < 2:
         raise ValueError(f"slots must be at least 2, not {slots}: one of them is the reference")
     if resampling.scheme not in CONDITIONAL:
-        raise ValueError(f"resampling must have a conditional form, as {', '.join(CONDITIONAL)} do, not {resampling.scheme!r}")
+        raise ValueError(
+            f"resampling must have a conditional form, as {', '.join(CONDITIONAL)} do, not "
+            f"{resampling.scheme!r}"
+        )
     check_paths(resampling)

@@ -1,20 +1,24 @@
 """What a model must say for sequential Monte Carlo to sample it.
 
-A Feynman-Kac model is a Markov chain of particles, x_0, x_1, ..., and a potential G_t >= 0 that weighs every
-move (Del Moral 2004; Chopin and Papaspiliopoulos 2020, chapter 5). After t moves its unnormalised distribution is
+A Feynman-Kac model is a Markov chain of particles, x_0, x_1, ..., and a potential G_t >= 0 that
+weighs every move (Del Moral 2004; Chopin and Papaspiliopoulos 2020, chapter 5). After t moves its
+unnormalised distribution is
 
     gamma_t(x_0:t) = M_0(x_0) prod_s<=t M_s(x_s | x_s-1) G_s(x_s-1, x_s),    Z_t = its total mass.
 
 Potentials begin with the first move: a weight that x_0 should have belongs in G_1, which sees x_0.
 
-A model is *traced* or *hosted*. A traced one consists of JAX functions on a whole population at once, a pytree of
-arrays with a leading axis of N slots; the engine compiles it. It draws a generation from one key: entry i of a batched
-draw is slot i's own. A hosted one holds Python objects, and its functions do as they please, such as asking a language
-model for the whole batch. It is asked only about particles that are open and alive, each with a key of its own, and is
-over when none is left: lifetimes are random, a closed particle is absorbing and its later potentials are 1.
+A model is *traced* or *hosted*. A traced one consists of JAX functions on a whole population at
+once, a pytree of arrays with a leading axis of N slots; the engine compiles it. It draws a
+generation from one key: entry i of a batched draw is slot i's own. A hosted one holds Python
+objects, and its functions do as they please, such as asking a language model for the whole batch.
+It is asked only about particles that are open and alive, each with a key of its own, and is over
+when none is left: lifetimes are random, a closed particle is absorbing and its later potentials are
+1.
 
-Three more things a model may know: its transition's density (`Tractable`), how a path's remainder fits another
-past (`Spliceable`), and how to look at the weights before they are spent (`motes.smc.Resampling.look_ahead`).
+Three more things a model may know: its transition's density (`Tractable`), how a path's remainder
+fits another past (`Spliceable`), and how to look at the weights before they are spent
+(`motes.smc.Resampling.look_ahead`).
 """
 
 from __future__ import annotations
@@ -48,12 +52,16 @@ class FeynmanKac(Protocol[P]):
         Args:
             t: the move's number; the first is 1. An int, or a traced integer.
             key: as for `initial`.
-            particles: N of them, or the K that are open and alive in a hosted model; one may occur several times.
+            particles: N of them, or the K that are open and alive in a hosted model; one may occur
+                several times.
         """
         ...
 
     def log_potential(self, t: Any, before: P, after: P, /) -> Array:
-        """log G_t(x_t-1, x_t) of each move, in nats, one for each particle; minus infinity is allowed."""
+        """Compute log G_t(x_t-1, x_t) of each move, in nats, one per particle.
+
+        Minus infinity is allowed.
+        """
         ...
 
 
@@ -84,34 +92,39 @@ class Spliceable(Protocol):
 
             log gamma_T(x_0:t-1, x'_t:T) - log gamma_t-1(x_0:t-1), up to a constant
 
-        (Lindsten, Jordan and Schon 2014, equation 15.) The population's weights are added by the engine.
+        (Lindsten, Jordan and Schon 2014, equation 15.) The population's weights are added by the
+        engine.
 
         Args:
             t: the generation at which the remainder begins.
-            particles: N at generation t - 1; of a hosted model, those that are alive, closed ones among them.
+            particles: N at generation t - 1; of a hosted model, those that are alive, closed ones
+                among them.
             reference: the reference's particles at generations 0 to T along a leading axis.
         """
         ...
 
     def splice(self, t: Any, particle: Any, reference: Any, /) -> Any:
-        """The reference with its generations from t on as they are once they follow this particle.
+        """Splice the reference: its generations from t on, as they are after this particle.
 
-        Where a particle is a state of a Markov chain that is the reference itself; where it holds its own past, what it
-        holds is computed again. Generations before t are not read; where t lies past the reference's end, its last
-        particle stands for it, closed.
+        Where a particle is a state of a Markov chain that is the reference itself; where it holds
+        its own past, what it holds is computed again. Generations before t are not read; where t
+        lies past the reference's end, its last particle stands for it, closed.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A traced Feynman-Kac model given by functions on populations; see `FeynmanKac` for what they take.
+    """A traced Feynman-Kac model given by functions on populations.
+
+    See `FeynmanKac` for what they take.
 
     Attributes:
         initial: (key, slots) -> particles.
         move: (t, key, particles) -> particles.
         log_potential: (t, before, after) -> log G_t, shape (N,).
-        density: (t, before, after) -> log M_t(after | before), shape (N,); None where it is unknown.
+        density: (t, before, after) -> log M_t(after | before), shape (N,); None where it is
+            unknown.
     """
 
     initial: Callable[[Any, int], Any]
@@ -126,17 +139,25 @@ class Model:
             ValueError: the model has no density.
         """
         if self.density is None:
-            raise ValueError("the model's density is not given: backward and ancestor sampling need log M_t(x_t | x_t-1)")
+            raise ValueError(
+                "the model's density is not given: backward and ancestor sampling need log "
+                "M_t(x_t | x_t-1)"
+            )
         return self.density(t, before, after)
 
     def log_splice(self, t: Any, particles: Any, reference: Any) -> Array:
-        """log M_t(x'_t | x_t-1) + log G_t(x_t-1, x'_t): what comes later does not depend on x_t-1."""
+        """Compute log M_t(x'_t | x_t-1) + log G_t(x_t-1, x'_t).
+
+        What comes later does not depend on x_t-1.
+        """
         slots = len(jax.tree.leaves(particles)[0])
-        after = jax.tree.map(lambda leaf: jax.numpy.broadcast_to(leaf[t], (slots, *leaf.shape[1:])), reference)
+        after = jax.tree.map(
+            lambda leaf: jax.numpy.broadcast_to(leaf[t], (slots, *leaf.shape[1:])), reference
+        )
         return self.log_transition(t, particles, after) + self.log_potential(t, particles, after)
 
     def splice(self, t: Any, particle: Any, reference: Any) -> Any:
-        """The reference: a state of a Markov chain does not hold its past."""
+        """Return the reference: a state of a Markov chain does not hold its past."""
         return reference
 
 
@@ -146,9 +167,12 @@ def each(
     log_potential: Callable[[Any, Any, Any], Any],
     density: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Model:
-    """A model whose functions speak of one particle: `initial(key)`, `move(t, key, x)`, `log_potential(t, before, after)`.
+    """Make a model of functions that take one particle.
 
-    Every slot has a key of its own. One draw for the whole population, as `Model` allows, is several times faster.
+    They are `initial(key)`, `move(t, key, x)` and `log_potential(t, before, after)`.
+
+    Every slot has a key of its own. One draw for the whole population, as `Model` allows, is
+    several times faster.
     """
 
     def moved(t: Any, key: Any, particles: Any) -> Any:

@@ -1,21 +1,23 @@
 """Who descends from whom: lineages, coalescence, and the storage of paths.
 
-Resampling makes a filter's N particles a forest: particle i of generation t has the parent a_t^i in generation t-1,
-and slot i of the last generation T descends from
+Resampling makes a filter's N particles a forest: particle i of generation t has the parent a_t^i in
+generation t-1, and slot i of the last generation T descends from
 
     b_T^i = i,    b_t-1^i = a_t^(b_t^i).
 
-Going back, lineages meet and never part. Under multinomial resampling with equal weights two of them meet with
-probability 1/N a generation, so that all have met some 2N generations back (Kingman 1982, *The coalescent*), and
-of the T N particles that were ever made no more than T + O(N log N) have descendants today, on average (Jacob,
-Murray and Rubenthaler 2015, *Path storage in the particle filter*). `PathStore` holds these and no others.
+Going back, lineages meet and never part. Under multinomial resampling with equal weights two of
+them meet with probability 1/N a generation, so that all have met some 2N generations back (Kingman
+1982, *The coalescent*), and of the T N particles that were ever made no more than T + O(N log N)
+have descendants today, on average (Jacob, Murray and Rubenthaler 2015, *Path storage in the
+particle filter*). `PathStore` holds these and no others.
 
-An *eve* is the particle of some early generation from which a final one descends (Lee and Whiteley 2018). Which
-generation depends on where the particles become independent draws. Where x_0 is random that is generation 0, and
-a resampling before step 1, when all weights are still equal, loses some of it as any other does. Where x_0 is the
-same for all, as the prompt of a language model is, generation 0 holds N copies of one point, it makes no difference
-which is whose parent, and particles first differ in generation 1. So the generation is an argument, `since`:
-0 is right for every model; 1 is right where x_0 is not random, and leaves more eves.
+An *eve* is the particle of some early generation from which a final one descends (Lee and Whiteley
+2018). Which generation depends on where the particles become independent draws. Where x_0 is random
+that is generation 0, and a resampling before step 1, when all weights are still equal, loses some
+of it as any other does. Where x_0 is the same for all, as the prompt of a language model is,
+generation 0 holds N copies of one point, it makes no difference which is whose parent, and
+particles first differ in generation 1. So the generation is an argument, `since`: 0 is right for
+every model; 1 is right where x_0 is not random, and leaves more eves.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ import numpy as np
 
 
 def lineages(ancestors: np.ndarray) -> np.ndarray:
-    """The slot at each generation from which each final slot descends; int64, shape (T + 1, N).
+    """Give the slot at each generation from which each final slot descends.
+
+    int64, shape (T + 1, N).
 
     Args:
         ancestors: for each step, the parent's slot of each slot, shape (T, N).
@@ -40,12 +44,12 @@ def lineages(ancestors: np.ndarray) -> np.ndarray:
 
 
 def eves(ancestors: np.ndarray, *, since: int = 0) -> np.ndarray:
-    """The slot at generation `since` from which each final slot descends; int64, shape (N,).
+    """Give the slot at generation `since` from which each final slot descends; int64, shape (N,).
 
     Args:
         ancestors: shape (T, N).
-        since: a generation; 0 counts a resampling before step 1, 1 does not (see above). The final slots
-            themselves where it is T or later.
+        since: a generation; 0 counts a resampling before step 1, 1 does not (see above). The final
+            slots themselves where it is T or later.
     """
     lineage = np.arange(ancestors.shape[1])
     for row in ancestors[since:]:
@@ -54,9 +58,12 @@ def eves(ancestors: np.ndarray, *, since: int = 0) -> np.ndarray:
 
 
 def distinct_ancestors(ancestors: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
-    """From how many particles of each generation the living final ones descend; int64, shape (T + 1,).
+    """Count the particles of each generation from which the living final ones descend.
 
-    It never falls from one generation to the next; the last entry is the number of living particles.
+    int64, shape (T + 1,).
+
+    It never falls from one generation to the next; the last entry is the number of living
+    particles.
 
     Args:
         ancestors: shape (T, N).
@@ -69,9 +76,9 @@ def distinct_ancestors(ancestors: np.ndarray, log_weights: np.ndarray) -> np.nda
 def coalescence_time(ancestors: np.ndarray, log_weights: np.ndarray) -> int | None:
     """How many generations back the most recent common ancestor of the living final particles is.
 
-    The smallest d >= 0 such that they all descend from one slot of generation T - d: 0 where one particle is left.
-    None if there is no such generation, which includes that all are dead. Different slots of generation 0 count as
-    different, also where the model starts them all alike.
+    The smallest d >= 0 such that they all descend from one slot of generation T - d: 0 where one
+    particle is left. None if there is no such generation, which includes that all are dead.
+    Different slots of generation 0 count as different, also where the model starts them all alike.
 
     Args:
         ancestors: shape (T, N).
@@ -82,15 +89,18 @@ def coalescence_time(ancestors: np.ndarray, log_weights: np.ndarray) -> int | No
 
 
 class PathStore:
-    """The paths of the current particles, each particle held once, and only while a current one descends from it.
+    """The paths of the current particles, each particle held once.
 
-    Nodes lie in arrays: a node's parent, how many children it has, and its particle. A generation is added by
-    counting children, then taking away childless particles of the generation before, then those of their parents
-    that this leaves childless, and so on back; the freed nodes are used again.
+    A particle is held only while a current one descends from it.
+
+    Nodes lie in arrays: a node's parent, how many children it has, and its particle. A generation
+    is added by counting children, then taking away childless particles of the generation before,
+    then those of their parents that this leaves childless, and so on back; the freed nodes are used
+    again.
 
     Args:
-        particles: generation 0: a pytree of arrays with a leading axis of N, whose shapes and types all later
-            generations share. Python objects go into arrays of type object.
+        particles: generation 0: a pytree of arrays with a leading axis of N, whose shapes and types
+            all later generations share. Python objects go into arrays of type object.
         alive: which of them hold a path; bool, shape (N,); all where it is left out.
 
     Attributes:
@@ -104,7 +114,10 @@ class PathStore:
     def __init__(self, particles: Any, *, alive: np.ndarray | None = None) -> None:
         leaves, self._structure = _flatten(particles)
         if len({leaf.shape[:1] for leaf in leaves}) != 1 or not leaves[0].ndim:
-            raise ValueError(f"particles must be arrays with one leading axis in common, not of shapes {[leaf.shape for leaf in leaves]}")
+            raise ValueError(
+                "particles must be arrays with one leading axis in common, not of shapes "
+                f"{[leaf.shape for leaf in leaves]}"
+            )
         slots = len(leaves[0])
         self.generation = 0
         self.alive = _mask(np.ones(slots, bool) if alive is None else alive, slots)
@@ -125,25 +138,34 @@ class PathStore:
         """For how many particles there is room: at most twice as many as were ever held at once."""
         return len(self._parents)
 
-    def append(self, ancestors: np.ndarray, particles: Any, *, alive: np.ndarray | None = None) -> None:
+    def append(
+        self, ancestors: np.ndarray, particles: Any, *, alive: np.ndarray | None = None
+    ) -> None:
         """Add a generation.
 
         Args:
             ancestors: the slot of each particle's parent in the generation before, shape (N,).
             particles: a pytree as in the constructor.
-            alive: which particles hold a path, shape (N,); where it is left out, those whose parent does.
+            alive: which particles hold a path, shape (N,); where it is left out, those whose parent
+                does.
 
         Raises:
-            ValueError: the particles differ in structure, shape or type from those before, an ancestor is not
-                one of the N slots, or a living particle has a dead parent.
+            ValueError: the particles differ in structure, shape or type from those before, an
+                ancestor is not one of the N slots, or a living particle has a dead parent.
         """
         leaves, ancestors, slots = self._fitting(particles), np.asarray(ancestors), len(self._tips)
-        if ancestors.shape != (slots,) or ancestors.dtype.kind not in "iu" or not np.all((ancestors >= 0) & (ancestors < slots)):
+        if (
+            ancestors.shape != (slots,)
+            or ancestors.dtype.kind not in "iu"
+            or not np.all((ancestors >= 0) & (ancestors < slots))
+        ):
             raise ValueError(f"ancestors must be {slots} slots below {slots}, not {ancestors}")
         living = self.alive[ancestors]
         alive = living if alive is None else _mask(alive, slots)
         if np.any(alive & ~living):
-            raise ValueError(f"slot {np.flatnonzero(alive & ~living)[0]} lives, but its parent is dead")
+            raise ValueError(
+                f"slot {np.flatnonzero(alive & ~living)[0]} lives, but its parent is dead"
+            )
         parents, before = self._tips[ancestors], self._tips[self.alive]
         np.add.at(self._children, parents[alive], 1)
         self._prune(before)
@@ -151,7 +173,7 @@ class PathStore:
         self._insert(leaves, parents)
 
     def paths(self) -> Any:
-        """The paths of the particles that are `alive`, L of them in the order of their slots.
+        """Give the paths of the `alive` particles, L of them in the order of their slots.
 
         Returns:
             A pytree of arrays of shape (T + 1, L, ...), generation 0 first.
@@ -165,12 +187,17 @@ class PathStore:
         return tree.unflatten(self._structure, [leaf[nodes] for leaf in self._particles])
 
     def _fitting(self, particles: Any) -> list[np.ndarray]:
-        """The leaves of these particles, if they go with those that are held."""
+        """Give the leaves of these particles, if they match those that are held."""
         leaves, structure = _flatten(particles)
         kinds = [(held.shape[1:], held.dtype) for held in self._particles]
-        fits = structure == self._structure and [(leaf.shape[1:], leaf.dtype) for leaf in leaves] == kinds
+        fits = (
+            structure == self._structure
+            and [(leaf.shape[1:], leaf.dtype) for leaf in leaves] == kinds
+        )
         if not fits or {leaf.shape[:1] for leaf in leaves} != {self._tips.shape}:
-            raise ValueError(f"particles must be {len(self._tips)} as before, {self._structure} of {kinds}")
+            raise ValueError(
+                f"particles must be {len(self._tips)} as before, {self._structure} of {kinds}"
+            )
         return leaves
 
     def _insert(self, leaves: list[np.ndarray], parents: np.ndarray) -> None:
@@ -185,7 +212,7 @@ class PathStore:
             held[nodes] = leaf[self.alive]
 
     def _prune(self, candidates: np.ndarray) -> None:
-        """Free those of the candidates, nodes of one generation, that are childless, and then of their parents."""
+        """Free the childless nodes among these of one generation, and then their parents."""
         while len(childless := candidates[self._children[candidates] == 0]):
             for held in self._particles:
                 if held.dtype == object:

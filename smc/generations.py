@@ -4,7 +4,8 @@ A path is the line of descent of a particle: with ancestors A_1, ..., A_T it wen
 
     s_T = i,   s_t-1 = A_t[s_t]
 
-To keep every generation takes T N particles of memory; `motes.smc.PathStore` keeps only those that have descendants.
+To keep every generation takes T N particles of memory; `motes.smc.PathStore` keeps only those that
+have descendants.
 """
 
 from __future__ import annotations
@@ -42,9 +43,13 @@ class Generations(NamedTuple):
 
 
 def generations(
-    model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int, steps: int | None = None, resampling: Resampling = Resampling()
+    model: FeynmanKac[Any],
+    keys: RunKeys | TracedKeys,
+    slots: int,
+    steps: int | None = None,
+    resampling: Resampling = Resampling(),
 ) -> Generations:
-    """A filter of which every generation is kept.
+    """Run a filter and keep every generation.
 
     Args:
         model: traced, and then this may be traced too; or hosted.
@@ -55,7 +60,8 @@ def generations(
 
     Raises:
         ValueError: the population is rejuvenated; or as `motes.smc.advance` does.
-        FloatingPointError: as `motes.smc.advance` does, for a hosted model; in a trace the weights become not a number instead.
+        FloatingPointError: as `motes.smc.advance` does, for a hosted model; in a trace the weights
+            become NaN instead.
     """
     check_paths(resampling)
 
@@ -65,8 +71,14 @@ def generations(
     return keep_all(model, start(model, keys, slots), None, step, steps)
 
 
-def keep_all(model: Any, state: State, context: Any, step: Callable[[State, Any], tuple[Step, Any]], length: int | None) -> Generations:
-    """The generations from `state` on, by `step`: (state, context) -> (what happened, context)."""
+def keep_all(
+    model: Any,
+    state: State,
+    context: Any,
+    step: Callable[[State, Any], tuple[Step, Any]],
+    length: int | None,
+) -> Generations:
+    """Collect the generations from `state` on, by `step`: (state, context) -> (step, context)."""
     if isinstance(model, Hosted):
         return _keep_hosted(model, state, context, step, length)
 
@@ -77,7 +89,9 @@ def keep_all(model: Any, state: State, context: Any, step: Callable[[State, Any]
     _, later = jax.lax.scan(body, (state, context), length=length)
     with float64():
         particles, log_weights = jax.tree.map(
-            lambda one, rest: jnp.concatenate([one[None], rest]), (state.particles, state.log_weights), (later.particles, later.log_weights)
+            lambda one, rest: jnp.concatenate([one[None], rest]),
+            (state.particles, state.log_weights),
+            (later.particles, later.log_weights),
         )
     return later._replace(particles=particles, log_weights=log_weights)
 
@@ -85,14 +99,18 @@ def keep_all(model: Any, state: State, context: Any, step: Callable[[State, Any]
 def check_paths(resampling: Resampling) -> None:
     """Raise ValueError where ancestors would not tell where particles come from."""
     if resampling.rejuvenate is not None:
-        raise ValueError("paths cannot be traced through a population that is rejuvenated: ancestors do not tell of those moves")
+        raise ValueError(
+            "paths cannot be traced through a population that is rejuvenated: ancestors do not "
+            "tell of those moves"
+        )
 
 
 def draw_path(keys: RunKeys | TracedKeys, generations: Generations) -> tuple[Any, Array]:
-    """A path drawn from the last generation by weight, and the slots it went through, shape (T + 1,).
+    """Draw a path from the last generation by weight; also give its slots, shape (T + 1,).
 
     Raises:
-        FloatingPointError: a weight is not a number, or all particles are dead; in a trace the path is arbitrary then.
+        FloatingPointError: a weight is NaN, or all particles are dead; in a trace the path
+            is arbitrary then.
     """
     check_living(generations)
     last = pick(keys.choice(len(generations.ancestors)), generations.log_weights[-1])
@@ -105,22 +123,26 @@ def check_living(generations: Generations) -> None:
     if not isinstance(generations.log_weights, Tracer):
         total = log_sum_exp(np.asarray(generations.log_weights[-1]))
         if not np.isfinite(total):
-            raise FloatingPointError(f"there is no path to draw: the last log-weights sum to {total}")
+            raise FloatingPointError(
+                f"there is no path to draw: the last log-weights sum to {total}"
+            )
 
 
 def lineage(ancestors: Array, last: Any) -> Array:
-    """The slots at generations 0 to T from which slot `last` of generation T descends, shape (T + 1,)."""
+    """Give the slots at generations 0 to T from which slot `last` descends, shape (T + 1,)."""
     if isinstance(ancestors, np.ndarray):
         slots = [last]
         for row in ancestors[::-1]:
             slots.append(int(row[slots[-1]]))
         return np.array(slots[::-1], np.intp)
-    first, rest = jax.lax.scan(lambda slot, row: (row[slot], slot), last.astype(ancestors.dtype), ancestors, reverse=True)
+    first, rest = jax.lax.scan(
+        lambda slot, row: (row[slot], slot), last.astype(ancestors.dtype), ancestors, reverse=True
+    )
     return jnp.concatenate([first[None], rest])
 
 
 def path(generations: Generations, slots: Array) -> Any:
-    """The particles at these slots of generations 0 to T, leaves of shape (T + 1, ...)."""
+    """Take the particles at these slots of generations 0 to T; leaves have shape (T + 1, ...)."""
     return take(generations.particles, (np.arange(len(slots)), slots))
 
 
@@ -128,8 +150,15 @@ def _kept(step: Step) -> Generations:
     return Generations(step.state.particles, step.state.log_weights, step.ancestors, step.resampled)
 
 
-def _keep_hosted(model: Any, state: State, context: Any, step: Any, length: int | None) -> Generations:
-    slots, populations, log_weights, kept = len(state.particles), [state.particles], [state.log_weights], []
+def _keep_hosted(
+    model: Any, state: State, context: Any, step: Any, length: int | None
+) -> Generations:
+    slots, populations, log_weights, kept = (
+        len(state.particles),
+        [state.particles],
+        [state.log_weights],
+        [],
+    )
     while len(kept) != length and len(movable(model, state.particles, state.log_weights)):
         happened, context = step(state, context)
         state = happened.state
@@ -137,4 +166,9 @@ def _keep_hosted(model: Any, state: State, context: Any, step: Any, length: int 
         log_weights.append(state.log_weights)
         kept.append(happened)
     ancestors = np.array([happened.ancestors for happened in kept], np.intp).reshape(-1, slots)
-    return Generations(stack(populations), np.stack(log_weights), ancestors, np.array([happened.resampled for happened in kept], bool))
+    return Generations(
+        stack(populations),
+        np.stack(log_weights),
+        ancestors,
+        np.array([happened.resampled for happened in kept], bool),
+    )

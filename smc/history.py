@@ -29,11 +29,15 @@ class History(NamedTuple):
     """All T steps of a filter with N particles.
 
     Attributes:
-        ess: effective sample size after each step's reweighing, before any later resampling; float64, (T,).
+        ess: effective sample size after each step's reweighing, before any later resampling;
+            float64, (T,).
         resampled: whether the population was resampled just before the step; bool, (T,).
-        log_increments: log sum_i W_t-1^i G_t^i, in nats; their sum is the log-evidence; float64, (T,).
-        ancestors: the slot at t-1 from which slot i at t descends, i itself where there was no resampling; int64, (T, N).
-        log_weights: normalised, after each step; all minus infinity where every particle is dead; float64, (T, N).
+        log_increments: log sum_i W_t-1^i G_t^i, in nats; their sum is the log-evidence; float64,
+            (T,).
+        ancestors: the slot at t-1 from which slot i at t descends, i itself where there was no
+            resampling; int64, (T, N).
+        log_weights: normalised, after each step; all minus infinity where every particle is dead;
+            float64, (T, N).
     """
 
     ess: np.ndarray
@@ -44,7 +48,10 @@ class History(NamedTuple):
 
     @classmethod
     def of(cls, collected: Mapping[str, Any], slots: int) -> History:
-        """The history made of what the collectors `HISTORY` collected of a filter with `slots` particles; of nothing, an empty one."""
+        """Make a history of what the collectors `HISTORY` collected.
+
+        The filter has `slots` particles. Of nothing, make an empty history.
+        """
         return cls(
             ess=np.asarray(collected.get("ess", ()), np.float64),
             resampled=np.asarray(collected.get("resampled", ()), bool),
@@ -54,9 +61,14 @@ class History(NamedTuple):
         )
 
     def after(self, step: Step) -> History:
-        """The history with one more step."""
+        """Add one more step."""
         return self.appended(*(collect(step) for collect in HISTORY.values()))
 
     def appended(self, *row: Any) -> History:
-        """The history with one more row: a value for each of its fields."""
-        return History(*(np.concatenate([rows, np.asarray(value)[None]]) for rows, value in zip(self, row, strict=True)))
+        """Add one more row: a value for each field."""
+        return History(
+            *(
+                np.concatenate([rows, np.asarray(value)[None]])
+                for rows, value in zip(self, row, strict=True)
+            )
+        )

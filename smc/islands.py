@@ -1,12 +1,15 @@
-"""Islands: independent groups of particles, put together by their evidence (Verge, Dubarry, Del Moral and Moulines 2015).
+"""Islands: independent groups of particles, put together by their evidence.
+
+(Vergé, Dubarry, Del Moral and Moulines 2015.)
 
 Group k of K ends with weights W_k^i and an unbiased Z-hat_k. Together they stand for
 
-    Z-hat = (1/K) sum_k Z-hat_k,      weight of particle i of group k = W_k^i Z-hat_k / sum_l Z-hat_l
+    Z-hat                              =  (1/K) sum_k Z-hat_k
+    weight of particle i of group k    =  W_k^i Z-hat_k / sum_l Z-hat_l
 
-so that E[Z-hat sum W f] = gamma(f) still: to weigh the groups equally would not be consistent for a fixed number of particles in each.
-A group that died counts, with Z-hat_k = 0. Groups never meet, so they can run apart, and their spread
-is an honest error of the estimate.
+so that E[Z-hat sum W f] = gamma(f) still: to weigh the groups equally would not be consistent for a
+fixed number of particles in each. A group that died counts, with Z-hat_k = 0. Groups never meet, so
+they can run apart, and their spread is an honest error of the estimate.
 """
 
 from __future__ import annotations
@@ -33,10 +36,11 @@ class Islands(NamedTuple):
     """Groups put together.
 
     Attributes:
-        log_weights: of all particles, normalised over all groups, float64, shape (K, N); all minus infinity where all groups died.
+        log_weights: of all particles, normalised over all groups, float64, shape (K, N); all minus
+            infinity where all groups died.
         log_evidence: log Z-hat of all groups, in nats.
-        log_evidence_error: the relative standard error of Z-hat over groups, which is that of its log to first order; not a
-            number for one group, or where all died.
+        log_evidence_error: the relative standard error of Z-hat over groups, which is that of its
+            log to first order; NaN for one group, or where all died.
     """
 
     log_weights: Array
@@ -55,7 +59,9 @@ def combine(log_weights: Array, log_evidences: Array) -> Islands:
     with float64():
         shares, total = normalise(log_evidences)
         relative = groups * xp.exp(shares)  # Z-hat_k over their mean
-        error = xp.sqrt(((relative - 1) ** 2).sum() / (groups - 1) / groups) if groups > 1 else np.nan
+        error = (
+            xp.sqrt(((relative - 1) ** 2).sum() / (groups - 1) / groups) if groups > 1 else np.nan
+        )
         error = xp.where(total > -np.inf, error, np.nan)[()]
         return Islands(log_weights + shares[:, None], log_mean_exp(log_evidences), error)
 
@@ -72,8 +78,10 @@ def islands(
     """K independent filters, and what they say together.
 
     Args:
-        model: traced, and then the groups are one vectorised computation; or hosted, and then they run one after another.
-        seed: in [0, 2**32). Group k is the run `RunKeys(seed, run=k)` of a hosted model, `TracedKeys(...).island(k)` of a traced.
+        model: traced, and then the groups are one vectorised computation; or hosted, and then they
+            run one after another.
+        seed: in [0, 2**32). Group k is the run `RunKeys(seed, run=k)` of a hosted model,
+            `TracedKeys(...).island(k)` of a traced.
         groups: K.
         slots, steps, resampling, collect: as `motes.smc.run` takes them.
 
@@ -84,22 +92,37 @@ def islands(
         FloatingPointError, ValueError: as `motes.smc.run` does.
     """
     if isinstance(model, Hosted):
-        runs = [run(model, RunKeys(seed, run=group), slots, steps, resampling, collect) for group in range(groups)]
+        runs = [
+            run(model, RunKeys(seed, run=group), slots, steps, resampling, collect)
+            for group in range(groups)
+        ]
         states = [finished.state for finished in runs]
-        return runs, combine(np.stack([s.log_weights for s in states]), np.array([s.log_evidence for s in states]))
+        return runs, combine(
+            np.stack([s.log_weights for s in states]), np.array([s.log_evidence for s in states])
+        )
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over")
-    together = _compiled(model, traced_key(seed), groups, slots, steps, resampling, tuple(collect.items()))
+    together = _compiled(
+        model, traced_key(seed), groups, slots, steps, resampling, tuple(collect.items())
+    )
     for increments in np.asarray(together.log_increments).tolist():
         for t, increment in enumerate(increments, 1):
             check_increment(increment, t, resampling)
     runs = [on_host(jax.tree.map(itemgetter(group), together)) for group in range(groups)]
-    return runs, combine(np.asarray(together.state.log_weights), np.asarray(together.state.log_evidence))
+    return runs, combine(
+        np.asarray(together.state.log_weights), np.asarray(together.state.log_evidence)
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3, 4, 5, 6))
 def _compiled(
-    model: Any, key: Any, groups: int, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]
+    model: Any,
+    key: Any,
+    groups: int,
+    slots: int,
+    steps: int,
+    resampling: Resampling,
+    collect: tuple[tuple[str, Collector], ...],
 ) -> Run:
     keys = jax.vmap(lambda group: TracedKeys(key).island(group).key)(jax.numpy.arange(groups))
     return jax.vmap(lambda key: scan(model, key, slots, steps, resampling, dict(collect)))(keys)

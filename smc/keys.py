@@ -4,13 +4,15 @@ Everything random in a run comes from one `jax.random.key(seed)` and from *where
 
     key(run, iteration, generation, slot)
 
-where a run is one of several independent repetitions, an iteration one sweep of a chain of filters, a generation
-one step of a filter and a slot a place in its population. Keys never belong to particles, which are copied
-when they are resampled: two children of one parent sit in two slots and so draw independently. Everything else that a
-generation draws has a stream of its own. Key data are made for all slots of a generation in one jitted call.
+where a run is one of several independent repetitions, an iteration one sweep of a chain of filters,
+a generation one step of a filter and a slot a place in its population. Keys never belong to
+particles, which are copied when they are resampled: two children of one parent sit in two slots and
+so draw independently. Everything else that a generation draws has a stream of its own. Key data are
+made for all slots of a generation in one jitted call.
 
-A traced model draws a generation from one key, which `TracedKeys` folds out of the run's in the same manner; islands and sweeps
-of a chain have streams of their own, from which their keys begin anew.
+A traced model draws a generation from one key, which `TracedKeys` folds out of the run's in the
+same manner; islands and sweeps of a chain have streams of their own, from which their keys begin
+anew.
 """
 
 from __future__ import annotations
@@ -64,7 +66,10 @@ class RunKeys:
         return self._chosen(_MOVES, generation, slots, chosen)
 
     def rejuvenation(self, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
-        """Keys of the chosen slots for rejuvenation before this generation's moves: JAX random keys, shape (len(chosen),)."""
+        """Give the chosen slots' keys for rejuvenation before this generation's moves.
+
+        JAX random keys, shape (len(chosen),).
+        """
         return self._chosen(_REJUVENATION, generation, slots, chosen)
 
     def resampling(self, generation: int) -> np.ndarray:
@@ -72,14 +77,19 @@ class RunKeys:
         return self._single(_RESAMPLING, generation)
 
     def ancestor(self, generation: int) -> np.ndarray:
-        """Key data for drawing the reference's ancestor before this generation's moves: uint32, shape (2,)."""
+        """Give key data for drawing the reference's ancestor before this generation's moves.
+
+        uint32, shape (2,).
+        """
         return self._single(_ANCESTOR, generation)
 
     def choice(self, generation: int) -> np.ndarray:
         """Key data for choosing among the particles of this generation: uint32, shape (2,)."""
         return self._single(_CHOICE, generation)
 
-    def _chosen(self, stream: int, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
+    def _chosen(
+        self, stream: int, generation: int, slots: int, chosen: Sequence[int] | np.ndarray
+    ) -> Any:
         data = np.asarray(_slot_keys(*self._place(stream, generation), slots))
         return jax.random.wrap_key_data(jnp.asarray(data[np.asarray(chosen, np.intp)]), impl=IMPL)
 
@@ -88,21 +98,27 @@ class RunKeys:
 
     def _place(self, stream: int, generation: int) -> tuple[np.uint32, np.ndarray]:
         chain = () if self.chain is None else (_CHAINS, self.chain)
-        return np.uint32(index(self.seed)), np.array([*chain, stream, self.run, self.iteration, generation], np.uint32)
+        return np.uint32(index(self.seed)), np.array(
+            [*chain, stream, self.run, self.iteration, generation], np.uint32
+        )
 
 
 Seed: TypeAlias = "int | RunKeys | jax.Array"
-"""An integer in [0, 2**32); or the `RunKeys` of a hosted model, or a typed JAX random key for a traced one."""
+"""An integer in [0, 2**32), the `RunKeys` of a hosted model, or a traced model's JAX key."""
 
 
 def hosted_keys(seed: Seed) -> RunKeys:
-    """The keys of a hosted run. Raises as `RunKeys` does."""
+    """Make the keys of a hosted run. Raises as `RunKeys` does."""
     return seed if isinstance(seed, RunKeys) else RunKeys(cast("int", seed))  # which checks it
 
 
 def traced_key(seed: Seed) -> jax.Array:
-    """The key of a traced run. Raises as `RunKeys` does."""
-    return seed if isinstance(seed, jax.Array) else jax.random.key(RunKeys(cast("int", seed)).seed, impl=IMPL)
+    """Make the key of a traced run. Raises as `RunKeys` does."""
+    return (
+        seed
+        if isinstance(seed, jax.Array)
+        else jax.random.key(RunKeys(cast("int", seed)).seed, impl=IMPL)
+    )
 
 
 class TracedKeys(NamedTuple):
@@ -115,31 +131,31 @@ class TracedKeys(NamedTuple):
     key: Any
 
     def moves(self, generation: Any) -> Any:
-        """The key of a generation's draws; that of generation 0 is the initial kernel's."""
+        """Give the key of a generation's draws; that of generation 0 is the initial kernel's."""
         return self._stream(_MOVES, generation)
 
     def resampling(self, generation: Any) -> Any:
-        """The key of the resampling that precedes this generation's moves."""
+        """Give the key of the resampling that precedes this generation's moves."""
         return self._stream(_RESAMPLING, generation)
 
     def rejuvenation(self, generation: Any) -> Any:
-        """The key for rejuvenation before this generation's moves."""
+        """Give the key for rejuvenation before this generation's moves."""
         return self._stream(_REJUVENATION, generation)
 
     def ancestor(self, generation: Any) -> Any:
-        """The key for drawing the reference's ancestor before this generation's moves."""
+        """Give the key for drawing the reference's ancestor before this generation's moves."""
         return self._stream(_ANCESTOR, generation)
 
     def choice(self, generation: Any) -> Any:
-        """The key for choosing among the particles of this generation."""
+        """Give the key for choosing among the particles of this generation."""
         return self._stream(_CHOICE, generation)
 
     def island(self, group: Any) -> TracedKeys:
-        """The keys of one of several independent groups."""
+        """Give the keys of one of several independent groups."""
         return TracedKeys(self._stream(_ISLANDS, group))
 
     def sweep(self, i: Any) -> TracedKeys:
-        """The keys of one sweep of a chain; they are none of the run's own."""
+        """Give the keys of one sweep of a chain; the run itself uses none of them."""
         return TracedKeys(self._stream(_SWEEPS, i))
 
     def _stream(self, stream: int, generation: Any) -> Any:
@@ -147,9 +163,12 @@ class TracedKeys(NamedTuple):
 
 
 def uniforms(key: Any, *shape: int) -> Any:
-    """Uniform numbers in [0, 1), float64, multiples of 2**-53; may be traced, whatever the user's JAX precision.
+    """Draw uniform numbers in [0, 1): float64, multiples of 2**-53.
 
-    (A draw of 64 bits is lowered after the trace, by the user's setting, so these are put together from two of 32.)
+    May be traced, whatever the user's JAX precision.
+
+    (A draw of 64 bits is lowered after the trace, by the user's setting, so these are put together
+    from two of 32.)
 
     Args:
         key: a typed JAX random key.
@@ -161,7 +180,9 @@ def uniforms(key: Any, *shape: int) -> Any:
 
 
 def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None = None) -> Any:
-    """Keys for one of several things that slots draw, each from its slot's key; they are not those of tokens.
+    """Make keys for one of several things that slots draw, each from its slot's key.
+
+    They differ from the keys of tokens.
 
     Args:
         keys: typed JAX random keys, shape (N,).
@@ -173,7 +194,9 @@ def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None =
     """
     data = np.asarray(jax.random.key_data(keys))
     data = data if chosen is None else data[np.asarray(chosen, np.intp)]
-    rows = max(1, -(-len(data) // _ROWS)) * _ROWS  # in blocks of one size: nothing is compiled twice
+    rows = (
+        max(1, -(-len(data) // _ROWS)) * _ROWS
+    )  # in blocks of one size: nothing is compiled twice
     padded, parts = np.zeros((rows, 2), np.uint32), np.zeros(rows, np.uint32)
     padded[: len(data)], parts[: len(data)] = data, np.asarray(part, np.uint32) + np.uint32(_SUB)
     blocks = zip(padded.reshape(-1, _ROWS, 2), parts.reshape(-1, _ROWS), strict=True)
@@ -184,7 +207,11 @@ def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None =
 @jax.jit
 def _folded(rows: Any, parts: Any) -> Any:
     """Key data folded with a number each, uint32, shape (_ROWS, 2)."""
-    return jax.random.key_data(jax.vmap(lambda row, part: jax.random.fold_in(jax.random.wrap_key_data(row, impl=IMPL), part))(rows, parts))
+    return jax.random.key_data(
+        jax.vmap(
+            lambda row, part: jax.random.fold_in(jax.random.wrap_key_data(row, impl=IMPL), part)
+        )(rows, parts)
+    )
 
 
 @partial(jax.jit, static_argnames="slots")
@@ -193,4 +220,6 @@ def _slot_keys(seed: Any, place: Any, slots: int) -> Any:
     key = jax.random.key(seed, impl=IMPL)
     for part in place:
         key = jax.random.fold_in(key, part)
-    return jax.random.key_data(jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(slots, dtype=jnp.uint32)))
+    return jax.random.key_data(
+        jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(slots, dtype=jnp.uint32))
+    )

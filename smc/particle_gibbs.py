@@ -1,12 +1,14 @@
 """Particle Gibbs: a Markov chain of whole paths (Andrieu, Doucet and Holenstein 2010).
 
-A sweep runs conditional SMC on the current path and draws the next one from what came of it. It leaves the target
+A sweep runs conditional SMC on the current path and draws the next one from what came of it. It
+leaves the target
 
     gamma_T(x_0:T) / Z_T
 
-invariant for every number of particles N >= 2; N decides how fast it moves. Without help the path's early part hardly moves
-when T is large, because all particles descend from the reference there. Ancestor sampling (Lindsten, Jordan and Schon
-2014) and backward sampling (Whiteley 2010; Lindsten and Schon 2013) are the cures; either needs the transition's density.
+invariant for every number of particles N >= 2; N decides how fast it moves. Without help the path's
+early part hardly moves when T is large, because all particles descend from the reference there.
+Ancestor sampling (Lindsten, Jordan and Schon 2014) and backward sampling (Whiteley 2010; Lindsten
+and Schon 2013) are the cures; either needs the transition's density.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ class Chain(NamedTuple):
     """A chain of paths.
 
     Attributes:
-        paths: S paths along a leading axis, leaves of shape (S, T + 1, ...); a list of object arrays for a hosted model,
-            whose paths differ in length.
-        moved: by sweep and generation, whether the path's particle there is another slot's than the reference's;
-            bool, (S, T + 1), or a list.
+        paths: S paths along a leading axis, leaves of shape (S, T + 1, ...); a list of object
+            arrays for a hosted model, whose paths differ in length.
+        moved: by sweep and generation, whether the path's particle there is another slot's than the
+            reference's; bool, (S, T + 1), or a list.
     """
 
     paths: Any
@@ -46,7 +48,10 @@ class Chain(NamedTuple):
 
     @property
     def update_rate(self) -> np.ndarray:
-        """How often the path's particle of each generation was replaced, shape (T + 1,); of those that reached it, where lengths differ."""
+        """How often the path's particle of each generation was replaced, shape (T + 1,).
+
+        Where lengths differ: among the sweeps that reached the generation.
+        """
         longest = max(map(len, self.moved))
         rows = np.full((len(self.moved), longest), np.nan)
         for row, moved in zip(rows, self.moved, strict=True):
@@ -70,8 +75,8 @@ def sweep(
         reference: its particles at generations 0 to T along a leading axis.
         slots: N, at least 2.
         resampling: its scheme one of `motes.smc.CONDITIONAL`.
-        past: "reference" for the plain sampler, "ancestor" for ancestor sampling (a `Spliceable` model), "backward" for backward
-            sampling (a traced, `Tractable` model).
+        past: "reference" for the plain sampler, "ancestor" for ancestor sampling (a `Spliceable`
+            model), "backward" for backward sampling (a traced, `Tractable` model).
 
     Returns:
         The next path, and the slots it went through, shape (T + 1,); slot 0 is the reference's.
@@ -93,12 +98,13 @@ def particle_gibbs(
     resampling: Resampling = Resampling("killing"),
     past: str = "ancestor",
 ) -> Chain:
-    """A chain of `sweeps` paths after the path `initial`; see `sweep` for the arguments.
+    """Run a chain of `sweeps` paths after the path `initial`; see `sweep` for the arguments.
 
-    A start of positive weight is one that an ordinary filter ends with: `draw_path(keys, generations(model, keys, slots, steps))`.
+    A start of positive weight is one that an ordinary filter ends with: `draw_path(keys,
+    generations(model, keys, slots, steps))`.
 
-    The seed is an integer in [0, 2**32), or the `RunKeys` of a hosted model, or a typed JAX random key for a traced one, which
-    is compiled with everything it closes over.
+    The seed is an integer in [0, 2**32), or the `RunKeys` of a hosted model, or a typed JAX random
+    key for a traced one, which is compiled with everything it closes over.
 
     Raises:
         ValueError, TypeError, FloatingPointError: as `sweep` does.
@@ -106,17 +112,32 @@ def particle_gibbs(
     check_sweep(model, slots, resampling, past)
     if isinstance(model, Hosted):
         return _hosted_chain(model, hosted_keys(seed), initial, sweeps, slots, resampling, past)
-    chain, totals = _traced_chain(model, traced_key(seed), jax.tree.map(jnp.asarray, initial), sweeps, slots, resampling, past)
+    chain, totals = _traced_chain(
+        model, traced_key(seed), jax.tree.map(jnp.asarray, initial), sweeps, slots, resampling, past
+    )
     totals = np.asarray(totals)
     if len(faulty := np.flatnonzero(~np.isfinite(totals))):
-        what = "all particles are dead, the reference too" if totals[faulty[0]] == -np.inf else "a weight is not a number below infinity"
-        raise FloatingPointError(f"sweep {faulty[0] + 1}: {what}; look at log_potential and log_splice")
+        what = (
+            "all particles are dead, the reference too"
+            if totals[faulty[0]] == -np.inf
+            else "a weight is not a number below infinity"
+        )
+        raise FloatingPointError(
+            f"sweep {faulty[0] + 1}: {what}; look at log_potential and log_splice"
+        )
     return chain
 
 
-def _sweep(model: Any, keys: Any, reference: Any, slots: int, resampling: Resampling, past: str) -> tuple[Any, Array, Any]:
-    """The next path, the slots it went through, and the log-sum of its population's weights: 0 if all is well."""
-    generations = conditional(model, keys, reference, slots, resampling, ancestor_sampling=past == "ancestor")
+def _sweep(
+    model: Any, keys: Any, reference: Any, slots: int, resampling: Resampling, past: str
+) -> tuple[Any, Array, Any]:
+    """Give the next path, its slots, and the log-sum of its population's weights.
+
+    The log-sum is 0 if all is well.
+    """
+    generations = conditional(
+        model, keys, reference, slots, resampling, ancestor_sampling=past == "ancestor"
+    )
     total = log_sum_exp(generations.log_weights[-1])
     if past != "backward":
         return *draw_path(keys, generations), total
@@ -125,20 +146,41 @@ def _sweep(model: Any, keys: Any, reference: Any, slots: int, resampling: Resamp
 
 
 @partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
-def _traced_chain(model: Any, key: Any, initial: Any, sweeps: int, slots: int, resampling: Resampling, past: str) -> tuple[Chain, Array]:
+def _traced_chain(
+    model: Any, key: Any, initial: Any, sweeps: int, slots: int, resampling: Resampling, past: str
+) -> tuple[Chain, Array]:
     def body(reference: Any, i: Any) -> Any:
-        path, passed, total = _sweep(model, TracedKeys(key).sweep(i), reference, slots, resampling, past)
+        path, passed, total = _sweep(
+            model, TracedKeys(key).sweep(i), reference, slots, resampling, past
+        )
         return path, (path, passed != 0, total)
 
     _, (paths, moved, totals) = jax.lax.scan(body, initial, jnp.arange(sweeps))
     return Chain(paths, moved), totals
 
 
-def _hosted_chain(model: Any, keys: RunKeys, reference: Any, sweeps: int, slots: int, resampling: Resampling, past: str) -> Chain:
+def _hosted_chain(
+    model: Any,
+    keys: RunKeys,
+    reference: Any,
+    sweeps: int,
+    slots: int,
+    resampling: Resampling,
+    past: str,
+) -> Chain:
     paths, moved = [], []
     for i in range(sweeps):
-        reference, passed, _ = _sweep(model, replace(keys, iteration=keys.iteration + 1 + i), reference, slots, resampling, past)
-        length = 1 + sum(model.open(particle) for particle in reference)  # a closed particle was repeated while others moved
+        reference, passed, _ = _sweep(
+            model,
+            replace(keys, iteration=keys.iteration + 1 + i),
+            reference,
+            slots,
+            resampling,
+            past,
+        )
+        length = 1 + sum(
+            model.open(particle) for particle in reference
+        )  # a closed particle was repeated while others moved
         reference = reference[:length]
         paths.append(reference)
         moved.append(passed[:length] != 0)

@@ -1,18 +1,21 @@
 """Pareto-smoothed importance sampling: better weights, and k-hat, which says how far to trust them.
 
-The mean of S independent importance weights converges at the usual rate only if their variance is finite. Above a
-high threshold u weights are, for almost every distribution, generalised Pareto (Pickands 1975),
+The mean of S independent importance weights converges at the usual rate only if their variance is
+finite. Above a high threshold u weights are, for almost every distribution, generalised Pareto
+(Pickands 1975),
 
     P(w > u + y | w > u)  =  (1 + k y / sigma)^(-1/k),
 
-so that only their moments below the order 1/k are finite. k is fitted to the M = min(S / 5, 3 sqrt(S)) largest weights,
-with a weak prior that is worth ten of them at 1/2 (Zhang and Stephens 2009; Vehtari, Simpson, Gelman, Yao and Gabry
-2024, *Pareto smoothed importance sampling*). Where k >= 1/3 these M are replaced by the fit's quantiles, none above the
-largest seen, which costs a little bias and saves much variance; lighter tails are left as they are. Estimates are good
-for k < min(0.7, 1 - 1 / log10(S)); beyond that neither these weights nor the plain ones are. The fit
-is blackjax's.
+so that only their moments below the order 1/k are finite. k is fitted to the M = min(S / 5, 3
+sqrt(S)) largest weights, with a weak prior that is worth ten of them at 1/2 (Zhang and Stephens
+2009; Vehtari, Simpson, Gelman, Yao and Gabry 2024, *Pareto smoothed importance sampling*). Where k
+>= 1/3 these M are replaced by the fit's quantiles, none above the largest seen, which costs a
+little bias and saves much variance; lighter tails are left as they are. Estimates are good for k <
+min(0.7, 1 - 1 / log10(S)); beyond that neither these weights nor the plain ones are. The fit is
+blackjax's.
 
-This is for *independent* draws: particles of a filter that has resampled, and the draws of a chain, are not.
+This is for *independent* draws: particles of a filter that has resampled, and the draws of a chain,
+are not.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ class Smoothed(NamedTuple):
 
     Attributes:
         log_weights: normalised; float64, shape (S,); minus infinity for the dead.
-        k_hat: the shape of the weights' tail; not a number where it is undefined. Ask `k_hat < 0.7`, which is
-            then false, rather than `k_hat >= 0.7`.
+        k_hat: the shape of the weights' tail; NaN where it is undefined. Ask `k_hat <
+            0.7`, which is then false, rather than `k_hat >= 0.7`.
     """
 
     log_weights: np.ndarray
@@ -47,18 +50,18 @@ class Smoothed(NamedTuple):
 def pareto_smooth(log_weights: np.ndarray) -> Smoothed:
     """Smooth the largest of some independent importance weights.
 
-    Dead draws stay dead, and are left out of the fit: a share of zeros does not change a tail's shape. Without a fit
-    the weights are only normalised, and k-hat is
+    Dead draws stay dead, and are left out of the fit: a share of zeros does not change a tail's
+    shape. Without a fit the weights are only normalised, and k-hat is
 
-    - not a number with fewer than 25 living draws (5 in the tail), where all weights of the tail are equal, and where
-      more than a quarter of them are tied with the largest below it;
+    - NaN with fewer than 25 living draws (5 in the tail), where all weights of the tail are equal,
+      and where more than a quarter of them are tied with the largest below it;
     - plus infinity where the tail's weights differ by more than float64 can hold (some e^700).
 
     Args:
         log_weights: of S independent draws, normalised or not, in nats, shape (S,).
 
     Raises:
-        FloatingPointError: a weight is not a number, or plus infinity.
+        FloatingPointError: a weight is NaN, or plus infinity.
     """
     plain, _ = normalise(log_weights)
     living = plain > -np.inf
@@ -74,7 +77,10 @@ def pareto_smooth(log_weights: np.ndarray) -> Smoothed:
 
 
 def _fittable(ascending: np.ndarray) -> bool:
-    """Whether there is a tail, and its first quarter, by which the fit is scaled, is above the threshold."""
+    """Say whether the tail can be fitted.
+
+    Its first quarter, which scales the fit, must be above the threshold.
+    """
     draws = len(ascending)
     size = min(int(3 * draws**0.5), draws // 5)
     if size < _FEWEST:

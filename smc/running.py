@@ -1,8 +1,9 @@
 """Whole runs of a filter, and what is kept of them.
 
-`run` takes a filter from its first particle to its last step, compiled where the model is traced, and keeps what its caller
-wants kept (`motes.smc.collectors`). A filter inside a function of the user's own that JAX traces, to vmap it over
-seeds for instance, is `scan`: it is pure, and what `run` would raise stays in the evidence as not a number.
+`run` takes a filter from its first particle to its last step, compiled where the model is traced,
+and keeps what its caller wants kept (`motes.smc.collectors`). A filter inside a function of the
+user's own that JAX traces, to vmap it over seeds for instance, is `scan`: it is pure, and what
+`run` would raise stays in the evidence as NaN.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Run(NamedTuple):
 
     Attributes:
         state: its last state.
-        log_increments: of the evidence, by step, in nats; shape (T,). Minus infinity from the step at which all died.
+        log_increments: of the evidence, by step, in nats; shape (T,). Minus infinity from the step
+            at which all died.
         collected: what the caller asked for, by name, NumPy arrays.
     """
 
@@ -51,7 +53,9 @@ def scan(
     resampling: Resampling = Resampling(),
     collect: Collectors = MappingProxyType({}),
 ) -> Run:
-    """A filter of a traced model, for use inside a function that JAX traces: pure. Values at fault make the evidence not a number.
+    """Run a filter of a traced model inside a function that JAX traces: pure.
+
+    Values at fault make the evidence NaN.
 
     Args:
         model: traced.
@@ -89,10 +93,11 @@ def run(
     resampling: Resampling = Resampling(),
     collect: Collectors = MappingProxyType({}),
 ) -> Run:
-    """A filter from its first particle to its last step.
+    """Run a filter from its first particle to its last step.
 
     Args:
-        model: traced or hosted. A traced one is compiled with everything it closes over, once for each model, N and T.
+        model: traced or hosted. A traced one is compiled with everything it closes over, once for
+            each model, N and T.
         seed: see `motes.smc.keys.Seed`.
         slots: N.
         steps: T; a hosted model may do without, and then runs until no living particle is open.
@@ -100,32 +105,51 @@ def run(
         collect: collectors by name.
 
     Raises:
-        FloatingPointError: a potential is not a number, or plus infinity; the message names the step.
-        ValueError: a traced model was given no number of steps, or one of its functions returned another shape than it must.
+        FloatingPointError: a potential is NaN, or plus infinity; the message names the
+            step.
+        ValueError: a traced model was given no number of steps, or one of its functions returned
+            another shape than it must.
         TypeError: an argument is not of its kind.
     """
     if not isinstance(resampling, Resampling):
-        raise TypeError(f"resampling must be a Resampling, such as Resampling('systematic'), not {resampling!r}")
+        raise TypeError(
+            f"resampling must be a Resampling, such as Resampling('systematic'), not {resampling!r}"
+        )
     if not isinstance(collect, Mapping):
         raise TypeError(f"collect must map names to collectors, not {collect!r}")
     if isinstance(model, Hosted):
         return _run_hosted(model, hosted_keys(seed), slots, steps, resampling, collect)
     if steps is None:
-        raise ValueError("steps must be given: a traced model does not say when it is over (a hosted one has a method `open`)")
-    finished = on_host(_compiled_scan(model, traced_key(seed), slots, steps, resampling, tuple(collect.items())))
+        raise ValueError(
+            "steps must be given: a traced model does not say when it is over (a hosted one has a "
+            "method `open`)"
+        )
+    finished = on_host(
+        _compiled_scan(model, traced_key(seed), slots, steps, resampling, tuple(collect.items()))
+    )
     for t, increment in enumerate(finished.log_increments.tolist(), 1):
         check_increment(increment, t, resampling)
     return finished
 
 
 def on_host(finished: Run) -> Run:
-    """The run with all but its particles in NumPy arrays: JAX is not at ease with float64 where the user has not enabled it."""
+    """Give the run with all but its particles in NumPy arrays.
+
+    JAX is not at ease with float64 where the user has not enabled it.
+    """
     state, log_increments, collected = finished
     state = State(state.particles, *(np.asarray(value) for value in state[1:]))
     return Run(state, np.asarray(log_increments), jax.tree.map(np.asarray, collected))
 
 
-def _run_hosted(model: Any, keys: RunKeys, slots: int, count: int | None, resampling: Resampling, collect: Collectors) -> Run:
+def _run_hosted(
+    model: Any,
+    keys: RunKeys,
+    slots: int,
+    count: int | None,
+    resampling: Resampling,
+    collect: Collectors,
+) -> Run:
     state = start(model, keys, slots)
     recorder, increments = Recorder(collect, state), []
     for step in steps(model, state, keys, resampling, count):
@@ -136,5 +160,12 @@ def _run_hosted(model: Any, keys: RunKeys, slots: int, count: int | None, resamp
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
-def _compiled_scan(model: Any, key: Any, slots: int, steps: int, resampling: Resampling, collect: tuple[tuple[str, Collector], ...]) -> Run:
+def _compiled_scan(
+    model: Any,
+    key: Any,
+    slots: int,
+    steps: int,
+    resampling: Resampling,
+    collect: tuple[tuple[str, Collector], ...],
+) -> Run:
     return scan(model, key, slots, steps, resampling, dict(collect))

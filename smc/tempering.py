@@ -1,18 +1,23 @@
-"""SMC samplers: from a distribution that can be drawn from to one that cannot, by tempering (Del Moral, Doucet and Jasra 2006).
+"""SMC samplers: tempering, from a distribution that can be drawn from to one that cannot.
+
+(Del Moral, Doucet and Jasra 2006.)
 
     pi_lambda(x) proportional to p(x) L(x)^lambda,    0 = lambda_0 < lambda_1 < ... < lambda_T = 1
 
-Particles drawn from p are weighed by L^(lambda_t - lambda_t-1), resampled, and moved by a kernel that leaves
-pi_lambda_t invariant. That is a Feynman-Kac model, so it is sampled by the same filter as any other, and Z-hat
-estimates Z = E_p L without bias where the ladder is fixed in advance. An adaptive ladder takes each step as far as
+Particles drawn from p are weighed by L^(lambda_t - lambda_t-1), resampled, and moved by a kernel
+that leaves pi_lambda_t invariant. That is a Feynman-Kac model, so it is sampled by the same filter
+as any other, and Z-hat estimates Z = E_p L without bias where the ladder is fixed in advance. An
+adaptive ladder takes each step as far as
 
     ESS(L^(lambda' - lambda)) = alpha #{L > 0}
 
-allows, by bisection, over the equally weighted states that are there *now*: L = 0 is not tempered, 0^lambda is 0 for every
-lambda > 0, and the dead are not counted in what the living are to keep. Its evidence is consistent, and biased by O(1/N).
+allows, by bisection, over the equally weighted states that are there *now*: L = 0 is not tempered,
+0^lambda is 0 for every lambda > 0, and the dead are not counted in what the living are to keep. Its
+evidence is consistent, and biased by O(1/N).
 
-*Waste-free* (Dau and Chopin 2022): M chains of P states instead of N = M P particles that each keep the last state of their
-moves. A chain is one particle, weighed by the mean of its states' weights; one of them, drawn by weight, begins the next.
+*Waste-free* (Dau and Chopin 2022): M chains of P states instead of N = M P particles that each keep
+the last state of their moves. A chain is one particle, weighed by the mean of its states' weights;
+one of them, drawn by weight, begins the next.
 """
 
 from __future__ import annotations
@@ -39,9 +44,11 @@ class Tempered(NamedTuple):
 
     Attributes:
         positions: N weighted draws from pi_1, leaves of shape (N, ...).
-        log_weights: normalised, float64, shape (N,); all minus infinity where every state has L = 0.
+        log_weights: normalised, float64, shape (N,); all minus infinity where every state has L =
+            0.
         log_evidence: log Z-hat, in nats; then minus infinity.
-        ladder: the powers that were reached, lambda_0 = 0 to lambda_T, which is 1 if any state is alive; shape (T + 1,).
+        ladder: the powers that were reached, lambda_0 = 0 to lambda_T, which is 1 if any state is
+            alive; shape (T + 1,).
         ess: effective number of the N states after each reweighing, shape (T,).
         log_increments: of the evidence, in nats, shape (T,).
     """
@@ -74,7 +81,8 @@ def temper(
         particles: N.
         ladder: lambda_0 = 0 to lambda_T = 1, ascending; None to find it on the way.
         target_ess: alpha in (0, 1), for an adaptive ladder.
-        moves: steps of the kernel between two powers. Waste-free keeps them all, P = moves + 1, and N must be a multiple of P.
+        moves: steps of the kernel between two powers. Waste-free keeps them all, P = moves + 1, and
+            N must be a multiple of P.
         waste_free: whether every state of a chain is kept, or the last one alone.
         scheme: one of `motes.smc.SCHEMES`; the population is resampled at every power.
         max_steps: limit of an adaptive ladder.
@@ -83,46 +91,65 @@ def temper(
         Weights, ladder and evidence in NumPy arrays and floats.
 
     Raises:
-        ValueError: an argument is out of its range, or a function of `tempering` returned another number of draws.
+        ValueError: an argument is out of its range, or a function of `tempering` returned another
+            number of draws.
         TypeError: a number of something is not an integer.
-        FloatingPointError: a log-likelihood is not a number, or plus infinity.
+        FloatingPointError: a log-likelihood is NaN, or plus infinity.
         RuntimeError: an adaptive ladder did not come to 1 within `max_steps`.
     """
     rungs = _checked_ladder(ladder)
     particles, moves, max_steps = (
-        _positive(name, number) for name, number in (("particles", particles), ("moves", moves), ("max_steps", max_steps))
+        _positive(name, number)
+        for name, number in (("particles", particles), ("moves", moves), ("max_steps", max_steps))
     )
     states = moves + 1 if waste_free else 1
     if particles % states:
-        raise ValueError(f"waste-free particles must be a multiple of the {states} states of a chain (moves + 1), not {particles}")
+        raise ValueError(
+            f"waste-free particles must be a multiple of the {states} states of a chain (moves + "
+            f"1), not {particles}"
+        )
     if not 0 < target_ess < 1:
         raise ValueError(f"target_ess must lie between 0 and 1, not {target_ess!r}")
     model = tempering_model(tempering, rungs, target_ess, moves, states)
     key = traced_key(seed)
     limit = max_steps if rungs is None else len(rungs) - 1
-    return _on_host(*_compiled_climb(model, key, particles // states, Resampling(scheme, ess_threshold=1), limit))
+    return _on_host(
+        *_compiled_climb(
+            model, key, particles // states, Resampling(scheme, ess_threshold=1), limit
+        )
+    )
 
 
-def climb(model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampling, limit: int) -> tuple[Tempered, Any]:
-    """Sample pi_1, for use inside a function that JAX traces: pure. Values at fault make the evidence not a number.
+def climb(
+    model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampling, limit: int
+) -> tuple[Tempered, Any]:
+    """Sample pi_1 inside a function that JAX traces: pure.
+
+    Values at fault make the evidence NaN.
 
     Args:
         model: of `tempering_model`.
         key: a typed JAX random key.
         chains: M.
-        resampling: when and how; before every step (`ess_threshold=1`) where the ladder is adaptive.
+        resampling: when and how; before every step (`ess_threshold=1`) where the ladder is
+            adaptive.
         limit: of the number of steps.
 
     Returns:
-        The run, where ladder, ESS and increments have zeros behind step T, shapes (limit + 1,), (limit,), (limit,); and T. There are
-        fewer than `limit` steps if lambda is 1, all are dead, or a likelihood was not a number below infinity: nor is the evidence.
+        The run, where ladder, ESS and increments have zeros behind step T, shapes (limit + 1,),
+        (limit,), (limit,); and T. There are fewer than `limit` steps if lambda is 1, all are dead,
+        or a likelihood was not a number below infinity: nor is the evidence.
     """
     keys = TracedKeys(key)
 
     def unfinished(carry: Any) -> Any:
         state, _ = carry
         with float64():
-            return (state.t < limit) & (state.particles.power[0] < 1) & jnp.isfinite(state.log_evidence)
+            return (
+                (state.t < limit)
+                & (state.particles.power[0] < 1)
+                & jnp.isfinite(state.log_evidence)
+            )
 
     def climbed(carry: Any) -> Any:
         (state, (powers, sizes, increments)) = carry
@@ -136,7 +163,9 @@ def climb(model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampli
     with float64():
         rows = jnp.zeros(limit + 1), jnp.zeros(limit), jnp.zeros(limit)
     state, rows = jax.lax.while_loop(unfinished, climbed, (start(model, keys, chains), rows))
-    positions = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state.particles.positions)
+    positions = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state.particles.positions
+    )
     return Tempered(positions, _state_log_weights(state), state.log_evidence, *rows), state.t
 
 
@@ -144,14 +173,26 @@ _compiled_climb = jax.jit(climb, static_argnums=(0, 2, 3, 4))
 
 
 def _on_host(run: Tempered, steps: Any) -> Tempered:
-    """The run in NumPy arrays of its length, checked. Raises as `temper` does."""
+    """Give the run in NumPy arrays of its length, checked. Raises as `temper` does."""
     count, powers = int(steps), np.asarray(run.ladder)
     sizes, increments = np.asarray(run.ess)[:count], np.asarray(run.log_increments)[:count]
     if not increments[-1] < np.inf:  # true of not-a-number too
-        raise FloatingPointError(f"log_likelihood gave the evidence {increments[-1]} at step {count}: it must be a number below infinity")
+        raise FloatingPointError(
+            f"log_likelihood gave the evidence {increments[-1]} at step {count}: it must be a "
+            "number below infinity"
+        )
     if powers[count] < 1 and increments[-1] > -np.inf:
-        raise RuntimeError(f"after {count} steps the ladder is at {powers[count]:.3g}: max_steps is too small")
-    return Tempered(run.positions, np.asarray(run.log_weights), float(run.log_evidence), powers[: count + 1], sizes, increments)
+        raise RuntimeError(
+            f"after {count} steps the ladder is at {powers[count]:.3g}: max_steps is too small"
+        )
+    return Tempered(
+        run.positions,
+        np.asarray(run.log_weights),
+        float(run.log_evidence),
+        powers[: count + 1],
+        sizes,
+        increments,
+    )
 
 
 def _state_log_weights(state: State) -> Array:
@@ -168,7 +209,13 @@ def _checked_ladder(ladder: Sequence[float] | None) -> tuple[float, ...] | None:
     if ladder is None:
         return None
     rungs = np.asarray(ladder, np.float64)
-    if rungs.ndim != 1 or len(rungs) < 2 or rungs[0] != 0 or rungs[-1] != 1 or not np.all(np.diff(rungs) > 0):
+    if (
+        rungs.ndim != 1
+        or len(rungs) < 2
+        or rungs[0] != 0
+        or rungs[-1] != 1
+        or not np.all(np.diff(rungs) > 0)
+    ):
         raise ValueError(f"ladder must ascend from 0 to 1, not {ladder!r}")
     return tuple(rungs.tolist())
 

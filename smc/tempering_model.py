@@ -1,10 +1,13 @@
-"""Tempering as a Feynman-Kac model: its particles are chains of an MCMC kernel, its potentials powers of the likelihood.
+"""Tempering as a Feynman-Kac model.
 
-    M_t   chain of K_{lambda_t-1} from a state of the chain before, drawn by weight; at t = 1 the draws from p as they are
+Its particles are chains of an MCMC kernel, its potentials powers of the likelihood.
+
+    M_t   chain of K_{lambda_t-1} from a state of the chain before, drawn by weight;
+          at t = 1 the draws from p as they are
     G_t   mean over the chain's states of L^(lambda_t - lambda_t-1)
 
-An SMC sampler keeps one state of each chain, the last (Del Moral, Doucet and Jasra 2006); a waste-free one all P of them (Dau and
-Chopin 2022). `motes.smc.tempering` runs it.
+An SMC sampler keeps one state of each chain, the last (Del Moral, Doucet and Jasra 2006); a
+waste-free one all P of them (Dau and Chopin 2022). `motes.smc.tempering` runs it.
 """
 
 from __future__ import annotations
@@ -29,14 +32,16 @@ Kernel = Callable[[Any, Any, Any], Any]
 
 @dataclass(frozen=True, eq=False)
 class Tempering:
-    """What is tempered, and how it is moved. All functions are traced and speak of whole populations.
+    """What is tempered, and how it is moved.
+
+    All functions are traced and take whole populations.
 
     Attributes:
         sample: (key, slots) -> N draws from p, leaves of shape (N, ...).
         log_likelihood: positions -> log L, shape (N,); minus infinity is allowed.
-        kernel: (key, lambda, positions) -> positions: one MCMC step of each that leaves p L^lambda invariant;
-            `blackjax_kernel` makes one. It is given lambda in the user's precision: in float32 it leaves p L^lambda invariant up to
-            6e-8 lambda |log L|.
+        kernel: (key, lambda, positions) -> positions: one MCMC step of each that leaves p L^lambda
+            invariant; `blackjax_kernel` makes one. It is given lambda in the user's precision: in
+            float32 it leaves p L^lambda invariant up to 6e-8 lambda |log L|.
     """
 
     sample: Callable[[Any, int], Any]
@@ -61,8 +66,16 @@ class Chains(NamedTuple):
 
 
 @cache
-def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, target_ess: float, moves: int, states: int) -> Model:
-    """Tempering as a Feynman-Kac model of chains; an adaptive one (`ladder` None) needs resampling before every step.
+def tempering_model(
+    tempering: Tempering,
+    ladder: tuple[float, ...] | None,
+    target_ess: float,
+    moves: int,
+    states: int,
+) -> Model:
+    """Tempering as a Feynman-Kac model of chains.
+
+    An adaptive one (`ladder` None) needs resampling before every step.
 
     Args:
         tempering: what, and how it moves.
@@ -72,7 +85,8 @@ def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, targ
         states: P, how many of the last states of a chain are kept.
 
     Raises:
-        ValueError: when the model is traced, a function of `tempering` returned another number of draws.
+        ValueError: when the model is traced, a function of `tempering` returned another number of
+            draws.
     """
 
     def weighed(t: Any, positions: Any, power: Any) -> Chains:
@@ -81,11 +95,23 @@ def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, targ
         flat = jax.tree.map(lambda leaf: leaf.reshape(chains * length, *leaf.shape[2:]), positions)
         log_likelihood = jnp.asarray(tempering.log_likelihood(flat))
         if log_likelihood.shape != (chains * length,):
-            raise ValueError(f"log_likelihood must have the shape ({chains * length},), not {log_likelihood.shape}")
+            raise ValueError(
+                f"log_likelihood must have the shape ({chains * length},), not "
+                f"{log_likelihood.shape}"
+            )
         with float64():
             log_likelihood = log_likelihood.astype(np.float64).reshape(chains, length)
-            following = power + next_gain(log_likelihood, power, target_ess) if ladder is None else jnp.asarray(ladder)[t]
-            return Chains(positions, log_likelihood, jnp.full(chains, following), jnp.full(chains, following - power))
+            following = (
+                power + next_gain(log_likelihood, power, target_ess)
+                if ladder is None
+                else jnp.asarray(ladder)[t]
+            )
+            return Chains(
+                positions,
+                log_likelihood,
+                jnp.full(chains, following),
+                jnp.full(chains, following - power),
+            )
 
     def initial(key: Any, slots: int) -> Chains:
         drawn = jax.tree.map(jnp.asarray, tempering.sample(key, slots * states))
@@ -108,11 +134,15 @@ def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, targ
             return (after := tempering.kernel(key, power, positions)), after
 
         _, visited = jax.lax.scan(step, begun, jax.random.split(moving, moves))
-        whole = jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest])[-states:], begun, visited)
+        whole = jax.tree.map(
+            lambda one, rest: jnp.concatenate([one[None], rest])[-states:], begun, visited
+        )
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), whole)
 
     def move(t: Any, key: Any, chains: Chains) -> Chains:
-        positions = jax.lax.cond(t > 1, lambda: moved(key, chains), lambda: chains.positions)  # at power 0 they are draws already
+        positions = jax.lax.cond(
+            t > 1, lambda: moved(key, chains), lambda: chains.positions
+        )  # at power 0 they are draws already
         with float64():
             power = chains.power[0]
         return weighed(t, positions, power)
@@ -126,14 +156,19 @@ def tempering_model(tempering: Tempering, ladder: tuple[float, ...] | None, targ
 
 
 def log_power(log_likelihood: Array, power: Array) -> Array:
-    """log L^lambda, where L^0 = 1, 0^0 included, and 0^lambda = 0 for lambda > 0; float64, the shape of both together."""
+    """Compute log L^lambda, where L^0 = 1 (0^0 too) and 0^lambda = 0 for lambda > 0.
+
+    float64, the shape of both together.
+    """
     xp = namespace(log_likelihood)
     with float64(), np.errstate(invalid="ignore"):  # 0 times infinity, which is not chosen
         return xp.where(power > 0, power * log_likelihood, 0.0)
 
 
 def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
-    """The largest step of lambda after which the ESS of the living is still `target_ess` of what it would be for none; by bisection.
+    """Find by bisection the largest step of lambda that leaves the living enough ESS.
+
+    That is `target_ess` of what the ESS would be for no step.
 
     Args:
         log_likelihood: of all equally weighted states, any shape.
@@ -167,15 +202,17 @@ def blackjax_kernel(
     log_likelihood: Callable[[Any], Any],
     parameters: Callable[[Any], dict[str, Any]],
 ) -> Kernel:
-    """A BlackJAX algorithm as a kernel, for example `blackjax.hmc.init`, `blackjax.hmc.build_kernel()`.
+    """Use a BlackJAX algorithm as a kernel.
+
+    For example `blackjax.hmc.init` and `blackjax.hmc.build_kernel()`.
 
     Args:
         init: (position, log density) -> state.
         step: (key, state, log density, **parameters) -> (state, info).
         log_prior: log p of one position.
         log_likelihood: log L of one position.
-        parameters: population -> parameters of the step, the same for all; what looks at the population adapts, and then
-            the evidence is consistent but not unbiased.
+        parameters: population -> parameters of the step, the same for all; what looks at the
+            population adapts, and then the evidence is consistent but not unbiased.
     """
 
     def kernel(key: Any, power: Any, positions: Any) -> Any:

@@ -1,16 +1,19 @@
 """Other ways to sample the same thing: guided and twisted models.
 
-Neither changes the target. A *guided* model draws from kernels of the user's choice and weighs by the ratio,
+Neither changes the target. A *guided* model draws from kernels of the user's choice and weighs by
+the ratio,
 
     G'_t(x_t-1, x_t) = G_t(x_t-1, x_t) M_t(x_t | x_t-1) / M'_t(x_t | x_t-1)
 
-(Doucet, Godsill and Andrieu 2000). A *twisted* model weighs early by what a function psi_t > 0 expects of the future,
+(Doucet, Godsill and Andrieu 2000). A *twisted* model weighs early by what a function psi_t > 0
+expects of the future,
 
     G'_t(x_t-1, x_t) = G_t(x_t-1, x_t) psi_t(x_t) / psi_t-1(x_t-1),   psi_0 = 1, psi_T = 1
 
-(Whiteley and Lee 2014). The product of all potentials is unchanged for any such psi, and so is the mean of Z-hat. Its variance is
-zero where psi_t is the exact expected future, sum over x_t+1:T of prod M_s G_s, *and* the kernel is twisted too, M'_t proportional
-to M_t G_t psi_t: compose `guided(twisted(model, ...), ...)`. The bootstrap filter is the model as it is; the auxiliary one is
+(Whiteley and Lee 2014). The product of all potentials is unchanged for any such psi, and so is the
+mean of Z-hat. Its variance is zero where psi_t is the exact expected future, sum over x_t+1:T of
+prod M_s G_s, *and* the kernel is twisted too, M'_t proportional to M_t G_t psi_t: compose
+`guided(twisted(model, ...), ...)`. The bootstrap filter is the model as it is; the auxiliary one is
 the model under `Resampling(look_ahead=...)`.
 """
 
@@ -32,16 +35,18 @@ def guided(
     log_ratio: Callable[[Any, Any, Any], Array],
     initial: Callable[[Any, int], Any] | None = None,
 ) -> Model:
-    """The model under other kernels.
+    """Put the model under other kernels.
 
     Args:
         model: traced.
         move: (t, key, particles) -> particles, the kernel M'_t.
-        log_ratio: (t, before, after) -> log M_t - log M'_t, shape (N,); at t = 1 that of the initial kernels is part of it.
+        log_ratio: (t, before, after) -> log M_t - log M'_t, shape (N,); at t = 1 that of the
+            initial kernels is part of it.
         initial: (key, slots) -> particles; the model's own if None.
 
     Returns:
-        A model with the same target. Its density is unknown: the model's own belongs to other kernels.
+        A model with the same target. Its density is unknown: the model's own belongs to other
+        kernels.
     """
 
     def log_potential(t: Any, before: Any, after: Any) -> Array:
@@ -51,11 +56,12 @@ def guided(
 
 
 def twisted(model: Model, log_twist: Callable[[Any, Any], Array], steps: int) -> Model:
-    """The model weighed by what psi expects of the future.
+    """Weigh the model by what psi expects of the future.
 
     Args:
         model: traced.
-        log_twist: (t, particles) -> log psi_t, shape (N,), finite wherever a continuation has mass; asked for 1 <= t < T only.
+        log_twist: (t, particles) -> log psi_t, shape (N,), finite wherever a continuation has mass;
+            asked for 1 <= t < T only.
         steps: T, with psi_T = 1.
 
     Returns:
@@ -68,7 +74,9 @@ def twisted(model: Model, log_twist: Callable[[Any, Any], Array], steps: int) ->
 
     def log_potential(t: Any, before: Any, after: Any) -> Array:
         spent = log_psi(t - 1, before)
-        gain = jnp.where(spent > -jnp.inf, log_psi(t, after) - jnp.where(spent > -jnp.inf, spent, 0.0), -jnp.inf)  # the dead stay dead
+        gain = jnp.where(
+            spent > -jnp.inf, log_psi(t, after) - jnp.where(spent > -jnp.inf, spent, 0.0), -jnp.inf
+        )  # the dead stay dead
         return model.log_potential(t, before, after) + gain
 
     return replace(model, log_potential=log_potential)

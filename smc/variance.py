@@ -1,29 +1,33 @@
 """Monte Carlo error from one run: the variance of a filter's estimates, read off its genealogy.
 
-A filter's particles are dependent, but those that descend from different particles of the first generation (their
-*eves*, E_i) met only through resampling. With N particles, k resampling events since the eves, normalised weights
-W_i and c = (N / (N - 1))^(k + 1), the estimate f-bar = sum_i W_i f_i of an expectation and the evidence Z-hat have
+A filter's particles are dependent, but those that descend from different particles of the first
+generation (their *eves*, E_i) met only through resampling. With N particles, k resampling events
+since the eves, normalised weights W_i and c = (N / (N - 1))^(k + 1), the estimate f-bar = sum_i W_i
+f_i of an expectation and the evidence Z-hat have
 
     Var(f-bar)          ~  c sum_e ( sum_{i: E_i = e} W_i (f_i - f-bar) )^2
     Var(Z-hat) / Z^2    ~  V = 1 - c sum_{i, j: E_i != E_j} W_i W_j
 
-The first sum is Chan and Lai's (2013, *A general theory of particle filters in hidden Markov models and some
-applications*); the factor, and V, are Lee and Whiteley's (2018, *Variance estimation in the particle filter*). The
-factor tends to 1, and makes up for the eves that resampling lost where N is small. Without resampling both are
-importance sampling's delta method with Bessel's correction. V is, to first order, the variance of log Z-hat, which
-is biased down by about half of it. E[Z-hat^2 V] = Var(Z-hat) exactly, at every N and with adaptive resampling.
+The first sum is Chan and Lai's (2013, *A general theory of particle filters in hidden Markov models
+and some applications*); the factor, and V, are Lee and Whiteley's (2018, *Variance estimation in
+the particle filter*). The factor tends to 1, and makes up for the eves that resampling lost where N
+is small. Without resampling both are importance sampling's delta method with Bessel's correction. V
+is, to first order, the variance of log Z-hat, which is biased down by about half of it. E[Z-hat^2
+V] = Var(Z-hat) exactly, at every N and with adaptive resampling.
 
-All this is for multinomial resampling. For the other schemes the first is approximate, usually too large, and V is
-useless: its factor takes out the noise of multinomial resampling, of which they have little, so that V is far too
-small and often negative. Replicate runs tell the variance there. Both are wrong for waste-free populations, whose particles are
-dependent before they are resampled.
+All this is for multinomial resampling. For the other schemes the first is approximate, usually too
+large, and V is useless: its factor takes out the noise of multinomial resampling, of which they
+have little, so that V is far too small and often negative. Replicate runs tell the variance there.
+Both are wrong for waste-free populations, whose particles are dependent before they are resampled.
 
-Both are useless once all weight descends from one eve, and unreliable when it descends from a few: the relative
-error is about sqrt(2 / (eves - 1)), so an `Estimate` says how many there are. Long runs can look back over a few
-generations only: with the ancestors `lag` generations back for eves (Olsson and Douc 2019, *Numerically stable online
-estimation of variance in particle filters*) more of them are left, and what is lost is the error made before, which
-a model that forgets has forgotten. That is for functions of the present state. A function of the whole path, such
-as the answer at the end of a chain of thought, forgets nothing, and neither does Z-hat, so there is no lag for it.
+Both are useless once all weight descends from one eve, and unreliable when it descends from a few:
+the relative error is about sqrt(2 / (eves - 1)), so an `Estimate` says how many there are. Long
+runs can look back over a few generations only: with the ancestors `lag` generations back for eves
+(Olsson and Douc 2019, *Numerically stable online estimation of variance in particle filters*) more
+of them are left, and what is lost is the error made before, which a model that forgets has
+forgotten. That is for functions of the present state. A function of the whole path, such as the
+answer at the end of a chain of thought, forgets nothing, and neither does Z-hat, so there is no lag
+for it.
 """
 
 from __future__ import annotations
@@ -51,8 +55,12 @@ class Estimate(NamedTuple):
     eves: int
 
 
-def mean_variance(eves: np.ndarray, log_weights: np.ndarray, values: np.ndarray, events: int) -> Estimate:
-    """The variance of sum_i W_i f_i, in the units of f squared; not a number with fewer than two eves.
+def mean_variance(
+    eves: np.ndarray, log_weights: np.ndarray, values: np.ndarray, events: int
+) -> Estimate:
+    """Estimate the variance of sum_i W_i f_i, in the units of f squared.
+
+    NaN with fewer than two eves.
 
     Args:
         eves: E_i, each below N, shape (N,).
@@ -73,9 +81,9 @@ def mean_variance(eves: np.ndarray, log_weights: np.ndarray, values: np.ndarray,
 def relative_variance(eves: np.ndarray, log_weights: np.ndarray, events: int) -> Estimate:
     """V, the variance of Z-hat over Z squared, to first order that of log Z-hat.
 
-    It is returned as it comes out, since exp(2 log Z-hat) V is unbiased only so: 0 for constant potentials without
-    resampling, sometimes negative where the variance is small, and 1, which says nothing, with fewer than two eves.
-    Not a number with one particle, which shows no variance.
+    It is returned as it comes out, since exp(2 log Z-hat) V is unbiased only so: 0 for constant
+    potentials without resampling, sometimes negative where the variance is small, and 1, which says
+    nothing, with fewer than two eves. Not a number with one particle, which shows no variance.
 
     Args:
         eves: E_i, each below N, shape (N,).
@@ -87,16 +95,18 @@ def relative_variance(eves: np.ndarray, log_weights: np.ndarray, events: int) ->
     if slots < 2:
         return Estimate(np.array(nan), alive)
     by_eve = np.bincount(eves, weights=weights, minlength=slots)
-    return Estimate(np.array(1 - _factor(slots, events) * (by_eve.sum() ** 2 - by_eve @ by_eve)), alive)
+    return Estimate(
+        np.array(1 - _factor(slots, events) * (by_eve.sum() ** 2 - by_eve @ by_eve)), alive
+    )
 
 
 def eves(history: History, *, since: int = 1) -> np.ndarray:
-    """The slot at generation `since` from which each final slot descends; int64, shape (N,).
+    """Give the slot at generation `since` from which each final slot descends; int64, shape (N,).
 
     Args:
         history: of N particles.
-        since: 1, after the first step, where all particles start alike, as those of a language model do; 0 where
-            the model draws them at random (see `motes.smc.genealogy`).
+        since: 1, after the first step, where all particles start alike, as those of a language
+            model do; 0 where the model draws them at random (see `motes.smc.genealogy`).
     """
     return genealogy.eves(history.ancestors, since=since)
 
@@ -112,8 +122,15 @@ def living_eves(history: History, log_weights: np.ndarray, *, since: int = 1) ->
     return len(np.unique(eves(history, since=since)[np.exp(log_weights) > 0]))
 
 
-def filter_variance(history: History, log_weights: np.ndarray, values: np.ndarray, *, since: int = 1, lag: int | None = None) -> Estimate:
-    """The variance of sum_i W_i f_i, in the units of f squared; not a number where it is undefined.
+def filter_variance(
+    history: History,
+    log_weights: np.ndarray,
+    values: np.ndarray,
+    *,
+    since: int = 1,
+    lag: int | None = None,
+) -> Estimate:
+    """Estimate the variance of sum_i W_i f_i, in the units of f squared; NaN where undefined.
 
     Args:
         history: of N particles.
@@ -132,11 +149,19 @@ def filter_variance(history: History, log_weights: np.ndarray, values: np.ndarra
     return mean_variance(eves(history, since=since), log_weights, values, _events(history, since))
 
 
-def standard_error(history: History, log_weights: np.ndarray, values: np.ndarray, *, since: int = 1, lag: int | None = None) -> float:
-    """The standard error of sum_i W_i f_i, in the units of f; not a number where it is undefined.
+def standard_error(
+    history: History,
+    log_weights: np.ndarray,
+    values: np.ndarray,
+    *,
+    since: int = 1,
+    lag: int | None = None,
+) -> float:
+    """Estimate the standard error of sum_i W_i f_i, in the units of f; NaN where it is undefined.
 
     Args:
-        history, log_weights, since, lag: as in `filter_variance`, which also raises what this raises.
+        history, log_weights, since, lag: as in `filter_variance`, which also raises what this
+            raises.
         values: f_i, shape (N,).
     """
     return sqrt(float(filter_variance(history, log_weights, values, since=since, lag=lag).variance))
@@ -154,10 +179,11 @@ def log_evidence_variance(history: History, log_weights: np.ndarray, *, since: i
 
 
 def log_evidence_error(history: History, log_weights: np.ndarray, *, since: int = 1) -> float:
-    """The standard error of log Z-hat, in nats.
+    """Estimate the standard error of log Z-hat, in nats.
 
-    Not a number where the run cannot tell it: with fewer than two eves, and where V is negative, as it often is after
-    resampling that was not multinomial (where a number means nothing either), and sometimes where the variance is small.
+    Not a number where the run cannot tell it: with fewer than two eves, and where V is negative, as
+    it often is after resampling that was not multinomial (where a number means nothing either), and
+    sometimes where the variance is small.
 
     Args:
         history, log_weights, since: as in `log_evidence_variance`.

@@ -1,14 +1,16 @@
 """Arithmetic of log-weights, in float64.
 
-N particles carry log-weights l_1..l_N. Minus infinity is a legal weight, that of a dead particle, and a
-population may be dead altogether; not a number and plus infinity are faults of whatever made the weight and
-are never passed on. Nothing here is exponentiated before the largest weight has been taken out:
+N particles carry log-weights l_1..l_N. Minus infinity is a legal weight, that of a dead particle,
+and a population may be dead altogether; NaN and plus infinity are faults of whatever made
+the weight and are never passed on. Nothing here is exponentiated before the largest weight has been
+taken out:
 
     log sum_i exp(l_i) = m + log sum_i exp(l_i - m),   m = max_i l_i
     ESS = (sum_i W_i)^2 / sum_i W_i^2                  (Kong, Liu and Wong 1994)
     entropy = - sum_i W_i log W_i
 
-Every function takes NumPy or JAX arrays and can be traced; on NumPy arrays it returns Python floats and raises.
+Every function takes NumPy or JAX arrays and can be traced; on NumPy arrays it returns Python floats
+and raises.
 """
 
 from __future__ import annotations
@@ -54,15 +56,18 @@ def normalise(log_weights: Array, *, source: str = "log_weights") -> tuple[Array
         source: what made the weights; an error names it.
 
     Returns:
-        float64 log-weights, shape (N,), all minus infinity where every particle is dead; and their log-sum. In a trace, which
-        cannot raise, both are not a number, or the log-sum plus infinity, where a weight is.
+        float64 log-weights, shape (N,), all minus infinity where every particle is dead; and their
+        log-sum. In a trace, which cannot raise, both are NaN, or the log-sum plus
+        infinity, where a weight is.
 
     Raises:
-        FloatingPointError: a weight is not a number, or plus infinity.
+        FloatingPointError: a weight is NaN, or plus infinity.
     """
     xp = namespace(log_weights)
     with float64():
-        log_weights = log_weights.astype(np.float64) if xp is not np else np.asarray(log_weights, np.float64)
+        log_weights = (
+            log_weights.astype(np.float64) if xp is not np else np.asarray(log_weights, np.float64)
+        )
         total = log_sum_exp(log_weights)
         if xp is not np:
             return xp.where(total == -np.inf, -np.inf, log_weights - total), total
@@ -71,17 +76,26 @@ def normalise(log_weights: Array, *, source: str = "log_weights") -> tuple[Array
 
 
 def reweighed(log_weights: Array, log_factors: Array) -> Array:
-    """Log-weights times a factor each, not normalised: the dead stay dead, whatever their factor is. Both have shape (N,)."""
+    """Multiply log-weights by a factor each, both of shape (N,); the result is not normalised.
+
+    The dead stay dead, whatever their factor is.
+    """
     xp = namespace(log_weights)
     with float64(), np.errstate(invalid="ignore"):
         return xp.where(log_weights == -np.inf, -np.inf, log_weights + log_factors)
 
 
 def check(total: float, log_weights: np.ndarray, source: str) -> None:
-    """Raise FloatingPointError where the log-sum of these log-weights shows that one is not a number, or plus infinity."""
-    if not total < np.inf:  # true of not-a-number too
+    """Raise FloatingPointError where log-weights contain NaN or plus infinity.
+
+    Their log-sum shows it.
+    """
+    if not total < np.inf:  # true of NaN too
         slots = np.flatnonzero(~(log_weights < np.inf))
-        raise FloatingPointError(f"{source} is {log_weights[slots[0]]} at slot {slots[0]}: it must be a number below infinity")
+        raise FloatingPointError(
+            f"{source} is {log_weights[slots[0]]} at slot {slots[0]}: it must be a number below "
+            "infinity"
+        )
 
 
 def ess(log_weights: Array) -> Any:
@@ -102,7 +116,9 @@ def ess(log_weights: Array) -> Any:
 
 
 def entropy(log_weights: Array) -> Any:
-    """Entropy of the normalised weights, in nats: between 0 and log N, and 0 where every particle is dead.
+    """Compute the entropy of the normalised weights, in nats.
+
+    It lies between 0 and log N, and is 0 where every particle is dead.
 
     Args:
         log_weights: shape (N,), normalised or not.
@@ -112,5 +128,11 @@ def entropy(log_weights: Array) -> Any:
         return 0.0
     with float64():
         log_weights = log_weights - total
-        terms = xp.where(log_weights > -np.inf, xp.exp(log_weights) * xp.where(log_weights > -np.inf, log_weights, 0.0), 0.0)
-        return xp.where(total == -np.inf, 0.0, -terms.sum()) if xp is not np else float(-terms.sum())
+        terms = xp.where(
+            log_weights > -np.inf,
+            xp.exp(log_weights) * xp.where(log_weights > -np.inf, log_weights, 0.0),
+            0.0,
+        )
+        return (
+            xp.where(total == -np.inf, 0.0, -terms.sum()) if xp is not np else float(-terms.sum())
+        )

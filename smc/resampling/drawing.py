@@ -1,6 +1,7 @@
 """Drawing by the schemes, for traced populations and for those on the host.
 
-On the host a scheme is compiled once for each number of particles, and takes and returns NumPy arrays.
+On the host a scheme is compiled once for each number of particles, and takes and returns NumPy
+arrays.
 """
 
 from __future__ import annotations
@@ -31,15 +32,25 @@ def draw_ancestors(scheme: str, key: Any, probabilities: Array, first: Any = Non
         first: the ancestor of slot 0, given which the others are drawn.
     """
     if not isinstance(probabilities, jax.Array):
-        return np.asarray(_compiled(scheme, first is not None)(key, probabilities, *(() if first is None else (first,))))
-    return SCHEMES[scheme](key, probabilities) if first is None else CONDITIONAL[scheme](key, probabilities, first)
+        return np.asarray(
+            _compiled(scheme, first is not None)(
+                key, probabilities, *(() if first is None else (first,))
+            )
+        )
+    return (
+        SCHEMES[scheme](key, probabilities)
+        if first is None
+        else CONDITIONAL[scheme](key, probabilities, first)
+    )
 
 
 @cache
 def _compiled(name: str, conditional: bool) -> Callable[..., Any]:
-    """The scheme for hosted populations, compiled once for each number of particles."""
+    """Compile the scheme for hosted populations, once for each number of particles."""
     scheme = (CONDITIONAL if conditional else SCHEMES)[name]
-    return jax.jit(lambda key, *arguments: scheme(jax.random.wrap_key_data(key, impl=IMPL), *arguments))
+    return jax.jit(
+        lambda key, *arguments: scheme(jax.random.wrap_key_data(key, impl=IMPL), *arguments)
+    )
 
 
 @jax.jit

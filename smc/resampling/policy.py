@@ -1,14 +1,17 @@
 """When to resample, by which weights, and how.
 
-Populations are resampled when their weights have become too uneven: ESS < kappa N (Liu and Chen 1995), or entropy below
-kappa log N. A particle is selected with probability proportional to its weight W, or to W times a *look-ahead* eta > 0
-(the auxiliary particle filter: Pitt and Shephard 1999), so with probabilities rho. What it has not spent it keeps:
+Populations are resampled when their weights have become too uneven: ESS < kappa N (Liu and Chen
+1995), or entropy below kappa log N. A particle is selected with probability proportional to its
+weight W, or to W times a *look-ahead* eta > 0 (the auxiliary particle filter: Pitt and Shephard
+1999), so with probabilities rho. What it has not spent it keeps:
 
     slot i gets  W_{A_i} / (N rho_{A_i}),
 
-which sums to 1 only in expectation; the sum belongs to the evidence. Without look-ahead it is 1/N for everyone.
+which sums to 1 only in expectation; the sum belongs to the evidence. Without look-ahead it is 1/N
+for everyone.
 
-Copies may be told apart again by an MCMC kernel that leaves gamma_t-1 invariant (*resample-move*: Gilks and Berzuini 2001).
+Copies may be told apart again by an MCMC kernel that leaves gamma_t-1 invariant (*resample-move*:
+Gilks and Berzuini 2001).
 """
 
 from __future__ import annotations
@@ -55,19 +58,24 @@ class Resampling:
 
     Attributes:
         scheme: one of `SCHEMES`.
-        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N. At 0 never (sequential importance sampling), at 1
-            before every step but the first, where weights are equal.
-        entropy_threshold: the same for the entropy of the weights relative to log N; where given it decides alone.
-        look_ahead: (t, particles) -> log eta, shape (N,): how promising the particles are for move t beyond what their weights
-            say; None for equally. Finite for the living: who has eta = 0 could not be selected. The trigger sees the weights it
-            multiplies, and may fire before the first move too.
-        annealing: (t, log-weights) -> b in (0, 1]: those to be moved by move t are selected in proportion to W^b, and carry the weight
-            W^(1 - b) that is left; None for b = 1. It may look at the population.
-        rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1 invariant; applied before every move but the
-            first, resampled or not: to move particles only where their weights asked for resampling would bias the evidence. A
-            hosted one is given the living, with a key for each, and must leave closed particles closed and open ones open: it is not
-            asked any more once none is open. Ancestors do not tell of this move, so whoever traces paths through them
-            (`motes.smc.generations`, conditional SMC) refuses it.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N. At 0 never (sequential
+            importance sampling), at 1 before every step but the first, where weights are equal.
+        entropy_threshold: the same for the entropy of the weights relative to log N; where given it
+            decides alone.
+        look_ahead: (t, particles) -> log eta, shape (N,): how promising the particles are for move
+            t beyond what their weights say; None for equally. Finite for the living: who has eta =
+            0 could not be selected. The trigger sees the weights it multiplies, and may fire before
+            the first move too.
+        annealing: (t, log-weights) -> b in (0, 1]: those to be moved by move t are selected in
+            proportion to W^b, and carry the weight W^(1 - b) that is left; None for b = 1. It may
+            look at the population.
+        rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1
+            invariant; applied before every move but the first, resampled or not: to move particles
+            only where their weights asked for resampling would bias the evidence. A hosted one is
+            given the living, with a key for each, and must leave closed particles closed and open
+            ones open: it is not asked any more once none is open. Ancestors do not tell of this
+            move, so whoever traces paths through them (`motes.smc.generations`, conditional SMC)
+            refuses it.
 
     Raises:
         ValueError: the scheme is unknown, or a threshold outside [0, 1].
@@ -96,7 +104,12 @@ class Resampling:
         return threshold == 1 or (threshold > 0 and evenness(log_weights) < threshold * most)
 
     def select(
-        self, keys: RunKeys | TracedKeys, t: Any, particles: Any, log_weights: Array, ancestor: Callable[[], tuple[Any, Any]] | None = None
+        self,
+        keys: RunKeys | TracedKeys,
+        t: Any,
+        particles: Any,
+        log_weights: Array,
+        ancestor: Callable[[], tuple[Any, Any]] | None = None,
     ) -> Selection:
         """Resample if it is due.
 
@@ -105,15 +118,17 @@ class Resampling:
             t: the move that follows.
             particles: N of them.
             log_weights: normalised, shape (N,).
-            ancestor: where slot 0 is kept for a reference, draws its ancestor, given which the others then follow the scheme's law;
-                asked only where resampling is due. Returns the ancestor, and not a number where its law is at fault, else 0.
+            ancestor: where slot 0 is kept for a reference, draws its ancestor, given which the
+                others then follow the scheme's law; asked only where resampling is due. Returns the
+                ancestor, and NaN where its law is at fault, else 0.
 
         Returns:
-            The population; a particle whose weight is zero in float64 is never chosen, but for a reference. In a trace, which
-            cannot raise, its weights are not a number where the look-ahead or the ancestor's weights were at fault.
+            The population; a particle whose weight is zero in float64 is never chosen, but for a
+            reference. In a trace, which cannot raise, its weights are NaN where the
+            look-ahead or the ancestor's weights were at fault.
 
         Raises:
-            FloatingPointError: the look-ahead is not a number, or infinite, for a living particle.
+            FloatingPointError: the look-ahead is NaN, or infinite, for a living particle.
         """
         slots, xp = len(log_weights), namespace(log_weights)
         log_rho: Array = log_weights
@@ -123,7 +138,9 @@ class Resampling:
         with float64():
             due = self.due(log_rho)
         if ancestor is None and self.look_ahead is None:
-            due = due & (t > 1)  # the weights before the first move are equal: resampling them would only add noise
+            due = due & (
+                t > 1
+            )  # the weights before the first move are equal: resampling them would only add noise
 
         def drawn() -> Selection:
             first, first_fault = (None, 0.0) if ancestor is None else ancestor()
@@ -138,12 +155,19 @@ class Resampling:
 
         def kept() -> Selection:
             with float64():
-                return Selection(particles, log_weights + fault, xp.arange(slots, dtype=np.int32), xp.asarray(False))
+                return Selection(
+                    particles,
+                    log_weights + fault,
+                    xp.arange(slots, dtype=np.int32),
+                    xp.asarray(False),
+                )
 
         selection = branch(due, drawn, kept)
         if self.rejuvenate is None:
             return selection
-        moved = branch(t > 1, lambda: self._rejuvenated(keys, t, selection), lambda: selection.particles)
+        moved = branch(
+            t > 1, lambda: self._rejuvenated(keys, t, selection), lambda: selection.particles
+        )
         return selection._replace(particles=moved)
 
     def _rejuvenated(self, keys: Any, t: Any, selection: Selection) -> Any:
@@ -154,24 +178,37 @@ class Resampling:
         living = np.flatnonzero(selection.log_weights > -np.inf)
         particles = selection.particles.copy()
         if len(living):
-            particles[living] = objects(self.rejuvenate(t, keys.rejuvenation(t, slots, living), particles[living]))
+            particles[living] = objects(
+                self.rejuvenate(t, keys.rejuvenation(t, slots, living), particles[living])
+            )
         return particles
 
     def _looked_ahead(self, t: Any, particles: Any, log_weights: Array) -> tuple[Array, Any]:
-        """The normalised log-weights times eta, and not a number where eta is at fault, else 0."""
+        """Temper the normalised log-weights by eta; NaN where eta is at fault.
+
+        Also returns 0, or NaN where eta is at fault.
+        """
         assert self.look_ahead is not None
-        log_rho = reweighed(log_weights, of_living(partial(self.look_ahead, t), particles, log_weights))
+        log_rho = reweighed(
+            log_weights, of_living(partial(self.look_ahead, t), particles, log_weights)
+        )
         with float64():
             lost = (log_weights > -np.inf) & (log_rho == -np.inf)
             if isinstance(log_weights, np.ndarray) and lost.any():
-                raise FloatingPointError(f"look_ahead at step {t} is minus infinity at slot {int(lost.argmax())}, which is alive")
+                raise FloatingPointError(
+                    f"look_ahead at step {t} is minus infinity at slot {int(lost.argmax())}, "
+                    "which is alive"
+                )
             log_rho, total = normalise(log_rho, source=f"look_ahead at step {t}")
             xp = namespace(log_weights)
             return log_rho, xp.where(lost.any() | xp.isnan(total) | (total == np.inf), np.nan, 0.0)
 
 
 def of_living(function: Callable[[Any], Array], particles: Any, log_weights: Array) -> Array:
-    """What a model's function says of the particles, shape (N,); a hosted one is asked about the living only."""
+    """Ask a model's function about the particles, shape (N,).
+
+    A hosted one is asked about the living only.
+    """
     if not isinstance(log_weights, np.ndarray):
         return function(particles)
     living, values = np.flatnonzero(log_weights > -np.inf), np.full(len(log_weights), -np.inf)
@@ -181,5 +218,9 @@ def of_living(function: Callable[[Any], Array], particles: Any, log_weights: Arr
 
 
 def _check_threshold(name: str, threshold: Any) -> None:
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+    if (
+        isinstance(threshold, bool)
+        or not isinstance(threshold, Real)
+        or not 0 <= float(threshold) <= 1
+    ):
         raise ValueError(f"{name} must be a number in [0, 1], not {threshold!r}")

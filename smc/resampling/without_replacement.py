@@ -1,12 +1,15 @@
-"""Optimal resampling without replacement (Fearnhead and Clifford 2003): keep K of M weighted candidates, none of them twice.
+"""Optimal resampling without replacement: keep K of M weighted candidates, none of them twice.
+
+(Fearnhead and Clifford 2003.)
 
 With the one c that solves
 
     sum_i min(1, c w_i) = K
 
-candidate i is kept with probability min(1, c w_i), and has weight max(w_i, 1 / c) if it is. So the heavy ones keep their own
-weight, the light ones share one weight, and E[new weight of i] = w_i. Of all such schemes it has the least
-expected squared error of the weights. Where candidates are discrete, copies of one are useless, and this is the scheme to use.
+candidate i is kept with probability min(1, c w_i), and has weight max(w_i, 1 / c) if it is. So the
+heavy ones keep their own weight, the light ones share one weight, and E[new weight of i] = w_i. Of
+all such schemes it has the least expected squared error of the weights. Where candidates are
+discrete, copies of one are useless, and this is the scheme to use.
 """
 
 from __future__ import annotations
@@ -45,9 +48,10 @@ def optimal(key: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array
         keep: how many, from 1 to M.
 
     Returns:
-        Indices, int32, ascending among the kept, none twice; and their new log-weights on the same scale, in the dtype of
-        `log_weights`: both of shape (keep,). With fewer than `keep` living candidates, all of them come first, with their own
-        weight, followed by others at minus infinity.
+        Indices, int32, ascending among the kept, none twice; and their new log-weights on the same
+        scale, in the dtype of `log_weights`: both of shape (keep,). With fewer than `keep` living
+        candidates, all of them come first, with their own weight, followed by others at minus
+        infinity.
 
     Raises:
         ValueError: `keep` is less than 1 or more than M.
@@ -57,7 +61,7 @@ def optimal(key: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array
 
 @in_float64
 def keep_optimally(uniform: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array]:
-    """What `optimal` returns, as a function of its only uniform, shape ()."""
+    """Compute what `optimal` returns, as a function of its only uniform, shape ()."""
     given = jnp.asarray(log_weights)
     size = given.shape[0]
     if not 1 <= keep <= size:
@@ -65,26 +69,36 @@ def keep_optimally(uniform: Any, log_weights: Any, keep: int) -> tuple[jax.Array
     logs = given.astype(jnp.float64)
     scale = jnp.where(jnp.max(logs) > -jnp.inf, jnp.max(logs), 0.0)
     split = split_candidates(logs, jnp.exp(logs - scale), keep)
-    chosen = split.heavy | draw_light(uniform, jnp.where(split.heavy, 0.0, jnp.exp(logs - scale)), split.drawn, keep)
+    chosen = split.heavy | draw_light(
+        uniform, jnp.where(split.heavy, 0.0, jnp.exp(logs - scale)), split.drawn, keep
+    )
     indices = jnp.argsort(~chosen, stable=True)[:keep].astype(jnp.int32)
     new = jnp.where(split.heavy, logs, jnp.log(split.weight) + scale)
     return indices, jnp.where(chosen, new, -jnp.inf)[indices].astype(given.dtype)
 
 
 def split_candidates(logs: jax.Array, weights: jax.Array, keep: int) -> Split:
-    """Find c. With the heaviest k kept for certain, c = (K - k) / (sum of the others), and k is the least with c w < 1 for the next one.
+    """Find c, the threshold above which candidates are kept for certain.
+
+    With the heaviest k kept for certain, c = (K - k) / (sum of the others). k is the least number
+    with c w < 1 for the next one.
 
     Args:
         logs: log-weights, shape (M,).
-        weights: their exponentials on some scale, shape (M,): the lightest may be zero on it, though not dead.
+        weights: their exponentials on some scale, shape (M,): the lightest may be zero on it,
+            though not dead.
         keep: K.
     """
     order = jnp.argsort(-logs, stable=True)
-    rest = jax.lax.associative_scan(jnp.add, weights[order], reverse=True)  # the lightest first: no cancellation
+    rest = jax.lax.associative_scan(
+        jnp.add, weights[order], reverse=True
+    )  # the lightest first: no cancellation
     before = jnp.arange(keep)
     light = weights[order][:keep] * (keep - before) < rest[:keep]
     enough = jnp.sum(logs > -jnp.inf) > keep
-    heaviest = jnp.min(jnp.where(enough & light, before, keep))  # not argmax, which is compiled under the user's setting
+    heaviest = jnp.min(
+        jnp.where(enough & light, before, keep)
+    )  # not argmax, which is compiled under the user's setting
     rank = jnp.zeros_like(order).at[order].set(jnp.arange(len(order)))
     drawn = keep - heaviest
     weight = rest[jnp.minimum(heaviest, keep - 1)] / jnp.maximum(drawn, 1)
@@ -92,8 +106,15 @@ def split_candidates(logs: jax.Array, weights: jax.Array, keep: int) -> Split:
 
 
 def draw_light(uniform: Any, weights: jax.Array, drawn: jax.Array, keep: int) -> jax.Array:
-    """Which of the light candidates are drawn, bool, shape (M,): systematically, each at most once since c w_i < 1."""
+    """Draw the light candidates systematically, each at most once since c w_i < 1.
+
+    bool, shape (M,).
+    """
     ends = jnp.ceil(drawn * cumulative(weights) - uniform)
     picks = from_ends(ends, weights, keep)
     used = jnp.arange(keep) < drawn
-    return jnp.zeros(weights.shape, bool).at[jnp.where(used, picks, weights.shape[0])].set(True, mode="drop")
+    return (
+        jnp.zeros(weights.shape, bool)
+        .at[jnp.where(used, picks, weights.shape[0])]
+        .set(True, mode="drop")
+    )
