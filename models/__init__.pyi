@@ -1,5 +1,5 @@
 from .batching import together as together
-from .continuing import continued as continued
+from .calls import continued as continued
 from .cost import Cost as Cost
 from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM
@@ -7,9 +7,11 @@ from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
 from .loading import load_lm as load_lm
 from .loading import load_prm as load_prm
+from .protocols import Capabilities as Capabilities
 from .protocols import LanguageModel as LanguageModel
 from .protocols import RewardModel as RewardModel
 from .protocols import TractableLanguageModel as TractableLanguageModel
+from .protocols import capabilities as capabilities
 from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM
 from .sampling import Sampling as Sampling

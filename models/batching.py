@@ -17,9 +17,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from .continuing import Continues
+from . import calls
 from .cost import Cost
-from .protocols import LanguageModel, TractableLanguageModel
+from .protocols import LanguageModel, capabilities
 from .randomness import raw_keys
 from .sampling import Sampling
 from .trajectory import Trajectory
@@ -105,8 +105,7 @@ class _Worker(Generic[T]):
         if model is None or any(model is stand_in for stand_in in self._stand_ins.values()):
             return model
         if id(model) not in self._stand_ins:
-            kinds = (Continues, _SharedContinuingLM), (TractableLanguageModel, _SharedTractableLM), (LanguageModel, _SharedLM)
-            kind = next((shared for kind, shared in kinds if isinstance(model, kind)), _SharedPRM)
+            kind = _SharedLM if isinstance(model, LanguageModel) else _SharedPRM
             self._stand_ins[id(model)] = kind(self, model)
         return self._stand_ins[id(model)]
 
@@ -155,20 +154,24 @@ class _Shared:
     """A model as one of several runs sees it; `cost` is what falls to this run."""
 
     def __init__(self, worker: _Worker[Any], model: Any) -> None:
-        self.name, self.cost, self._worker, self._model = model.name, Cost(), worker, model
+        self.name, self.cost, self.original, self._worker = model.name, Cost(), model, worker
 
     def _ask(self, kind: str, rows: tuple[Sequence[Any], ...], *common: Any) -> Sequence[Any]:
-        return self._worker.ask(_Question(self._model, kind, rows, common)) if len(rows[0]) else []
+        return self._worker.ask(_Question(self.original, kind, rows, common)) if len(rows[0]) else []
 
 
 class _SharedLM(_Shared):
-    """A language model as one of several runs sees it."""
+    """A language model as one of several runs sees it: it can do what the model can."""
+
+    def __init__(self, worker: _Worker[Any], model: Any) -> None:
+        super().__init__(worker, model)
+        self.capabilities = capabilities(model)
 
     def start(self, question: str) -> Trajectory:
         """The root of all runs that ask this question, so that it is read once."""
-        roots, place = self._worker.roots, (id(self._model), question)
+        roots, place = self._worker.roots, (id(self.original), question)
         if place not in roots:
-            roots[place] = self._model.start(question)
+            roots[place] = calls.start(self.original, question)
         return roots[place]
 
     def extend(
@@ -176,18 +179,10 @@ class _SharedLM(_Shared):
     ) -> list[Trajectory]:
         return list(self._ask("extend", (trajectories, list(raw_keys(keys, len(trajectories)))), sampling, prior))
 
-
-class _SharedTractableLM(_SharedLM):
-    """The same of one that tells how probable a text is."""
-
     def logprob(
         self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
     ) -> np.ndarray:
         return np.asarray(self._ask("logprob", (trajectories, continuations), prior))
-
-
-class _SharedContinuingLM(_SharedTractableLM):
-    """The same of one that can say itself how it would go on."""
 
     def continued(
         self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
@@ -224,20 +219,18 @@ def _asked(model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, .
             import jax
 
             keys = jax.random.wrap_key_data(jax.numpy.asarray(np.array(columns[1], np.uint32)), impl="threefry2x32")
-            return model.extend(columns[0], keys, sampling=common[0], prior=common[1])
+            return calls.extend(model, columns[0], keys, sampling=common[0], prior=common[1])
         case "logprob":
-            return model.logprob(*columns, prior=common[0])
+            return calls.logprob(model, *columns, prior=common[0])
         case "continued":
-            return model.continued(columns[0], common[0], prior=common[1], proposal=common[2])
+            return calls.continued(model, columns[0], common[0], prior=common[1], proposal=common[2])
         case _:
-            return model.score(columns[0])
+            return calls.score(model, columns[0])
 
 
 def _share(askers: Sequence[tuple[_Worker[Any], _Question]], answers: Sequence[Any], kind: str, cost: Cost) -> None:
     """Give each run its answers, and its share of the cost."""
     ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
-    if len(answers) != ends[-1]:
-        raise ValueError(f"{ends[-1]} rows were asked about in {kind}, but {len(answers)} came back")
     for (worker, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
         worker.answer = answers[first:last]
         part = Cost(**{field.name: _between(getattr(cost, field.name), first, last, ends[-1]) for field in fields(cost)})

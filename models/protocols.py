@@ -1,15 +1,24 @@
-"""What a language model and a reward model must offer; anything that does can be used everywhere in motes."""
+"""What a language model and a reward model must offer; anything that does can be used everywhere in motes.
+
+What a language model can do besides writing steps stands in one record, its `Capabilities`. A model of motes declares it; of a
+plain object of the user's, which declares none, it is inferred here and nowhere else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from .cost import Cost
 from .sampling import Sampling
+from .step_rule import StepRule
 from .trajectory import Trajectory
+
+ASKED_OF_EXTEND = ("sampling", "prior")
 
 
 @runtime_checkable
@@ -46,11 +55,13 @@ class LanguageModel(Protocol):
             prior: the declared prior, which `logprob` refers to; `Sampling()` when None.
 
         Returns:
-            N children, one each, in order.
+            N new children, one each, in order, made by `Trajectory.child`. The step's log-probability is that under `prior`, its
+            proposal log-probability that under `sampling`, both in nats and at most 0; both NaN where they are not known.
+            A model that has one law, whatever it is asked, says so by its attribute `capabilities`, `Capabilities(sampling=False)`.
 
         Raises:
             ValueError: a trajectory is not open.
-            FloatingPointError: the model's output is not a number; the message names the trajectory.
+            FloatingPointError: the model's output is NaN; the message names the trajectory.
         """
         ...
 
@@ -59,7 +70,7 @@ class LanguageModel(Protocol):
 class TractableLanguageModel(LanguageModel, Protocol):
     """A language model that also tells how probable a given text is: what ancestor sampling needs.
 
-    The trajectories of one that cannot tell even how probable its own draws are have not a number for `logprob` and
+    The trajectories of one that does not give even the probability of its own draws have NaN for `logprob` and
     `proposal_logprob`; it serves where no weight depends on them.
     """
 
@@ -95,6 +106,81 @@ class RewardModel(Protocol):
             float64, shape (N,); minus and plus infinity are allowed.
 
         Raises:
-            FloatingPointError: a score is not a number; the message names the trajectory.
+            FloatingPointError: a score is NaN; the message names the trajectory.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What can be asked of a language model.
+
+    Attributes:
+        sampling: whether steps are drawn as `sampling` asks, and told their log-probability under `prior`. False for a
+            model with one fixed law, which serves under `Sampling()` alone; None where nobody has said so, and its draws
+            are compared.
+        probabilities: whether it gives the log-probability of what it draws. Where it is False they are NaN, and the
+            model serves wherever no weight depends on them.
+        scoring: whether it has a method `logprob`, which gives the log-probability of a given text.
+        continuation: whether it has a method `continued`, which puts given steps after another trajectory.
+        step_rule: where its steps end; None where it follows no `StepRule`.
+
+    Example:
+        >>> Capabilities(scoring=True).continuation
+        False
+    """
+
+    sampling: bool | None = True
+    probabilities: bool = True
+    scoring: bool = False
+    continuation: bool = False
+    step_rule: StepRule | None = None
+
+
+def capabilities(lm: Any) -> Capabilities:
+    """Return what a language model can do: what it declares, or what its methods show.
+
+    Args:
+        lm: a language model; its attribute `capabilities`, where it has one, is a `Capabilities`.
+
+    Raises:
+        TypeError: the attribute is something else.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> capabilities(TableLM(lambda prefix: [0.5, 0.5])).scoring
+        True
+    """
+    declared = getattr(lm, "capabilities", None)
+    if declared is None:
+        return _inferred(lm)
+    if not isinstance(declared, Capabilities):
+        raise TypeError(f"the attribute capabilities of {lm!r} must be a Capabilities, not {declared!r}")
+    return declared
+
+
+def _inferred(lm: Any) -> Capabilities:
+    scoring, rule = callable(getattr(lm, "logprob", None)), getattr(lm, "step", None)
+    return Capabilities(
+        sampling=None,
+        probabilities=scoring,  # NaN is allowed of a model that cannot score a text either
+        scoring=scoring,
+        continuation=scoring and callable(getattr(lm, "continued", None)),
+        step_rule=rule if isinstance(rule, StepRule) else None,
+    )
+
+
+def check_extend(lm: Any) -> None:
+    """Raise TypeError where a language model's method `extend` does not take what every sampler asks it with."""
+    try:
+        parameters = signature(lm.extend).parameters
+    except (TypeError, ValueError):  # written in another language: nothing can be known of it
+        return
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    missing = [name for name in ASKED_OF_EXTEND if name not in parameters]
+    if missing:
+        raise TypeError(
+            f"the method extend of the language model {lm.name!r} must take the arguments sampling and prior, "
+            f"and has no {' nor '.join(missing)}: see motes.models.LanguageModel.extend"
+        )

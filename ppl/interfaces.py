@@ -159,6 +159,10 @@ class Declared(Protocol):
         """Everything that is declared, in plain values."""
         ...
 
+    def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
+        """What is doubtful about how its language models draw, as clauses."""
+        ...
+
     def functions(self) -> dict[str, Any]:
         """The user's functions in it, by name; what else tells one declaration from another that its settings do not."""
         ...

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models import Cost, LanguageModel, RewardModel, Sampling, StepRule, Trajectory
+from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory, behaviour, calls, capabilities
+from ..models.protocols import check_extend
 from .answers import Answer, read, settled, stated
 from .interfaces import Proposal, Shared
 from .particle import Particle
@@ -74,6 +75,7 @@ class StateSpaceModel:
         )
         check_lm(self.lm)
         check_prm(self.prm)
+        calls.check_sampling(self.lm, self.prior)
 
     @property
     def likelihood(self) -> Target | None:
@@ -97,7 +99,7 @@ class StateSpaceModel:
 
     def root(self) -> Particle:
         """A particle without steps, at a new root."""
-        return Particle(self.lm.start(self.question), ())
+        return Particle(calls.start(self.lm, self.question), ())
 
     def stepwise(self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None) -> StepwiseModel:
         """The model as a filter samples it."""
@@ -124,10 +126,15 @@ class StateSpaceModel:
             "prm": None if self.prm is None else self.prm.name,
         }
 
+    def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
+        """What is doubtful about how the language model draws, as clauses."""
+        laws = [(proposal or self.prior, self.prior) for proposal in proposals]
+        return behaviour.doubts(self.lm, laws)
+
     def functions(self) -> dict[str, Any]:
         """The user's functions, and the rule by which the language model's steps end."""
-        rule = getattr(self.lm, "step", None)
-        of_steps = {"step": [rule.delimiter, rule.tokens, rule.cap, rule.predicate]} if isinstance(rule, StepRule) else {}
+        rule = capabilities(self.lm).step_rule
+        of_steps = {"step": [rule.delimiter, rule.tokens, rule.cap, rule.predicate]} if rule is not None else {}
         return {"answer": self.answer, "constraint": self.constraint, **of_steps}
 
     def tempered(self, power: float) -> StateSpaceModel:
@@ -217,17 +224,11 @@ class StateSpaceModel:
         """The reward model's log-odds of each trajectory's last step, in one batch; none without a reward model.
 
         Raises:
-            FloatingPointError: a score is not a number; the message names the model and the trajectory.
+            TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see `motes.models.calls.score`.
         """
         if self.prm is None or not trajectories:
             return []
-        scores = np.asarray(self.prm.score(trajectories), np.float64)
-        if scores.shape != (len(trajectories),):
-            raise ValueError(f"the reward model {self.prm.name!r} gave scores of shape {scores.shape} for {len(trajectories)} trajectories")
-        if np.isnan(scores).any():
-            trajectory = trajectories[int(np.argmax(np.isnan(scores)))]
-            raise FloatingPointError(f"the reward model {self.prm.name!r} gave a score that is not a number for {trajectory!r}")
-        return scores.tolist()
+        return calls.score(self.prm, trajectories).tolist()
 
 
 def check_declaration(
@@ -258,9 +259,21 @@ def check_lm(lm: Any) -> None:
     if not isinstance(lm, LanguageModel):
         missing = [name for name in ("name", "cost", "start", "extend") if not hasattr(lm, name)]
         raise TypeError(f"lm must be a language model (see motes.load_lm), not {lm!r}, which has no {', '.join(missing)}")
+    check_named(lm, "lm")
+    check_extend(lm)
 
 
 def check_prm(prm: Any) -> None:
     """Raise TypeError where `prm` is neither a reward model nor None."""
     if prm is not None and not isinstance(prm, RewardModel):
         raise TypeError(f"prm must be a reward model (see motes.load_prm) or None, not {prm!r}")
+    if prm is not None:
+        check_named(prm, "prm")
+
+
+def check_named(model: Any, argument: str) -> None:
+    """Raise TypeError where a model's name is not a text, or its cost not a `Cost`."""
+    if not isinstance(model.name, str):
+        raise TypeError(f"the attribute name of {argument} must be a str, not {model.name!r}")
+    if not isinstance(model.cost, Cost):
+        raise TypeError(f"the attribute cost of {argument} must be a motes.models.Cost, not {model.cost!r}")

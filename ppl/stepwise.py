@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models import Sampling, TractableLanguageModel, Trajectory, continued
-from ..models.continuing import Continues
+from ..models import Sampling, Trajectory, calls, capabilities, continued
 from ..smc import subkeys
 from ..smc.arrays import objects
 from .interfaces import Proposal, StateSpace, Twist
@@ -125,7 +124,7 @@ class StepwiseModel(Steps):
         Siblings that drew the same tokens become one node, which is scored once and whose cache serves both.
         """
         parents = [particle.trajectory for particle in particles]
-        children = self.model.lm.extend(parents, keys, sampling=proposal, prior=self.model.prior)
+        children = calls.extend(self.model.lm, parents, keys, sampling=proposal, prior=self.model.prior)
         firsts = first_of_equals(children)
         nodes = {i: self.model.close(children[i]) for i in dict.fromkeys(firsts)}
         scored = self._scored({i: [*particles[i].log_odds] for i in nodes}, nodes)
@@ -182,7 +181,6 @@ class StepwiseModel(Steps):
         """For each particle's node the remainder behind it, as particles, where it is producible there."""
         model = self.model
         proposal = self.proposal or model.prior
-        assert isinstance(model.lm, TractableLanguageModel)
         assert isinstance(proposal, Sampling)
         ends = continued(model.lm, [x.trajectory for x in particles], rest, prior=model.prior, proposal=proposal)
         paths: dict[Trajectory, tuple[Particle, list[Trajectory]]] = {}
@@ -192,7 +190,7 @@ class StepwiseModel(Steps):
             *inner, end = end.path[-len(rest) :]
             end = model.close(end)
             # who cannot tell how its text would have ended takes over that it did, be it by the answer rule
-            ends_alike = isinstance(model.lm, Continues) or not model.stop_at_answer or model.states(end) == model.states(rest[-1])
+            ends_alike = capabilities(model.lm).continuation or not model.stop_at_answer or model.states(end) == model.states(rest[-1])
             same = (end.finished, end.truncated) == (rest[-1].finished, rest[-1].truncated)
             if same and ends_alike and all(model.close(x).open for x in inner):
                 paths[particle.trajectory] = particle, [*inner, end]
@@ -205,7 +203,7 @@ class StepwiseModel(Steps):
         return joined
 
     def _check_splices(self) -> None:
-        if not isinstance(self.model.lm, TractableLanguageModel):
+        if not capabilities(self.model.lm).scoring:
             raise TypeError(f"ancestor sampling needs a language model with a method `logprob`, and {self.model.lm.name!r} has none")
         if self.twist is not None or callable(self.proposal):
             raise ValueError("ancestor sampling needs a model without a twist, with one proposal for all steps")
@@ -224,7 +222,7 @@ class StepwiseModel(Steps):
         """log G_t of a particle's last step."""
         x = particle.trajectory
         log_p, log_q = x.step_logprob, x.step_proposal_logprob
-        if isnan(log_p) and isnan(log_q) and not isinstance(self.model.lm, TractableLanguageModel):
+        if isnan(log_p) and isnan(log_q) and not capabilities(self.model.lm).probabilities:
             self._check_untold()
             log_ratio = 0.0
         else:

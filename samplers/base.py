@@ -230,7 +230,10 @@ class SteppedSampler(ABC, Generic[S]):
                 kept.save(state, so_far, now=True)
         assert state is not None
         draws = self.draws(model, state, complete=not stopped)
-        posterior = self._posterior(model, draws, settings | {"seed": _plain(seed), "stopped": stopped}, cost())
+        settings |= {"seed": _plain(seed), "stopped": stopped}
+        if doubts := model.doubts(self.proposals(model)):
+            settings["doubts"] = doubts
+        posterior = self._posterior(model, draws, settings, cost())
         if stopped == "interrupt":
             left = "the posterior is unfinished and heuristic" if posterior.guarantee == "heuristic" else "the posterior is of these"
             message = f"interrupted after {self.count(state)} {self.unit}s: {left}"

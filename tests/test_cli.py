@@ -169,7 +169,7 @@ def test_unknown_models_are_bad_input(capsys: pytest.CaptureFixture[str]) -> Non
     assert "unknown model 'magic'; known are 'pocket'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("score", "piece"), [(-np.inf, "all 16 particles are dead at step 1"), (np.nan, "a score that is not a number")])
+@pytest.mark.parametrize(("score", "piece"), [(-np.inf, "all 16 particles are dead at step 1"), (np.nan, "a score that is NaN")])
 def test_a_failed_run(
     score: float, piece: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, talker: None, tmp_path: Path
 ) -> None:

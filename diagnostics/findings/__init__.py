@@ -19,6 +19,7 @@ is left out, or reported as unknown, and never guessed.
     proposal              far from the prior
     uncertain_evidence    an uncertain log-evidence
     uninformative_reward  a reward model that tells nothing apart
+    suspect_models        a model that seems to misunderstand what it is asked
     bellman               a reward model at odds with its own later judgement
 """
 

@@ -15,12 +15,15 @@ from .finding import Finding
 from .guarantee import copies, no_guarantee
 from .lineages import early_coalescence, few_first_steps
 from .proposal import far_proposal
+from .suspect_models import suspect_language_model, suspect_scores
 from .uncertain_evidence import uncertain_evidence
 from .uninformative_reward import flat_reward
 
 CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     # what is sampled is not the target, or not yet
     no_guarantee,
+    suspect_language_model,
+    suspect_scores,
     unfinished,
     copies,
     # the draws are too few for any estimate

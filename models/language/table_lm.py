@@ -7,11 +7,14 @@ are checked with.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf, isnan, log, log1p
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..cost import Cost
+from ..protocols import Capabilities
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
@@ -34,6 +37,8 @@ class TableLM:
         >>> y.depth, round(y.logprob, 4)
         (1, -0.6931)
     """
+
+    capabilities = Capabilities(scoring=True, continuation=True)
 
     def __init__(self, next_probs: Callable[[tuple[int, ...]], Any], *, eos: int | None = None, name: str = "table") -> None:
         self.next_probs, self.eos, self.name = next_probs, eos, name
@@ -108,7 +113,8 @@ class FunctionReward:
     """A reward model given by a function.
 
     Args:
-        fn: maps a trajectory to the log-odds that its last step is right; may be minus or plus infinity.
+        fn: maps a trajectory to the log-odds logit(r) that its last step is right, a number; may be minus or plus infinity.
+            Of a probability or a truth make a reward model by `from_probability`.
         name: what reports call it.
 
     Example:
@@ -122,8 +128,50 @@ class FunctionReward:
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Log-odds of each trajectory's last step; see `RewardModel.score`."""
-        scores = np.array([float(self.fn(trajectory)) for trajectory in trajectories], dtype=np.float64)
-        if bad := [trajectory for trajectory, score in zip(trajectories, scores, strict=True) if np.isnan(score)]:
-            raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {bad[0]!r}")
+        scores = np.array([self._log_odds(trajectory) for trajectory in trajectories], dtype=np.float64)
         self.cost += Cost(prm_tokens=len(trajectories), prm_forward_passes=1)
         return scores
+
+    @classmethod
+    def from_probability(cls, fn: Callable[[Trajectory], float], *, name: str = "function") -> FunctionReward:
+        """The reward model of a function that gives a probability.
+
+        Args:
+            fn: maps a trajectory to the probability r in [0, 1] that its last step is right; True counts as 1, False as 0.
+            name: what reports call it.
+
+        Returns:
+            The reward model, whose score raises a ValueError where the function gives no probability.
+
+        Example:
+            >>> root = TableLM(lambda prefix: [1.0]).start("?")
+            >>> FunctionReward.from_probability(lambda x: 0.5).score([root])
+            array([0.])
+        """
+
+        def log_odds(trajectory: Trajectory) -> float:
+            probability = fn(trajectory)
+            if not isinstance(probability, Real | np.bool_) or not 0 <= probability <= 1:
+                raise ValueError(f"the reward model {name!r} must give a probability in [0, 1], not {probability!r} for {trajectory!r}")
+            if probability in (0, 1):
+                return inf if probability else -inf
+            return log(probability) - log1p(-probability)
+
+        return cls(log_odds, name=name)
+
+    def _log_odds(self, trajectory: Trajectory) -> float:
+        value = self.fn(trajectory)
+        if isinstance(value, bool | np.bool_):
+            raise TypeError(
+                f"the reward model {self.name!r} gave {value} for {trajectory!r}, where log-odds are meant: return logit(r), "
+                "or make it by FunctionReward.from_probability"
+            )
+        try:
+            log_odds = float(value) if not isinstance(value, str | bytes) else None
+        except (TypeError, ValueError, OverflowError):
+            log_odds = None
+        if log_odds is None:
+            raise TypeError(f"the reward model {self.name!r} must give a number, not {value!r} for {trajectory!r}")
+        if isnan(log_odds):
+            raise FloatingPointError(f"the reward model {self.name!r} gave a score that is NaN for {trajectory!r}")
+        return log_odds

@@ -21,6 +21,7 @@ from ..hosting.draws import log_probs
 from ..hosting.kv import Rows
 from ..hosting.memory import in_halves
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..protocols import Capabilities
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
@@ -62,6 +63,11 @@ class TorchLM:
         self.end_ids = _end_ids(model, tokenizer)
         self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
         self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do: all there is, under its rule for steps."""
+        return Capabilities(scoring=True, continuation=True, step_rule=self.step)
 
     def start(self, question: str) -> Trajectory:
         """The root of a new tree; see `LanguageModel.start`."""

@@ -24,9 +24,8 @@ import numpy as np
 from scipy.special import logsumexp
 from xarray import DataTree
 
-from ...models import Cost, RewardModel, Trajectory
+from ...models import Cost, RewardModel, Trajectory, calls
 from .calibration import Calibration
-from .labels import scores
 from .reliability import CLIP, log_rates
 from .streams import unseen
 
@@ -79,7 +78,7 @@ class CalibratedReward:
             FloatingPointError: a score is not a number; the message names the trajectory.
         """
         if new := self._new(trajectories):
-            log_right, log_wrong = self._log_rates(new, scores(self.prm, new))
+            log_right, log_wrong = self._log_rates(new, calls.score(self.prm, new))
             for node, right, wrong in zip(new, log_right, log_wrong, strict=True):
                 before = self._before(node)
                 self._log_products[node] = before + right

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...models import RewardModel, Trajectory
+from ...models import RewardModel, Trajectory, calls
 
 
 class LabelledStep(NamedTuple):
@@ -78,29 +78,13 @@ def read(prm: RewardModel, labelled: Sequence[LabelledStep]) -> Labels:
     depths, depth = np.unique([trajectory.depth for trajectory in trajectories], return_inverse=True)
     questions = _places([trajectory.question for trajectory in trajectories])
     return Labels(
-        log_odds=scores(prm, trajectories),
+        log_odds=calls.score(prm, trajectories),
         depth=depth,
         problem=np.array([questions[trajectory.question] for trajectory in trajectories]),
         right=np.array([step.right for step in labelled], bool),
         depths=depths,
         questions=tuple(questions),
     )
-
-
-def scores(prm: RewardModel, trajectories: Sequence[Trajectory]) -> np.ndarray:
-    """The reward model's log-odds, shape (N,), float64.
-
-    Raises:
-        ValueError: it gave another number of scores.
-        FloatingPointError: a score is not a number; the message names the reward model and the trajectory.
-    """
-    log_odds = np.asarray(prm.score(trajectories), np.float64)
-    if log_odds.shape != (len(trajectories),):
-        raise ValueError(f"the reward model {prm.name!r} gave scores of shape {log_odds.shape} for {len(trajectories)} trajectories")
-    if np.isnan(log_odds).any():
-        trajectory = trajectories[int(np.argmax(np.isnan(log_odds)))]
-        raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is not a number for {trajectory!r}")
-    return log_odds
 
 
 def _places(values: Sequence[Hashable]) -> dict[Any, int]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from numpyro import primitives
 
-from ...models import LanguageModel, Trajectory
+from ...models import LanguageModel, Trajectory, calls
 
 Roots: TypeAlias = "dict[tuple[int, str], tuple[LanguageModel, Trajectory]]"
 """Trajectories without steps, by language model and question."""
@@ -37,8 +37,8 @@ def alone(roots: Roots) -> Iterator[None]:
 def rooted(lm: LanguageModel, question: str) -> Trajectory:
     """The run's trajectory without steps for this question; a new one outside of runs."""
     if not _present:
-        return lm.start(question)
+        return calls.start(lm, question)
     roots = _present[-1]
     if (id(lm), question) not in roots:
-        roots[id(lm), question] = lm, lm.start(question)
+        roots[id(lm), question] = lm, calls.start(lm, question)
     return roots[id(lm), question][1]

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
-from ...models import LanguageModel, RewardModel, Sampling, Trajectory
+from ...models import LanguageModel, RewardModel, Sampling, Trajectory, calls
 
 
 class Told(NamedTuple):
@@ -46,18 +44,13 @@ def judge(prm: RewardModel, trajectories: Sequence[Trajectory], asked: Any = Non
         asked: what is asked in its place; see `motes.models.batching`.
 
     Raises:
-        FloatingPointError: a score is not a number; the message names the model and the trajectory.
-        ValueError: another number of scores came back.
+        TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see `motes.models.calls.score`.
     """
     unknown = list(dict.fromkeys(x for x in trajectories if judged(prm, x) is None))
     if not unknown:
         return
-    scores = np.asarray((asked or prm).score(unknown), np.float64)
-    if scores.shape != (len(unknown),):
-        raise ValueError(f"the reward model {prm.name!r} gave scores of shape {scores.shape} for {len(unknown)} trajectories")
-    for trajectory, score in zip(unknown, scores.tolist(), strict=True):
-        if score != score:
-            raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is not a number for {trajectory!r}")
+    scores = calls.score(asked or prm, unknown).tolist()
+    for trajectory, score in zip(unknown, scores, strict=True):
         _JUDGED.setdefault(trajectory, {})[id(prm)] = prm, score
 
 

@@ -8,14 +8,14 @@ one), and the second is the likelihood, whose power tempering changes. What the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...models import Cost, Sampling, Trajectory
+from ...models import Cost, LanguageModel, Sampling, Trajectory, behaviour
 from ..interfaces import Proposal, Shared, Twist
 from .execution import Execution, Runner, Unscored, log_prior, numbers
 from .handlers import Roots
@@ -199,6 +199,12 @@ class Program:
         """What is declared, in plain values."""
         models = sorted({model.name for model, _, _ in self._met.values()})
         return {"program": self.name, "step_form": self._step is not None, "max_steps": self.max_steps, "lm": ", ".join(models)}
+
+    def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
+        """What is doubtful about how its language models draw, as clauses."""
+        laws = [(proposal or prior, prior) for proposal in proposals for prior in self._priors]
+        language_models = [model for model, _, _ in self._met.values() if isinstance(model, LanguageModel)]
+        return [doubt for lm in language_models for doubt in behaviour.doubts(lm, laws)]
 
     def functions(self) -> dict[str, Any]:
         """Its functions."""

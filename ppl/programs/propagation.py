@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...models import Sampling, Trajectory
+from ...models import Sampling, Trajectory, calls
 from ...smc import subkeys
 from ...smc.keys import IMPL
 from ..stepwise import Steps, first_of_equals
@@ -117,7 +117,8 @@ class ProgramSteps(Steps):
         lm, prior = fns[0].lm, fns[0].prior
         self.model.meet_prior(prior)
         typed = jax.random.wrap_key_data(jax.numpy.asarray(np.array([keys[i] for i in wanted], np.uint32)), impl=IMPL)
-        children = self.model.meet(lm).extend([fn.trajectory for fn in fns], typed, sampling=proposal, prior=prior)
+        trajectories = [fn.trajectory for fn in fns]
+        children = calls.extend(self.model.meet(lm), trajectories, typed, sampling=proposal, prior=prior)
         nodes: dict[int, list[tuple[Step, Trajectory]]] = {}  # equal children share one, where they are read by the same rule
         for (slot, request), child, first in zip(wanted.items(), children, first_of_equals(children), strict=True):
             fn = request.fn

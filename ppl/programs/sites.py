@@ -23,7 +23,7 @@ import numpyro
 from jax.core import Tracer
 from numpyro.distributions import Distribution, constraints
 
-from ...models import LanguageModel, RewardModel, Sampling, TractableLanguageModel, Trajectory, continued
+from ...models import LanguageModel, RewardModel, Sampling, Trajectory, calls, capabilities, continued
 from ...smc.keys import IMPL
 from ..answers import Answer, settled, stated
 from ..statespace import check_lm, check_prm
@@ -151,7 +151,7 @@ class Step(Distribution):
         if not self.trajectory.open:
             return self.trajectory
         keys = one_key(key)
-        [child] = self.lm.extend([self.trajectory], keys, sampling=self.prior, prior=self.prior)
+        [child] = calls.extend(self.lm, [self.trajectory], keys, prior=self.prior)
         return self.closed(child)
 
     def closed(self, child: Trajectory) -> Trajectory:
@@ -192,7 +192,7 @@ class Step(Distribution):
         return logprob
 
     def _asked(self, value: Trajectory) -> float:
-        if not isinstance(self.lm, TractableLanguageModel):
+        if not capabilities(self.lm).scoring:
             raise ValueError(f"the probability of {value!r} is not known, and the language model {self.lm.name!r} has no method `logprob`")
         [end] = continued(self.lm, [self.trajectory], [value], prior=self.prior, proposal=self.prior)
         if end is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models import Sampling, TractableLanguageModel
+from ...models import Sampling, capabilities
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.statespace import StateSpaceModel
 from ...smc import Resampling, RunKeys
@@ -75,7 +75,7 @@ class ParticleGibbs(ChainSampler):
             return
         if not isinstance(model, StateSpaceModel):
             raise ValueError(f"ancestor sampling needs a StateSpaceModel, not {model!r}")
-        if not isinstance(model.lm, TractableLanguageModel):
+        if not capabilities(model.lm).scoring:
             raise ValueError(f"ancestor sampling needs a language model with a method `logprob`, and {model.lm.name!r} has none")
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from motes.models import Cost, FunctionReward, Sampling, TableLM, continued, together
+from motes.models import Cost, FunctionReward, Sampling, TableLM, capabilities, continued, together
 
 
 @cache
@@ -104,7 +104,7 @@ def test_no_reward_model_and_a_language_model_that_does_not_tell():
             return [x.child("a", (0,), logprob=np.nan, proposal_logprob=np.nan, finished=True) for x in trajectories]
 
     def run(lm, prm):
-        assert prm is None and not hasattr(lm, "logprob")
+        assert prm is None and not capabilities(lm).scoring
         return lm.extend([lm.start("?")], keys(0, 1))[0].finished
 
     assert over(Silent(), None, [run, run]) == [True, True]
@@ -153,7 +153,9 @@ def test_results_are_told_as_they_come():
 def test_too_few_answers_are_an_error():
     lm, prm = models()
     lm.extend = lambda trajectories, keys, **settings: []
-    with pytest.raises(ValueError, match="2 rows were asked about in extend, but 0 came back"):
+    with pytest.raises(
+        ValueError, match="extend of the language model 'table' must return one for each of the 2 trajectories, and returned 0"
+    ):
         over(lm, prm, [partial(walk, 1, 0)])
 
 

@@ -134,8 +134,8 @@ def test_faulty_scores_are_errors_that_name_model_and_trajectory(fault):
             return np.full(len(trajectories), np.nan) if fault == "nan" else np.zeros((len(trajectories), 2))
 
     error, message = {
-        "nan": (FloatingPointError, r"reward model 'counting' gave a score that is not a number for <Trajectory .* 1 steps"),
-        "shape": (ValueError, r"reward model 'counting' gave scores of shape \(3, 2\) for 3 trajectories"),
+        "nan": (FloatingPointError, r"reward model 'counting' gave a score that is NaN for <Trajectory .* 1 steps"),
+        "shape": (ValueError, r"reward model 'counting' gave values of shape \(3, 2\) for 3 trajectories"),
     }[fault]
     with pytest.raises(error, match=message):
         moved(declare(prm=Faulty()))
@@ -146,9 +146,8 @@ def test_faulty_log_probabilities_are_errors_that_name_model_and_trajectory():
         def extend(self, trajectories, keys, **settings):
             return [x.child("?", (0,), logprob=float("nan"), proposal_logprob=-1.0) for x in trajectories]
 
-    stepwise, before, after = moved(declare(lm=Faulty(lambda prefix: [1.0], name="faulty"), prm=None))
     with pytest.raises(FloatingPointError, match=r"language model 'faulty' gave a step log-probability nan .* in <Trajectory"):
-        stepwise.log_potential(1, before, after)
+        moved(declare(lm=Faulty(lambda prefix: [1.0], name="faulty"), prm=None))
 
 
 def test_certainty_under_odds_is_an_error_that_names_model_and_trajectory():

@@ -356,7 +356,7 @@ def test_all_dead_is_an_error_that_names_the_step(name, declare):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_reward_that_is_not_a_number_is_an_error_that_names_the_model(name, declare):
-    with pytest.raises(FloatingPointError, match="reward model 'function' gave a score that is not a number"):
+    with pytest.raises(FloatingPointError, match="reward model 'function' gave a score that is NaN"):
         small(name).run(declare(prm=FunctionReward(lambda x: np.nan if x.depth > 1 else 0.0)))
 
 

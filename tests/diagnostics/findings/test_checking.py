@@ -134,7 +134,7 @@ def test_a_saved_run_shows_the_same(declare, sample, tmp_path):
 
 
 def test_every_finding_is_in_the_table():
-    sources = [path.read_text() for path in (ROOT / "ppl" / "findings").glob("*.py")]
+    sources = [path.read_text() for path in (ROOT / "diagnostics" / "findings").glob("*.py")]
     names = {name for source in sources for name in re.findall(r'Finding\(\s*"([^"]+)"', source)}
     table = re.findall(r"^\| ([^|]+?) +\|", (ROOT / "docs" / "findings.md").read_text(), re.MULTILINE)
     assert names == {*table} - {"finding", "---"} and len(names) == len(CHECKS) + 3

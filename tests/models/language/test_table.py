@@ -48,7 +48,7 @@ def test_bad_tables_and_rewards_are_named() -> None:
     lm = TableLM(lambda prefix: [0.5, float("nan")], name="odd")
     with pytest.raises(FloatingPointError, match="'odd' gave probabilities"):
         lm.extend([lm.start("?")], keys(0, 1))
-    with pytest.raises(FloatingPointError, match="'judge' gave a score that is not a number for <Trajectory open"):
+    with pytest.raises(FloatingPointError, match="'judge' gave a score that is NaN for <Trajectory open"):
         FunctionReward(lambda x: float("nan"), name="judge").score([lm.start("?")])
     assert FunctionReward(lambda x: float("-inf")).score([lm.start("?")]) == [-np.inf]
     with pytest.raises(ValueError, match="only open trajectories"):

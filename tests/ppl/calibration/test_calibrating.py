@@ -200,9 +200,9 @@ def test_bad_priors(name):
 
 
 def test_bad_scores_before_anything_is_fitted():
-    with pytest.raises(FloatingPointError, match="'recorder' gave a score that is not a number for <Trajectory"):
+    with pytest.raises(FloatingPointError, match="'recorder' gave a score that is NaN for <Trajectory"):
         calibrate(Recorder(lambda x: float("nan")), [LabelledStep(X, True)])
     prm = Recorder(never)
     prm.score = lambda trajectories: np.zeros(3)
-    with pytest.raises(ValueError, match=r"'recorder' gave scores of shape \(3,\) for 1 trajectories"):
+    with pytest.raises(ValueError, match=r"'recorder' gave values of shape \(3,\) for 1 trajectories"):
         calibrate(prm, [LabelledStep(X, True)])

@@ -236,7 +236,7 @@ def test_bad_input(make_calibration):
     reward = CalibratedReward(Recorder(lambda x: float("nan")), make_calibration(), held=3)
     with pytest.raises(ValueError, match="at least one step"):
         reward.score([Trajectory(question="?")])
-    with pytest.raises(FloatingPointError, match="'recorder' gave a score that is not a number for <Trajectory"):
+    with pytest.raises(FloatingPointError, match="'recorder' gave a score that is NaN for <Trajectory"):
         reward.score(tree("?", 1))
     with pytest.raises(ValueError, match="is of the reward model 'recorder', not of 'another'"):
         CalibratedReward(Recorder(log_odds, "another"), make_calibration())

@@ -242,7 +242,7 @@ def test_a_score_that_is_not_a_number_names_its_model():
         x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?")))
         numpyro.sample("ok", ppl.judgement(FunctionReward(lambda _: float("nan")), x), obs=1)
 
-    with pytest.raises(FloatingPointError, match=r"the reward model 'function' gave a score that is not a number for <Trajectory"):
+    with pytest.raises(FloatingPointError, match=r"the reward model 'function' gave a score that is NaN for <Trajectory"):
         FILTER.run(ppl.Program(model))
 
 

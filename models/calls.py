@@ -1,0 +1,225 @@
+"""Every call of a language model or a reward model, and the check of what comes back.
+
+Models may be plain objects of the user's, so what they return is checked here, once, before a weight is made of it: as many
+rows as were asked about, children of the right parents, log-probabilities that are log-probabilities, scores that are
+log-odds. What is certainly wrong is an error that names the model. What only looks wrong (see `behaviour`) is remembered,
+and becomes a finding of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, isnan
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from . import behaviour
+from .protocols import Capabilities, capabilities
+from .sampling import Sampling
+from .trajectory import Trajectory
+
+ROUNDING = 1e-3  # nats: by how much a log-probability of some hundred float32 terms may come out above 0
+NO_SAMPLING = Sampling()
+
+
+def start(lm: Any, question: str) -> Trajectory:
+    """Return the trajectory without steps that a language model gives for a question.
+
+    Raises:
+        TypeError: what came back is not one.
+    """
+    root = lm.start(question)
+    if not isinstance(root, Trajectory) or root.parent is not None or not root.open:
+        raise TypeError(f"start of the language model {lm.name!r} must return an open Trajectory without steps, not {root!r}")
+    return root
+
+
+def extend(
+    lm: Any, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+) -> list[Trajectory]:
+    """Draw one step of each trajectory; see `LanguageModel.extend`.
+
+    Raises:
+        TypeError, ValueError: what came back is not a new child of each trajectory, in order, or the model cannot sample
+            in this way.
+        FloatingPointError: a log-probability is above 0, or NaN where the model gives log-probabilities.
+    """
+    prior = prior or NO_SAMPLING
+    sampling = sampling or prior
+    can = capabilities(lm)
+    check_sampling(lm, sampling, prior)
+    children = lm.extend(trajectories, keys, sampling=sampling, prior=prior)
+    if is_stand_in(lm):
+        return children  # checked where the batch was answered
+    _check_children(lm, can, trajectories, children)
+    if can.sampling is None:
+        behaviour.watch(lm, trajectories, keys, children, sampling, prior)
+    return children if isinstance(children, list) else list(children)
+
+
+def check_sampling(lm: Any, *laws: Sampling | None) -> None:
+    """Raise ValueError where a language model that has one fixed law is asked for another."""
+    if capabilities(lm).sampling is not False:
+        return
+    for law in laws:
+        if law not in (None, NO_SAMPLING):
+            raise ValueError(
+                f"prior and proposal must be Sampling() for the language model {lm.name!r}, not {law!r}: "
+                "it declares that it has one law, which no temperature changes"
+            )
+
+
+def logprob(lm: Any, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling) -> np.ndarray:
+    """Return the log-probability of a continuation of each trajectory; see `TractableLanguageModel.logprob`.
+
+    Raises:
+        ValueError: another number of them came back.
+        FloatingPointError: one is above 0, or NaN.
+    """
+    values = _numbers(lm.logprob(trajectories, continuations, prior=prior), len(trajectories), f"logprob of the language model {lm.name!r}")
+    wrong = np.flatnonzero(np.isnan(values) | (values > ROUNDING))
+    if len(wrong):
+        raise FloatingPointError(
+            f"the language model {lm.name!r} gave the log-probability {values[wrong[0]]} for a continuation of "
+            f"{trajectories[wrong[0]]!r}: it must be at most 0"
+        )
+    return values
+
+
+def continued(
+    lm: Any, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+) -> list[Trajectory | None]:
+    """Return each trajectory followed by steps with the token ids of these.
+
+    What a remainder's tokens are worth depends on all that precedes them, and so may its text (a character can begin in one step
+    and end in the next) and its end (a context may be full sooner). So only its token ids are taken over.
+
+    Args:
+        lm: a language model that can score. It is asked itself if it can continue; otherwise the steps are taken to end where
+            and as they did.
+        trajectories: N open ones.
+        steps: nodes of another trajectory, at least one, in order.
+        prior: the declared prior.
+        proposal: what the steps are to be thought of as drawn from.
+
+    Returns:
+        N trajectories as `extend` would have made them step by step, had it drawn these tokens, with their log-probabilities
+        under prior and proposal; None where it could not have, since a step would have ended elsewhere.
+
+    Raises:
+        ValueError, FloatingPointError: as `logprob`.
+    """
+    if capabilities(lm).continuation:
+        ends = lm.continued(trajectories, steps, prior=prior, proposal=proposal)
+        if len(ends) != len(trajectories):
+            raise ValueError(_miscounted(f"continued of the language model {lm.name!r}", len(ends), len(trajectories)))
+        return list(ends)
+    heads = list(trajectories)
+    for step in steps:
+        tokens = [step.step_token_ids] * len(heads)
+        log_p = logprob(lm, heads, tokens, prior=prior)
+        log_q = log_p if proposal == prior else logprob(lm, heads, tokens, prior=proposal)
+        for i, (p, q) in enumerate(zip(log_p.tolist(), log_q.tolist(), strict=True)):
+            heads[i] = heads[i].child(
+                step.step_text,
+                step.step_token_ids,
+                logprob=p,
+                proposal_logprob=q,
+                finished=step.finished,
+                truncated=step.truncated,
+                delimited=step.delimited,
+            )
+    return list(heads)
+
+
+def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
+    """Return the log-odds of each trajectory's last step, float64, shape (N,); see `RewardModel.score`.
+
+    Raises:
+        TypeError: they are truths or texts, and not numbers.
+        ValueError: another number of scores came back.
+        FloatingPointError: a score is NaN; the message names the model and the trajectory.
+    """
+    if not len(trajectories):
+        return np.zeros(0)
+    scores = prm.score(trajectories)
+    if is_stand_in(prm):
+        return scores
+    if _are_truths(scores):
+        raise TypeError(
+            f"the reward model {prm.name!r} gave True or False where log-odds are meant: return logit(r), "
+            "or see motes.models.FunctionReward.from_probability"
+        )
+    values = _numbers(scores, len(trajectories), f"the reward model {prm.name!r}")
+    wrong = np.flatnonzero(np.isnan(values))
+    if len(wrong):
+        raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is NaN for {trajectories[wrong[0]]!r}")
+    return values
+
+
+def is_stand_in(model: Any) -> bool:
+    """Whether this stands for a model that several runs share (see `batching`), whose answers have been checked already."""
+    return getattr(model, "original", None) is not None
+
+
+def _check_children(lm: Any, can: Capabilities, parents: Sequence[Trajectory], children: Any) -> None:
+    what = f"extend of the language model {lm.name!r}"
+    if not isinstance(children, Sequence) or isinstance(children, str | bytes):
+        raise TypeError(f"{what} must return a list of trajectories, not {children!r}")
+    if len(children) != len(parents):
+        raise ValueError(_miscounted(what, len(children), len(parents)))
+    seen: dict[int, int] = {}
+    for i, (parent, child) in enumerate(zip(parents, children, strict=True)):
+        if not isinstance(child, Trajectory):
+            raise TypeError(f"{what} must return trajectories, made by the method child of those it is given, not {child!r}")
+        if child.parent is not parent or child.depth != parent.depth + 1:
+            raise ValueError(f"{what} must return a child of each trajectory, in order; {child!r}, number {i}, is not one of {parent!r}")
+        if seen.setdefault(id(child), i) != i:
+            raise ValueError(
+                f"{what} must return a child for each trajectory, drawn with a key of its own: numbers {seen[id(child)]} and {i} "
+                f"are one object, {child!r}"
+            )
+        _check_step(lm, can, parent, child)
+
+
+def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajectory) -> None:
+    if not isinstance(child.step_text, str) or not isinstance(child.step_token_ids, tuple):
+        raise TypeError(
+            f"a step of the language model {lm.name!r} must have a str for its text and a tuple of token ids, "
+            f"not {child.step_text!r} and {child.step_token_ids!r}"
+        )
+    log_p, log_q = child.logprob - parent.logprob, child.proposal_logprob - parent.proposal_logprob
+    untold = isnan(log_p) and isnan(log_q) and not can.probabilities
+    if untold or (log_p <= ROUNDING and -inf < log_q <= ROUNDING):
+        return
+    where = f"a step log-probability {log_p} under the prior and {log_q} under the proposal in {child!r}"
+    raise FloatingPointError(
+        f"the language model {lm.name!r} gave {where}: both must be at most 0, of the step alone and in nats, and the proposal's finite"
+    )
+
+
+def _numbers(values: Any, count: int, what: str) -> np.ndarray:
+    """What a model returned as float64, shape (count,)."""
+    try:
+        array = np.asarray(values)
+        plain = array.dtype.kind in "fiu" or all(isinstance(value, Real) for value in array.ravel().tolist())
+        numbers = array.astype(np.float64) if plain else None
+    except (TypeError, ValueError, OverflowError):
+        numbers = None
+    if numbers is None:
+        raise TypeError(f"{what} must give numbers, not {values!r}")
+    if numbers.shape != (count,):
+        raise ValueError(f"{what} gave values of shape {numbers.shape} for {count} trajectories: one number for each is needed")
+    return numbers
+
+
+def _are_truths(scores: Any) -> bool:
+    if isinstance(scores, list | tuple):
+        return any(isinstance(score, bool | np.bool_) for score in scores)
+    return getattr(getattr(scores, "dtype", None), "kind", "") == "b"
+
+
+def _miscounted(what: str, found: int, expected: int) -> str:
+    return f"{what} must return one for each of the {expected} trajectories, and returned {found}"
