@@ -1,7 +1,8 @@
-"""The reward model as a noisy instrument: how far its scores can be believed, learnt from labelled steps.
+"""The reward model as a noisy instrument: how far to believe its scores, from labelled steps.
 
-`calibrate` fits a small hierarchical model of when the reward model is right (`reliability`) by NUTS (`sampling`), checks the
-fit (`checks`, `predictive`), and gives a reward model whose scores average over what the fit leaves open (`reward`).
+`calibrate` fits a small hierarchical model of when the reward model is right (`reliability`) by
+NUTS (`sampling`), checks the fit (`checks`, `predictive`), and gives a reward model whose scores
+average over what the fit leaves open (`reward`).
 """
 
 import lazy_loader

@@ -1,17 +1,20 @@
-"""A calibrated reward model: what a filter is told when the calibration itself is uncertain.
+"""A calibrated reward model: what a filter sees when the calibration itself is uncertain.
 
-M posterior draws theta_1..theta_M of the reliability model are held through a run. Each gives every step a probability r_s(theta), and what
-is averaged is the likelihood, the product over steps, not its factors: the score of x_1:t is the log-odds of
+M posterior draws theta_1..theta_M of the reliability model are held through a run. Each gives every
+step a probability r_s(theta), and what is averaged is the likelihood, the product over steps, not
+its factors: the score of x_1:t is the log-odds of
 
     G_t = E_theta prod_{s<=t} r_s(theta) / E_theta prod_{s<t} r_s(theta)
 
-the probability that step t is right given that the earlier ones are, theta being uncertain and the same for all of them. The
-product of these over a trajectory is E_theta prod_t r_t(theta) exactly, which is then the likelihood of the target `product`. Other
-targets take G_t for their r_t: `odds` multiplies its odds, `final` with the last step's takes that last step's conditional
-probability, which is not E_theta r_tau. An average of each step's probability by itself would forget that a reward model which was
-mistaken about one step of a problem is likely mistaken about the next.
+the probability that step t is right given that the earlier ones are, theta being uncertain and the
+same for all of them. The product of these over a trajectory is E_theta prod_t r_t(theta) exactly,
+which is then the likelihood of the target `product`. Other targets take G_t for their r_t: `odds`
+multiplies its odds, `final` with the last step's takes that last step's conditional probability,
+which is not E_theta r_tau. An average of each step's probability by itself would forget that a
+reward model which was mistaken about one step of a problem is likely mistaken about the next.
 
-No score is infinite: a step that the reward model holds impossible is right with the false negative rate.
+No score is infinite: a step that the reward model holds impossible is right with the false negative
+rate.
 """
 
 from __future__ import annotations
@@ -40,24 +43,34 @@ class CalibratedReward:
         calibration: the fit.
         held: M, how many posterior draws to hold, evenly spaced along the chains.
 
-    A problem that was among the labelled ones has its own posterior effect; every other has sigma_problem z, with M standard normal
-    numbers z, drawn once from the fit's seed. A depth that was never seen likewise, with numbers of its own.
+    A problem that was among the labelled ones has its own posterior effect; every other has
+    sigma_problem z, with M standard normal numbers z, drawn once from the fit's seed. A depth that
+    was never seen has sigma_depth z, with numbers z of its own.
 
     Raises:
         TypeError: `prm` is not a reward model, or `held` not an integer.
-        ValueError: the fit is of another reward model, or `held` lies outside 1 to the number of draws.
+        ValueError: the fit is of another reward model, or `held` lies outside 1 to the number of
+            draws.
     """
 
     def __init__(self, prm: RewardModel, calibration: Calibration, *, held: int = HELD) -> None:
         check_reward(prm)
         if prm.name != calibration.prm:
-            raise ValueError(f"the calibration is of the reward model {calibration.prm!r}, not of {prm.name!r}")
+            raise ValueError(
+                f"the calibration is of the reward model {calibration.prm!r}, not of {prm.name!r}"
+            )
         self.prm, self.calibration = prm, calibration
         self.held = check_count("held", held, calibration.size)
         self.name = f"{prm.name}, calibrated on {len(calibration.labels.right)} steps"
         self._draws = calibration.evenly(self.held)
-        self._problems = {question: self._draws["problem_effect"][:, j] for j, question in enumerate(calibration.labels.questions)}
-        self._depths = {int(depth): self._draws["depth_effect"][:, d] for d, depth in enumerate(calibration.labels.depths)}
+        self._problems = {
+            question: self._draws["problem_effect"][:, j]
+            for j, question in enumerate(calibration.labels.questions)
+        }
+        self._depths = {
+            int(depth): self._draws["depth_effect"][:, d]
+            for d, depth in enumerate(calibration.labels.depths)
+        }
         self._new_problem = self._draws["sigma_problem"] * unseen(calibration.seed, self.held)
         self._log_products: WeakKeyDictionary[Trajectory, np.ndarray] = WeakKeyDictionary()
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
@@ -70,12 +83,12 @@ class CalibratedReward:
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Log-odds of G_t of each trajectory's last step, float64, shape (N,); always finite.
 
-        The reward model underneath is asked once about each node, ancestors included, in one batch; what it said is remembered as long as
-        the node lives.
+        The reward model underneath is asked once about each node, ancestors included, in one batch;
+        what it said is remembered as long as the node lives.
 
         Raises:
             ValueError: a trajectory has no step.
-            FloatingPointError: a score is not a number; the message names the trajectory.
+            FloatingPointError: a score is NaN; the message names the trajectory.
         """
         if new := self._new(trajectories):
             log_right, log_wrong = self._log_rates(new, calls.score(self.prm, new))
@@ -86,13 +99,18 @@ class CalibratedReward:
         return np.array([self._scores[trajectory] for trajectory in trajectories], np.float64)
 
     def log_products(self, trajectory: Trajectory) -> np.ndarray:
-        """log prod_{s<=t} r_s(theta_m) of each draw held, nats, shape (M,): the trajectory's likelihood before the average."""
+        """Compute log prod_{s<=t} r_s(theta_m) of each draw held, nats, shape (M,).
+
+        It is the trajectory's likelihood before the average.
+        """
         self.score([trajectory])
         return self._log_products[trajectory].copy()
 
     @classmethod
-    def from_datatree(cls, prm: RewardModel, tree: DataTree, *, held: int = HELD) -> CalibratedReward:
-        """The calibrated reward model whose fit was kept as this data tree.
+    def from_datatree(
+        cls, prm: RewardModel, tree: DataTree, *, held: int = HELD
+    ) -> CalibratedReward:
+        """Make the calibrated reward model whose fit was kept as this data tree.
 
         Raises:
             ValueError: the tree is of something else, or of another reward model.
@@ -100,7 +118,7 @@ class CalibratedReward:
         return cls(prm, Calibration.from_datatree(tree), held=held)
 
     def _new(self, trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-        """The nodes that have no score yet, each behind its parent."""
+        """List the nodes that have no score yet, each after its parent."""
         new: dict[Trajectory, None] = {}
         for trajectory in trajectories:
             if trajectory.parent is None:
@@ -114,18 +132,33 @@ class CalibratedReward:
 
     def _before(self, node: Trajectory) -> np.ndarray:
         parent = node.parent
-        return np.zeros(self.held) if parent is None or parent.parent is None else self._log_products[parent]
+        return (
+            np.zeros(self.held)
+            if parent is None or parent.parent is None
+            else self._log_products[parent]
+        )
 
-    def _log_rates(self, nodes: Sequence[Trajectory], log_odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _log_rates(
+        self, nodes: Sequence[Trajectory], log_odds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """log r and log(1 - r) of each node's step under each draw, shape (N, M) both."""
         draws = self._draws
-        effects = np.array([self._problems.get(node.question, self._new_problem) + self._depth(node.depth) for node in nodes])
-        logit = draws["intercept"] + draws["slope"] * np.clip(log_odds, -CLIP, CLIP)[:, None] + effects
+        effects = np.array(
+            [
+                self._problems.get(node.question, self._new_problem) + self._depth(node.depth)
+                for node in nodes
+            ]
+        )
+        logit = (
+            draws["intercept"] + draws["slope"] * np.clip(log_odds, -CLIP, CLIP)[:, None] + effects
+        )
         return log_rates(logit, draws["false_positive"], draws["false_negative"])
 
     def _depth(self, depth: int) -> np.ndarray:
         if depth not in self._depths:
-            self._depths[depth] = self._draws["sigma_depth"] * unseen(self.calibration.seed, self.held, depth)
+            self._depths[depth] = self._draws["sigma_depth"] * unseen(
+                self.calibration.seed, self.held, depth
+            )
         return self._depths[depth]
 
     def __repr__(self) -> str:
@@ -139,7 +172,7 @@ def check_reward(prm: Any) -> None:
 
 
 def check_count(name: str, value: Any, most: int | None = None) -> int:
-    """The value as an int.
+    """Check that the value is a count and return it as an int.
 
     Raises:
         TypeError: it is not an integer.
@@ -148,5 +181,8 @@ def check_count(name: str, value: Any, most: int | None = None) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     if value < 1 or (most is not None and value > most):
-        raise ValueError(f"{name} must be at least 1{f' and at most the number of draws, {most}' if most else ''}, not {value}")
+        raise ValueError(
+            f"{name} must be at least "
+            f"1{f' and at most the number of draws, {most}' if most else ''}, not {value}"
+        )
     return int(value)

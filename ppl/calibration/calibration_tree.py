@@ -1,18 +1,24 @@
-"""A calibration as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html), and back.
+"""A calibration as an `xarray.DataTree` in ArviZ's schema, and back.
 
-Dimensions: chain, draw, step = the n judged steps, depth = the depths that occur (the coordinate tells which), problem = the J problems
-that occur, numbered.
+The schema: https://python.arviz.org/en/stable/schema/schema.html
 
-    posterior              (chain, draw)            intercept, slope, sigma_depth, sigma_problem, false_positive, false_negative
+Dimensions: chain, draw, step = the n judged steps, depth = the depths that occur (the coordinate
+tells which), problem = the J problems that occur, numbered.
+
+    posterior              (chain, draw)            intercept, slope, sigma_depth, sigma_problem,
+                                                    false_positive, false_negative
                            (chain, draw, depth)     depth_effect
                            (chain, draw, problem)   problem_effect
     sample_stats           (chain, draw)            diverging, lp, energy, acceptance_rate, n_steps
-    posterior_predictive   (chain, draw, step)      right: labels drawn anew, for at most a thousand of the draws
+    posterior_predictive   (chain, draw, step)      right: labels drawn anew, for at most a thousand
+                                                    of the draws
     observed_data          (step)                   right
-    constant_data          (step)                   log_odds: of the reward model, not clipped; judged_depth; judged_problem
+    constant_data          (step)                   log_odds: of the reward model, not clipped;
+                                                    judged_depth; judged_problem
                            (problem)                question
 
-Attributes of the root: the reward model's name (prm), seed, warmup, priors as JSON, and the schema's own.
+Attributes of the root: the reward model's name (prm), seed, warmup, priors as JSON, and the
+schema's own.
 """
 
 from __future__ import annotations
@@ -39,15 +45,19 @@ KIND = "calibration of a reward model"
 
 
 def to_datatree(calibration: CalibrationDraws) -> DataTree:
-    """The calibration's data tree; see this module's description for what is in it."""
+    """Give the calibration's data tree; this module's description says what is in it."""
     labels, (chains, draws) = calibration.labels, calibration.draws["slope"].shape
     _, right = replicated(calibration)
     right = right.reshape(chains, -1, len(labels.right))
     kept = (np.arange(right.shape[1]) * 2 + 1) * draws // (2 * right.shape[1])
     groups = {
-        "posterior": _of_draws(calibration.draws).assign_coords(depth=labels.depths, problem=np.arange(len(labels.questions))),
+        "posterior": _of_draws(calibration.draws).assign_coords(
+            depth=labels.depths, problem=np.arange(len(labels.questions))
+        ),
         "sample_stats": _of_draws(calibration.stats),
-        "posterior_predictive": Dataset({"right": ((*SAMPLE, "step"), right)}, {"chain": np.arange(chains), "draw": kept}),
+        "posterior_predictive": Dataset(
+            {"right": ((*SAMPLE, "step"), right)}, {"chain": np.arange(chains), "draw": kept}
+        ),
         "observed_data": Dataset({"right": ("step", labels.right)}),
         "constant_data": _constant(labels),
     }
@@ -90,7 +100,10 @@ def fields_of(tree: DataTree) -> dict[str, Any]:
         "labels": labels,
         "priors": Priors(**json.loads(tree.attrs["priors"])),
         "draws": {name: _values(tree, f"posterior/{name}") for name in (*POPULATION, *EFFECTS)},
-        "stats": {name: _values(tree, f"sample_stats/{name}") for name in map(str, tree["sample_stats"].data_vars)},
+        "stats": {
+            name: _values(tree, f"sample_stats/{name}")
+            for name in map(str, tree["sample_stats"].data_vars)
+        },
         "seed": int(tree.attrs["seed"]),
         "warmup": int(tree.attrs["warmup"]),
     }
@@ -105,9 +118,16 @@ def _of_draws(columns: Mapping[str, np.ndarray]) -> Dataset:
 
 
 def _constant(labels: Labels) -> Dataset:
-    by_step = {"log_odds": labels.log_odds, "judged_depth": labels.depth, "judged_problem": labels.problem}
+    by_step = {
+        "log_odds": labels.log_odds,
+        "judged_depth": labels.depth,
+        "judged_problem": labels.problem,
+    }
     questions = np.array([storable(question) for question in labels.questions], dtype=object)
-    return Dataset({name: ("step", values) for name, values in by_step.items()} | {"question": ("problem", questions)})
+    return Dataset(
+        {name: ("step", values) for name, values in by_step.items()}
+        | {"question": ("problem", questions)}
+    )
 
 
 def _values(tree: DataTree, path: str) -> np.ndarray:

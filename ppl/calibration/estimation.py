@@ -29,13 +29,15 @@ def calibrate(
 ) -> CalibratedReward:
     """Learn from labelled steps how far a reward model can be believed.
 
-    Fits the reliability model (`motes.ppl.calibration.reliability`) by NUTS, in float64, and warns of what is wrong with
-    the fit. What comes back is a reward model: `StateSpaceModel(question, lm=lm, prm=calibrate(prm, labelled))`.
+    Fits the reliability model (`motes.ppl.calibration.reliability`) by NUTS, in float64, and warns
+    of what is wrong with the fit. What comes back is a reward model: `StateSpaceModel(question,
+    lm=lm, prm=calibrate(prm, labelled))`.
 
     Args:
         prm: the reward model.
         labelled: judged steps, of any number of problems and depths.
-        seed: of everything random: the chains, replicated labels, effects of problems that were never seen.
+        seed: of everything random: the chains, replicated labels, effects of problems that were
+            never seen.
         priors: of the reliability model.
         chains: C, at least 1; they run as one vectorised computation.
         warmup: steps of adaptation of a chain, at least 1.
@@ -43,11 +45,14 @@ def calibrate(
         held: M, how many of the C S draws the scores average over.
 
     Returns:
-        The calibrated reward model; its `calibration` has the fit, and `calibration.check()` what is wrong with it.
+        The calibrated reward model; its `calibration` has the fit, and `calibration.check()` what
+        is wrong with it.
 
     Raises:
-        TypeError, ValueError: an argument is not of its kind, or out of its range; before anything is scored.
-        FloatingPointError: a score is not a number; the message names the reward model and the trajectory.
+        TypeError, ValueError: an argument is not of its kind, or out of its range; before anything
+            is scored.
+        FloatingPointError: a score is NaN; the message names the reward model and the
+            trajectory.
 
     Warns:
         RuntimeWarning: with what `calibration.check()` says, if anything.
@@ -64,16 +69,34 @@ def calibrate(
         raise TypeError(f"seed must be an integer, not {seed!r}")
     if not isinstance(priors, Priors):
         raise TypeError(f"priors must be a Priors, not {priors!r}")
-    chains, warmup, draws = check_count("chains", chains), check_count("warmup", warmup), check_count("draws", draws)
+    chains, warmup, draws = (
+        check_count("chains", chains),
+        check_count("warmup", warmup),
+        check_count("draws", draws),
+    )
     held = check_count("held", held, chains * draws)
-    calibration = fitted(prm.name, read(prm, judged), priors, seed=index(seed), chains=chains, warmup=warmup, draws=draws)
+    calibration = fitted(
+        prm.name,
+        read(prm, judged),
+        priors,
+        seed=index(seed),
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+    )
     if complaints := calibration.check():
-        warnings.warn(f"the calibration of {prm.name!r} is doubtful: {'; '.join(complaints)}", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"the calibration of {prm.name!r} is doubtful: {'; '.join(complaints)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return CalibratedReward(prm, calibration, held=held)
 
 
-def fitted(name: str, labels: Labels, priors: Priors, *, seed: int, chains: int, warmup: int, draws: int) -> Calibration:
-    """The fit of a reward model of this name to these labels."""
+def fitted(
+    name: str, labels: Labels, priors: Priors, *, seed: int, chains: int, warmup: int, draws: int
+) -> Calibration:
+    """Fit a reward model of this name to these labels."""
     import jax
 
     from .. import nuts
@@ -81,6 +104,12 @@ def fitted(name: str, labels: Labels, priors: Priors, *, seed: int, chains: int,
 
     given, sizes = data(labels)
     with jax.enable_x64(True):
-        named, stats = nuts.chains(chain_keys(seed, chains), sized(sizes), (given, asdict(priors)), warmup, draws, HIDDEN)
-        named, stats = ({key: np.asarray(value) for key, value in part.items()} for part in (named, stats))
-    return Calibration(prm=name, labels=labels, priors=priors, draws=named, stats=stats, seed=seed, warmup=warmup)
+        named, stats = nuts.chains(
+            chain_keys(seed, chains), sized(sizes), (given, asdict(priors)), warmup, draws, HIDDEN
+        )
+        named, stats = (
+            {key: np.asarray(value) for key, value in part.items()} for part in (named, stats)
+        )
+    return Calibration(
+        prm=name, labels=labels, priors=priors, draws=named, stats=stats, seed=seed, warmup=warmup
+    )

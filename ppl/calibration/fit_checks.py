@@ -2,7 +2,7 @@
 
     what `motes.ppl.nuts_fit` finds      the chains have not mixed, or NUTS diverged
     a small predictive p-value           the model does not fit the labels (`predictive`)
-    labels all equal                     nothing was learnt of when the reward model errs the other way
+    labels all equal                     nothing was learnt of the other kind of error
 
 Problems' effects are looked at through their spread alone: of hundreds of parameters one is always
 the worst.
@@ -45,7 +45,8 @@ def complaints(
 
 def _misfits(predictive: Mapping[str, Predictive]) -> list[str]:
     return [
-        f"the model does not fit the shares of right steps by {family} (posterior predictive p-value {checked.p:.3f})"
+        f"the model does not fit the shares of right steps by {family} (posterior predictive "
+        f"p-value {checked.p:.3f})"
         for family, checked in predictive.items()
         if checked.p < P_VALUE
     ]
@@ -56,4 +57,7 @@ def _uninformed(calibration: CalibrationDraws) -> list[str]:
     if 0 < right.sum() < len(right):
         return []
     verdict = "right" if right[0] else "wrong"
-    return [f"every one of the {len(right)} labelled steps is {verdict}: of the other kind only the priors speak"]
+    return [
+        f"every one of the {len(right)} labelled steps is {verdict}: "
+        "of the other kind only the priors speak"
+    ]

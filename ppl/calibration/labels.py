@@ -14,12 +14,14 @@ from ...models import RewardModel, Trajectory, calls
 class LabelledStep(NamedTuple):
     """One judged step.
 
-    What *right* means is the labeller's to say, and the calibrated scores will mean the same. For the target `product`, whose
-    factors multiply to the probability that every step is right, label the steps up to and including the first wrong one
-    (Lightman et al. 2024, section 2.6): a factor is then the probability that a step is right given that the earlier ones are.
+    What *right* means is the labeller's to say, and the calibrated scores will mean the same. For
+    the target `product`, whose factors multiply to the probability that every step is right, label
+    the steps up to and including the first wrong one (Lightman et al. 2024, section 2.6): a factor
+    is then the probability that a step is right given that the earlier ones are.
 
     Attributes:
-        trajectory: its last step is what is judged; the problem that it belongs to is the trajectory's question.
+        trajectory: its last step is what is judged; the problem that it belongs to is the
+            trajectory's question.
         right: the judgement.
     """
 
@@ -49,20 +51,27 @@ class Labels:
 
 
 def check_labelled(labelled: Any) -> list[LabelledStep]:
-    """The judged steps as a list.
+    """Check the judged steps and return them as a list.
 
     Raises:
         TypeError, ValueError: there is none, or one of them is not a judged step.
     """
     if isinstance(labelled, str) or not isinstance(labelled, Sequence):
-        raise TypeError(f"labelled must be a sequence of LabelledStep(trajectory, right), not {labelled!r}")
+        raise TypeError(
+            f"labelled must be a sequence of LabelledStep(trajectory, right), not {labelled!r}"
+        )
     if not labelled:
         raise ValueError("labelled must hold at least one step")
     for i, step in enumerate(labelled):
         if not isinstance(step, tuple) or len(step) != 2 or not isinstance(step[0], Trajectory):
-            raise TypeError(f"labelled[{i}] must be a LabelledStep(trajectory, right), not {step!r}")
+            raise TypeError(
+                f"labelled[{i}] must be a LabelledStep(trajectory, right), not {step!r}"
+            )
         if step[0].parent is None:
-            raise ValueError(f"labelled[{i}] must be of a trajectory with at least one step: its last step is what is judged")
+            raise ValueError(
+                f"labelled[{i}] must be of a trajectory with at least one step: its last step is "
+                "what is judged"
+            )
         if not isinstance(step[1], bool | np.bool_):
             raise TypeError(f"labelled[{i}].right must be True or False, not {step[1]!r}")
     return [LabelledStep(*step) for step in labelled]
@@ -72,10 +81,13 @@ def read(prm: RewardModel, labelled: Sequence[LabelledStep]) -> Labels:
     """Score the judged steps, in one batch.
 
     Raises:
-        FloatingPointError: a score is not a number; the message names the reward model and the trajectory.
+        FloatingPointError: a score is NaN; the message names the reward model and the
+            trajectory.
     """
     trajectories = [step.trajectory for step in labelled]
-    depths, depth = np.unique([trajectory.depth for trajectory in trajectories], return_inverse=True)
+    depths, depth = np.unique(
+        [trajectory.depth for trajectory in trajectories], return_inverse=True
+    )
     questions = _places([trajectory.question for trajectory in trajectories])
     return Labels(
         log_odds=calls.score(prm, trajectories),
@@ -88,5 +100,5 @@ def read(prm: RewardModel, labelled: Sequence[LabelledStep]) -> Labels:
 
 
 def _places(values: Sequence[Hashable]) -> dict[Any, int]:
-    """The different values, numbered in the order in which they occur first."""
+    """Give each different value a number, in the order of first occurrence."""
     return {value: place for place, value in enumerate(dict.fromkeys(values))}

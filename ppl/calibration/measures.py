@@ -4,10 +4,12 @@ For probabilities p_i and outcomes y_i in {0, 1}:
 
     log-loss             mean of -y log p - (1 - y) log(1 - p), nats
     Brier score          mean of (p - y)^2 (Brier 1950)
-    calibration error    sum_bins n_b / n |mean p - mean y|, bins of equal width (ECE; Naeini et al. 2015, Guo et al. 2017)
+    calibration error    sum_bins n_b / n |mean p - mean y|, bins of equal width
+                         (ECE; Naeini et al. 2015, Guo et al. 2017)
 
-The first two are proper: no probabilities do better on average than the true ones. A calibration error is not (the share of successes
-for everybody has none, and says nothing), and even that of true probabilities is above 0 by chance.
+The first two are proper: no probabilities do better on average than the true ones. A calibration
+error is not (the share of successes for everybody has none, and says nothing), and even that of
+true probabilities is above 0 by chance.
 """
 
 from __future__ import annotations
@@ -50,12 +52,17 @@ def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> float:
 
 
 def calibration_error(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> float:
-    """Expected calibration error over `count` bins of equal width, in [0, 1]; both of shape (n,)."""
-    return sum(one.size * abs(one.probability - one.share) for one in bins(probabilities, outcomes, count)) / len(probabilities)
+    """Compute the expected calibration error over `count` bins of equal width, in [0, 1].
+
+    Both arguments have shape (n,).
+    """
+    return sum(
+        one.size * abs(one.probability - one.share) for one in bins(probabilities, outcomes, count)
+    ) / len(probabilities)
 
 
 def bins(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> list[Bin]:
-    """A reliability diagram: the bins of equal width that hold anything, in order.
+    """Make a reliability diagram: the bins of equal width that hold anything, in order.
 
     Args:
         probabilities: in [0, 1], shape (n,).
@@ -65,7 +72,11 @@ def bins(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> li
     place = np.minimum((probabilities * count).astype(int), count - 1)
     return [
         Bin(
-            b / count, (b + 1) / count, int(np.sum(place == b)), float(probabilities[place == b].mean()), float(outcomes[place == b].mean())
+            b / count,
+            (b + 1) / count,
+            int(np.sum(place == b)),
+            float(probabilities[place == b].mean()),
+            float(outcomes[place == b].mean()),
         )
         for b in np.unique(place).tolist()
     ]

@@ -1,4 +1,7 @@
-"""The random numbers of a calibration, all from one seed: a key for the chains, one for replicated labels, one for what was never seen."""
+"""The random numbers of a calibration, all from one seed.
+
+There is a key for the chains, one for replicated labels, one for what was never seen.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,13 @@ def replicate_uniforms(seed: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def unseen(seed: int, count: int, depth: int = 0) -> np.ndarray:
-    """Standard normal numbers for a depth that was never seen, or (0) for a problem; shape (count,).
+    """Draw standard normal numbers for a depth that was never seen, or (0) for a problem.
 
-    They are stratified: each by itself is standard normal, and together they fill the `count` equal parts of the distribution, one
-    each, so that an average over them is nearly an average over all problems.
+    Shape (count,).
+
+    They are stratified: each by itself is standard normal, and together they fill the `count` equal
+    parts of the distribution, one each, so that an average over them is nearly an average over all
+    problems.
     """
     order_key, place_key = jax.random.split(jax.random.fold_in(_stream(seed, 2), depth))
     with jax.enable_x64(False):  # the same numbers whatever the user's setting is

@@ -1,4 +1,4 @@
-"""Programs: NumPyro models some of whose sites are steps of a language model and judgements of a reward model."""
+"""Programs: NumPyro models with sites for steps of a language model and for judgements of them."""
 
 import lazy_loader
 

@@ -1,16 +1,19 @@
 """A program under way in one particle: what it has drawn, what that weighs, and where it waits.
 
-A Python function cannot be copied while it runs, and particles are copied all the time. So a particle keeps what its program has
-drawn, and the program is run again with those values until it comes to something that it does not have yet:
+A Python function cannot be copied while it runs, and particles are copied all the time. So a
+particle keeps what its program has drawn, and the program is run again with those values until it
+comes to something that it does not have yet:
 
     a draw        a step of a language model, a number, the result of a sub-inference
     a score       of a reward model, which an observation needs
 
-There it is left by an exception, with a request; when all particles' requests have been answered, in one batch, it is run again.
-It must do the same again, given the same values: nothing may be random in it but its sites, and nothing may be changed in place.
+There it is left by an exception, with a request; when all particles' requests have been answered,
+in one batch, it is run again. It must do the same again, given the same values: nothing may be
+random in it but its sites, and nothing may be changed in place.
 
-An observation ends a generation, together with all others that follow before the next draw. In step form only the present
-call of `step` is run again, so that what a generation costs does not grow with the length of the run.
+An observation ends a generation, together with all others that follow before the next draw. In step
+form only the present call of `step` is run again, so that what a generation costs does not grow
+with the length of the run.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from numpyro.distributions import Distribution, MaskedDistribution
 from numpyro.primitives import Messenger
 
 from ...models import RewardModel, Trajectory
-from . import memo as known
+from . import memo
 from .handlers import Roots, alone
 from .runnable import Runnable
 from .sites import Condition, Judgement, Step
@@ -39,7 +42,8 @@ class Draw(NamedTuple):
         name: of its site.
         value: a trajectory, a number or an array, the result of a sub-inference, a random key.
         fn: its distribution; None for a random key.
-        log_ratio: log p - log q in nats, q being what it was drawn from; log p, where it was given and not drawn.
+        log_ratio: log p - log q in nats, q being what it was drawn from; log p, where it was given
+            and not drawn.
     """
 
     name: str
@@ -74,13 +78,16 @@ Request: TypeAlias = "Wanted | Unscored"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Execution:
-    """A program after some generations, as a particle holds it; see `motes.ppl.interfaces.Reasoning`.
+    """A program after some generations, as a particle holds it.
+
+    See `motes.ppl.interfaces.Reasoning`.
 
     Attributes:
         parent: it one generation before; None before the first.
         length: generations.
         draws: of this generation.
-        segment: draws since the present function was called: the whole program, or `init` or one call of `step` in step form.
+        segment: draws since the present function was called: the whole program, or `init` or one
+            call of `step` in step form.
         passed: observations in the segment that are accounted for.
         calls: of `step`, completed.
         state: that the present call of `step` was given; None for a whole program.
@@ -91,7 +98,8 @@ class Execution:
         excluded: whether a condition is violated.
         impossible: whether a step has left its prior's support.
         trajectory: the one that was written last.
-        log_given: of `log_ratio` what values that a handler has substituted count for: their densities.
+        log_given: of `log_ratio` what values that a handler has substituted count for: their
+            densities.
         judged: the steps that were judged in this generation, with their log-odds.
         recorded: values of deterministic sites of this generation.
         opening: draws of `init` in step form, once it has returned.
@@ -137,7 +145,7 @@ class Execution:
 
     @property
     def log_odds(self) -> tuple[float, ...]:
-        """Of the steps of its trajectory, as they were judged first; empty if one was not judged."""
+        """Log-odds of its trajectory's steps, as first judged; empty if a step was not judged."""
         judged: dict[Trajectory, float] = {}
         here: Execution | None = self
         while here is not None:
@@ -152,11 +160,11 @@ class Execution:
         return [draw for x in self.path for draw in x.draws]
 
     def twisted(self, log_twist: float) -> Execution:
-        """The same with this twist."""
+        """Give the same with this twist."""
         return self if log_twist == self.log_twist else replace(self, log_twist=log_twist)
 
     def placed(self, trajectory: Trajectory) -> Execution:
-        """The same at another trajectory."""
+        """Give the same at another trajectory."""
         return replace(self, trajectory=trajectory)
 
     def __repr__(self) -> str:
@@ -205,12 +213,21 @@ class Runner(Messenger):
     def __post_init__(self) -> None:
         self.fn = None  # Messenger's own
         x = self.before
-        self.segment, self.passed, self.calls, self.state = list(x.segment), x.passed, x.calls, x.state
-        self.log_ratio, self.log_likelihood, self.log_given = x.log_ratio, x.log_likelihood, x.log_given
+        self.segment, self.passed, self.calls, self.state = (
+            list(x.segment),
+            x.passed,
+            x.calls,
+            x.state,
+        )
+        self.log_ratio, self.log_likelihood, self.log_given = (
+            x.log_ratio,
+            x.log_likelihood,
+            x.log_given,
+        )
         self.trajectory, self.wanted, self.opening = x.trajectory, x.wanted, x.opening
 
     def take(self, draw: Draw) -> None:
-        """What it waited for."""
+        """Take the draw that it waited for."""
         self.draws.append(draw)
         self.segment.append(draw)
         self.log_ratio += draw.log_ratio
@@ -236,7 +253,7 @@ class Runner(Messenger):
         return None
 
     def result(self) -> Execution:
-        """The particle one generation on."""
+        """Give the particle one generation later."""
         assert self.trajectory is not None
         first = self.before.length < 0
         return Execution(
@@ -265,16 +282,23 @@ class Runner(Messenger):
         """Answer a site: with what was drawn, or by leaving the program."""
         kind, name = msg["type"], msg.get("name")
         if kind == "control_flow":
-            raise TypeError("numpyro's scan and cond are traced, and a program is run eagerly: use Python's own loops and branches")
+            raise TypeError(
+                "numpyro's scan and cond are traced, and a program is run eagerly: "
+                "use Python's own loops and branches"
+            )
         if kind == "prng_key":
-            msg["value"] = self._value(Wanted(self.program.site(f"random key {self._replayed}", self.calls), None))
+            msg["value"] = self._value(
+                Wanted(self.program.site(f"random key {self._replayed}", self.calls), None)
+            )
         elif kind == "sample":
             name = self.program.site(name, self.calls)
             if msg["value"] is not None:
                 self._meet(name, msg)
             else:
                 _check_drawn(name, msg)
-                msg["value"] = self._value(Wanted(name, msg["fn"], msg["kwargs"].get("sample_shape", ())))
+                msg["value"] = self._value(
+                    Wanted(name, msg["fn"], msg["kwargs"].get("sample_shape", ()))
+                )
 
     def postprocess_message(self, msg: Any) -> None:
         """Keep what a deterministic site records."""
@@ -282,7 +306,7 @@ class Runner(Messenger):
             self.recorded[self.program.site(msg["name"], self.calls)] = msg["value"]
 
     def _returned(self, returned: Any) -> None:
-        """A function has returned: the program is over, or its next call follows."""
+        """Note that a function has returned: the program is over, or its next call follows."""
         self.over, self.state, self.value = self.program.after(self.calls, returned)
         self.opening = self.opening if self.calls else tuple(self.segment)
         self.calls, self.segment, self.passed = self.calls + 1, [], 0
@@ -293,7 +317,8 @@ class Runner(Messenger):
             draw = self.segment[place]
             if draw.name != wanted.name:
                 raise RuntimeError(
-                    f"the program did not do the same again: it came to site {wanted.name!r} where it had been at {draw.name!r}; "
+                    f"the program did not do the same again: it came to site {wanted.name!r} "
+                    f"where it had been at {draw.name!r}; "
                     "nothing in it may be random but its sites, and nothing may be changed in place"
                 )
         elif any(draw.name == wanted.name for draw in (*self.segment, *self.opening)):
@@ -308,17 +333,18 @@ class Runner(Messenger):
         return draw.value
 
     def _meet(self, name: str, msg: Any) -> None:
-        """An observation, or a value that a handler has put in place of a draw: accounted for once."""
+        """Account once for an observation, or for a value that a handler put in place of a draw."""
         self._met += 1
         if self._met <= self.passed:
             return
         fn, value = msg["fn"], msg["value"]
         if isinstance(base := unmasked(fn), Judgement):
             self.program.meet(base.prm)
-            if (log_odds := known.judged(base.prm, base.trajectory)) is None:
+            if (log_odds := memo.judged(base.prm, base.trajectory)) is None:
                 if self._asked == (place := (self.calls, self._met)):
                     raise RuntimeError(
-                        f"the program did not do the same again: at site {name!r} it has another reward model, or another trajectory, each "
+                        f"the program did not do the same again: at site {name!r} it has another "
+                        "reward model, or another trajectory, each "
                         "time it is run; make models outside of the program"
                     )
                 self._asked = place
@@ -339,7 +365,7 @@ class Runner(Messenger):
 
 
 def unmasked(fn: Any) -> Any:
-    """A distribution without its masks."""
+    """Strip a distribution of its masks."""
     while isinstance(fn, MaskedDistribution):
         fn = fn.base_dist
     return fn
@@ -349,28 +375,37 @@ def log_prob_of(name: str, fn: Distribution, value: Any, scale: Any = None) -> f
     """log-probability of a site's value, in nats, summed over what it is made of.
 
     Raises:
-        FloatingPointError: it is not a number, or plus infinity.
+        FloatingPointError: it is NaN, or plus infinity.
     """
     total: Any = fn.log_prob(value)
     if scale is not None or not isinstance(total, float):
         total = float(np.sum(np.asarray(total, np.float64) * (1.0 if scale is None else scale)))
     if not total < inf:  # true of not-a-number too
-        raise FloatingPointError(f"the log-probability at site {name!r} is {total}: it must be a number below infinity")
+        raise FloatingPointError(
+            f"the log-probability at site {name!r} is {total}: it must be a number below infinity"
+        )
     return total
 
 
 def _check_drawn(name: str, msg: Any) -> None:
     """Raise ValueError where a drawn site is weighed by a handler."""
     scale = msg["scale"]
-    if isinstance(msg["fn"], MaskedDistribution) or not (scale is None or np.all(np.asarray(scale) == 1)):
-        raise ValueError(f"site {name!r} is drawn: a mask or a scale has a meaning for a sampler on what is observed alone")
+    if isinstance(msg["fn"], MaskedDistribution) or not (
+        scale is None or np.all(np.asarray(scale) == 1)
+    ):
+        raise ValueError(
+            f"site {name!r} is drawn: a mask or a scale has a meaning for a sampler "
+            "on what is observed alone"
+        )
 
 
 def numbers(draws: Iterator[tuple[str, Any]]) -> Mapping[str, Any]:
     """Those of named values that are numbers or arrays of numbers."""
     found = {}
     for name, value in draws:
-        if isinstance(value, Trajectory) or (isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)):
+        if isinstance(value, Trajectory) or (
+            isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+        ):
             continue
         if isinstance(value, bool | int | float | np.ndarray | np.generic | jax.Array):
             found[name] = np.asarray(value, np.float64)
@@ -378,7 +413,7 @@ def numbers(draws: Iterator[tuple[str, Any]]) -> Mapping[str, Any]:
 
 
 def log_prior(draw: Draw) -> float:
-    """log p of a draw, in nats; not a number where it is not known."""
+    """Compute log p of a draw, in nats; NaN where it is not known."""
     if isinstance(draw.fn, Step):
         return draw.fn.log_prob(draw.value)
     try:

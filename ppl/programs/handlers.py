@@ -1,7 +1,8 @@
 """Where a program runs: alone on NumPyro's stack of handlers, with roots that all of a run share.
 
-NumPyro has one stack of handlers for the whole process. A program that a sampler runs must see none of those that its caller may have
-entered, and must have left its own before a language model is asked (when another run may go on in another thread).
+NumPyro has one stack of handlers for the whole process. A program that a sampler runs must see none
+of those that its caller may have entered, and must have left its own before a language model is
+asked (when another run may go on in another thread).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _present: list[Roots] = []
 
 @contextmanager
 def alone(roots: Roots) -> Iterator[None]:
-    """Run what is inside without any handlers of outside, and with these roots, to which new ones are added."""
+    """Run what is inside without handlers from outside, with these roots; new roots are added."""
     stack: list[Any] = primitives._PYRO_STACK
     outside = stack[:]
     stack.clear()
@@ -35,7 +36,7 @@ def alone(roots: Roots) -> Iterator[None]:
 
 
 def rooted(lm: LanguageModel, question: str) -> Trajectory:
-    """The run's trajectory without steps for this question; a new one outside of runs."""
+    """Give the run's trajectory without steps for this question; a new one outside of runs."""
     if not _present:
         return calls.start(lm, question)
     roots = _present[-1]

@@ -1,6 +1,6 @@
-"""What is known of trajectories already: nothing is asked of a model twice.
+"""What is known of trajectories already, so that nothing is asked of a model twice.
 
-Kept as long as the trajectory lives, beside the model that told it.
+It is kept as long as the trajectory lives, together with the model that it comes from.
 """
 
 from __future__ import annotations
@@ -12,26 +12,31 @@ from weakref import WeakKeyDictionary
 from ...models import LanguageModel, RewardModel, Sampling, Trajectory, calls
 
 
-class Told(NamedTuple):
-    """The log-probability of a trajectory's last step, in nats, by a language model under a prior."""
+class KnownLogprob(NamedTuple):
+    """A step's log-probability, in nats, by a language model under a prior."""
 
     lm: Any
     prior: Sampling
     logprob: float
 
 
-_TOLD: WeakKeyDictionary[Trajectory, Told] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Trajectory, KnownLogprob] = WeakKeyDictionary()
 _JUDGED: WeakKeyDictionary[Trajectory, dict[int, tuple[Any, float]]] = WeakKeyDictionary()
 
 
-def tell(trajectory: Trajectory, lm: LanguageModel, prior: Sampling, logprob: float) -> None:
+def remember_logprob(
+    trajectory: Trajectory, lm: LanguageModel, prior: Sampling, logprob: float
+) -> None:
     """Remember the log-probability of a trajectory's last step."""
-    _TOLD[trajectory] = Told(lm, prior, logprob)
+    _KNOWN[trajectory] = KnownLogprob(lm, prior, logprob)
 
 
-def told(trajectory: Trajectory, lm: LanguageModel, prior: Sampling) -> float | None:
-    """The log-probability of a trajectory's last step; None where it is not known of this model under this prior."""
-    known = _TOLD.get(trajectory)
+def known_logprob(trajectory: Trajectory, lm: LanguageModel, prior: Sampling) -> float | None:
+    """Look up the log-probability of a trajectory's last step.
+
+    None where it is not known of this model under this prior.
+    """
+    known = _KNOWN.get(trajectory)
     return known.logprob if known is not None and known.lm is lm and known.prior == prior else None
 
 
@@ -44,7 +49,8 @@ def judge(prm: RewardModel, trajectories: Sequence[Trajectory], asked: Any = Non
         asked: what is asked in its place; see `motes.models.batching`.
 
     Raises:
-        TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see `motes.models.calls.score`.
+        TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see
+            `motes.models.calls.score`.
     """
     unknown = list(dict.fromkeys(x for x in trajectories if judged(prm, x) is None))
     if not unknown:
@@ -55,6 +61,6 @@ def judge(prm: RewardModel, trajectories: Sequence[Trajectory], asked: Any = Non
 
 
 def judged(prm: RewardModel, trajectory: Trajectory) -> float | None:
-    """The log-odds that a reward model has given a trajectory; None where it has not scored it yet."""
+    """Look up the log-odds that a reward model gave a trajectory; None where it gave none."""
     known = _JUDGED.get(trajectory, {}).get(id(prm))
     return None if known is None else known[1]

@@ -1,12 +1,13 @@
 """The parameters of a program: the continuous latents that it draws before anything else.
 
-Markov chains move them in unconstrained coordinates u, theta = T(u), where T is NumPyro's bijection to each site's support, and with
-everything else that the program has drawn as it is their density is
+Markov chains move them in unconstrained coordinates u, theta = T(u), where T is NumPyro's bijection
+to each site's support, and with everything else that the program has drawn as it is their density
+is
 
     log p(theta, draws, observed) + log |det dT/du|
 
-`Density` computes it by running the program with parameters that JAX may trace; what a reward model has said is data in the trace, so that
-one compiled kernel serves all trajectories of one shape.
+`Density` computes it by running the program with parameters that JAX may trace; what a reward model
+has said is data in the trace, so that one compiled kernel serves all trajectories of one shape.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
     from .program import Program
 
 
-UNTRACEABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, jax.errors.TracerIntegerConversionError)
+UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 
 
 class Placed(NamedTuple):
@@ -54,14 +59,16 @@ class Placed(NamedTuple):
 
 
 def parameters(program: Program, execution: Execution) -> tuple[Draw, ...]:
-    """The continuous latents that a program draws before anything else, in order.
+    """Find the continuous latents that a program draws before anything else, in order.
 
     Raises:
         ValueError: there are none.
     """
     found = leading(program, execution)
     if not found:
-        raise ValueError(f"the program {program.name!r} draws no continuous latents before anything else")
+        raise ValueError(
+            f"the program {program.name!r} draws no continuous latents before anything else"
+        )
     return found
 
 
@@ -71,8 +78,12 @@ def leading(program: Program, execution: Execution) -> tuple[Draw, ...]:
 
 
 def not_fixed(program: Program, execution: Execution) -> list[Draw]:
-    """What a program has drawn that could have come out otherwise: not given, and no constant."""
-    return [draw for draw in execution.all_draws if draw.name not in program.given and not isinstance(draw.fn, Delta)]
+    """List what a program has drawn that could have come out otherwise: not given, no constant."""
+    return [
+        draw
+        for draw in execution.all_draws
+        if draw.name not in program.given and not isinstance(draw.fn, Delta)
+    ]
 
 
 def _movable(fn: Any) -> bool:
@@ -80,19 +91,27 @@ def _movable(fn: Any) -> bool:
 
 
 def unconstrained(draws: Sequence[Draw]) -> np.ndarray:
-    """The coordinates u of parameters, float64, one behind the other."""
-    return np.concatenate([np.ravel(np.asarray(biject_to(draw.fn.support).inv(draw.value), np.float64)) for draw in draws])
+    """Give the coordinates u of parameters, float64, one after the other."""
+    return np.concatenate(
+        [
+            np.ravel(np.asarray(biject_to(draw.fn.support).inv(draw.value), np.float64))
+            for draw in draws
+        ]
+    )
 
 
 @dataclass(eq=False)
 class Density:
-    """The density of a program's parameters given all else that it has drawn, as a function of their coordinates u.
+    """Make the density of a program's parameters as a function of their coordinates u.
+
+    It is given all else that the program has drawn.
 
     Attributes:
         program: the program.
         execution: a run of it.
         names: of the parameters.
-        alone: whether nothing but the parameters is looked at: their values and the Jacobian are all that is wanted.
+        alone: whether nothing but the parameters is looked at: their values and the Jacobian are
+            all that is wanted.
     """
 
     program: Program
@@ -102,14 +121,18 @@ class Density:
     _unravel: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        shapes = {draw.name: np.zeros(np.shape(biject_to(draw.fn.support).inv(draw.value)), np.float32) for draw in self._own()}
+        shapes = {
+            draw.name: np.zeros(np.shape(biject_to(draw.fn.support).inv(draw.value)), np.float32)
+            for draw in self._own()
+        }
         _, self._unravel = ravel_pytree([shapes[name] for name in self.names])
 
     def __call__(self, u: Any) -> Placed:
         """Parameters at u, an array or a trace of one, shape (P,).
 
         Raises:
-            ValueError: the program cannot be traced at its parameters, or does not always have the same ones.
+            ValueError: the program cannot be traced at its parameters, or does not always have the
+                same ones.
         """
         places = dict(zip(self.names, self._unravel(jnp.asarray(u, jnp.float32)), strict=True))
         scoring = _Scoring(self.program, places, self.execution, self.alone)
@@ -117,12 +140,15 @@ class Density:
             scoring.run()
         except UNTRACEABLE as error:
             raise ValueError(
-                f"the program {self.program.name!r} cannot be traced at its parameters ({' '.join(str(error).split())[:120]}...): "
-                "its steps and its branches must not depend on them; the kernel 'random_walk' does without"
+                f"the program {self.program.name!r} cannot be traced at its parameters "
+                f"({' '.join(str(error).split())[:120]}...): "
+                "its steps and its branches must not depend on them; the kernel 'random_walk' "
+                "does without"
             ) from None
         if scoring.changed:
             raise ValueError(
-                f"the program {self.program.name!r} has other parameters elsewhere ({scoring.changed!r} comes and goes): "
+                f"the program {self.program.name!r} has other parameters elsewhere "
+                f"({scoring.changed!r} comes and goes): "
                 "particle MCMC needs the same ones in every run"
             )
         return Placed(scoring.values, scoring.log_jacobian, scoring.log_density)
@@ -134,10 +160,14 @@ class Density:
 class _Scoring(Messenger):
     """Runs a program with what it has drawn, but for its parameters, and adds up densities."""
 
-    def __init__(self, program: Program, places: Mapping[str, Any], execution: Execution, alone_: bool) -> None:
+    def __init__(
+        self, program: Program, places: Mapping[str, Any], execution: Execution, alone_: bool
+    ) -> None:
         super().__init__(None)
         self.program, self.places, self.execution, self.alone = program, places, execution, alone_
-        self.pending = iter([draw for draw in not_fixed(program, execution) if draw.name not in places])
+        self.pending = iter(
+            [draw for draw in not_fixed(program, execution) if draw.name not in places]
+        )
         self.values: dict[str, Any] = {}
         self.log_jacobian: Any = 0.0
         self.log_density: Any = 0.0
@@ -145,13 +175,16 @@ class _Scoring(Messenger):
         self.changed, self.drawn = "", False
 
     def run(self) -> None:
-        """The program from its beginning to its end."""
+        """Run the program from its beginning to its end."""
         over, state = False, None
         try:
             with alone(self.execution.roots), self, warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Out-of-support values")  # far out, where 0 is what float32 has
+                # far out, where 0 is what float32 has
+                warnings.filterwarnings("ignore", "Out-of-support values")
                 while not over:
-                    over, state, _ = self.program.after(self.calls, self.program.called(self.calls, state))
+                    over, state, _ = self.program.after(
+                        self.calls, self.program.called(self.calls, state)
+                    )
                     self.calls += 1
         except Left:
             pass
@@ -168,7 +201,11 @@ class _Scoring(Messenger):
         elif kind == "sample":
             name = self.program.site(msg["name"], self.calls)
             if msg["value"] is None:
-                msg["value"] = self._placed(name, msg["fn"]) if name in self.places else self._next(name, msg["fn"]).value
+                msg["value"] = (
+                    self._placed(name, msg["fn"])
+                    if name in self.places
+                    else self._next(name, msg["fn"]).value
+                )
             elif not self.alone:
                 self._add(msg["fn"], msg["value"], msg["scale"])
 
@@ -187,7 +224,12 @@ class _Scoring(Messenger):
             value = self.program.given[name] if name in self.program.given else fn.sample(None)
             self._add(fn, value)
             return Draw(name, value, fn)
-        if len(self.values) == len(self.places) and not self.drawn and fn is not None and _movable(fn):
+        if (
+            len(self.values) == len(self.places)
+            and not self.drawn
+            and fn is not None
+            and _movable(fn)
+        ):
             self.changed = name
             raise Left(None)
         self.drawn = True
@@ -204,12 +246,16 @@ class _Scoring(Messenger):
         return draw
 
     def _step(self, fn: Step, draw: Draw) -> None:
-        """A step that was drawn: a constant, where it is sampled as it was; else its probability now."""
+        """Weigh a step that was drawn.
+
+        A constant where it is sampled as it was, else its probability now.
+        """
         if fn.is_like(draw.fn):
             return
         if any(isinstance(place, Tracer) for place in self.places.values()):
             raise ValueError(
-                f"the program {self.program.name!r} cannot be traced at its parameters, on which its step {draw.name!r} depends; "
+                f"the program {self.program.name!r} cannot be traced at its parameters, on which "
+                f"its step {draw.name!r} depends; "
                 "the kernel 'random_walk' does without"
             )
         self._add(fn, draw.value)
@@ -219,7 +265,9 @@ class _Scoring(Messenger):
 
 
 def rebuilt(program: Program, execution: Execution) -> Execution:
-    """What a program has drawn, drawn by this program, whose parameters may be given: weights and states are worked out again.
+    """Draw by this program what a program has drawn: weights and states are computed again.
+
+    The program's parameters may be given.
 
     Raises:
         RuntimeError: it does not come to the same sites.
@@ -236,7 +284,8 @@ def rebuilt(program: Program, execution: Execution) -> Execution:
                 draw = next(draws, None)
                 if draw is None or draw.name != request.name:
                     raise RuntimeError(
-                        f"the program {program.name!r} came to site {request.name!r}, where it had drawn {draw and draw.name!r}"
+                        f"the program {program.name!r} came to site {request.name!r}, where it "
+                        f"had drawn {draw and draw.name!r}"
                     )
                 value = request.fn.sample(None) if isinstance(request.fn, Delta) else draw.value
                 runner.take(Draw(draw.name, value, request.fn, _log_ratio(draw, request.fn)))
@@ -246,7 +295,10 @@ def rebuilt(program: Program, execution: Execution) -> Execution:
 
 
 def _log_ratio(draw: Draw, fn: Any) -> float:
-    """log p - log q of a draw under another distribution: what it was drawn from stays, how probable it is does not."""
+    """Compute log p - log q of a draw under another distribution.
+
+    What it was drawn from stays, how probable it is does not.
+    """
     if not isinstance(fn, Step) or not fn.trajectory.open or fn.is_like(draw.fn):
         return draw.log_ratio
     value = draw.value

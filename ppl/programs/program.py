@@ -1,9 +1,12 @@
 """Programs as declared posteriors: any NumPyro model over trajectories, for any sampler.
 
-    gamma(draws) = prod_sites p(value | what came before)  *  prod_observations p(observed | what came before)  *  prod_conditions 1[C]
+    gamma(draws) =    prod_sites p(value | what came before)
+                    * prod_observations p(observed | what came before)
+                    * prod_conditions 1[C]
 
-where the first product is the prior, from which the draws are drawn (steps of a language model from the sampler's proposal, if it has
-one), and the second is the likelihood, whose power tempering changes. What the program returns is its answer.
+where the first product is the prior, from which the draws are drawn (steps of a language model from
+the sampler's proposal, if it has one), and the second is the likelihood, whose power tempering
+changes. What the program returns is its answer.
 """
 
 from __future__ import annotations
@@ -39,12 +42,14 @@ class Program:
     Args:
         function: the model; or, in step form, what gives the first state.
         args, kwargs: what it is called with.
-        step: in step form, `step(t, state)`, called for t = 1, 2, ..., which gives the next state, or `Return(value)`. States must not be
-            changed in place: particles share them. Sites in it are called `name_t`.
-        max_steps: generations that a run can have, at most: in step form it is over after so many calls, and returns None; a whole program
-            must end by itself.
+        step: in step form, `step(t, state)`, called for t = 1, 2, ..., which gives the next state,
+            or `Return(value)`. States must not be changed in place: particles share them. Sites in
+            it are called `name_t`.
+        max_steps: generations that a run can have, at most: in step form it is over after so many
+            calls, and returns None; a whole program must end by itself.
 
-    A whole program is run again from its beginning at every observation; in step form only the present call of `step` is.
+    A whole program is run again from its beginning at every observation; in step form only the
+    present call of `step` is.
 
     Returned texts are answers, None is no answer, and anything else is an answer by its text.
 
@@ -72,12 +77,25 @@ class Program:
         max_steps: int = 64,
         **kwargs: Any,
     ) -> None:
-        for name, value in {"function": function, **({} if step is None else {"step": step})}.items():
+        for name, value in {
+            "function": function,
+            **({} if step is None else {"step": step}),
+        }.items():
             if not callable(value):
                 raise TypeError(f"{name} must be a function, not {value!r}")
-        if isinstance(max_steps, bool) or not hasattr(max_steps, "__index__") or index(max_steps) < 1:
+        if (
+            isinstance(max_steps, bool)
+            or not hasattr(max_steps, "__index__")
+            or index(max_steps) < 1
+        ):
             raise ValueError(f"max_steps must be an integer of at least 1, not {max_steps!r}")
-        self.function, self.args, self.kwargs, self._step, self._max_steps = function, args, kwargs, step, index(max_steps)
+        self.function, self.args, self.kwargs, self._step, self._max_steps = (
+            function,
+            args,
+            kwargs,
+            step,
+            index(max_steps),
+        )
         self.power = 1.0
         self.given: Mapping[str, Any] = {}
         self.shared: Shared | None = None
@@ -113,7 +131,9 @@ class Program:
     @property
     def target_name(self) -> str:
         """The program's name, and the power of its likelihood."""
-        return f"program {self.name}" + f", likelihood to the power {self.power:g}" * (self.power != 1)
+        return f"program {self.name}" + f", likelihood to the power {self.power:g}" * (
+            self.power != 1
+        )
 
     @property
     def cost(self) -> Cost:
@@ -121,26 +141,26 @@ class Program:
         return sum((asked.cost - before for _, asked, before in self._met.values()), Cost())
 
     def tempered(self, power: float) -> Program:
-        """The program on the way from its prior to itself: its likelihood to this power, its conditions as they are."""
+        """Give the program with its likelihood to this power, and its conditions as they are."""
         return self._changed(power=self.power * power)
 
     def given_values(self, values: Mapping[str, Any]) -> Program:
-        """The program in which these sites have these values: not drawn, but weighed by their density."""
+        """Give the program in which these sites have these values: not drawn, but weighed."""
         return self._changed(given={**self.given, **values})
 
     def via(self, shared: Shared) -> Program:
-        """The program over what stands for its models, which this one meets too."""
+        """Give the program over what stands for its models, which this one meets too."""
         return self._changed(shared=lambda model: shared(self.meet(model)), _met={})
 
     def meet(self, model: Any) -> Any:
-        """What is to be asked for this model; its cost counts from now on."""
+        """Give what is to be asked in place of this model; its cost counts from now on."""
         if id(model) not in self._met:
             asked = model if self.shared is None else self.shared(model)
             self._met[id(model)] = model, asked, asked.cost
         return self._met[id(model)][1]
 
     def meet_prior(self, prior: Sampling) -> None:
-        """A step is declared to be sampled in this way."""
+        """Take note of how a step is declared to be sampled."""
         self._priors.add(prior)
 
     def covers(self, proposal: Sampling | None) -> bool:
@@ -148,7 +168,7 @@ class Program:
         return proposal is None or all(map(proposal.covers, self._priors))
 
     def root(self, roots: Roots | None = None) -> Execution:
-        """The program before its first draw; at roots of an earlier run, if they are given."""
+        """Give the program before its first draw; at roots of an earlier run, if they are given."""
         roots = {} if roots is None else roots
         runner = Runner(self, Execution(None, -1, Trajectory(question=self.question), roots))
         while isinstance(request := runner.go(), Unscored):
@@ -159,51 +179,81 @@ class Program:
             root = root.placed(trajectory)
         return root
 
-    def stepwise(self, proposal: Proposal, twist: Twist | None = None, root: Execution | None = None) -> ProgramSteps:
-        """The program as a filter samples it."""
+    def stepwise(
+        self, proposal: Proposal, twist: Twist | None = None, root: Execution | None = None
+    ) -> ProgramSteps:
+        """Give the program as a filter samples it."""
         return ProgramSteps(self, proposal, twist, root)
 
     def log_likelihood(self, particle: Execution) -> float:
-        """log-likelihood of a program that has ended, in nats, to the program's power, conditions included."""
-        return -inf if particle.excluded else self.power * particle.log_likelihood if self.power else 0.0
+        """Compute the log-likelihood of a program that has ended, in nats, conditions included.
+
+        It is to the program's power.
+        """
+        return (
+            -inf
+            if particle.excluded
+            else self.power * particle.log_likelihood
+            if self.power
+            else 0.0
+        )
 
     def log_density(self, particle: Execution) -> float:
-        """log gamma of all that a program has drawn, in nats; not a number where a site's density is not known."""
+        """Compute log gamma of all that a program has drawn, in nats.
+
+        NaN where a site's density is not known.
+        """
         log_likelihood = self.log_likelihood(particle)
-        return -inf if log_likelihood == -inf else sum(map(log_prior, particle.all_draws)) + particle.log_given + log_likelihood
+        return (
+            -inf
+            if log_likelihood == -inf
+            else sum(map(log_prior, particle.all_draws)) + particle.log_given + log_likelihood
+        )
 
     def log_excess(self, particle: Execution) -> float:
         """log of gamma over the prior, in nats.
 
         Raises:
-            ValueError: it contains a sub-inference, whose weight is an estimate, of which no power is an unbiased one.
+            ValueError: it contains a sub-inference, whose weight is an estimate, of which no power
+                is an unbiased one.
         """
         if any(isinstance(draw.fn, SubInference) for draw in particle.all_draws):
-            raise ValueError(f"the program {self.name!r} contains a sub-inference, which cannot be tempered")
+            raise ValueError(
+                f"the program {self.name!r} contains a sub-inference, which cannot be tempered"
+            )
         return self.log_likelihood(particle)
 
     def answer_of(self, particle: Execution) -> str | None:
-        """What the program has returned, as a text; None for None."""
+        """Give what the program has returned, as a text; None for None."""
         value = particle.value
         if value is None or isinstance(value, str):
             return value
-        return str(np.asarray(value).item() if np.ndim(value) == 0 and hasattr(value, "dtype") else value)
+        return str(
+            np.asarray(value).item() if np.ndim(value) == 0 and hasattr(value, "dtype") else value
+        )
 
     def latents(self, particle: Execution) -> dict[str, Any]:
-        """The numbers that the program has drawn or recorded, by site."""
+        """Give the numbers that the program has drawn or recorded, by site."""
         drawn = ((draw.name, draw.value) for draw in particle.all_draws)
         recorded = (item for x in particle.path for item in x.recorded)
         return {**numbers(drawn), **numbers(recorded)}
 
     def settings(self) -> dict[str, Any]:
-        """What is declared, in plain values."""
+        """Give what is declared, in plain values."""
         models = sorted({model.name for model, _, _ in self._met.values()})
-        return {"program": self.name, "step_form": self._step is not None, "max_steps": self.max_steps, "lm": ", ".join(models)}
+        return {
+            "program": self.name,
+            "step_form": self._step is not None,
+            "max_steps": self.max_steps,
+            "lm": ", ".join(models),
+        }
 
     def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
-        """What is doubtful about how its language models draw, as clauses."""
+        """List what is doubtful about how its language models draw, as clauses."""
         laws = [(proposal or prior, prior) for proposal in proposals for prior in self._priors]
-        language_models = [model for model, _, _ in self._met.values() if isinstance(model, LanguageModel)]
+        language_models = [
+            model for model, _, _ in self._met.values() if isinstance(model, LanguageModel)
+        ]
         return [doubt for lm in language_models for doubt in behaviour.doubts(lm, laws)]
 
     def functions(self) -> dict[str, Any]:
@@ -211,14 +261,17 @@ class Program:
         return {"program": self.function, "program_step": self._step}
 
     def called(self, calls: int, state: Any) -> Any:
-        """The present function, called."""
+        """Call the present function."""
         if calls == 0:
             return self.function(*self.args, **self.kwargs)
         assert self._step is not None
         return self._step(calls, state)
 
     def after(self, calls: int, returned: Any) -> tuple[bool, Any, Any]:
-        """Whether the program is over when the present function has returned, the next state, and what the program returns."""
+        """Say whether the program is over, its next state, and what it returns.
+
+        The present function has just returned.
+        """
         if isinstance(returned, Return):
             return True, None, returned.value
         if self._step is None:
@@ -226,7 +279,7 @@ class Program:
         return calls >= self.max_steps, returned, None
 
     def site(self, name: str, calls: int) -> str:
-        """A site's name in the whole run."""
+        """Name a site in the whole run."""
         return f"{name}_{calls}" if self._step is not None and calls else name
 
     def _changed(self, **changes: Any) -> Program:

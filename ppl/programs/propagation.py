@@ -3,8 +3,9 @@
     M_t   what each particle's program draws until it has observed something
     G_t   what it has observed, p/q of its steps, and the twist
 
-At every site the requests of all particles go out together: those for steps that are sampled alike in one batch, scores of a
-reward model in one, sub-inferences in one. The j-th draw of a generation is drawn from part j of its slot's key.
+At every site the requests of all particles go out together: those for steps that are sampled alike
+in one batch, scores of a reward model in one, sub-inferences in one. The j-th draw of a generation
+is drawn from part j of its slot's key.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from ...models import Sampling, Trajectory, calls
 from ...smc import subkeys
 from ...smc.keys import IMPL
 from ..stepwise import Steps, first_of_equals
-from . import memo as known
+from . import memo
 from .execution import Draw, Execution, Request, Runner, Unscored, Wanted
 from .runnable import Runnable
 from .sites import Step
 from .subinference import SubInference, inferred
 
-LATER = 1 << 20  # parts of keys for all draws of a generation but the first: out of the way of twists and successors
+# Parts of keys for all draws of a generation but the first: twists and successors use lower ones.
+LATER = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +47,26 @@ class ProgramSteps(Steps):
         """
         root = self.root or self.model.root()
         if not root.open:
-            but = " but what is given" * bool(self.model.given) + ": a condition is violated before it does" * root.excluded
+            but = (
+                " but what is given" * bool(self.model.given)
+                + ": a condition is violated before it does" * root.excluded
+            )
             raise ValueError(f"the program {self.model.name!r} draws nothing{but}")
         return [root] * slots
 
-    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Execution]) -> list[Execution]:
+    def step(
+        self, proposal: Sampling | None, keys: Any, particles: Sequence[Execution]
+    ) -> list[Execution]:
         """Each particle's program until it has observed something, or has ended, untwisted."""
         if any(x.length >= self.model.max_steps for x in particles):
-            raise ValueError(f"the program {self.model.name!r} goes on after {self.model.max_steps} observations: raise max_steps")
+            raise ValueError(
+                f"the program {self.model.name!r} goes on after {self.model.max_steps} "
+                "observations: raise max_steps"
+            )
         runners = [Runner(self.model, x) for x in particles]
-        requests: dict[int, Request] = {i: x.wanted for i, x in enumerate(particles) if x.wanted is not None}
+        requests: dict[int, Request] = {
+            i: x.wanted for i, x in enumerate(particles) if x.wanted is not None
+        }
         while requests:
             self._answer(proposal, keys, runners, requests)
             went = {i: runners[i].go() for i in requests}
@@ -62,7 +74,10 @@ class ProgramSteps(Steps):
         return [runner.result() for runner in runners]
 
     def log_potentials(self, particle: Execution) -> list[float]:
-        """log G_1, log G_2, ... of a particle, up to the first that is minus infinity; twists of earlier ones cancel, and are left out."""
+        """Compute log G_1, log G_2, ... of a particle, up to the first that is minus infinity.
+
+        Twists of earlier steps cancel, and are left out.
+        """
         values, path = [], particle.path
         for before, after in pairwise(path):
             twist = particle.log_twist if after is path[-1] else 0.0
@@ -74,14 +89,29 @@ class ProgramSteps(Steps):
     def _log_potential(self, spent: float, before: Execution, after: Execution) -> float:
         if after.excluded:
             return -inf
-        power, first = self.model.power, before.length == 0  # what is weighed before the first draw is weighed with it
+        power, first = (
+            self.model.power,
+            before.length == 0,
+        )  # what is weighed before the first draw is weighed with it
         log_ratio = after.log_ratio - (0.0 if first else before.log_ratio)
         gained = after.log_likelihood - (0.0 if first else before.log_likelihood) if power else 0.0
         return self._twisted(log_ratio + power * gained if log_ratio > -inf else -inf, spent, after)
 
-    def _answer(self, proposal: Sampling | None, keys: Any, runners: Sequence[Runner], requests: Mapping[int, Request]) -> None:
+    def _answer(
+        self,
+        proposal: Sampling | None,
+        keys: Any,
+        runners: Sequence[Runner],
+        requests: Mapping[int, Request],
+    ) -> None:
         """Get what the programs wait for, and give it to them."""
-        score([(self.model, request) for request in requests.values() if isinstance(request, Unscored)])
+        score(
+            [
+                (self.model, request)
+                for request in requests.values()
+                if isinstance(request, Unscored)
+            ]
+        )
         wanted = {i: request for i, request in requests.items() if isinstance(request, Wanted)}
         steps: dict[Any, list[int]] = {}
         for i, (_, fn, shape) in wanted.items():
@@ -92,16 +122,26 @@ class ProgramSteps(Steps):
             self._extend(proposal, keys_of, runners, {i: wanted.pop(i) for i in slots})
         nested = {i: wanted.pop(i) for i in [*wanted] if isinstance(wanted[i].fn, SubInference)}
         if nested and self.model.power != 1:
-            raise ValueError(f"the program {self.model.name!r} contains a sub-inference, which cannot be tempered")
-        results = inferred(self.model, [request.fn for request in nested.values()], [keys_of[i] for i in nested])
+            raise ValueError(
+                f"the program {self.model.name!r} contains a sub-inference, which cannot be "
+                "tempered"
+            )
+        results = inferred(
+            self.model, [request.fn for request in nested.values()], [keys_of[i] for i in nested]
+        )
         for (i, request), result in zip(nested.items(), results, strict=True):
             runners[i].take(Draw(request.name, result, request.fn))
         for i, (name, fn, shape) in wanted.items():
             key = jax.random.wrap_key_data(jax.numpy.asarray(keys_of[i]), impl=IMPL)
             runners[i].take(Draw(name, key if fn is None else fn.sample(key, shape), fn))
 
-    def _keys(self, keys: Any, runners: Sequence[Runner], slots: list[int]) -> dict[int, np.ndarray]:
-        """Key data for the next draw of these slots: the slot's own for the first of a generation, a part of it for any other."""
+    def _keys(
+        self, keys: Any, runners: Sequence[Runner], slots: list[int]
+    ) -> dict[int, np.ndarray]:
+        """Give key data for the next draw of these slots.
+
+        For the first draw of a generation it is the slot's own key, for any other a part of it.
+        """
         if not slots:
             return {}
         own = np.asarray(jax.random.key_data(keys))
@@ -111,25 +151,49 @@ class ProgramSteps(Steps):
             found |= dict(zip(later, np.asarray(jax.random.key_data(parts)), strict=True))
         return found
 
-    def _extend(self, proposal: Sampling | None, keys: Mapping[int, Any], runners: Sequence[Runner], wanted: Mapping[int, Wanted]) -> None:
-        """Steps of one language model under one prior, in one batch; equal ones become one node."""
+    def _extend(
+        self,
+        proposal: Sampling | None,
+        keys: Mapping[int, Any],
+        runners: Sequence[Runner],
+        wanted: Mapping[int, Wanted],
+    ) -> None:
+        """Draw steps of one language model under one prior, in one batch.
+
+        Equal ones become one node.
+        """
         fns: list[Step] = [request.fn for request in wanted.values()]
         lm, prior = fns[0].lm, fns[0].prior
         self.model.meet_prior(prior)
-        typed = jax.random.wrap_key_data(jax.numpy.asarray(np.array([keys[i] for i in wanted], np.uint32)), impl=IMPL)
+        typed = jax.random.wrap_key_data(
+            jax.numpy.asarray(np.array([keys[i] for i in wanted], np.uint32)), impl=IMPL
+        )
         trajectories = [fn.trajectory for fn in fns]
-        children = calls.extend(self.model.meet(lm), trajectories, typed, sampling=proposal, prior=prior)
-        nodes: dict[int, list[tuple[Step, Trajectory]]] = {}  # equal children share one, where they are read by the same rule
-        for (slot, request), child, first in zip(wanted.items(), children, first_of_equals(children), strict=True):
+        children = calls.extend(
+            self.model.meet(lm), trajectories, typed, sampling=proposal, prior=prior
+        )
+        nodes: dict[
+            int, list[tuple[Step, Trajectory]]
+        ] = {}  # equal children share one, where they are read by the same rule
+        for (slot, request), child, first in zip(
+            wanted.items(), children, first_of_equals(children), strict=True
+        ):
             fn = request.fn
-            node = next((node for other, node in nodes.get(first, []) if fn.reads_like(other)), None)
+            node = next(
+                (node for other, node in nodes.get(first, []) if fn.reads_like(other)), None
+            )
             if node is None:
                 node = fn.closed(children[first])
                 nodes.setdefault(first, []).append((fn, node))
-            log_ratio = 0.0 if proposal in (None, prior) else child.step_logprob - child.step_proposal_logprob
+            log_ratio = (
+                0.0
+                if proposal in (None, prior)
+                else child.step_logprob - child.step_proposal_logprob
+            )
             if isnan(log_ratio) or log_ratio == inf:
                 raise FloatingPointError(
-                    f"the language model {lm.name!r} gave a step log-probability {child.step_logprob} under the prior "
+                    f"the language model {lm.name!r} gave a step log-probability "
+                    f"{child.step_logprob} under the prior "
                     f"and {child.step_proposal_logprob} under the proposal in {child!r}"
                 )
             runners[slot].take(Draw(request.name, node, fn, log_ratio))
@@ -142,4 +206,4 @@ def score(requests: Sequence[tuple[Runnable, Unscored]]) -> None:
         by_model.setdefault(id(request.prm), []).append((program, request))
     for asked in by_model.values():
         program, first = asked[0]
-        known.judge(first.prm, [request.trajectory for _, request in asked], program.meet(first.prm))
+        memo.judge(first.prm, [request.trajectory for _, request in asked], program.meet(first.prm))

@@ -1,13 +1,13 @@
-"""Steps, judgements and conditions as NumPyro distributions, whose values are trajectories and truths.
+"""Steps, judgements and conditions as NumPyro distributions; values are trajectories and truths.
 
     x  = ppl.start(lm, question)                                      the trajectory without steps
     x  = numpyro.sample("step", ppl.step(lm, x))                      x_t ~ p(. | question, x_1:t-1)
     ok = numpyro.sample("ok", ppl.judgement(prm, x), obs=1)           o_t ~ Bernoulli(r_t^power)
     ppl.condition("short", x.depth < 5)                               1[C(x)]
 
-They are for NumPyro's handlers, which run a model once and eagerly, and for `Program`, which runs it for many particles at a time.
-A trajectory is not an array: what would stack several (plate, vmap, Predictive with several samples) or trace them (jit)
-is refused.
+They are for NumPyro's handlers, which run a model once and eagerly, and for `Program`, which runs
+it for many particles at a time. A trajectory is not an array: what would stack several (plate,
+vmap, Predictive with several samples) or trace them (jit) is refused.
 """
 
 from __future__ import annotations
@@ -23,24 +23,39 @@ import numpyro
 from jax.core import Tracer
 from numpyro.distributions import Distribution, constraints
 
-from ...models import LanguageModel, RewardModel, Sampling, Trajectory, calls, capabilities, continued
+from ...models import (
+    LanguageModel,
+    RewardModel,
+    Sampling,
+    Trajectory,
+    calls,
+    capabilities,
+    continued,
+)
 from ...smc.keys import IMPL
 from ..answers import Answer, settled, stated
 from ..statespace import check_lm, check_prm
-from . import memo as known
+from . import memo
 from .handlers import rooted
 
-STACKED = "a trajectory is not an array: {what} needs several at a time, and a step of a language model is drawn one by one"
-TRACED = "a step of a language model cannot be drawn in a function that JAX traces (jit, vmap, Predictive with several samples)"
+STACKED = (
+    "a trajectory is not an array: {what} needs several at a time, "
+    "and a step of a language model is drawn one by one"
+)
+TRACED = (
+    "a step of a language model cannot be drawn in a function that JAX traces "
+    "(jit, vmap, Predictive with several samples)"
+)
 
 
 def start(lm: LanguageModel, question: str) -> Trajectory:
-    """The trajectory without steps: where a program's reasoning about a question begins.
+    """Give the trajectory without steps: where a program's reasoning about a question begins.
 
     In a run of a program all particles begin at the same one, so that the question is read once.
 
     Raises:
-        TypeError, ValueError: `lm` is not a language model, or the question is empty or too long for it.
+        TypeError, ValueError: `lm` is not a language model, or the question is empty or too long
+            for it.
     """
     check_lm(lm)
     return rooted(lm, question)
@@ -54,7 +69,7 @@ def step(
     answer: Answer | None = None,
     stop_at_answer: bool = True,
 ) -> Step:
-    """The distribution of a trajectory with one more step, as the language model writes it.
+    """Make the distribution of a trajectory with one more step, written by the language model.
 
     Of a trajectory that is closed already it is that trajectory itself.
 
@@ -62,36 +77,47 @@ def step(
         lm: the language model.
         trajectory: what comes before.
         prior: how it is sampled, by declaration.
-        answer: reads what a trajectory answers, into its attribute `answer`; `motes.ppl.stated` where None.
-        stop_at_answer: whether a trajectory is finished by the first step after which an answer can be read.
+        answer: reads what a trajectory answers, into its attribute `answer`; `motes.ppl.stated`
+            where None.
+        stop_at_answer: whether a trajectory is finished by the first step after which an answer can
+            be read.
 
     Raises:
         TypeError: an argument is not of its kind.
     """
     check_lm(lm)
     if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory must be a Trajectory, such as ppl.start gives, not {trajectory!r}")
+        raise TypeError(
+            f"trajectory must be a Trajectory, such as ppl.start gives, not {trajectory!r}"
+        )
     if not isinstance(prior, Sampling):
         raise TypeError(f"prior must be a Sampling, not {prior!r}")
     if answer is not None and not callable(answer):
-        raise TypeError(f"answer must be a function from a trajectory to a str or None, not {answer!r}")
+        raise TypeError(
+            f"answer must be a function from a trajectory to a str or None, not {answer!r}"
+        )
     return Step(lm, trajectory, prior, answer or stated, stop_at_answer)
 
 
 def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> Judgement:
-    """The distribution of the truth that a trajectory's last step is right, as the reward model sees it: Bernoulli(r^power).
+    """Make the law of the truth that a trajectory's last step is right: Bernoulli(r^power).
+
+    r is the reward model's probability.
 
     Args:
         prm: the reward model, which gives r as log-odds.
         trajectory: of one step or more.
-        power: of the probability r (not of its odds), at least 0; a number, or a scalar that JAX traces. At 0, r^0 = 1 even where r = 0.
+        power: of the probability r (not of its odds), at least 0; a number, or a scalar that JAX
+            traces. At 0, r^0 = 1 even where r = 0.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
     """
     check_prm(prm)
     if prm is None or not isinstance(trajectory, Trajectory):
-        raise TypeError(f"a judgement needs a reward model and a Trajectory, not {prm!r} and {trajectory!r}")
+        raise TypeError(
+            f"a judgement needs a reward model and a Trajectory, not {prm!r} and {trajectory!r}"
+        )
     if trajectory.parent is None:
         raise ValueError("a judgement needs a trajectory of one step or more")
     if np.shape(power) != ():
@@ -104,7 +130,7 @@ def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> 
 
 
 def condition(name: str, allowed: Any) -> None:
-    """Allow what follows only where this is true: a hard constraint, which tempering leaves as it is.
+    """Allow what follows only where this is true: a hard constraint, unchanged by tempering.
 
     In a run of a program a particle that violates it is dead, and its program goes no further.
 
@@ -117,7 +143,9 @@ def condition(name: str, allowed: Any) -> None:
     """
     if not isinstance(allowed, bool | np.bool_ | jax.Array) or np.shape(allowed) != ():
         raise TypeError(f"condition {name!r} needs True or False, not {allowed!r}")
-    numpyro.sample(name, Condition(allowed), obs=jnp.asarray(True) if isinstance(allowed, Tracer) else True)  # type: ignore[arg-type]
+    numpyro.sample(
+        name, Condition(allowed), obs=jnp.asarray(True) if isinstance(allowed, Tracer) else True
+    )  # type: ignore[arg-type]
 
 
 class _Trajectories(constraints.Constraint):
@@ -141,8 +169,21 @@ class Step(Distribution):
     _support = _Trajectories()
     pytree_aux_fields = ("lm", "trajectory", "prior", "answer", "stop_at_answer")
 
-    def __init__(self, lm: LanguageModel, trajectory: Trajectory, prior: Sampling, answer: Answer, stop_at_answer: bool) -> None:
-        self.lm, self.trajectory, self.prior, self.answer, self.stop_at_answer = lm, trajectory, prior, answer, stop_at_answer
+    def __init__(
+        self,
+        lm: LanguageModel,
+        trajectory: Trajectory,
+        prior: Sampling,
+        answer: Answer,
+        stop_at_answer: bool,
+    ) -> None:
+        self.lm, self.trajectory, self.prior, self.answer, self.stop_at_answer = (
+            lm,
+            trajectory,
+            prior,
+            answer,
+            stop_at_answer,
+        )
         self._batch_shape = self._event_shape = ()
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
@@ -155,23 +196,33 @@ class Step(Distribution):
         return self.closed(child)
 
     def closed(self, child: Trajectory) -> Trajectory:
-        """A new step of the trajectory as this distribution has it: closed where it states its answer. Its probability is remembered."""
+        """Draw a new step of the trajectory, closed where it states its answer.
+
+        Its probability is remembered.
+        """
         value = settled(child, self.answer, self.stop_at_answer)
-        known.tell(value, self.lm, self.prior, child.step_logprob)
+        memo.remember_logprob(value, self.lm, self.prior, child.step_logprob)
         return value
 
     def is_like(self, other: Any) -> bool:
         """Whether another distribution gives each step the same probability."""
         if not isinstance(other, Step):
             return False
-        return self.lm is other.lm and self.prior == other.prior and self.trajectory is other.trajectory and self.reads_like(other)
+        return (
+            self.lm is other.lm
+            and self.prior == other.prior
+            and self.trajectory is other.trajectory
+            and self.reads_like(other)
+        )
 
     def reads_like(self, other: Step) -> bool:
-        """Whether another distribution ends trajectories, and reads their answers, as this one does."""
+        """Say whether another distribution ends trajectories and reads answers as this one does."""
         return self.stop_at_answer == other.stop_at_answer and _same_rule(self.answer, other.answer)
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
-        """log p(x_t | question, x_1:t-1) in nats, not computed again where it is known; minus infinity where it cannot be drawn.
+        """Compute log p(x_t | question, x_1:t-1) in nats; minus infinity where it cannot be drawn.
+
+        It is not computed again where it is known.
 
         Raises:
             TypeError: the value is not a trajectory.
@@ -181,24 +232,43 @@ class Step(Distribution):
         if not isinstance(value, Trajectory):
             raise TypeError(f"the value of a step must be a Trajectory, not {value!r}")
         if not here.open:
-            return 0.0 if value is here or (_said(value) == _said(here) and value.depth == here.depth) else -inf
-        if value.parent is not here and (value.depth != here.depth + 1 or value.parent is None or _said(value.parent) != _said(here)):
+            return (
+                0.0
+                if value is here or (_said(value) == _said(here) and value.depth == here.depth)
+                else -inf
+            )
+        if value.parent is not here and (
+            value.depth != here.depth + 1
+            or value.parent is None
+            or _said(value.parent) != _said(here)
+        ):
             return -inf
-        if (logprob := known.told(value, self.lm, self.prior)) is None:
+        if (logprob := memo.known_logprob(value, self.lm, self.prior)) is None:
             logprob = self._asked(value)
-            known.tell(value, self.lm, self.prior, logprob)
+            memo.remember_logprob(value, self.lm, self.prior, logprob)
         if isnan(logprob):
-            raise ValueError(f"the language model {self.lm.name!r} does not tell how probable its steps are")
+            raise ValueError(
+                f"the language model {self.lm.name!r} does not tell how probable its steps are"
+            )
         return logprob
 
     def _asked(self, value: Trajectory) -> float:
         if not capabilities(self.lm).scoring:
-            raise ValueError(f"the probability of {value!r} is not known, and the language model {self.lm.name!r} has no method `logprob`")
-        [end] = continued(self.lm, [self.trajectory], [value], prior=self.prior, proposal=self.prior)
+            raise ValueError(
+                f"the probability of {value!r} is not known, and the language model "
+                f"{self.lm.name!r} has no method `logprob`"
+            )
+        [end] = continued(
+            self.lm, [self.trajectory], [value], prior=self.prior, proposal=self.prior
+        )
         if end is None:
             return -inf
         end = settled(end, self.answer, self.stop_at_answer)
-        return end.step_logprob if (end.finished, end.truncated) == (value.finished, value.truncated) else -inf
+        return (
+            end.step_logprob
+            if (end.finished, end.truncated) == (value.finished, value.truncated)
+            else -inf
+        )
 
     def expand(self, batch_shape: Any) -> Step:
         if tuple(batch_shape):
@@ -229,8 +299,8 @@ class Judgement(Distribution):
     @property
     def log_odds(self) -> float:
         """The reward model's, which is asked where it has not scored the trajectory yet."""
-        known.judge(self.prm, [self.trajectory])
-        log_odds = known.judged(self.prm, self.trajectory)
+        memo.judge(self.prm, [self.trajectory])
+        log_odds = memo.judged(self.prm, self.trajectory)
         assert log_odds is not None
         return log_odds
 
@@ -266,7 +336,7 @@ class Judgement(Distribution):
 
 
 class Condition(Distribution):
-    """True with probability 1 where it is allowed, with probability 0 elsewhere; see `condition`."""
+    """True with probability 1 where it is allowed, 0 elsewhere; see `condition`."""
 
     _support = constraints.boolean
     pytree_data_fields = ("allowed",)
@@ -285,14 +355,17 @@ class Condition(Distribution):
 
 
 def one_key(key: Any) -> Any:
-    """A typed JAX random key in an array of one, from what a handler gives.
+    """Put a typed JAX random key into an array of one, from what a handler gives.
 
     Raises:
         ValueError: there is none.
         TypeError: it is traced.
     """
     if key is None:
-        raise ValueError("a step of a language model needs a random key: run the program under numpyro.handlers.seed, or by a sampler")
+        raise ValueError(
+            "a step of a language model needs a random key: run the program under "
+            "numpyro.handlers.seed, or by a sampler"
+        )
     if isinstance(key, Tracer):
         raise TypeError(TRACED)
     typed = jnp.issubdtype(jnp.asarray(key).dtype, jax.dtypes.prng_key)
@@ -307,8 +380,14 @@ def _same_rule(one: Answer, other: Answer) -> bool:
     code = getattr(one, "__code__", None)
     if code is None or code is not getattr(other, "__code__", None):
         return False
-    held = [[rule.__defaults__, *(cell.cell_contents for cell in rule.__closure__ or ())] for rule in (one, other)]  # type: ignore[attr-defined]
-    return all(a is b or (isinstance(a, str | int | float | bool) and a == b) for a, b in zip(*held, strict=True))
+    held = [
+        [rule.__defaults__, *(cell.cell_contents for cell in rule.__closure__ or ())]
+        for rule in (one, other)
+    ]  # type: ignore[attr-defined]
+    return all(
+        a is b or (isinstance(a, str | int | float | bool) and a == b)
+        for a, b in zip(*held, strict=True)
+    )
 
 
 def _said(trajectory: Trajectory) -> tuple[Any, ...]:
@@ -322,16 +401,24 @@ def _log_sigmoid(log_odds: float) -> float:
 def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
     """log r^power and log(1 - r^power), differentiable in the power wherever they are finite.
 
-    What is infinite is chosen by its own branch, so that it leaves no trace in another's gradient; log r is an array of one number, which
-    a trace holds as data and not as a literal of its code.
+    What is infinite is chosen by its own branch, so that it leaves no trace in another's gradient;
+    log r is an array of one number, which a trace holds as data and not as a literal of its code.
     """
     known = jnp.asarray(np.array([log_r]))[0]
     certain, impossible = known == 0, known == -inf
     within = jnp.where(certain | impossible, -1.0, known)
     product = power * within
-    right = jnp.where(power == 0, 0.0, jnp.where(certain, 0.0, jnp.where(impossible, -inf, product)))
-    inside = jnp.where(power == 0, -1.0, jnp.minimum(product, -jnp.finfo(jnp.result_type(float)).tiny))
-    wrong = jnp.where(power == 0, -inf, jnp.where(certain, -inf, jnp.where(impossible, 0.0, jnp.log(-jnp.expm1(inside)))))
+    right = jnp.where(
+        power == 0, 0.0, jnp.where(certain, 0.0, jnp.where(impossible, -inf, product))
+    )
+    inside = jnp.where(
+        power == 0, -1.0, jnp.minimum(product, -jnp.finfo(jnp.result_type(float)).tiny)
+    )
+    wrong = jnp.where(
+        power == 0,
+        -inf,
+        jnp.where(certain, -inf, jnp.where(impossible, 0.0, jnp.log(-jnp.expm1(inside)))),
+    )
     return right, wrong
 
 

@@ -1,12 +1,13 @@
 """Programs inside programs: a sub-inference with particles of its own.
 
-An inner program is sampled by a particle filter, which gives an estimate Z-hat of its evidence and a draw x of its posterior, by weight.
-The pair is *properly weighted* (Naesseth, Lindsten and Schon 2015):
+An inner program is sampled by a particle filter, which gives an estimate Z-hat of its evidence and
+a draw x of its posterior, by weight. The pair is *properly weighted* (Naesseth, Lindsten and Schon
+2015):
 
     E[Z-hat f(x)] = sum_x gamma(x) f(x)    for every f
 
-so a program that uses x, and is weighed by Z-hat, has the same posterior as one that contained the inner program's sites itself,
-however few particles the inner filter has.
+so a program that uses x, and is weighed by Z-hat, has the same posterior as one that contained the
+inner program's sites itself, however few particles the inner filter has.
 """
 
 from __future__ import annotations
@@ -48,13 +49,23 @@ class Inferred(NamedTuple):
         return ()
 
 
-def infer(name: str, program: Runnable, *, particles: int = 8, resampling: str = "systematic", ess_threshold: float = 0.5) -> Any:
-    """What another program returns, sampled with particles of its own; the present one is weighed by its evidence.
+def infer(
+    name: str,
+    program: Runnable,
+    *,
+    particles: int = 8,
+    resampling: str = "systematic",
+    ess_threshold: float = 0.5,
+) -> Any:
+    """Return what another program returns, sampled with particles of its own.
+
+    The present program is weighed by the other's evidence.
 
     Args:
         name: of the site; the weight is a site called `name_evidence`.
         program: the inner one, which may depend on what has been drawn.
-        particles: N of the inner filter, at least 1. More of them make the weight less variable, not the result less biased.
+        particles: N of the inner filter, at least 1. More of them make the weight less variable,
+            not the result less biased.
         resampling, ess_threshold: of the inner filter; see `motes.samplers.ParticleFilter`.
 
     Returns:
@@ -63,7 +74,9 @@ def infer(name: str, program: Runnable, *, particles: int = 8, resampling: str =
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
     """
-    found: Any = numpyro.sample(name, SubInference(program, particles, Resampling(resampling, ess_threshold)))
+    found: Any = numpyro.sample(
+        name, SubInference(program, particles, Resampling(resampling, ess_threshold))
+    )
     condition(f"{name}_possible", found.log_evidence > -inf)
     numpyro.sample(f"{name}_evidence", Unit(found.log_evidence), obs=np.zeros(0))  # type: ignore[arg-type]
     return None if found.particle is None else found.particle.value
@@ -93,7 +106,10 @@ class SubInference(Distribution):
         return found
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
-        raise NotImplementedError("the density of a sub-inference's result is not known, only its weight: run the program by a sampler")
+        raise NotImplementedError(
+            "the density of a sub-inference's result is not known, only its weight: "
+            "run the program by a sampler"
+        )
 
     def expand(self, batch_shape: Any) -> SubInference:
         if tuple(batch_shape):
@@ -105,23 +121,36 @@ class SubInference(Distribution):
         program = self.program if shared is None else self.program.via(shared)
         root = program.root()
         if not root.open:
-            return Inferred(None, -inf) if root.excluded else Inferred(root, root.log_ratio + root.log_likelihood)
+            return (
+                Inferred(None, -inf)
+                if root.excluded
+                else Inferred(root, root.log_ratio + root.log_likelihood)
+            )
         keys, model = RunKeys(int(key[0]), run=int(key[1])), program.stepwise(None, root=root)
         state = start(model, keys, int(self.particles))
         for happened in steps(model, state, keys, self.resampling):
             state = happened.state
         if state.dead:
             return Inferred(None, -inf)
-        return Inferred(state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence))
+        return Inferred(
+            state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence)
+        )
 
 
-def inferred(outer: Runnable | None, wanted: Sequence[SubInference], keys: Sequence[np.ndarray]) -> list[Inferred]:
-    """The results of several sub-inferences, whose requests go out together."""
+def inferred(
+    outer: Runnable | None, wanted: Sequence[SubInference], keys: Sequence[np.ndarray]
+) -> list[Inferred]:
+    """Run several sub-inferences, whose requests go out together."""
     route = (lambda model: model) if outer is None else outer.meet
     if len(wanted) <= 1:
-        return [fn.filtered(np.asarray(key, np.uint32), route) for fn, key in zip(wanted, keys, strict=True)]
+        return [
+            fn.filtered(np.asarray(key, np.uint32), route)
+            for fn, key in zip(wanted, keys, strict=True)
+        ]
     runs = [
-        lambda shared, fn=fn, key=key: fn.filtered(np.asarray(key, np.uint32), lambda model: shared(route(model)))
+        lambda shared, fn=fn, key=key: fn.filtered(
+            np.asarray(key, np.uint32), lambda model: shared(route(model))
+        )
         for fn, key in zip(wanted, keys, strict=True)
     ]
     return together(runs)
