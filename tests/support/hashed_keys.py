@@ -8,22 +8,24 @@ draws twice the same.
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
 
 import numpy as np
 
 from motes.models import randomness
+from motes.samplers import SAMPLERS
 from motes.smc import RunKeys, keys
-
-SAMPLERS = ("entropic", "importance_sampling", "published", "resample_move", "suffix", "tempered_smc", "twisted_smc")
-MODULES = ("models.table", "ppl.stepwise", *(f"samplers.{name}" for name in SAMPLERS))
 
 
 def install(monkeypatch) -> None:
-    """Let the samplers take hashed keys as well as real ones."""
-    for module in (import_module(f"motes.{name}") for name in MODULES):
+    """Let everything that takes real keys take hashed ones as well: where a function was imported, not where it lives."""
+    assert SAMPLERS  # which imports all of them
+    users = [module for name, module in sys.modules.items() if name.startswith("motes.") and module is not randomness]
+    for module in users:
+        if module.__name__.startswith("motes.smc"):
+            continue
         for name, double in (("subkeys", subkeys), ("SlotUniforms", slot_uniforms)):
-            if hasattr(module, name):
+            if name in vars(module):
                 monkeypatch.setattr(module, name, double)
 
 

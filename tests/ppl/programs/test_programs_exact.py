@@ -365,11 +365,11 @@ def test_a_condition_that_is_tempered_or_forgotten_is_seen(monkeypatch):
 
 def test_siblings_that_share_a_draw_are_seen(monkeypatch):
     """All particles draw their latent from one key: every mean is right, but the estimates vary as if there were one particle."""
-    from motes.ppl.programs import stepping
+    from motes.ppl.programs import propagation
 
-    plain = stepping.ProgramSteps._keys
+    plain = propagation.ProgramSteps._keys
     monkeypatch.setattr(
-        stepping.ProgramSteps,
+        propagation.ProgramSteps,
         "_keys",
         lambda self, keys, runners, slots: {i: plain(self, keys, runners, slots)[slots[0]] for i in slots},
     )
