@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..samplers.base import Sampler, fingerprint
+from ..models.identity import identify
+from ..samplers.base import Sampler
 
 
 class Arm(NamedTuple):
@@ -63,7 +64,7 @@ def plain(value: Any) -> Any:
         return index(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {"kind": type(value).__qualname__, **_fields(value)}
-    return fingerprint(value)
+    return identify(value).text
 
 
 def _fields(value: Any) -> dict[str, Any]:

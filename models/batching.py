@@ -156,6 +156,11 @@ class _Shared:
     def __init__(self, worker: _Worker[Any], model: Any) -> None:
         self.name, self.cost, self.original, self._worker = model.name, Cost(), model, worker
 
+    @property
+    def stands_for(self) -> Any:
+        """The model itself."""
+        return self.original
+
     def _ask(self, kind: str, rows: tuple[Sequence[Any], ...], *common: Any) -> Sequence[Any]:
         return self._worker.ask(_Question(self.original, kind, rows, common)) if len(rows[0]) else []
 

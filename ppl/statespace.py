@@ -132,10 +132,12 @@ class StateSpaceModel:
         return behaviour.doubts(self.lm, laws)
 
     def functions(self) -> dict[str, Any]:
-        """The user's functions, and the rule by which the language model's steps end."""
+        """The models, the user's functions, and the rule by which the model's steps end."""
         rule = capabilities(self.lm).step_rule
-        of_steps = {"step": [rule.delimiter, rule.tokens, rule.cap, rule.predicate]} if rule is not None else {}
-        return {"answer": self.answer, "constraint": self.constraint, **of_steps}
+        functions = {"answer": self.answer, "constraint": self.constraint}
+        if rule is not None:
+            functions["step"] = [rule.delimiter, rule.tokens, rule.cap, rule.predicate]
+        return {**functions, "target": self.target, "lm": self.lm, "prm": self.prm}
 
     def tempered(self, power: float) -> StateSpaceModel:
         """The model on the way from the prior to this one: p^(1 + power (alpha - 1)) L^(power beta), with the constraint as it is.

@@ -17,16 +17,16 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from hashlib import sha256
 from operator import index
 from pathlib import Path
-from types import CodeType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from ..models import Cost, Sampling
+from ..models.identity import Mark, check_vouched, identify
 from ..ppl.interfaces import Declared, Reasoning
 from ..ppl.posterior.posterior import Evidence, Guarantee, Posterior
 from ..ppl.statespace import StateSpaceModel
@@ -196,8 +196,14 @@ class SteppedSampler(ABC, Generic[S]):
         keys = run_keys(seed)
         self.check(model)
         before, began = model.cost, time.perf_counter()
-        settings = self._settings(model)
-        kept = None if checkpoint is None else _Keeper(checkpoint, self._identity(model, keys))
+        marks = self._marks(model)
+        texts = {name: mark.text for name, mark in marks.items() if mark.text is not None}
+        settings = {**self._settings(model), "identity": texts}
+        kept = None
+        if checkpoint is not None:
+            check_vouched(marks, "checkpoint")
+            place = {"sampler": self.name, "question": model.question, "seed": [keys.seed, keys.run]}
+            kept = _Keeper(checkpoint, place | self._settings(model) | texts)
         state, spent = (kept and kept.load()) or (None, Cost())
 
         def cost() -> Cost:
@@ -266,11 +272,11 @@ class SteppedSampler(ABC, Generic[S]):
             cost=cost,
         )
 
-    def _identity(self, model: Declared, keys: RunKeys) -> dict[str, Any]:
-        """What makes two runs the same: all that is asked for, functions by what they do. The sampler's name comes first."""
-        functions = {field.name: value for field in fields(self) if callable(value := getattr(self, field.name))}
-        marks = {name: _marked(value) for name, value in (functions | model.functions()).items()}
-        return {"sampler": self.name, "question": model.question, "seed": [keys.seed, keys.run], **self._settings(model), **marks}
+    def _marks(self, model: Declared) -> dict[str, Mark]:
+        """Models and functions by what they do: this sampler's, and those of the declaration."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        functions = {name: value for name, value in own.items() if callable(value)}
+        return {name: identify(value) for name, value in (functions | model.functions()).items()}
 
     def _settings(self, model: Declared) -> dict[str, Any]:
         """Everything that the run is asked to do, in plain values."""
@@ -320,32 +326,6 @@ class _Keeper:
             self.saved = time.perf_counter()
 
 
-def fingerprint(function: Any) -> Any:
-    """A function in a few characters that change with its code, defaults and closure; other callables by their kind, None as it is.
-
-    What it reads from elsewhere, such as a module's variables, is not looked at.
-    """
-    if not hasattr(function, "__code__"):
-        return None if function is None else type(function).__qualname__
-    digest, pending, seen = sha256(), [function], set()
-    while pending:
-        part = pending.pop()
-        if hasattr(part, "__code__") and id(part) not in seen:
-            seen.add(id(part))
-            pending += [part.__code__, part.__defaults__, [cell.cell_contents for cell in part.__closure__ or ()]]
-        elif isinstance(part, CodeType):
-            digest.update(part.co_code)
-            pending += [part.co_names, part.co_consts]
-        elif isinstance(part, tuple | list | frozenset | set):
-            pending += sorted(part, key=repr) if isinstance(part, frozenset | set) else part
-        elif isinstance(part, np.ndarray):
-            digest.update(part.tobytes())
-        else:
-            plain = part is None or isinstance(part, str | int | float | complex | bytes)
-            digest.update(repr(part if plain else type(part)).encode())
-    return f"{function.__qualname__} {digest.hexdigest()[:12]}"
-
-
 def run_keys(seed: Any) -> RunKeys:
     """The keys of a run.
 
@@ -387,13 +367,6 @@ def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
             if value.shape == shapes[name]:
                 table[name][i] = value
     return table
-
-
-def _marked(value: Any) -> Any:
-    """What tells a setting's function from others; lists of such, likewise; plain values as they are."""
-    if isinstance(value, list):
-        return [_marked(item) for item in value]
-    return value if isinstance(value, bool | int | str) else fingerprint(value)
 
 
 def _plain(value: Any) -> Any:

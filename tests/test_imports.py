@@ -25,12 +25,13 @@ GROUND = {"files"}
 # A file belongs to the deepest room that it stands in. It may import its own room, the ground, and
 # these; an import through a face counts for the room that the name lives in. Modules at the root ("")
 # may import everything.
-BELOW = {"models", "smc"}
+BELOW = {"models", "models/identity", "smc"}
 DECLARED = BELOW | {"ppl", "ppl/posterior"}
 SHOWN = DECLARED | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "models": {"models/language", "models/reward", "models/pocket"},
     "models/hosting": {"models"},
+    "models/identity": {"models"},
     "models/language": {"models", "models/hosting"},
     "models/reward": {"models", "models/hosting"},
     "models/pocket": set(),

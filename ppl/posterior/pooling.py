@@ -13,7 +13,7 @@ which to average the runs equally would not. How the runs differ is the honest e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from math import inf, nan, sqrt
@@ -73,9 +73,25 @@ def check_poolable(posteriors: Sequence[Posterior], died: int = 0) -> None:
         raise ValueError(f"runs are pooled by their evidence, and one of {without[0]!r} has none")
     if len({(run.question, run.target) for run in posteriors}) > 1:
         raise ValueError("posteriors must be of one question and one target: their evidence is not of the same thing")
+    identities = [run.settings.get("identity") for run in posteriors]
+    for name, mark in _differing(identities):
+        raise ValueError(
+            f"posteriors must be of one declaration, and their {name} differs: it is {mark[0]!r} in one run and {mark[1]!r} in another"
+        )
     seeds = [_seed(run.settings["seed"]) for run in posteriors if "seed" in run.settings]
     if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
         raise ValueError(f"posteriors must be of independent runs, and several have the seed {repeated[0]}")
+
+
+def _differing(identities: Sequence[Any]) -> list[tuple[str, tuple[Any, Any]]]:
+    """What differs between runs of which it is known, by name, as two of them have it."""
+    known = [identity for identity in identities if isinstance(identity, Mapping)]
+    found = []
+    for other in known[1:]:
+        for name in {**known[0], **other}:
+            if known[0].get(name) != other.get(name):
+                found.append((name, (known[0].get(name), other.get(name))))
+    return found
 
 
 def run_shares(posterior: Posterior) -> np.ndarray:

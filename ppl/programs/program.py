@@ -257,8 +257,9 @@ class Program:
         return [doubt for lm in language_models for doubt in behaviour.doubts(lm, laws)]
 
     def functions(self) -> dict[str, Any]:
-        """Its functions."""
-        return {"program": self.function, "program_step": self._step}
+        """Its functions, and what they are called with."""
+        called_with = (self.args, self.kwargs, dict(self.given))
+        return {"program": self.function, "program_step": self._step, "arguments": called_with}
 
     def called(self, calls: int, state: Any) -> Any:
         """Call the present function."""

@@ -77,6 +77,6 @@ def test_what_cannot_be_kept_is_an_error_and_leaves_the_file_alone(tmp_path):
 def test_nothing_foreign_is_made(tmp_path, kind):
     path = tmp_path / "run.json"
     checkpoint.save(path, {}, Particle(Trajectory(question="?"), ()), Cost())
-    path.write_text(path.read_text().replace("motes.ppl.statespace:Particle", kind))
+    path.write_text(path.read_text().replace(f"{Particle.__module__}:{Particle.__name__}", kind))
     with pytest.raises((ValueError, ModuleNotFoundError), match="cannot hold|No module"):
         checkpoint.load(path, {})

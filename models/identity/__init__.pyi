@@ -1,0 +1,4 @@
+from .marks import Mark as Mark
+from .marks import identify as identify
+from .marks import source_mark as source_mark
+from .vouching import check_vouched as check_vouched
