@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
-from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..ppl.answers import group
 from ..samplers.base import check_count
+from .golds import read_gold
 
 Correct: TypeAlias = Callable[[str, Any], bool]
 """Says whether an answer, as it was stated, is right for a problem, as it was given."""
@@ -40,8 +40,13 @@ class Problem(NamedTuple):
         return sha256(self.question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def read_problems(problems: Iterable[Any], count: int | None) -> list[Problem]:
-    """The first `count` problems, checked; all of them where None.
+def read_problems(problems: Iterable[Any], count: int | None, compared: bool = True) -> list[Problem]:
+    """Return the first `count` problems, checked; all of them where None.
+
+    Args:
+        problems: rows with `question` or `problem`, and `answer` or `solution`; or pairs of a question and an answer.
+        count: how many to take.
+        compared: whether their answers are compared with what models state, and so must be readable; see `motes.evaluation.golds`.
 
     Raises:
         TypeError, ValueError: they are no problems, none, or without end; the message names the place.
@@ -55,7 +60,7 @@ def read_problems(problems: Iterable[Any], count: int | None) -> list[Problem]:
         raise ValueError("problems must hold at least one problem")
     if len(given) > MOST and count is None:
         raise ValueError(f"problems must end, or count must say how many of them to take: there are more than {MOST}")
-    return [Problem(number, *_parts(number, problem), problem) for number, problem in enumerate(given)]
+    return [Problem(number, *_parts(number, problem, compared), problem) for number, problem in enumerate(given)]
 
 
 def digest(problems: Sequence[Problem]) -> str:
@@ -78,16 +83,25 @@ def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) 
     return list(map(bool, found))
 
 
-def _parts(number: int, problem: Any) -> tuple[str, str]:
+def _parts(number: int, problem: Any, compared: bool) -> tuple[str, str]:
     """Question and answer."""
-    if isinstance(problem, Mapping):
-        question, answer = problem.get("question"), problem.get("answer")
-    elif isinstance(problem, tuple | list) and len(problem) == 2:
-        question, answer = problem
+    place = f"problems[{number}]"
+    if isinstance(problem, tuple | list) and len(problem) == 2:
+        question, answer, solution = *problem, None
     else:
-        question, answer = getattr(problem, "question", None), getattr(problem, "answer", None)
+        question = _first(problem, "question", "problem")
+        answer, solution = _first(problem, "answer"), _first(problem, "solution")
     if not isinstance(question, str) or not question.strip():
-        raise TypeError(f"problems[{number}] must have a question that is a text and not empty, not {question!r:.100}")
-    if isinstance(answer, bool) or not isinstance(answer, str | Real) or not str(answer).strip():
-        raise TypeError(f"problems[{number}] must have an answer that is a text or a number, not {answer!r:.100}")
-    return question, str(answer)
+        raise TypeError(f"{place} must have a question that is a text and not empty, not {question!r:.100}")
+    if compared or not isinstance(answer, str) or not answer.strip():
+        return question, read_gold(place, answer, solution)
+    return question, answer
+
+
+def _first(problem: Any, *names: str) -> Any:
+    """The first of these columns, or attributes, that a problem has."""
+    for name in names:
+        value = problem.get(name) if isinstance(problem, Mapping) else getattr(problem, name, None)
+        if value is not None:
+            return value
+    return None

@@ -23,6 +23,8 @@ from .questions import Correct, Problem, digest, read_problems
 from .records import Record, appending, begin, check_results, check_same, read
 from .task import Task, recorded
 
+SILENT = 20  # runs without an answer after which a warning is due
+
 
 def evaluate(
     problems: Iterable[Any],
@@ -45,7 +47,7 @@ def evaluate(
     constraint: Callable[[Trajectory], bool] | None = None,
     device: str = "auto",
 ) -> Evaluation:
-    """Run samplers on problems whose right answers are known.
+    r"""Run samplers on problems whose right answers are known.
 
     Results are written as they come, a line of JSON for each problem and sampler (`Record`). The same call with the same file does only
     what is missing there, whenever and however it was stopped. Run (i, k), of problem i and the k-th of K samplers, has the seed
@@ -55,7 +57,8 @@ def evaluate(
     An interrupt (Ctrl-C) after the first result ends the evaluation early: a RuntimeWarning says so, and what is done comes back.
 
     Args:
-        problems: objects or mappings with `question` and `answer`, or pairs of the two; answers may be numbers.
+        problems: objects or mappings with `question` (or `problem`) and `answer` (or `solution`), or pairs of the two. Answers are
+            numbers or texts, or solutions that end in `#### 18` or hold a `\boxed{18}`.
         samplers: by name of the method, a sampler, or several: the method at several budgets.
         lm, prm, device: as `motes.solve` takes them; no model is loaded where nothing is left to do.
         seed: in [0, 2**32).
@@ -72,11 +75,14 @@ def evaluate(
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range, or the file holds something else: before a model is
-            loaded.
+            loaded. So are right answers that cannot be read, NaN among them.
         OSError: the file cannot be read or written.
         FloatingPointError: a model gave something that is not a number; what was done before is in the file.
+
+    Warns:
+        RuntimeWarning: after 20 runs, no answer was read in any.
     """
-    given, arms = read_problems(problems, count), read_arms(samplers)
+    given, arms = read_problems(problems, count, compared=correct is None), read_arms(samplers)
     declared = {"target": target, "beta": beta, "alpha": alpha, "prior": prior or Sampling(), "max_steps": max_steps}
     declared |= {"answer": answer, "constraint": constraint}
     check_declaration(given[0].question, **declared)
@@ -144,6 +150,9 @@ def _run(task: Task, missing: Sequence[int], kept: _Kept, loaded: tuple[Any, Any
             add(record)
             kept.done[record.place] = record
             bar.update()
+            if len(kept.done) == SILENT and all(record.answer is None and not record.error for record in kept.done.values()):
+                message = f"no answer was read in the first {SILENT} runs: see what is written there, and `answer`, which reads it"
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
 
         try:
             together([partial(recorded, task, number, loaded) for number in missing], at_once=at_once, ended=ended)

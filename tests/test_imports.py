@@ -26,7 +26,7 @@ GROUND = {"files"}
 # these; an import through a face counts for the room that the name lives in. Modules at the root ("")
 # may import everything.
 BELOW = {"models", "models/identity", "smc"}
-DECLARED = BELOW | {"ppl", "ppl/posterior"}
+DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior"}
 SHOWN = DECLARED | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "models": {"models/language", "models/reward", "models/pocket"},
@@ -38,8 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models/pocket/recipe": {"models", "models/language", "models/reward", "models/pocket"},
     "smc": {"smc/resampling"},
     "smc/resampling": {"smc"},
-    "ppl": BELOW | {"ppl/posterior"},
-    "ppl/posterior": BELOW | {"ppl"},
+    "ppl": BELOW | {"ppl/answers", "ppl/posterior"},
+    "ppl/answers": {"models"},
+    "ppl/posterior": BELOW | {"ppl", "ppl/answers"},
     "ppl/calibration": DECLARED,
     "ppl/programs": DECLARED | {"smc/resampling"},
     "samplers": DECLARED | {"samplers/filters", "samplers/chains", "samplers/search"},

@@ -143,7 +143,7 @@ def test_a_torn_line_is_done_again(run, tmp_path):
 
 
 def test_nothing_is_loaded_or_done_where_nothing_is_missing(run, monkeypatch):
-    monkeypatch.setattr(motes.models, "load_lm", lambda *_, **__: TableLM(lambda prefix: [0.5, 0.5], eos=1))
+    monkeypatch.setattr(motes.models, "load_lm", lambda *_, **__: TableLM(lambda prefix: [0.4, 0.3, 0.3], eos=2))
     first = run(lm="pocket")
     monkeypatch.setattr(motes.models, "load_lm", lambda *_, **__: pytest.fail("a model was loaded"))
     assert run(lm="pocket").records == first.records

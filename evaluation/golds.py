@@ -1,0 +1,62 @@
+r"""Right answers as data sets give them.
+
+GSM8K ends a worked solution with `#### 18`; MATH has a solution whose last box holds the answer, and a column with the
+answer alone; others have numbers. A gold that cannot be read would count every right answer as wrong without a word, so it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from math import isfinite
+from numbers import Real
+from typing import Any
+
+from ..ppl.answers import last_answer
+
+LONGEST = 200  # characters of an answer in words
+_ARTICLE = {"answer": "an answer", "solution": "a solution"}
+_MISSING = {"nan", "null", "<na>", "n/a", "#n/a"}
+
+
+def read_gold(place: str, answer: Any, solution: Any = None) -> str:
+    r"""Return the right answer of a problem.
+
+    Args:
+        place: what to call the problem in an error.
+        answer: a text or a number: the answer itself, or a solution that states it; None where there is none.
+        solution: a text that states the answer, which is read where `answer` is None.
+
+    Raises:
+        TypeError: it is neither a text nor a number, or empty.
+        ValueError: it is NaN or infinite, or states no answer that can be read.
+
+    Example:
+        >>> read_gold("problems[0]", "She sells 9 eggs at $2.\n#### 18"), read_gold("problems[1]", None, r"So it is $\boxed{\frac12}$.")
+        ('18', '\\frac12')
+    """
+    if answer is None and isinstance(solution, str) and solution.strip():
+        return _stated(place, "solution", solution)
+    if isinstance(answer, bool) or not isinstance(answer, str | Real | Decimal) or not str(answer).strip():
+        raise TypeError(f"{place} must have an answer that is a text or a number, not {answer!r:.100}")
+    if not isinstance(answer, str):
+        if not isfinite(answer):
+            raise ValueError(f"{place} must have an answer that is a finite number, not {answer!r}")
+        return str(answer)
+    if answer.strip().lower() in _MISSING:
+        raise ValueError(f"{place} must have an answer, not {answer!r}, which stands for a missing one")
+    is_solution = "####" in answer or re.search(r"\\(?:boxed|fbox)\b", answer)
+    is_long = len(answer) > LONGEST or ("\n" in answer.strip() and "\\begin" not in answer)
+    return _stated(place, "answer", answer) if is_solution or is_long else answer
+
+
+def _stated(place: str, name: str, text: str) -> str:
+    """The answer that a text states last, at a mark if it has one."""
+    _, mark, behind = text.rpartition("####")
+    answer = last_answer(mark + behind)
+    if answer is None and mark and behind.strip()[:1].isalpha():
+        answer = behind.strip().splitlines()[0]  # in words
+    if answer is None:
+        form = r"what can be read, as '#### 18' or \boxed{18} do"
+        raise ValueError(f"{place} must have {_ARTICLE[name]} that states {form}, not {text[-60:]!r}")
+    return answer

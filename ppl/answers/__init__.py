@@ -1,0 +1,5 @@
+"""Answers: what a trajectory states, and which answers mean the same."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

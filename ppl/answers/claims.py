@@ -1,0 +1,181 @@
+r"""Where a text states an answer, and whether the statement is complete.
+
+Answers are stated in the forms that language models are taught,
+
+    \boxed{17}        #### 17        The answer is 17.
+
+A text that is still being written may end within an answer: "The answer is 1" of "The answer is 128." So a statement counts
+when something ends it (the brace of a box; behind a claim a line's end, or a full stop and a space), or when the text has ended.
+What is read does not depend on how much follows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .expressions import Unread
+from .meaning import understand
+from .notation import closing_brace, tidy
+from .units import check_unit, split_unit
+
+LONGEST = 400  # characters of a claim
+
+
+class Statement(NamedTuple):
+    """A place where an answer is stated.
+
+    Attributes:
+        start: where in the text.
+        answer: what is stated; None where it is a number, or mathematics, that cannot be read surely.
+    """
+
+    start: int
+    answer: str | None
+
+
+def last_answer(text: str, ended: bool = True) -> str | None:
+    r"""Return the answer that a text states last, or None.
+
+    Read are the contents of `\boxed{...}` whatever they are, and after "####", "answer is", "answer:" or "answer =" a number
+    (with or without a unit), a short piece of mathematics, a single letter, or yes, no, true or false. A unit in words is left
+    out. A last statement that cannot be read surely ("4 dozen") leaves the text without an answer; what begins with a word that
+    is none of these ("the answer is wrong") is no statement.
+
+    Args:
+        text: what was written.
+        ended: whether it is complete. If not, an answer counts only if what is written shows that it is complete.
+
+    Example:
+        >>> last_answer("The answer is 12"), last_answer("The answer is 12", ended=False), last_answer("The answer is 12.\n", ended=False)
+        ('12', None, '12')
+    """
+    boxes, unclosed = _boxes(text)
+    limit = len(text) if ended or unclosed is None else unclosed
+    statements = [Statement(box.start, _in_box(text[box.inside : box.end])) for box in boxes]
+    for claim in _CLAIM.finditer(text, 0, limit):
+        if any(box.start < claim.start() < box.end for box in boxes):
+            continue
+        statement = _claimed(text[claim.end() :], ended)
+        if statement is not None:
+            statements.append(statement._replace(start=claim.start()))
+    found = [statement for statement in statements if statement.answer != ""]
+    return max(found, key=lambda statement: statement.start).answer if found else None
+
+
+# Boxes.
+
+
+class _Box(NamedTuple):
+    start: int
+    inside: int
+    end: int
+
+
+def _boxes(text: str) -> tuple[list[_Box], int | None]:
+    """Every box whose braces balance, and where the first begins whose do not."""
+    boxes, unclosed = [], None
+    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
+        end = closing_brace(text, match.end())
+        if end is not None:
+            boxes.append(_Box(match.start(), match.end(), end))
+        elif unclosed is None:
+            unclosed = match.start()
+    return boxes, unclosed
+
+
+def _in_box(contents: str) -> str:
+    """The answer in a box, without a unit in words."""
+    return _without_unit(tidy(contents))
+
+
+def _without_unit(plain: str) -> str:
+    """A number without the words behind it; anything else as it is."""
+    quantity = _quantity(plain)
+    if quantity is not None:
+        return quantity
+    try:
+        value, unit = split_unit(plain)
+    except Unread:
+        return plain
+    return tidy(value) if unit and _is_number(value) else plain
+
+
+# Claims.
+
+_CLAIM = re.compile(r"####|\banswer\b[\s*_]*(?:is\b|:|=)[\s*_:]*", re.IGNORECASE)
+_DISPLAYS = {"$$": "$$", r"\[": r"\]"}
+_ABBREVIATED = r"(?:\b(?:in|ft|lbs?|oz|min|hrs?|secs?|approx|no|yds?|mi|cm|mm|km|kg|[ap]\.m|[ap]|vs|e\.g|i\.e|St|Mr|Mrs)$)"
+_END = re.compile(r"(?P<line>\n)|[.;]\)?[*_`$]*(?P<space>\s)|[.;]\)?[*_`$]*(?P<last>$)")
+_WORD = re.compile(r"[A-Z]|yes|no|true|false", re.IGNORECASE)
+_NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?: ?/ ?\d[\d,]*(?:\.\d+)?)?"
+_FRACTION = r"-?(?:\d+ ?)?\\frac ?\{\d+\} ?\{\d+\}"
+_VALUE = rf"(?:US)?[$€£¥₹]? ?{_NUMBER} ?(?:%|[€£¢]|\^\\circ)?|-[$€£]{_NUMBER}|{_FRACTION}"
+_QUANTITY = re.compile(rf"(?P<value>{_VALUE}),?\s+(?P<words>[^\W\d].*)")
+_MARKUP = re.compile(r"(?<!\S)(?:\*\*|__)|(?:\*\*|__)(?=[\s.,;:!?)]|$)")
+_ATTEMPT = re.compile(r"[^\w\s]{0,5}\s*\d|[^\w\s]{0,3}\\[A-Za-z]|[$]")
+
+
+def _claimed(rest: str, ended: bool) -> Statement | None:
+    """What stands behind a claim; None where that is nothing, or not complete."""
+    rest = rest.lstrip()
+    sentence = _sentence(rest, ended)
+    if sentence is None or len(sentence) > LONGEST:
+        return None
+    plain = tidy(_MARKUP.sub("", sentence))
+    if not plain:
+        return None
+    if _WORD.fullmatch(plain.rstrip("!")):
+        return Statement(0, plain.rstrip("!"))
+    if "?" in sentence or (re.search(r"!\W*$", sentence) and "$" not in sentence and "\\" not in sentence):
+        return Statement(0, None) if _ATTEMPT.match(sentence) else None  # a factorial, or an exclamation
+    answer = _quantity(plain) or _notation(plain)
+    if answer is None and not _ATTEMPT.match(sentence):
+        return None
+    return Statement(0, answer)
+
+
+def _sentence(rest: str, ended: bool) -> str | None:
+    """The first sentence, or formula in display; None where its end is not to be seen."""
+    start = 0
+    for opener, closer in _DISPLAYS.items():
+        if rest.startswith(opener):
+            closing = rest.find(closer, len(opener))
+            if closing < 0:
+                return rest if ended else None
+            start = closing + len(closer)
+    for match in _END.finditer(rest, start):
+        abbreviated = re.search(_ABBREVIATED, rest[: match.start()])
+        if match["line"] or (match["space"] and not abbreviated) or (match["last"] is not None and ended):
+            return rest[: match.start()]
+    return rest if ended else None
+
+
+def _notation(plain: str) -> str | None:
+    """A sentence that is all number or notation; of 3 + 4 = 7 the answer is 7."""
+    if re.search(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", plain):
+        return None
+    if not re.search(r"\\[A-Za-z]|[0-9^=+*/({\[-]", plain) or understand(plain).meaning[0] == "text":
+        return None
+    chain = plain.split("=")
+    last = chain[-1].strip()
+    if len(chain) > 1 and not re.search("[A-Za-z]", chain[0]) and last:
+        return _without_unit(last)
+    return _without_unit(plain)
+
+
+def _quantity(plain: str) -> str | None:
+    """The number at the beginning of a sentence of which the other words do not change it."""
+    quantity = _QUANTITY.fullmatch(plain)
+    if quantity is None:
+        return None
+    try:
+        check_unit(("," if plain[quantity.end("value")] == "," else "") + quantity["words"])
+    except Unread:
+        return None
+    return tidy(quantity["value"])
+
+
+def _is_number(value: str) -> bool:
+    meaning = understand(value).meaning
+    return meaning[0] == "leaf" and meaning[1][0] in ("exact", "constant")
