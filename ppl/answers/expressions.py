@@ -222,12 +222,11 @@ class _Reader:
         if _is_letter(token):
             return ("letter", self.letter())
         if token == r"\frac":
-            return self.fraction()
+            return ("divide", *self.two_arguments())
         if token == r"\sqrt":
             return self.root()
         if token == r"\binom":
-            self.take()
-            return ("binomial", self.argument(), self.argument())
+            return ("binomial", *self.two_arguments())
         if token is not None and token[1:] in _FUNCTIONS:
             return self.function()
         raise Unread(f"{token!r} is not known here")
@@ -278,13 +277,14 @@ class _Reader:
         self.need("}")
         return f"{name}_{''.join(index)}"
 
-    def fraction(self) -> Node:
+    def two_arguments(self) -> tuple[Node, Node]:
+        r"""What \frac and \binom take, which may be two digits without a space."""
         self.take()
         token = self.next
         if token is not None and token.isdigit() and len(token) == 2:
-            above, below = self.take()
-            return ("divide", ("number", Fraction(above)), ("number", Fraction(below)))
-        return ("divide", self.argument(), self.argument())
+            first, second = self.take()
+            return ("number", Fraction(first)), ("number", Fraction(second))
+        return self.argument(), self.argument()
 
     def root(self) -> Node:
         self.take()

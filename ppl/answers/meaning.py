@@ -19,19 +19,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from . import values
 from .expressions import Node, Unread, read_expression
-from .notation import tidy
+from .notation import closing_brace, tidy
 from .units import split_unit
 from .values import Key, TooLarge
 
 Meaning: TypeAlias = tuple[Any, ...]
 """A kind ("leaf", "set", ...) and what is in it."""
 
-_UNSURE = re.compile(r"[A-Za-z]*|\d+-\d+(?:-\d+)*")  # a letter of several offered; a range, a score or a difference
+# a letter of several offered; a range, a score or a difference; 3 1/2 or a difference; a date
+_UNSURE = re.compile(r"[A-Za-z]*|\d+-\d+(?:-\d+)*|\d+ ?- ?\d+/\d+|\d+/\d+/\d+")
 
 LONGEST = 2000  # characters of an answer that is read; a longer one is text
 DEEPEST = 12  # structures within structures
@@ -118,6 +120,9 @@ _NAME = re.compile(
     r"|\\text ?\{[^{}]*\}|[A-Za-z]{3,}(?: [A-Za-z]+)*"  # Area
 )
 _BUILDER = re.compile(rf"{_LETTER}(?: ?\\in ?\\mathbb\{{R\}})? ?[|:] ?(.*)")
+_FRACTION = re.compile(r"(?:\d+ ?/ ?\d+|\\frac ?(?:\{\d+\} ?\{\d+\}|\d\d))(?: .*)?")
+_ANGLES = re.compile(r"\\langle(?![A-Za-z])((?:(?!\\[lr]angle).)*)\\rangle")
+_REPEATING = re.compile(r"(-?)(\d*)\.(\d*) ?\\overline ?\{(\d+)\}")
 _OPENERS, _CLOSERS = "([{", ")]}"
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
@@ -127,6 +132,11 @@ def _structure(text: str, depth: int = 0) -> Meaning:
     if depth > DEEPEST:
         raise Unread("structures within structures within structures")
     text = text.strip()
+    if text.startswith("{") and closing_brace(text, 1) == len(text) - 1:
+        return _structure(text[1:-1], depth + 1)
+    vector = _ANGLES.fullmatch(text)
+    if vector:
+        return _tuple("<", vector[1], ">", depth) or _leaves(text)
     based = _BASED.fullmatch(text)
     if based:
         return _in_base(based)
@@ -193,6 +203,10 @@ def _listed(parts: list[str], separators: list[str], depth: int) -> Meaning:
     """Several values: of one name, of several, or of none."""
     if len({unit for unit in map(_unit_of, parts) if unit}) > 1:
         raise Unread("values of different units")
+    if any(re.match(r"0\d", part) for part in parts):
+        raise Unread("1,00,000 is written in another way")
+    if separators == ["and"] and re.fullmatch(r"-?\d+", parts[0]) and _FRACTION.fullmatch(parts[1]):
+        raise Unread("3 and 1/2 may be one number")
     structures = [_structure(part, depth + 1) for part in parts]
     if any(structure[0] == "inequality" for structure in structures):
         return _system(structures, all("or" in separator for separator in separators))
@@ -240,6 +254,8 @@ def _in_base(match: re.Match[str]) -> Meaning:
     for digit in match["digits"].strip("-").replace(".", ""):
         if int(digit, 36) >= base:
             raise Unread(f"{digit!r} is no digit in base {base}")
+    if base == 10:
+        return _leaves(match["digits"])
     return ("based", match["digits"].lstrip("0") or "0", base)
 
 
@@ -262,7 +278,8 @@ def _equality(sides: list[str], depth: int) -> Meaning:
     if len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _NAME.fullmatch(sides[0]):
         sides = sides[::-1]
     name = re.sub(r"\s+", "", sides[0])
-    if _NAME.fullmatch(sides[0]) and not _occurs(name, sides[1:]):
+    is_named = _NAME.fullmatch(sides[0]) and not _occurs(name, sides[1:])
+    if is_named and not (len(sides) == 2 and _relates_y(*sides)):
         return (
             "assigned",
             name,
@@ -272,8 +289,25 @@ def _equality(sides: list[str], depth: int) -> Meaning:
         trees = [_tree(side) for side in sides]
         if _is_constant(trees[0]) and _is_constant(trees[1]):
             return _same([leaf(values.key(tree)) for tree in trees])
-        return ("equation", "equal", _up_to_a_factor(*trees, positive=False))
+        return _equation(*trees)
     return _same([_structure(side, depth + 1) for side in sides])
+
+
+def _relates_y(first: str, second: str) -> bool:
+    """Whether an equation relates y, or any letter alone, to another: it is a line, whichever way it is solved."""
+    if not (re.fullmatch(_LETTER + _INDEX, first)):
+        return False
+    return bool(re.fullmatch(_LETTER + _INDEX, second)) or (first == "x" and _occurs("y", [second]))
+
+
+def _equation(first: Node, second: Node) -> Meaning:
+    """An equation up to a factor; solved for y, where y is what it is about."""
+    difference = ("add", first, ("negative", second))
+    if "y" in values.letters(difference) and len(values.letters(difference)) > 1:
+        key = values.solved(difference, "y")
+        if key is not None:
+            return leaf(key)
+    return ("equation", "equal", values.ratios(difference, positive=False))
 
 
 def _occurs(name: str, sides: list[str]) -> bool:
@@ -351,9 +385,6 @@ def _bracketed(text: str, depth: int) -> Meaning | None:
         return ("ordered", "(", ")", (leaf(("infinite", -1)), leaf(("infinite", 1))))
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return _braced(text[2:-2].strip(), depth)
-    inside = re.fullmatch(r"\\langle(?![A-Za-z])(.*)\\rangle", text)
-    if inside:
-        return _tuple("<", inside[1], ">", depth)
     if text[:1] in ("(", "[") and text[-1:] in (")", "]") and min(_depths(text)[1:-1]) > 0:
         return _tuple(text[0], text[1:-1], text[-1], depth)
     return None
@@ -396,10 +427,20 @@ def _leaves(text: str) -> Meaning:
     """One expression, or the two of plus and minus."""
     if re.fullmatch(r"[-+]? ?(?:\\infty|inf(?:inity)?)", text):
         return leaf(("infinite", -1 if text.startswith("-") else 1))
+    repeating = _REPEATING.fullmatch(text)
+    if repeating:
+        return leaf(("exact", _repeated(*repeating.groups())))
     if len(re.findall(r"\\pm(?![A-Za-z])", text)) == 1 and r"\mp" not in text:
         signs = [leaf(values.key(_tree(re.sub(r"\\pm(?![A-Za-z])", sign, text)))) for sign in "+-"]
         return ("both signs", tuple(sorted(signs, key=repr)))
     return leaf(values.key(_tree(text)))
+
+
+def _repeated(sign: str, whole: str, first: str, period: str) -> Fraction:
+    """The number whose decimals go on with a period."""
+    start = Fraction(int(whole + first or "0"), 10 ** len(first))
+    value = start + Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(first))
+    return -value if sign else value
 
 
 def _tree(text: str) -> Node:

@@ -56,6 +56,7 @@ _WRAPPERS = re.compile(
 )
 _WRAPPING_COMMAND = re.compile(r"\\(?:text|textbf|mathbf|boxed|fbox)\s*\{")
 _DOLLAR = "\ue000"  # an escaped one, which is a currency
+_ELLIPSIS = re.compile(r"\.\s*\.\s*$|…\s*$|\\[lc]?dots\s*$")  # of digits that go on
 _MARKUP = re.compile(r"\*\*([^*\s](?:[^*]*[^*\s])?)\*\*(?=[\s.,;:!?]|$)")
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
@@ -64,6 +65,7 @@ _REWRITES = tuple(
         (r"\\(?:displaystyle|textstyle|limits|rm|mathstrut)(?![A-Za-z])", " "),
         (r"(?<=\d)(?:\\,|\{,\}|,?\\!\s*,?)(?=\d{3}(?!\d))", ","),  # digits in threes
         (r"(?<!\\)\\!", ""),
+        (r"\A~(?=[\d.$-])", r"\\approx "),
         (r"(?<!\\)\\(?:[,;:> ]|quad(?![A-Za-z])|qquad(?![A-Za-z])|thinspace(?![A-Za-z]))|~", " "),
         (r"\\h(?:space|phantom)\s*\{[^{}]*\}", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
@@ -87,6 +89,8 @@ _REWRITES = tuple(
             r"^\\circ ",
         ),
         (r"\\%", "%"),
+        (r"(?<=\d) ?[xX] ?(?=10 ?\^)", r"\\times "),
+        (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\\(?:mathbb|bf|mathbf)\s*\{?\s*R\s*\}?(?![A-Za-z])", r"\\mathbb{R}"),
         (r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{([A-Za-z])\}", r"\1"),
         (r"\\operatorname\*?\s*\{(\w+)\}", r"\\\1 "),
@@ -111,7 +115,9 @@ def tidy(answer: str) -> str:
     while text != before:
         before = text
         text = _MARKUP.sub(r"\1", text)
-        text = text.rstrip(" .,;:").strip(" \t\n\r*_`'\"")
+        if not _ELLIPSIS.search(text):
+            text = text.rstrip(" .,;:")
+        text = text.strip(" \t\n\r*_`'\"")
         if wrapped := _WRAPPERS.fullmatch(text):
             text = next(inside for inside in wrapped.groups() if inside is not None)
         elif (command := _WRAPPING_COMMAND.match(text)) and closing_brace(text, command.end()) == len(text) - 1:

@@ -25,8 +25,11 @@ _OPERATIONS = """
     more less fewer greater smaller larger higher lower short above below under beyond doubled tripled halved twice double
     raised log sqrt percentile stars st nd rd th between except without versus vs by
 """
-_TIMES_OF_DAY = "am pm oclock noon midnight"
-_CHANGING = frozenset(f"{_NUMERALS} {_OPERATIONS} {_TIMES_OF_DAY}".split())
+_TIMES = """
+    am pm oclock noon midnight ago january february march april may june july august september october november december
+    jan feb mar apr jun jul aug sep sept oct nov dec
+"""
+_CHANGING = frozenset(f"{_NUMERALS} {_OPERATIONS} {_TIMES}".split())
 _LETTERS = frozenset("kKMB")  # thousand, million and billion, or units
 _AFTER_TIMES = frozenset("a an per each every daily weekly monthly in".split())
 _FUNCTIONS = "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp".split()
@@ -53,7 +56,7 @@ _KNOWN_UNIT = re.compile(rf"(?P<value>.*?(?:[\d)}}%$]|\\pi)) ?(?P<words>(?:{_KNO
 _ANY_UNIT = re.compile(r"(?P<value>[^A-Za-z\\]*[\d%€£¢]|-?\\frac ?\{\d+\} ?\{\d+\}|\d+ ?\\frac ?\{\d+\} ?\{\d+\}) (?P<words>[A-Za-z].*)")
 _ORDINAL = re.compile(r"\d ?(?:st|nd|rd|th|[ap]\.?m\.?)(?![A-Za-z])", re.IGNORECASE)
 _CURRENCY = re.compile(r"(?P<sign>[-+]?) ?(?:US|CA|AU|A|C)?(?:\$|€|£|¥|₹|(?:USD|EUR|GBP|Rs\.?) ) ?(?P<sign2>[-+]?)(?=[\d.\\(])")
-_SIGN_BEHIND = re.compile(r" ?(?:%|€|£|¥|¢|₹|\^\\circ ?[CFK]?|\\text ?\{ ?\\?[%$] ?\})$")
+_SIGN_BEHIND = re.compile(r" ?(?:%|\$|€|£|¥|¢|₹|\^\\circ ?[CFK]?|\\text ?\{ ?\\?[%$] ?\})$")
 
 
 def split_unit(text: str) -> tuple[str, str]:

@@ -77,6 +77,34 @@ def ratios(node: Node, positive: bool) -> Key:
     return ("ratios", *(None if value is None else rounded(value / unit) for value in found))
 
 
+def solved(node: Node, letter: str) -> Key | None:
+    """Return the key of what a letter is equal to where an expression is zero; None if that is not linear in it.
+
+    Args:
+        node: an expression in this letter and others.
+        letter: its name.
+
+    Raises:
+        As `key` does.
+    """
+    names = sorted(letters(node) - {letter})
+    real = not _has_imaginary(node)
+    found = []
+    for number in range(POINTS):
+        point = _point(names, number)
+        try:
+            at = [_inexact_value(node, {**point, letter: Fraction(n)}, real) for n in range(3)]
+        except _Undefined:
+            return None
+        slope, curve = at[1] - at[0], at[2] - 2 * at[1] + at[0]
+        if abs(curve) > abs(slope) * _CONTEXTS[1].mpf(10) ** -KEPT or slope == 0:
+            return None
+        found.append(rounded(-at[0] / slope))
+    if len(set(found)) == 1:
+        return ("constant", *found[0])
+    return ("function", *found)
+
+
 def rounded(value: Value) -> tuple[str, str]:
     """Return the real and the imaginary part to `KEPT` digits."""
     context = _CONTEXTS[1]
@@ -259,17 +287,31 @@ def _whole_root(value: int, degree: int) -> int | None:
 
 
 def _factorial(value: Value, context: Any, real: bool) -> Value:
-    if not (isinstance(value, Fraction) and value.denominator == 1 and value >= 0):
-        if real:
-            raise _Undefined
+    if not _is_natural(value):
+        if real:  # letters stand for natural numbers here, and the gamma function for all between
+            return _gamma(value + 1, context)
         raise Unread("a factorial of what is not a natural number")
     if value > 2000:
         raise TooLarge("a factorial above 2000")
     return _bounded(Fraction(factorial(int(value))))
 
 
+def _is_natural(value: Value) -> bool:
+    return isinstance(value, Fraction) and value.denominator == 1 and value >= 0
+
+
+def _gamma(value: Value, context: Any) -> Value:
+    value = _inexact(value, context)
+    if _is_complex(value) or abs(value) > 1000 or value == context.floor(value) <= 0:
+        raise _Undefined
+    return context.gamma(value)
+
+
 def _binomial(n: Value, k: Value, context: Any, real: bool) -> Value:
-    if not all(isinstance(value, Fraction) and value.denominator == 1 and value >= 0 for value in (n, k)):
+    if not (_is_natural(n) and _is_natural(k)):
+        if real:
+            below = _gamma(k + 1, context) * _gamma(n - k + 1, context)
+            return _gamma(n + 1, context) / below
         raise Unread("a binomial coefficient of what are not natural numbers")
     if n > 5000:
         raise TooLarge("a binomial coefficient above 5000")
