@@ -22,7 +22,8 @@ class StepRule:
         cap: the most tokens of a step.
 
     Raises:
-        ValueError: a number is below 1, or the delimiter is empty.
+        TypeError: the delimiter is neither a text nor None.
+        ValueError: a number is below 1, or the delimiter is empty or holds characters that no tokenizer can write.
     """
 
     delimiter: str | None = "\n\n"
@@ -31,8 +32,8 @@ class StepRule:
     cap: int = 256
 
     def __post_init__(self) -> None:
-        if self.delimiter == "":
-            raise ValueError("delimiter must be a text that ends a step, or None, not the empty text")
+        if self.delimiter is not None:
+            _check_delimiter(self.delimiter)
         if self.tokens is not None and self.tokens < 1:
             raise ValueError(f"tokens must be at least 1, or None for no fixed length, not {self.tokens}")
         if self.cap < 1:
@@ -46,3 +47,12 @@ class StepRule:
     def ends(self, text: str) -> bool:
         """Whether a step with this text is complete by its text alone."""
         return bool((self.delimiter and self.delimiter in text) or (self.predicate and self.predicate(text)))
+
+
+def _check_delimiter(delimiter: object) -> None:
+    if not isinstance(delimiter, str):
+        raise TypeError(f"delimiter must be a text that ends a step, or None, not {delimiter!r}")
+    if not delimiter:
+        raise ValueError("delimiter must be a text that ends a step, or None, not the empty text")
+    if any("\ud800" <= character <= "\udfff" for character in delimiter):
+        raise ValueError(f"delimiter must be a text that can be encoded, and {delimiter!a} holds lone surrogates")

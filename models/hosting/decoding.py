@@ -36,7 +36,7 @@ class StepEnding:
     def child(self, parent: Trajectory, tokens: Sequence[int], logprob: float, proposal_logprob: float, *, full: bool) -> Trajectory | None:
         """The child of `parent`, if these tokens complete its step; `full` where they fill the model's context."""
         finished = tokens[-1] in self.end_ids
-        text = self.detokenizer.text(parent.step_token_ids, tokens)
+        text = self.detokenizer.text(parent, tokens, last=finished or full)
         if not (finished or full or len(tokens) == self.longest or self.rule.ends(text)):
             return None
         return parent.child(

@@ -1,4 +1,13 @@
-"""From token ids to the text of steps."""
+"""From token ids to the text of steps.
+
+The steps' texts, one behind the other, are what the tokenizer makes of all their tokens together:
+
+    "".join(texts of the steps) = decode(tokens of the first step + tokens of the second + ...)
+
+So a token is decoded behind those before it (alone, "▁Then" has lost its blank), and a character that begins in one step
+and ends in the next belongs to the step in which it becomes whole. Special tokens are left out of the text, unless
+the step rule's delimiter names them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..step_rule import StepRule
+from ..trajectory import Trajectory
+from .producible import PARTIAL, fewest_tokens
+
+BYTES = 3  # of a character that may still be waited for: UTF-8 has at most four
+BEFORE = 8  # tokens that a text is decoded behind, at least
 
 
 class Detokenizer:
@@ -17,27 +31,103 @@ class Detokenizer:
         tokenizer: a transformers tokenizer.
         rule: when a step ends.
         vocabulary: how many ids the model can draw; ids beyond the tokenizer's own have no text.
+
+    Raises:
+        ValueError: the rule's delimiter cannot be written with this vocabulary, or not in as few tokens as a step may have.
     """
 
     def __init__(self, tokenizer: Any, rule: StepRule, vocabulary: int) -> None:
         self.tokenizer, self.rule = tokenizer, rule
+        self._hidden = _hidden(tokenizer, rule.delimiter or "")
         self._may_end = np.full(vocabulary, rule.predicate is not None)
         if rule.delimiter is not None:
-            # only a token that brings the delimiter's last character can complete it; a token that is part of
-            # a character decodes to the replacement character
-            known = min(vocabulary, len(tokenizer))
-            texts = tokenizer.batch_decode([[i] for i in range(known)], skip_special_tokens=True)
-            self._may_end[:known] |= [rule.delimiter[-1] in text or "\ufffd" in text for text in texts]
+            texts = self._texts(min(vocabulary, len(tokenizer)))
+            self._check(rule.delimiter, [*texts[0], *texts[1]])
+            for token, pair in enumerate(zip(*texts, strict=True)):
+                # only a token that brings the delimiter's last character can complete it, or one that
+                # completes a character
+                ends = any(rule.delimiter[-1] in text or PARTIAL in text for text in pair)
+                self._may_end[token] |= ends
 
     def may_end(self, tokens: np.ndarray) -> np.ndarray:
-        """Whether each of these tokens could be a step's last by the rule's text conditions: bool, same shape."""
+        """Return whether each of these tokens could be a step's last by the rule's text conditions: bool, same shape."""
         return self._may_end[tokens]
 
-    def text(self, before: Sequence[int], tokens: Sequence[int]) -> str:
-        """The text of `tokens` where they follow the tokens `before` (which set spaces, and complete characters)."""
-        prefix = self._decode(before)
-        whole = self._decode([*before, *tokens])
-        return whole[len(prefix) :] if whole.startswith(prefix) else self._decode(tokens)
+    def text(self, parent: Trajectory, tokens: Sequence[int], *, last: bool = False) -> str:
+        """Return the text of `tokens` behind a trajectory.
+
+        Args:
+            parent: the trajectory that they follow.
+            tokens: the ids so far of a step.
+            last: whether no token follows: then characters that are not whole are replaced by U+FFFD. Otherwise they
+                are left to the step that completes them.
+        """
+        before = self._before(parent)
+        prefix = self._stable(before)
+        whole = self._decode([*before, *tokens]) if last else self._stable([*before, *tokens])
+        if whole.startswith(prefix):
+            return whole[len(prefix) :]
+        return self._decode(tokens) if last else self._stable(tokens)
+
+    def _before(self, parent: Trajectory) -> list[int]:
+        """The last few tokens of a trajectory, from the beginning of a character on."""
+        tokens: list[int] = []
+        node: Trajectory | None = parent
+        while node is not None:
+            tokens = [*node.step_token_ids, *tokens]
+            for start in range(len(tokens) - BEFORE, -1, -1):
+                if tokens[start] not in self._hidden and PARTIAL not in self._decode(tokens[start : start + 1]):
+                    return tokens[start:]
+            node = node.parent
+        return tokens
+
+    def _stable(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, up to the last character that is whole."""
+        text = self._decode(tokens)
+        if not text.endswith(PARTIAL):
+            return text
+        # byte tokens at the end may decode to replacement characters altogether as long as the last character is
+        # not whole: without its bytes they do not
+        texts = [text.rstrip(PARTIAL)]
+        texts += [self._decode(tokens[:-count]) for count in range(1, BYTES + 1) if count <= len(tokens)]
+        return max((text for text in texts if not text.endswith(PARTIAL)), key=len)
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return self.tokenizer.decode(list(tokens), skip_special_tokens=True) if tokens else ""
+        shown = [token for token in tokens if token not in self._hidden]
+        return self.tokenizer.decode(shown, clean_up_tokenization_spaces=False) if shown else ""
+
+    def _texts(self, known: int) -> tuple[list[str], list[str]]:
+        """The texts of the first `known` tokens: each at the beginning of a text, and each behind another token."""
+        letters = self.tokenizer(" ".join("abcdefghijklmnopqrstuvwxyz"), add_special_tokens=False)["input_ids"]
+        first = [token for token in letters if token not in self._hidden][-1:]
+        shown = [[] if token in self._hidden else [token] for token in range(known)]
+        alone, behind = self._decoded(shown), self._decoded([first + tokens for tokens in shown])
+        prefix = self._decode(first)
+        for token, tokens in enumerate(shown):
+            # some decoders leave out what is part of a character instead of replacing it
+            behind[token] = behind[token].removeprefix(prefix) or PARTIAL * len(tokens)
+        return alone, behind
+
+    def _decoded(self, sequences: list[list[int]]) -> list[str]:
+        if self.tokenizer.is_fast:
+            return self.tokenizer.backend_tokenizer.decode_batch(sequences, skip_special_tokens=False)
+        return [self._decode(tokens) for tokens in sequences]
+
+    def _check(self, delimiter: str, texts: list[str]) -> None:
+        """Raise ValueError where no step could end at the delimiter."""
+        tokens = fewest_tokens(delimiter, texts)
+        if tokens is None:
+            raise ValueError(
+                f"delimiter {delimiter!r} cannot occur: no tokens of this vocabulary make that text; choose another "
+                "with step=StepRule(delimiter=...), or delimiter=None"
+            )
+        if self.rule.tokens is None and tokens > self.rule.cap:
+            raise ValueError(f"cap must leave room for the delimiter {delimiter!r}, which has {tokens} tokens, and is {self.rule.cap}")
+
+
+def _hidden(tokenizer: Any, delimiter: str) -> frozenset[int]:
+    """The ids of the special tokens that the delimiter does not name."""
+    added = tokenizer.added_tokens_decoder
+    special = {*tokenizer.all_special_ids, *(token for token, kind in added.items() if kind.special)}
+    named = {token for token in special if tokenizer.convert_ids_to_tokens(token) in delimiter}
+    return frozenset(special - named)

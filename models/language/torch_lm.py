@@ -26,6 +26,7 @@ from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
+from .prompt import Prompt, PromptWriter
 
 SCORED_COLUMNS = 64  # columns a forward pass when scoring continuations: bounds the logits held at a time
 
@@ -61,8 +62,9 @@ class TorchLM:
         config = model.config.get_text_config()
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
         self.end_ids = _end_ids(model, tokenizer)
-        self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
+        self._prompts = PromptWriter(tokenizer, self.end_ids, prompt)
         self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+        self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -80,6 +82,10 @@ class TorchLM:
                 f"the question is too long for {self.name!r}: its prompt has {length} tokens of the {self.context} in the model's context"
             )
         return root
+
+    def rendered(self, question: str) -> Prompt:
+        """Return the prompt of a question: its text, its ids, and the date that its template was told."""
+        return self._prompts(question)
 
     @torch.inference_mode()
     def extend(
@@ -217,11 +223,7 @@ class TorchLM:
     def _tokens_of(self, node: Trajectory) -> tuple[int, ...]:
         if node.parent is not None:
             return node.step_token_ids
-        if self.prompt is not None or not self.tokenizer.chat_template:
-            text = self.prompt(node.question) if self.prompt is not None else node.question
-            return tuple(self.tokenizer(text)["input_ids"])
-        messages = [{"role": "user", "content": node.question}]
-        return tuple(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+        return self._prompts(node.question).token_ids
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
         self.cost += Cost(prompt_tokens=tokens.roots, rescored_tokens=tokens.again, forward_passes=1, forward_seconds=seconds)
