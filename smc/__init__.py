@@ -10,8 +10,8 @@ A way to read it, from the ground up:
     conditional_smc, backward, particle_gibbs    chains of whole paths
     tempering_model, tempering   from a prior to a posterior without time
 
-    arrays, keys                 what all of it stands on: two kinds of arrays, and random numbers that belong
-                                 to places
+    arrays, keys                 what all of it stands on: two kinds of arrays, and random numbers
+                                 that belong to places
 """
 
 import lazy_loader
