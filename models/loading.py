@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .hosting.checkpoint import Place, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
 from .reward.readers import Reader, SeparatorReader, TokenPairReader
@@ -14,6 +14,7 @@ from .reward.torch_prm import TorchPRM
 from .step_rule import StepRule
 
 SHIPPED = "pocket"
+CAUSAL, CLASSIFIER = "causal language model", "token classifier"
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 
 
@@ -25,8 +26,12 @@ def load_lm(
     step: StepRule | None = None,
     prompt: Callable[[str], str] | None = None,
     cache_bytes: int = 2 << 30,
+    probe: bool = True,
 ) -> TorchLM:
     """Load a causal language model.
+
+    What the checkpoint contains is what is used: weights that find no place in the model, or are missing, and a tokenizer that
+    is empty or another model's are errors.
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
@@ -35,16 +40,21 @@ def load_lm(
         step: when a step ends; at a blank line by default.
         prompt: makes the prompt's text of a question, in place of the tokenizer's chat template.
         cache_bytes: the most bytes of keys and values to keep.
+        probe: whether to find out that the model's law does not depend on what else is in a batch (see
+            `motes.models.hosting.probe`); it takes a fraction of a second.
 
     Raises:
-        ValueError: the name, device or dtype is unknown, or the model cannot be hosted.
+        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, or the model cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
+        MemoryError: the model does not fit into memory.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    place, gguf = _locate(source, shipped=LM_FOLDER)
-    model, tokenizer = _load(AutoModelForCausalLM, place, gguf, device, dtype)
-    return TorchLM(model, tokenizer, step=step, prompt=prompt, name=str(source), cache_bytes=cache_bytes)
+    place = _locate(source, shipped=LM_FOLDER)
+    where, dtype = _device_and_dtype(device, dtype)
+    _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
+    model, tokenizer = load_checkpoint(place, found, where, dtype)
+    return TorchLM(model, tokenizer, step=step, prompt=prompt, name=str(source), cache_bytes=cache_bytes, probe=probe)
 
 
 def load_prm(
@@ -54,6 +64,7 @@ def load_prm(
     dtype: str = "auto",
     reader: Callable[[Any], Reader] | None = None,
     cache_bytes: int = 2 << 30,
+    probe: bool = True,
 ) -> TorchPRM:
     """Load a process reward model.
 
@@ -67,21 +78,26 @@ def load_prm(
         dtype: as for `load_lm`.
         reader: makes the reader of the tokenizer, in place of the above.
         cache_bytes: the most bytes of keys and values to keep.
+        probe: as for `load_lm`.
 
     Raises:
-        ValueError: the name, device or dtype is unknown, the labels are not two, or the model cannot be hosted.
+        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, the labels are not two, or the model
+            cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
+        MemoryError: the model does not fit into memory.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 
-    place, gguf = _locate(source, shipped=PRM_FOLDER)
-    with _one_sentence(place):
-        config = AutoConfig.from_pretrained(place, **({"gguf_file": gguf} if gguf else {}))
-    classifies = any("TokenClassification" in name for name in config.architectures or ())
-    if classifies and config.num_labels != 2:
+    place = _locate(source, shipped=PRM_FOLDER)
+    where, dtype = _device_and_dtype(device, dtype)
+    config = read_config(place)
+    kinds = {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING, CLASSIFIER: MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING}
+    kind, found = model_class(place, config, kinds)
+    if kind == CLASSIFIER and config.num_labels != 2:
         raise ValueError(f"a process reward model needs two labels, wrong and right, and {str(source)!r} has {config.num_labels}")
-    model, tokenizer = _load(AutoModelForTokenClassification if classifies else AutoModelForCausalLM, place, gguf, device, dtype)
-    return TorchPRM(model, (reader or _reader(config, classifies))(tokenizer), name=str(source), cache_bytes=cache_bytes)
+    model, tokenizer = load_checkpoint(place, found, where, dtype)
+    asked = (reader or _reader(config, kind == CLASSIFIER))(tokenizer)
+    return TorchPRM(model, asked, name=str(source), cache_bytes=cache_bytes, probe=probe)
 
 
 def check_source(source: str | Path) -> None:
@@ -99,51 +115,47 @@ def _reader(config: Any, classifies: bool) -> Callable[[Any], Reader]:
     return make
 
 
-def _locate(source: str | Path, *, shipped: Path) -> tuple[str, str | None]:
-    """The folder or hub id to load from, and the GGUF file in it if that is what holds the weights."""
-    path = shipped if str(source) == SHIPPED else Path(source)
-    if path.is_file() and path.suffix == ".gguf":
-        return str(path.parent), path.name
-    if path.is_dir():
-        files = [file for pattern in WEIGHTS for file in sorted(path.glob(pattern))]
-        if not files:
-            raise FileNotFoundError(f"the folder {str(path)!r} holds no weights ({', '.join(WEIGHTS)})")
-        return str(path), files[0].name if files[0].suffix == ".gguf" else None
+def _locate(source: str | Path, *, shipped: Path) -> Place:
+    """Return where to load from, and which GGUF file in it if that is what holds the weights."""
     name = str(source)
+    path = shipped if name == SHIPPED else Path(source)
+    if path.is_file() and path.suffix == ".gguf":
+        return Place(name, str(path.parent), path.name)
+    if path.is_file():
+        raise ValueError(f"{name!r} is a file; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face id 'owner/name'")
+    if path.is_dir():
+        return Place(name, str(path), _gguf_of(path))
     if path.is_absolute() or path.suffix == ".gguf" or name.startswith((".", "~")):
         raise FileNotFoundError(f"there is no model at {str(path)!r}")
     if name.count("/") != 1:
         raise ValueError(f"unknown model {name!r}; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face id 'owner/name'")
-    return name, None
+    return Place(name, name)
 
 
-def _load(kind: Any, place: str, gguf: str | None, device: str, dtype: str) -> tuple[Any, Any]:
+def _gguf_of(folder: Path) -> str | None:
+    """Return the name of the GGUF file that holds a folder's weights; None where they have another format."""
+    files = [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern))]
+    if not files:
+        raise FileNotFoundError(f"the folder {str(folder)!r} holds no weights ({', '.join(WEIGHTS)})")
+    if files[0].suffix != ".gguf":
+        return None
+    if len(files) > 1:
+        raise ValueError(f"the folder {str(folder)!r} holds {len(files)} GGUF files: choose one, such as {str(files[0])!r}")
+    return files[0].name
+
+
+def _device_and_dtype(device: str, dtype: str) -> tuple[Any, str]:
+    """Return a torch device, and the name of a torch type or "auto"."""
     import torch
-    from transformers import AutoTokenizer
 
     where = _device(device)
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+    if dtype == "auto":
+        # half precision is several times slower on the CPU
+        return where, "float32" if where.type == "cpu" else "auto"
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else None
+    if not isinstance(named, torch.dtype) or not named.is_floating_point:
         raise ValueError(f"dtype must be 'auto' or the name of a torch type such as 'float32' or 'bfloat16', not {dtype!r}")
-    if dtype == "auto" and where.type == "cpu":
-        dtype = "float32"  # half precision is several times slower there
-    options: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
-    with _one_sentence(place), _without_bars():
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        model, info = kind.from_pretrained(place, dtype=dtype, output_loading_info=True, **options, **_dequantized(gguf))
-    if info["missing_keys"]:
-        raise ValueError(f"{place!r} lacks weights of a {type(model).__name__}: {', '.join(sorted(info['missing_keys'])[:3])}")
-    return model.to(where).eval(), tokenizer
-
-
-def _dequantized(gguf: str | None) -> dict[str, Any]:
-    """Unpack a GGUF file into a plain model; releases of transformers without the option always do."""
-    if gguf is None:
-        return {}
-    try:
-        from transformers import GgufConfig
-    except ImportError:
-        return {}
-    return {"quantization_config": GgufConfig(dequantize=True)}
+    return where, dtype
 
 
 def _device(name: str) -> Any:
@@ -158,27 +170,3 @@ def _device(name: str) -> Any:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device")
     return device
-
-
-@contextmanager
-def _one_sentence(place: str) -> Iterator[None]:
-    """Turn what transformers says of a model it cannot find or read into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"no model could be loaded from {place!r}: {reason}") from error
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """No progress bars for reading weights from disk, for as long as this lasts."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

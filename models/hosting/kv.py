@@ -20,6 +20,8 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from .memory import out_of_memory
+
 SPARE = 32  # columns allocated ahead of need
 
 
@@ -171,25 +173,39 @@ class Rows(Cache):
 
 
 def make_pool(model: Any, *, budget: int) -> Pool:
-    """A pool that fits a model, found out by one forward pass on one token.
+    """Return a pool that fits a model, found out by one forward pass on one token.
 
     Raises:
         ValueError: some layer is not attention over one shared shape of keys and values (recurrent and
-            hybrid models, shared or uneven layers), so that a prefix is not a set of tokens that can be forked.
+            hybrid models, shared or uneven layers, encoders), so that a prefix is not a set of tokens that can be forked.
     """
-    probe = DynamicCache(config=model.config)
-    with torch.no_grad():
-        model(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=model.device), past_key_values=probe, use_cache=True)
-    layers: list[Any] = probe.layers
+    layers = _layers_of(model)
     shapes = {(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3]) for layer in layers if _attends(layer)}
     if len(shapes) != 1 or not all(map(_attends, layers)):
-        raise ValueError(
-            f"{type(model).__name__} cannot be hosted: motes forks prefixes token by token, which needs attention layers "
-            "that all keep keys and values of one shape (recurrent and hybrid models do not)"
-        )
+        raise ValueError(_CANNOT_FORK.format(name=type(model).__name__))
     heads, key_dim, value_dim = shapes.pop()
     dtype = layers[0].keys.dtype
     return Pool(layers=len(layers), heads=heads, dims=(key_dim, value_dim), dtype=dtype, device=model.device, budget=budget)
+
+
+_CANNOT_FORK = (
+    "{name} cannot be hosted: motes forks prefixes token by token, which needs attention layers "
+    "that all keep keys and values of one shape (recurrent and hybrid models and encoders do not)"
+)
+
+
+def _layers_of(model: Any) -> list[Any]:
+    """Return the layers of a cache that has read one token."""
+    try:
+        probe = DynamicCache(config=model.config)
+        with torch.no_grad():
+            ids = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
+            model(input_ids=ids, past_key_values=probe, use_cache=True)
+    except Exception as error:  # a model that takes no cache, or more than token ids, says so in its own way
+        if out_of_memory(error):
+            raise
+        raise ValueError(_CANNOT_FORK.format(name=type(model).__name__)) from error
+    return list(probe.layers)
 
 
 def _attends(layer: Any) -> bool:

@@ -21,10 +21,7 @@ import torch
 
 from ..trajectory import Trajectory
 from .kv import Pool, Rows, make_pool
-
-
-class CacheFullError(MemoryError):
-    """The pool cannot hold the prefixes of one batch."""
+from .memory import CacheFullError
 
 
 @dataclass(eq=False)
@@ -147,19 +144,27 @@ class TreeCache:
         Nodes that do not fit, and closed ones, are not kept: they will be read again if anyone asks.
         """
         began = time.perf_counter()
-        slots, row_index, columns = [], [], []
-        for row, node, first, count in items:
-            entry = self._entry(node)
-            entry.read = max(entry.read, len(entry.slots) + count)
-            taken = self._take(count) if count and node.open else None
-            if taken is not None:
-                entry.slots = np.concatenate([entry.slots, taken])
-                slots.append(taken)
-                row_index.append(np.full(count, row))
-                columns.append(np.arange(first, first + count))
-        if slots:
-            keys, values = rows.at(np.concatenate(row_index), np.concatenate(columns))
-            self._pool.write(torch.from_numpy(np.concatenate(slots)).to(self.device), keys, values)
+        kept: list[tuple[_Entry, np.ndarray]] = []
+        row_index, columns = [], []
+        try:
+            for row, node, first, count in items:
+                entry = self._entry(node)
+                entry.read = max(entry.read, len(entry.slots) + count)
+                taken = self._take(count) if count and node.open else None
+                if taken is not None:
+                    kept.append((entry, taken))
+                    row_index.append(np.full(count, row))
+                    columns.append(np.arange(first, first + count))
+            if kept:
+                slots = np.concatenate([taken for _, taken in kept])
+                keys, values = rows.at(np.concatenate(row_index), np.concatenate(columns))
+                self._pool.write(torch.from_numpy(slots).to(self.device), keys, values)
+        except BaseException:  # memory ran out: slots that nothing was written to must not be read
+            for _, taken in kept:
+                self._pool.release(taken)
+            raise
+        for entry, taken in kept:
+            entry.slots = np.concatenate([entry.slots, taken])
         self.on_move(time.perf_counter() - began)
 
     def length(self, node: Trajectory) -> int:

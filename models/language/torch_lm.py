@@ -20,6 +20,7 @@ from ..hosting.detokenizer import Detokenizer
 from ..hosting.draws import log_probs
 from ..hosting.kv import Rows
 from ..hosting.memory import in_halves
+from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..protocols import Capabilities
 from ..randomness import SlotUniforms, raw_keys
@@ -41,9 +42,15 @@ class TorchLM:
         prompt: makes the prompt's text of a question, in place of the chat template.
         name: what reports call it.
         cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
+        probe: whether to find out that a token's probability does not depend on what else is in a batch (see
+            `motes.models.hosting.probe`).
+
+    Attributes:
+        context: how many tokens a prompt and a trajectory may have together. It is what the configuration declares, or
+            less where the model's law would change (rotary positions that are rescaled beyond an original length).
 
     Raises:
-        ValueError: the model is not one that can be forked (see `make_pool`).
+        ValueError: the model is not one that can be forked (see `make_pool`), or its law depends on company.
     """
 
     def __init__(
@@ -55,16 +62,19 @@ class TorchLM:
         prompt: Callable[[str], str] | None = None,
         name: str = "",
         cache_bytes: int = 2 << 30,
+        probe: bool = True,
     ) -> None:
         self.model, self.tokenizer, self.step, self.prompt = model, tokenizer, step or StepRule(), prompt
         self.name = name or type(model).__name__
         self.cost = Cost()
         config = model.config.get_text_config()
-        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
+        self.context = declared_context(model.config)
         self.end_ids = _end_ids(model, tokenizer)
         self._prompts = PromptWriter(tokenizer, self.end_ids, prompt)
         self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
         self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
+        if probe:
+            self.context = lawful_context(model, name=self.name, context=self.context)
 
     @property
     def capabilities(self) -> Capabilities:

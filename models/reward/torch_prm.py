@@ -11,6 +11,7 @@ import torch
 
 from ..cost import Cost
 from ..hosting.memory import in_halves
+from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..trajectory import Trajectory
 from .readers import Reader
@@ -27,18 +28,24 @@ class TorchPRM:
         reader: how the model is asked (see `readers`).
         name: what reports call it.
         cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
+        probe: whether to find out that a score does not depend on what else is in a batch (see
+            `motes.models.hosting.probe`).
+
+    Attributes:
+        context: how many tokens it can read of a question and its steps, markers included.
 
     Raises:
-        ValueError: the model is not one whose prefixes can be kept (see `make_pool`).
+        ValueError: the model is not one whose prefixes can be kept (see `make_pool`), or its scores depend on company.
     """
 
-    def __init__(self, model: Any, reader: Reader, *, name: str = "", cache_bytes: int = 2 << 30) -> None:
+    def __init__(self, model: Any, reader: Reader, *, name: str = "", cache_bytes: int = 2 << 30, probe: bool = True) -> None:
         self.model, self.reader = model, reader
         self.name = name or type(model).__name__
         self.cost = Cost()
-        config = model.config.get_text_config()
-        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30  # tokens
+        self.context = declared_context(model.config)
         self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+        if probe:
+            self.context = lawful_context(model, name=self.name, context=self.context)
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
 
     @torch.inference_mode()

@@ -5,9 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    LlamaForTokenClassification,
+    LlamaModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    RobertaConfig,
+    RobertaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from motes.models import TorchLM, TorchPRM, load_lm, load_prm
 from motes.models.pocket import LM_FOLDER, PRM_FOLDER
@@ -67,3 +85,158 @@ def test_a_reward_model_needs_two_labels_and_all_its_weights(tmp_path: Path) -> 
     (headless / "config.json").write_text(json.dumps({**config, "architectures": ["LlamaForTokenClassification"], "num_labels": 2}))
     with pytest.raises(ValueError, match="lacks weights of a LlamaForTokenClassification: score"):
         load_prm(headless)
+
+
+SMALL = {
+    "vocab_size": 450, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "bos_token_id": None, "eos_token_id": 3, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def saved(folder: Path, model: Any, *, tokenizer: Any = None) -> Path:
+    """A checkpoint with the pocket's tokenizer, or another."""
+    model.save_pretrained(folder)
+    (tokenizer or AutoTokenizer.from_pretrained(LM_FOLDER)).save_pretrained(folder)
+    return folder
+
+
+def edited(folder: Path, **changes: Any) -> Path:
+    """The checkpoint with other values in its configuration."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return folder
+
+
+def with_weights(folder: Path, **shapes: tuple[int, ...]) -> Path:
+    """The checkpoint with more weights; two underlines in a name stand for a full stop."""
+    file = folder / "model.safetensors"
+    more = {name.replace("__", "."): torch.randn(shape) for name, shape in shapes.items()}
+    save_file(load_file(file) | more, file, metadata={"format": "pt"})
+    return folder
+
+
+def refusal(load: Any, folder: Path, **options: Any) -> str:
+    """What is said of a folder that must not be loaded: one sentence that names it."""
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        load(folder, **options)
+    said = str(caught.value)
+    assert str(folder) in said and "\n" not in said and len(said) < 420, said
+    return said
+
+
+@pytest.mark.parametrize("load", [load_lm, load_prm])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_trained_part_that_finds_no_place_is_refused(load: Any, tied: bool, tmp_path: Path) -> None:
+    """A value head (TRL, Skywork), the head of Qwen2.5-Math-PRM, a score head: each would be dropped without a word."""
+    heads: dict[str, dict[str, tuple[int, ...]]] = {
+        "value": {"v_head__summary__weight": (1, 32), "v_head__summary__bias": (1,)},
+        "two layers": {"score__0__weight": (32, 32), "score__2__weight": (2, 32)},
+        "linear": {"score__weight": (2, 32)},
+    }
+    for name, shapes in heads.items():
+        model = LlamaForCausalLM(LlamaConfig(**SMALL, tie_word_embeddings=tied))
+        folder = with_weights(saved(tmp_path / name, model), **shapes)
+        first = sorted(shapes)[0].replace("__", ".")
+        assert f"no place for: {first}" in refusal(load, folder)
+    process = edited(tmp_path / "two layers", architectures=["Qwen2ForProcessRewardModel"])
+    assert "holds a Qwen2ForProcessRewardModel, which is not a causal language model" in refusal(load, process)
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """A classifier whose embeddings are tied has all the weights of a language model, and a bare model as well."""
+    config = LlamaConfig(**SMALL, tie_word_embeddings=True, num_labels=2)
+    tokens = saved(tmp_path / "tokens", LlamaForTokenClassification(config))
+    assert "holds a LlamaForTokenClassification" in refusal(load_lm, tokens)
+    assert isinstance(load_prm(tokens), TorchPRM)
+    undeclared = edited(tokens, architectures=None)
+    assert "no place for: score" in refusal(load_lm, undeclared)
+    assert "no place for: score" in refusal(load_prm, undeclared)
+    texts = saved(tmp_path / "texts", LlamaForSequenceClassification(config))
+    for load in (load_lm, load_prm):
+        assert "holds a LlamaForSequenceClassification" in refusal(load, texts)
+    bare = saved(tmp_path / "bare", LlamaModel(config))
+    assert "holds a LlamaModel" in refusal(load_lm, bare)
+    t5 = T5ForConditionalGeneration(T5Config(vocab_size=450, d_model=16, d_ff=16, d_kv=8, num_layers=1, num_heads=2))
+    seq2seq = saved(tmp_path / "t5", t5)
+    assert "a model of type 't5', of which transformers makes no causal language model" in refusal(load_lm, seq2seq)
+    assert "holds a T5ForConditionalGeneration" in refusal(load_prm, seq2seq)
+    unknown = edited(saved(tmp_path / "unknown", LlamaForCausalLM(config)), model_type="made_up")
+    for load in (load_lm, load_prm):
+        assert "made_up" in refusal(load, unknown)
+
+
+def test_weights_that_are_missing_or_of_another_shape_are_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", LlamaForCausalLM(LlamaConfig(**SMALL)))
+    file = folder / "model.safetensors"
+    whole = load_file(file)
+    layers = {name: weight for name, weight in whole.items() if ".layers.1." not in name}
+    save_file(layers, file, metadata={"format": "pt"})
+    assert "lacks weights of a LlamaForCausalLM: model.layers.1." in (said := refusal(load_lm, folder))
+    assert "and 6 more would be random" in said
+    save_file(whole | {"lm_head.weight": torch.zeros(449, 32)}, file, metadata={"format": "pt"})
+    refusal(load_lm, folder)
+    file.write_bytes(file.read_bytes()[:1000])
+    assert "no model could be loaded from" in refusal(load_lm, folder)
+    file.write_bytes(b"not a checkpoint")
+    refusal(load_prm, folder)
+    (folder / "config.json").write_text("{")
+    refusal(load_lm, folder)
+    (folder / "config.json").unlink()
+    refusal(load_prm, folder)
+
+
+def test_trained_parts_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
+    """TRL keeps a value head beside the model, PEFT an adapter; transformers reads neither."""
+    for name in ("value_head.safetensors", "adapter_model.safetensors", "v_head.bin", "adapter_config.json"):
+        folder = saved(tmp_path / name, LlamaForCausalLM(LlamaConfig(**SMALL)))
+        (folder / name).write_text("{}")
+        assert f"holds '{name}'" in refusal(load_lm, folder)
+    folder = saved(tmp_path / "clutter", LlamaForCausalLM(LlamaConfig(**SMALL)))
+    for name in ("training_args.bin", "optimizer.pt", "rng_state.pth"):
+        (folder / name).write_text("")
+    assert isinstance(load_lm(folder), TorchLM)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GPT2LMHeadModel(GPT2Config(vocab_size=450, n_embd=32, n_layer=1, n_head=2)),
+        Qwen2ForCausalLM(Qwen2Config(**SMALL, num_key_value_heads=2)),
+        LlamaForCausalLM(LlamaConfig(**SMALL)),
+    ],
+    ids=["GPT-2", "Qwen 2", "Llama"],
+)
+def test_a_folder_without_tokenizer_files_is_refused(model: Any, tmp_path: Path) -> None:
+    """transformers makes an empty tokenizer of some families, with which every question is the same empty prompt."""
+    model.save_pretrained(tmp_path)
+    for load in (load_lm, load_prm):
+        refusal(load, tmp_path)
+    if not isinstance(model, LlamaForCausalLM):
+        assert "has an empty tokenizer: copy the tokenizer's files" in refusal(load_lm, tmp_path)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    small = saved(tmp_path / "small", LlamaForCausalLM(LlamaConfig(**SMALL | {"vocab_size": 449})))
+    for load in (load_lm, load_prm):
+        assert "has the id 449, and the model's vocabulary has 449 ids" in refusal(load, small)
+    grown = AutoTokenizer.from_pretrained(LM_FOLDER)
+    grown.add_special_tokens({"additional_special_tokens": ["<|thought|>"]})
+    folder = saved(tmp_path / "grown", LlamaForCausalLM(LlamaConfig(**SMALL)), tokenizer=grown)
+    assert "its token '<|thought|>' has the id 450" in refusal(load_lm, folder)
+    large = saved(tmp_path / "large", LlamaForCausalLM(LlamaConfig(**SMALL | {"vocab_size": 512})))
+    assert isinstance(load_lm(large), TorchLM)  # rows that no token uses are usual
+
+
+def test_gguf_files_that_cannot_be_loaded_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF, but not really")
+    for load in (load_lm, load_prm):
+        refusal(load, tmp_path / "a.gguf")
+    (tmp_path / "b.gguf").write_bytes(b"")
+    assert "holds 2 GGUF files: choose one" in refusal(load_lm, tmp_path)
+
+
+def test_the_probe_can_be_switched_off(tmp_path: Path) -> None:
+    config = RobertaConfig(**SMALL, is_decoder=True, max_position_embeddings=90)
+    folder = saved(tmp_path, RobertaForCausalLM(config))
+    assert "cannot be hosted" in refusal(load_lm, folder)
+    assert isinstance(load_lm(folder, probe=False), TorchLM)
