@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .hosting.checkpoint import Place, load_checkpoint, model_class, read_config
+from .hosting.pretrained import Place, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
 from .reward.readers import Reader, SeparatorReader, TokenPairReader

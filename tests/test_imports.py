@@ -29,7 +29,7 @@ BELOW = {"models", "models/identity", "smc"}
 DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior"}
 SHOWN = DECLARED | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "models": {"models/language", "models/reward", "models/pocket"},
+    "models": {"models/hosting", "models/language", "models/reward", "models/pocket"},
     "models/hosting": {"models"},
     "models/identity": {"models"},
     "models/language": {"models", "models/hosting"},
