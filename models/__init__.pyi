@@ -7,6 +7,8 @@ from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
 from .loading import load_lm as load_lm
 from .loading import load_prm as load_prm
+from .prompts import Prompt as Prompt
+from .prompts import prompt_of as prompt_of
 from .protocols import Capabilities as Capabilities
 from .protocols import LanguageModel as LanguageModel
 from .protocols import RewardModel as RewardModel

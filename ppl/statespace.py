@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory, behaviour, calls, capabilities
+from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory, behaviour, calls, capabilities, prompt_of
 from ..models.protocols import check_extend
 from .answers import Answer, read, settled, stated
 from .interfaces import Proposal, Shared
@@ -124,7 +124,15 @@ class StateSpaceModel:
             "stop_at_answer": self.stop_at_answer,
             "lm": self.lm.name,
             "prm": None if self.prm is None else self.prm.name,
+            **self._prompt(),
         }
+
+    def _prompt(self) -> dict[str, Any]:
+        """What the language model reads, where it shows that, and the day on which that was rendered."""
+        prompt = prompt_of(self.lm, self.question)
+        if prompt is None:
+            return {}
+        return {"prompt": prompt.text, "prompt_token_ids": [*prompt.token_ids], "prompt_date": prompt.date}
 
     def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
         """What is doubtful about how the language model draws, as clauses."""
@@ -137,6 +145,9 @@ class StateSpaceModel:
         functions = {"answer": self.answer, "constraint": self.constraint}
         if rule is not None:
             functions["step"] = [rule.delimiter, rule.tokens, rule.cap, rule.predicate]
+        prompt = prompt_of(self.lm, self.question)
+        if prompt is not None:  # the day may be part of it
+            functions["prompt"] = prompt.text
         return {**functions, "target": self.target, "lm": self.lm, "prm": self.prm}
 
     def tempered(self, power: float) -> StateSpaceModel:

@@ -37,6 +37,7 @@ S = TypeVar("S")
 Seed: TypeAlias = "int | tuple[int, int]"
 """In [0, 2**32), or such a seed and the number of one of several independent runs with it; a run is a function of it."""
 
+UNCOMPARED = ("prompt_date",)  # a prompt that prints it differs by itself
 SAVE_EVERY = 10.0  # seconds between checkpoints
 GROWING = ("iterations", "budget")  # what a run may be given more of when it is taken up
 
@@ -314,7 +315,7 @@ class _Keeper:
         if not Path(path).parent.is_dir():
             raise FileNotFoundError(f"checkpoint needs a folder that exists, and {str(Path(path).parent)!r} does not")
         self.path, self.saved = path, time.perf_counter()
-        self.identity = {name: value for name, value in identity.items() if name not in GROWING}
+        self.identity = {name: value for name, value in identity.items() if name not in GROWING + UNCOMPARED}
 
     def load(self) -> tuple[Any, Cost] | None:
         return checkpoints.load(self.path, self.identity)

@@ -87,8 +87,9 @@ def facts(posterior: Posterior) -> dict[str, str]:
 
 
 def settings(posterior: Posterior) -> dict[str, str]:
-    """Everything that the run was asked to do, in words."""
-    return {name.replace("_", " "): _value(value) for name, value in posterior.settings.items()}
+    """Everything that the run was asked to do, in words; the prompt as a text, not as ids."""
+    shown = {name: value for name, value in posterior.settings.items() if name != "prompt_token_ids"}
+    return {name.replace("_", " "): _value(value) for name, value in shown.items()}
 
 
 def costs(posterior: Posterior) -> dict[str, str]:

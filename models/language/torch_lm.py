@@ -22,12 +22,13 @@ from ..hosting.kv import Rows
 from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..prompts import Prompt
 from ..protocols import Capabilities
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
-from .prompt import Prompt, PromptWriter
+from .prompt_writer import PromptWriter
 
 SCORED_COLUMNS = 64  # columns a forward pass when scoring continuations: bounds the logits held at a time
 

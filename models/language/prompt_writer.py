@@ -11,40 +11,19 @@ import warnings
 from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
+from ..hosting.chat_template import rendered
 from ..hosting.text_encoder import TextEncoder
+from ..prompts import Prompt
 
 KEPT = 256  # prompts that a writer remembers
-
-
-class Prompt(NamedTuple):
-    """A prompt as the model reads it.
-
-    Attributes:
-        text: the rendered text.
-        token_ids: its ids, with those that the tokenizer puts before a text.
-        rendered_at: the date and time that a template which asks for them was told, in ISO 8601.
-    """
-
-    text: str
-    token_ids: tuple[int, ...]
-    rendered_at: str
-
-
-@runtime_checkable
-class WritesPrompts(Protocol):
-    """A language model that can show its prompt; runs keep it with what they were asked to do."""
-
-    def rendered(self, question: str) -> Prompt:
-        """Return the prompt of a question."""
-        ...
 
 
 class PromptWriter:
     """Writes the prompts of one language model.
 
-    Templates that print today's date are told the same date for as long as the writer lives.
+    A prompt is written once and remembered: a template may print today's date, and tomorrow another one.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -55,7 +34,6 @@ class PromptWriter:
     def __init__(self, tokenizer: Any, end_ids: Collection[int], write: Callable[[str], str] | None = None) -> None:
         self.tokenizer, self.write = tokenizer, write
         self._end_ids, self._encoder = frozenset(end_ids), TextEncoder(tokenizer)
-        self._date = datetime.now().astimezone()
         self._remembered = lru_cache(KEPT)(self._prompt)
 
     def __call__(self, question: str) -> Prompt:
@@ -70,7 +48,8 @@ class PromptWriter:
     def _prompt(self, question: str) -> Prompt:
         quoted = self._encoder.quoted(question)
         chat = self.write is None and bool(self.tokenizer.chat_template)
-        text = self._rendered(quoted) if chat else self._written(quoted)
+        messages = [{"role": "user", "content": quoted}]
+        text = rendered(self.tokenizer, messages) if chat else self._written(quoted)
         ids, begin = self._encoder.encode(text), self._encoder.begin
         if not chat and ids[: len(begin)] != begin:  # a chat template writes its own beginning, or none
             ids = begin + ids
@@ -82,32 +61,10 @@ class PromptWriter:
             warnings.warn(message, UserWarning, stacklevel=2)
         if not kept:
             raise ValueError(f"the prompt must have at least one token, and that of {question!r} has none")
-        return Prompt(self._encoder.unquoted(text), ids[:kept], self._date.isoformat(timespec="seconds"))
+        return Prompt(self._encoder.unquoted(text), ids[:kept], datetime.now().date().isoformat())
 
     def _written(self, quoted: str) -> str:
         text = quoted if self.write is None else self.write(quoted)
         if not isinstance(text, str):
             raise TypeError(f"prompt must be a function from a question to a text, and it returned {text!r}")
         return text
-
-    def _rendered(self, quoted: str) -> str:
-        return render(self.tokenizer, [{"role": "user", "content": quoted}], self._date)
-
-
-def render(tokenizer: Any, messages: list[dict[str, str]], date: datetime) -> str:
-    """Return a conversation in the tokenizer's chat template, up to where the assistant's turn begins.
-
-    Args:
-        tokenizer: a transformers tokenizer that has a chat template.
-        messages: the turns, quoted.
-        date: what a template that asks for the date is told.
-
-    Raises:
-        ValueError: the template cannot be rendered.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, strftime_now=date.strftime)
-    except TemplateError as error:
-        raise ValueError(f"the tokenizer's chat template cannot be rendered: {error}") from None

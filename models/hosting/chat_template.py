@@ -1,0 +1,27 @@
+"""Conversations in a tokenizer's chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Message = dict[str, str]
+
+
+def rendered(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """Return a conversation in the tokenizer's chat template, up to where the assistant's turn begins.
+
+    Args:
+        tokenizer: a transformers tokenizer that has a chat template.
+        messages: the turns, as {"role": ..., "content": ...}, what is data quoted (see `TextEncoder`).
+
+    Raises:
+        ValueError: the template cannot be rendered.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+    except TemplateError as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise ValueError(f"the tokenizer's chat template cannot be rendered: {' '.join(reason)}") from None

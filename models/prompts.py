@@ -1,0 +1,41 @@
+"""The prompt of a language model, as a run keeps it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+
+class Prompt(NamedTuple):
+    """A prompt as the model reads it.
+
+    Attributes:
+        text: the rendered text.
+        token_ids: its ids, with those that the tokenizer puts before a text.
+        date: the day on which it was rendered, in ISO 8601; a template may have printed it.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    date: str
+
+
+@runtime_checkable
+class WritesPrompts(Protocol):
+    """A language model that can show its prompt."""
+
+    def rendered(self, question: str) -> Prompt:
+        """Return the prompt of a question."""
+        ...
+
+
+def prompt_of(lm: Any, question: str) -> Prompt | None:
+    """Return the prompt that a language model reads for a question; None for one that does not show it.
+
+    Example:
+        >>> from motes.models import load_lm
+        >>> prompt_of(load_lm("pocket"), "How many?").text
+        '<|user|>How many?<|assistant|>'
+    """
+    while hasattr(type(lm), "stands_for"):
+        lm = lm.stands_for
+    return lm.rendered(question) if isinstance(lm, WritesPrompts) else None
