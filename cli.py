@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     solve.set_defaults(command=_solve)
     solve.add_argument("question", metavar="QUESTION", help="what is asked; - reads it from stdin")
     solve.add_argument("--lm", default="pocket", help="language model: pocket, a folder, a GGUF file or a Hugging Face id")
-    solve.add_argument("--prm", default="pocket", help="process reward model, likewise; none for no likelihood")
+    solve.add_argument("--prm", default="auto", help="process reward model, likewise; none for no likelihood; auto is the pocket's own")
     solve.add_argument("--sampler", default="particle_filter", metavar="NAME", help="name of the sampler: see motes samplers")
     solve.add_argument("--particles", type=int, default=16, metavar="N", help="number of particles")
     solve.add_argument("--runs", type=int, default=1, metavar="R", help="independent runs, pooled by their evidence")

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
-from .. import models
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
-from ..ppl.statespace import Answer, check_declaration, check_lm, check_prm
+from ..models.pairing import AUTO, POCKET
+from ..ppl.statespace import Answer, check_declaration
 from ..ppl.targets import Target
 from ..samplers.base import Sampler, check_count
+from ..samplers.given_models import checked_models, load_models
+from ..samplers.mistaken import instead
 from ..smc import RunKeys
 from .arms import Arm, plain, read_arms
 from .evaluation import Evaluation
@@ -30,8 +32,8 @@ def evaluate(
     problems: Iterable[Any],
     *,
     samplers: Mapping[str, Sampler | Sequence[Sampler]],
-    lm: str | LanguageModel = "pocket",
-    prm: str | RewardModel | None = "pocket",
+    lm: str | LanguageModel = POCKET,
+    prm: str | RewardModel | None = AUTO,
     seed: int = 0,
     results: str | Path = "results.jsonl",
     progress: bool = True,
@@ -46,6 +48,7 @@ def evaluate(
     answer: Answer | None = None,
     constraint: Callable[[Trajectory], bool] | None = None,
     device: str = "auto",
+    **mistaken: Any,
 ) -> Evaluation:
     r"""Run samplers on problems whose right answers are known.
 
@@ -69,6 +72,7 @@ def evaluate(
         correct: maps an answer and the problem, as it was given, to whether the answer is right; None for equal meaning, by
             `motes.ppl.group`. No answer is wrong without being asked about.
         target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled, as `motes.solve` takes them.
+        mistaken: nothing; an argument that other tools have is an error that says what to write.
 
     Returns:
         All results, those that the file had included.
@@ -82,29 +86,28 @@ def evaluate(
     Warns:
         RuntimeWarning: after 20 runs, no answer was read in any.
     """
+    for name, value in mistaken.items():
+        raise TypeError(f"evaluate has no argument {name!r}: {instead(name, value) or 'see its docstring'}")
     given, arms = read_problems(problems, count, compared=correct is None), read_arms(samplers)
     declared = {"target": target, "beta": beta, "alpha": alpha, "prior": prior or Sampling(), "max_steps": max_steps}
     declared |= {"answer": answer, "constraint": constraint}
     check_declaration(given[0].question, **declared)
-    _check(lm, prm, seed, at_once, correct)
+    _check(seed, at_once, correct)
+    lm, prm = checked_models(lm, prm)
     path = check_results(results)
     kept = _kept(path, _header({"seed": index(seed), "lm": lm, "prm": prm}, given, arms, declared | {"correct": correct}))
     task = Task(given, arms, index(seed), declared, correct)
     if missing := [number for number in range(len(given) * len(arms)) if divmod(number, len(arms)) not in kept.done]:
-        lm = models.load_lm(lm, device=device) if isinstance(lm, str) else lm
-        prm = models.load_prm(prm, device=device) if isinstance(prm, str) else prm
-        _run(task, missing, kept, (lm, prm), at_once=at_once, progress=progress)
+        _run(task, missing, kept, load_models(lm, prm, device), at_once=at_once, progress=progress)
     return Evaluation(tuple(arm for arm, _ in arms), len(given), tuple(sorted(kept.done.values(), key=lambda record: record.place)))
 
 
-def _check(lm: Any, prm: Any, seed: Any, at_once: Any, correct: Any) -> None:
+def _check(seed: Any, at_once: Any, correct: Any) -> None:
     """Raise what `evaluate` raises of these."""
     RunKeys(seed)
     check_count("at_once", at_once)
     if correct is not None and not callable(correct):
         raise TypeError(f"correct must be a function from an answer and a problem to a bool, not {correct!r}")
-    models.check_source(lm) if isinstance(lm, str) else check_lm(lm)
-    models.check_source(prm) if isinstance(prm, str) else check_prm(prm)
 
 
 def _header(

@@ -16,6 +16,7 @@ from .filters.power_smc import PowerSMC
 from .filters.resample_move import ResampleMove
 from .filters.tempered_smc import TemperedSMC
 from .filters.twisted_smc import TwistedSMC
+from .mistaken import instead
 from .search.published import Giannone2025, Puri2025
 
 SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
@@ -45,9 +46,10 @@ def make_sampler(name: str, **settings: Any) -> SteppedSampler[Any]:
         ValueError: the name is unknown, or a setting, or its value is out of its range.
     """
     known = settings_of(name)
-    for setting in settings:
+    for setting, value in settings.items():
         if setting not in known:
-            raise ValueError(f"{setting} is not a setting of {name!r}, which has {', '.join(known)}")
+            further = instead(setting, value) or f"which has {', '.join(known)}"
+            raise ValueError(f"{setting} is not a setting of {name!r}, {further}")
     return SAMPLERS[name](**settings)
 
 

@@ -10,12 +10,14 @@ from typing import Any, Literal, cast
 
 from tqdm.auto import tqdm
 
-from .. import models
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
+from ..models.pairing import AUTO, POCKET
 from ..ppl.posterior.posterior import Posterior
-from ..ppl.statespace import Answer, StateSpaceModel, check_declaration, check_lm, check_prm
+from ..ppl.statespace import Answer, StateSpaceModel, check_declaration
 from ..ppl.targets import Target
 from .base import AllParticlesDead, Sampler, Seed, check_count, run_keys
+from .given_models import checked_models, load_models
+from .mistaken import instead
 from .registry import make_sampler, settings_of
 from .repeated_runs import repeated
 
@@ -23,8 +25,8 @@ from .repeated_runs import repeated
 def solve(
     question: str,
     *,
-    lm: str | LanguageModel = "pocket",
-    prm: str | RewardModel | None = "pocket",
+    lm: str | LanguageModel | Callable[[], LanguageModel] = POCKET,
+    prm: str | RewardModel | None = AUTO,
     sampler: str | Sampler = "particle_filter",
     particles: int = 16,
     runs: int = 1,
@@ -51,8 +53,10 @@ def solve(
 
     Args:
         question: what is asked.
-        lm: the language model: "pocket", which ships with the package, a folder, a Hugging Face id, or a loaded model.
-        prm: the reward model, likewise; None for no likelihood.
+        lm: the language model: "pocket", which ships with the package, a folder, a Hugging Face id, a loaded model, or a function
+            that loads one, called when everything else has been checked.
+        prm: the reward model, as a name or a loaded model; None for no likelihood. "auto" is the pocket's beside lm="pocket"; any other
+            language model needs a choice.
         sampler: a name of `motes.samplers.SAMPLERS`, or a sampler, which then brings its own settings.
         particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where it has them; `resampling` is the
             sampler's own default where None.
@@ -85,7 +89,7 @@ def solve(
         raise ValueError("several runs have no checkpoint, and seeds (seed, 0), (seed, 1), ... of their own: seed must be one number")
     given = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
     chosen = _sampler(sampler, given, settings)
-    model = declared(*_loaded(lm, prm, device))
+    model = declared(*load_models(*checked_models(lm, prm), device))
     if runs > 1:
         return repeated(chosen, model, runs, cast("int", seed), progress)
     return chosen.run(model, seed=seed, progress=progress, **({} if checkpoint is None else {"checkpoint": checkpoint}))
@@ -94,8 +98,8 @@ def solve(
 def solve_many(
     questions: Iterable[str],
     *,
-    lm: str | LanguageModel = "pocket",
-    prm: str | RewardModel | None = "pocket",
+    lm: str | LanguageModel | Callable[[], LanguageModel] = POCKET,
+    prm: str | RewardModel | None = AUTO,
     seed: int = 0,
     device: str = "auto",
     progress: bool = False,
@@ -140,7 +144,7 @@ def solve_many(
     run_keys(seed)
     chosen = _sampler(own.pop("sampler"), own, arguments)
 
-    loaded = _loaded(lm, prm, device)
+    loaded = load_models(*checked_models(lm, prm), device)
 
     def run(number: int, shared: Any) -> Any:
         try:
@@ -161,16 +165,6 @@ def _declared(question: Any, **parts: Any) -> Callable[[LanguageModel, RewardMod
     return lambda lm, prm: StateSpaceModel(question, lm=lm, prm=prm, **parts)
 
 
-def _loaded(lm: Any, prm: Any, device: str) -> tuple[LanguageModel, RewardModel | None]:
-    """The models, loaded where they are names; both are checked before either is."""
-    models.check_source(lm) if isinstance(lm, str) else check_lm(lm)
-    models.check_source(prm) if isinstance(prm, str) else check_prm(prm)
-    return (
-        models.load_lm(lm, device=device) if isinstance(lm, str) else lm,
-        models.load_prm(prm, device=device) if isinstance(prm, str) else prm,
-    )
-
-
 def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> Sampler:
     """The sampler of this name with the settings it has; or the sampler as it is, if nothing was asked of it that it would ignore."""
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
@@ -181,6 +175,7 @@ def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> S
         return make_sampler(sampler, **own | changed | settings)
     if isinstance(sampler, type) or not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a name or a sampler, not {sampler!r}")
-    for name in {**changed, **settings}:
-        raise ValueError(f"{name} must be left out beside {sampler!r}, which has settings of its own")
+    for name, value in {**changed, **settings}.items():
+        further = instead(name, value) or "which has settings of its own"
+        raise ValueError(f"{name} must be left out beside {sampler!r}, {further}")
     return sampler

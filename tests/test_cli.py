@@ -351,3 +351,21 @@ def test_samplers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["samplers"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in motes.samplers.SAMPLERS) and "heuristic" in out
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_another_language_model_needs_a_reward_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "q", "--lm", "owner/name"]) == 2
+    assert "prm must be given beside the language model 'owner/name'" in capsys.readouterr().err
+
+
+def test_the_package_runs_as_the_command(tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"COLUMNS": "80"}
+        )
+
+    for arguments in (["--help"], ["problems", "--count", "1"], ["solve", "q", "--particles", "0"], []):
+        ours, theirs = run("motes", *arguments), run("motes.cli", *arguments)
+        assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
+    assert ours.stderr.startswith("motes: error: ")

@@ -16,7 +16,7 @@ import motes
 
 ROOT = Path(__file__).parents[1]
 STAYS_BEHIND = ("tests", "notebooks", "benchmarks", "docs")  # folders that do not ship; nor do those that begin with a dot
-SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "cli.py", "files.py", "py.typed"}
+SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "__main__.py", "cli.py", "files.py", "py.typed"}
 LARGEST = 12_000_000  # bytes
 
 

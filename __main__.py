@@ -1,0 +1,8 @@
+"""Run the command `motes` by `python -m motes`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Which reward model judges a language model when none is named.
+
+The pocket's reward model has learned the steps of the pocket's language model, and says nothing of
+anybody else's. So the two are a default together, and no other language model has a default judge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+POCKET = "pocket"
+AUTO = "auto"
+
+
+def paired(lm: Any, prm: Any) -> Any:
+    """Return the reward model meant by `prm`: itself, or the pocket's where "auto" stands beside the pocket.
+
+    Args:
+        lm: a language model, or its name.
+        prm: a reward model, its name, None for no likelihood, or "auto".
+
+    Raises:
+        ValueError: "auto" stands beside a language model that has no reward model of its own.
+
+    Example:
+        >>> paired("pocket", "auto")
+        'pocket'
+        >>> paired("Qwen/Qwen2.5-Math-1.5B-Instruct", None) is None
+        True
+    """
+    if not isinstance(prm, str) or prm != AUTO:
+        return prm
+    if isinstance(lm, str) and lm == POCKET:
+        return POCKET
+    shown = repr(lm) if isinstance(lm, str) else repr(getattr(lm, "name", lm))
+    raise ValueError(
+        f"prm must be given beside the language model {shown}: a reward model (motes.load_prm, or a "
+        "FunctionReward), or prm=None for no likelihood; only lm='pocket' has one of its own"
+    )
