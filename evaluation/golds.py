@@ -1,7 +1,8 @@
 r"""Right answers as data sets give them.
 
-GSM8K ends a worked solution with `#### 18`; MATH has a solution whose last box holds the answer, and a column with the
-answer alone; others have numbers. A gold that cannot be read would count every right answer as wrong without a word, so it is refused.
+GSM8K ends a worked solution with `#### 18`; MATH has a solution whose last box holds the answer,
+and a column with the answer alone; others have numbers. A gold that cannot be read would count
+every right answer as wrong without a word, so it is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 from ..ppl.answers import last_answer
 
 LONGEST = 200  # characters of an answer in words
-_ARTICLE = {"answer": "an answer", "solution": "a solution"}
 _MISSING = {"nan", "null", "<na>", "n/a", "#n/a"}
 
 
@@ -24,7 +24,8 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
 
     Args:
         place: what to call the problem in an error.
-        answer: a text or a number: the answer itself, or a solution that states it; None where there is none.
+        answer: a text or a number: the answer itself, or a solution that states it; None where
+            there is none.
         solution: a text that states the answer, which is read where `answer` is None.
 
     Raises:
@@ -32,19 +33,24 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
         ValueError: it is NaN or infinite, or states no answer that can be read.
 
     Example:
-        >>> read_gold("problems[0]", "She sells 9 eggs at $2.\n#### 18"), read_gold("problems[1]", None, r"So it is $\boxed{\frac12}$.")
-        ('18', '\\frac12')
+        >>> read_gold("problems[0]", "She sells 9 eggs at $2.\n#### 18")
+        '18'
+        >>> read_gold("problems[1]", None, r"So it is $\boxed{12\text{ cm}}$.")
+        '12'
     """
     if answer is None and isinstance(solution, str) and solution.strip():
         return _stated(place, "solution", solution)
-    if isinstance(answer, bool) or not isinstance(answer, str | Real | Decimal) or not str(answer).strip():
-        raise TypeError(f"{place} must have an answer that is a text or a number, not {answer!r:.100}")
+    is_answer = isinstance(answer, str | Real | Decimal) and not isinstance(answer, bool)
+    if not is_answer or not str(answer).strip():
+        form = "an answer that is a text or a number"
+        raise TypeError(f"{place} must have {form}, not {answer!r:.100}")
     if not isinstance(answer, str):
         if not isfinite(answer):
             raise ValueError(f"{place} must have an answer that is a finite number, not {answer!r}")
         return str(answer)
     if answer.strip().lower() in _MISSING:
-        raise ValueError(f"{place} must have an answer, not {answer!r}, which stands for a missing one")
+        missing = f"{answer!r}, which stands for a missing one"
+        raise ValueError(f"{place} must have an answer, not {missing}")
     is_solution = "####" in answer or re.search(r"\\(?:boxed|fbox)\b", answer)
     is_long = len(answer) > LONGEST or ("\n" in answer.strip() and "\\begin" not in answer)
     return _stated(place, "answer", answer) if is_solution or is_long else answer
@@ -58,5 +64,7 @@ def _stated(place: str, name: str, text: str) -> str:
         answer = behind.strip().splitlines()[0]  # in words
     if answer is None:
         form = r"what can be read, as '#### 18' or \boxed{18} do"
-        raise ValueError(f"{place} must have {_ARTICLE[name]} that states {form}, not {text[-60:]!r}")
+        article = "an" if name == "answer" else "a"
+        needed = f"{article} {name} that states {form}"
+        raise ValueError(f"{place} must have {needed}, not {text[-60:]!r}")
     return answer

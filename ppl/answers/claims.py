@@ -4,9 +4,10 @@ Answers are stated in the forms that language models are taught,
 
     \boxed{17}        #### 17        The answer is 17.
 
-A text that is still being written may end within an answer: "The answer is 1" of "The answer is 128." So a statement counts
-when something ends it (the brace of a box; behind a claim a line's end, or a full stop and a space), or when the text has ended.
-What is read does not depend on how much follows.
+A text that is still being written may end within an answer: "The answer is 1" of "The answer is
+128." So a statement counts when something ends it (the brace of a box; behind a claim a line's
+end, or a full stop and a space), or when the text has ended. What is read does not depend on how
+much follows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Statement(NamedTuple):
 
     Attributes:
         start: where in the text.
-        answer: what is stated; None where it is a number, or mathematics, that cannot be read surely.
+        answer: what is stated; None where it is a number, or mathematics, that can't be read
+            surely.
     """
 
     start: int
@@ -37,18 +39,22 @@ class Statement(NamedTuple):
 def last_answer(text: str, ended: bool = True) -> str | None:
     r"""Return the answer that a text states last, or None.
 
-    Read are the contents of `\boxed{...}` whatever they are, and after "####", "answer is", "answer:" or "answer =" a number
-    (with or without a unit), a short piece of mathematics, a single letter, or yes, no, true or false. A unit in words is left
-    out. A last statement that cannot be read surely ("4 dozen") leaves the text without an answer; what begins with a word that
-    is none of these ("the answer is wrong") is no statement.
+    Read are the contents of `\boxed{...}` whatever they are, and after "####", "answer is",
+    "answer:" or "answer =" a number (with or without a unit), a short piece of mathematics, a
+    single letter, or yes, no, true or false. A unit in words is left out. A last statement that
+    cannot be read surely ("4 dozen") leaves the text without an answer; what begins with a word
+    that is none of these ("the answer is wrong") is no statement.
 
     Args:
         text: what was written.
-        ended: whether it is complete. If not, an answer counts only if what is written shows that it is complete.
+        ended: whether it is complete. If not, an answer counts only if what is written shows that
+            it is complete.
 
     Example:
-        >>> last_answer("The answer is 12"), last_answer("The answer is 12", ended=False), last_answer("The answer is 12.\n", ended=False)
-        ('12', None, '12')
+        >>> last_answer("The answer is 12"), last_answer("The answer is 12", ended=False)
+        ('12', None)
+        >>> last_answer("The answer is 12.\n", ended=False)
+        '12'
     """
     boxes, unclosed = _boxes(text)
     limit = len(text) if ended or unclosed is None else unclosed
@@ -105,13 +111,17 @@ def _without_unit(plain: str) -> str:
 
 _CLAIM = re.compile(r"####|\banswer\b[\s*_]*(?:is\b|:|=)[\s*_:]*", re.IGNORECASE)
 _DISPLAYS = {"$$": "$$", r"\[": r"\]"}
-_ABBREVIATED = r"(?:\b(?:in|ft|lbs?|oz|min|hrs?|secs?|approx|no|yds?|mi|cm|mm|km|kg|[ap]\.m|[ap]|vs|e\.g|i\.e|St|Mr|Mrs)$)"
+_ABBREVIATED = (
+    r"\b(?:in|ft|yds?|mi|cm|mm|km|kg|lbs?|oz|min|hrs?|secs?"  # units
+    r"|approx|no|[ap]\.m|[ap]|vs|e\.g|i\.e)$"
+)
 _END = re.compile(r"(?P<line>\n)|[.;]\)?[*_`$]*(?P<space>\s)|[.;]\)?[*_`$]*(?P<last>$)")
 _WORD = re.compile(r"[A-Z]|yes|no|true|false", re.IGNORECASE)
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?: ?/ ?\d[\d,]*(?:\.\d+)?)?"
 _FRACTION = r"-?(?:\d+ ?)?\\frac ?\{\d+\} ?\{\d+\}"
 _VALUE = rf"(?:US)?[$€£¥₹]? ?{_NUMBER} ?(?:%|[€£¢]|\^\\circ)?|-[$€£]{_NUMBER}|{_FRACTION}"
 _QUANTITY = re.compile(rf"(?P<value>{_VALUE}),?\s+(?P<words>[^\W\d].*)")
+_EXCLAMATION, _FORMULA = re.compile(r"!\W*$"), re.compile(r"[$\\]")
 _MARKUP = re.compile(r"(?<!\S)(?:\*\*|__)|(?:\*\*|__)(?=[\s.,;:!?)]|$)")
 _ATTEMPT = re.compile(r"[^\w\s]{0,5}\s*\d|[^\w\s]{0,3}\\[A-Za-z]|[$]")
 
@@ -127,9 +137,9 @@ def _claimed(rest: str, ended: bool) -> Statement | None:
         return None
     if _WORD.fullmatch(plain.rstrip("!")):
         return Statement(0, plain.rstrip("!"))
-    if "?" in sentence or (re.search(r"!\W*$", sentence) and "$" not in sentence and "\\" not in sentence):
-        return Statement(0, None) if _ATTEMPT.match(sentence) else None  # a factorial, or an exclamation
-    answer = _quantity(plain) or _notation(plain)
+    # a question; a factorial, or an exclamation
+    exclaims = _EXCLAMATION.search(sentence) and not _FORMULA.search(sentence)
+    answer = None if exclaims or "?" in sentence else _quantity(plain) or _notation(plain)
     if answer is None and not _ATTEMPT.match(sentence):
         return None
     return Statement(0, answer)
@@ -146,7 +156,8 @@ def _sentence(rest: str, ended: bool) -> str | None:
             start = closing + len(closer)
     for match in _END.finditer(rest, start):
         abbreviated = re.search(_ABBREVIATED, rest[: match.start()])
-        if match["line"] or (match["space"] and not abbreviated) or (match["last"] is not None and ended):
+        is_last = match["last"] is not None
+        if match["line"] or (is_last and ended) or (match["space"] and not abbreviated):
             return rest[: match.start()]
     return rest if ended else None
 
@@ -155,7 +166,9 @@ def _notation(plain: str) -> str | None:
     """A sentence that is all number or notation; of 3 + 4 = 7 the answer is 7."""
     if re.search(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", plain):
         return None
-    if not re.search(r"\\[A-Za-z]|[0-9^=+*/({\[-]", plain) or understand(plain).meaning[0] == "text":
+    if not re.search(r"\\[A-Za-z]|[0-9^=+*/({\[-]", plain):
+        return None
+    if understand(plain).meaning[0] == "text":
         return None
     chain = plain.split("=")
     last = chain[-1].strip()

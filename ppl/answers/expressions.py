@@ -1,12 +1,12 @@
 r"""A reader of expressions: LaTeX and plain notation to a tree.
 
-It reads what can be read in one way only, and raises `Unread` for everything else: `1/2x` (is x above or below?),
-`\log_28`, `2\frac{3}{2}` (a sum or a product?), two numbers side by side, a function of `2(x+1)` without brackets, words.
-An expression that is not read counts as text, which is equal to itself alone; one that is read wrongly would be counted
-with what it isn't.
+It reads what can be read in one way only, and raises `Unread` for everything else: `1/2x` (is x
+above or below?), `\log_28`, `2\frac{3}{2}` (a sum or a product?), two numbers side by side, a
+function of `2(x+1)` without brackets, words. An expression that is not read counts as text, which
+is equal to itself alone; one that is read wrongly would be counted with what it isn't.
 
     sum       [sign] product (sign product)*
-    product   chain ((times | over) [sign] chain)*      over ends a chain of several factors only in front
+    product   chain ((times | over) [sign] chain)*      behind "over", of one factor
     chain     power power*                              multiplied
     power     atom ["!"] ["^" exponent]
     atom      number | letter | group | fraction | root | function | |sum| | binomial
@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 Node: TypeAlias = tuple[Any, ...]
-"""An operation and its operands: ("number", 2), ("letter", "x"), ("add", node, node), ("call", "sin", node), ..."""
+"""An operation and its operands: ("number", 2), ("letter", "x"), ("add", node, node), ..."""
 
 LONGEST = 400  # characters of an expression
 DEEPEST = 40  # brackets within brackets
@@ -35,16 +35,19 @@ _INVERSE = {
     **{f"a{name}": f"arc{name}" for name in ("sin", "cos", "tan")},
 }
 _FUNCTIONS = {*_TRIGONOMETRIC, *_INVERSE, "sinh", "cosh", "tanh", "ln", "log", "exp"}
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi varphi chi psi omega"
-    " Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell"
-).split()
+_GREEK = """
+    alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi rho sigma
+    tau phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell
+""".split()
 _NAMES = "|".join(sorted({*_FUNCTIONS, "sqrt", "pi", *_GREEK}, key=len, reverse=True))
 _TOKEN = re.compile(
-    rf"(?P<space>\s+)|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{{1,4}}(?![\d.]))?)|(?P<command>\\[A-Za-z]+|\\[{{}}|])"
-    rf"|(?P<name>(?<![A-Za-z])(?:{_NAMES})(?![A-Za-z]))|(?P<letter>[A-Za-z])|(?P<sign>[-+*/^_(){{}}\[\]|!])"
+    rf"(?P<space>\s+)|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{{1,4}}(?![\d.]))?)"
+    rf"|(?P<command>\\[A-Za-z]+|\\[{{}}|])|(?P<name>(?<![A-Za-z])(?:{_NAMES})(?![A-Za-z]))"
+    rf"|(?P<letter>[A-Za-z])|(?P<sign>[-+*/^_(){{}}\[\]|!])"
 )
-_WORDS = re.compile(r"[A-Za-z]{4}|(?<![A-Za-z])(?:[ai]s|at|by|i[fns]|no|o[fnr]|so|to|am|pm|and|the|for|not|yes)(?![A-Za-z])")
+_SHORT_WORDS = "[ai]s|at|by|i[fns]|no|o[fnr]|so|to|am|pm|and|the|for|not|yes"
+_WORDS = re.compile(rf"[A-Za-z]{{4}}|(?<![A-Za-z])(?:{_SHORT_WORDS})(?![A-Za-z])")
+_NOT_WORDS = re.compile(rf"\\[A-Za-z]+|(?<![A-Za-z])(?:{_NAMES})(?![A-Za-z])")
 _TIMES = {"*", r"\cdot", r"\times"}
 _OVER = {"/", r"\div"}
 _CLOSERS = {"(": ")", "[": "]", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
@@ -72,7 +75,7 @@ def _tokens(text: str) -> list[str]:
     if len(text) > LONGEST:
         raise Unread(f"it has more than {LONGEST} characters")
     without_indices = re.sub(r"_\s*\{[^{}]*\}", " ", text)
-    if _WORDS.search(re.sub(rf"\\[A-Za-z]+|(?<![A-Za-z])(?:{_NAMES})(?![A-Za-z])", " ", without_indices)):
+    if _WORDS.search(_NOT_WORDS.sub(" ", without_indices)):
         raise Unread("it has words")
     tokens, position = [], 0
     while position < len(text):
@@ -168,7 +171,10 @@ class _Reader:
         node, count = self.power(), 1
         if node[0] == "number" and self.next == r"\frac":
             fraction = self.power()
-            node, count = (_mixed(node, fraction), 1) if _is_plain_fraction(fraction) else (("multiply", node, fraction), 2)
+            if _is_plain_fraction(fraction):
+                node = _mixed(node, fraction)
+            else:
+                node, count = ("multiply", node, fraction), 2
         while self.opens_factor():
             if _is_number(self.next):
                 raise Unread("a number stands behind a factor")
@@ -328,7 +334,9 @@ class _Reader:
 
 
 def _is_plain_fraction(node: Node) -> bool:
-    return node[0] == "divide" and all(part[0] == "number" and part[1].denominator == 1 for part in node[1:])
+    if node[0] != "divide":
+        return False
+    return all(part[0] == "number" and part[1].denominator == 1 for part in node[1:])
 
 
 def _mixed(whole: Node, fraction: Node) -> Node:

@@ -4,7 +4,7 @@ An answer is read as a structure whose leaves are expressions:
 
     leaf          17, \frac{1}{2}, 2\sqrt{3}, x^2 - 1        with or without a unit
     set           \{1, 2\}, 1 or 2, x = 1, 2, \pm 1          order does not matter
-    ordered       (1, 2), [0, 1), x < 3, x \in [0, 1)        inequalities of one letter are intervals
+    ordered       (1, 2), [0, 1), x < 3, x \in [0, 1)        inequalities of a letter are intervals
     union         [0, 1) \cup (2, \infty)
     matrix        \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}
     assignments   x = 1, y = 2                               one alone is its value: x = 5 is 5
@@ -97,25 +97,38 @@ def _folded(plain: str) -> str:
 # Structures.
 
 _THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
-_SEPARATOR = re.compile(r"\s*(?:[,;]\s*)?(?:\\text ?\{\s*,?\s*(and|or)\s*\}|(?<![A-Za-z])(and|or)(?![A-Za-z]))\s*|\s*[,;]\s*")
-_RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|cong|to|subset|subseteq|Rightarrow|implies)(?![A-Za-z])|[=<>]")
-_MATRIX = re.compile(r"\\begin ?\{([pbBvV]|small)?matrix\}(.*)\\end ?\{(?:[pbBvV]|small)?matrix\}", re.DOTALL)
-_ARRAY = re.compile(r"([(\[|]) ?\\begin ?\{array\} ?\{[^{}]*\}(.*)\\end ?\{array\} ?([)\]|])", re.DOTALL)
-_BASED = re.compile(
-    r"(?P<digits>-?[0-9A-Z]+(?:\.[0-9A-Z]+)?) ?(?:_ ?(?:\{ ?\(?(?P<a>\w+)\)? ?\}|(?P<b>\d)|\{ ?\\text ?\{ ?(?P<c>[a-z]+) ?\} ?\}"
-    r"|\\text ?\{ ?(?P<e>[a-z]+) ?\})|(?:\\text ?\{)? ?\(? ?(?:in )?[Bb]ase[- ](?P<d>\w+) ?\)? ?\}?)"
+_SEPARATOR = re.compile(
+    r"\s*(?:[,;]\s*)?"
+    r"(?:\\text ?\{\s*,?\s*(and|or)\s*\}|(?<![A-Za-z])(and|or)(?![A-Za-z]))\s*|\s*[,;]\s*"
 )
-_BASES = {
-    name: number
-    for number, name in enumerate(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(),
-        start=2,
-    )
-}
-_LETTER = r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|rho|sigma|tau|delta|epsilon|ell))"
+_RELATION = re.compile(
+    r"\\(?:le|ge|ne|in|approx|equiv|sim|cong|to|subset|subseteq|Rightarrow|implies)(?![A-Za-z])"
+    r"|[=<>]"
+)
+_MATRIX = re.compile(
+    r"\\begin ?\{([pbBvV]|small)?matrix\}(.*)\\end ?\{(?:[pbBvV]|small)?matrix\}",
+    re.DOTALL,
+)
+_ARRAY = re.compile(
+    r"([(\[|]) ?\\begin ?\{array\} ?\{[^{}]*\}(.*)\\end ?\{array\} ?([)\]|])",
+    re.DOTALL,
+)
+_BASED = re.compile(
+    r"(?P<digits>-?[0-9A-Z]+(?:\.[0-9A-Z]+)?) ?"
+    r"(?:_ ?(?:\{ ?\(?(?P<a>\w+)\)? ?\}|(?P<b>\d)"  # _{8}, _8
+    r"|\{ ?\\text ?\{ ?(?P<c>[a-z]+) ?\} ?\}|\\text ?\{ ?(?P<d>[a-z]+) ?\})"  # _{\text{eight}}
+    r"|(?:\\text ?\{)? ?\(? ?(?:in )?[Bb]ase[- ](?P<e>\w+) ?\)? ?\}?)"
+)
+_NUMERALS = """
+    two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+""".split()
+_BASES = {name: number for number, name in enumerate(_NUMERALS, start=2)}
+_GREEK = "alpha|beta|gamma|theta|lambda|mu|phi|omega|rho|sigma|tau|delta|epsilon|ell"
+_LETTER = rf"(?:[A-Za-z]|\\(?:{_GREEK}))"
 _INDEX = r"(?: ?_ ?(?:\w|\{[^{}]*\}))?"
 _NAME = re.compile(
-    rf"{_LETTER}{_INDEX}(?: ?\^ ?\{{ ?-1 ?\}})?(?: ?\( ?{_LETTER}(?: ?, ?{_LETTER})* ?\))?"  # x, x_1, f(x)
+    rf"{_LETTER}{_INDEX}(?: ?\^ ?\{{ ?-1 ?\}})?"  # x, x_1
+    rf"(?: ?\( ?{_LETTER}(?: ?, ?{_LETTER})* ?\))?"  # f(x)
     rf"|\( ?{_LETTER}{_INDEX}(?: ?, ?{_LETTER}{_INDEX})+ ?\)"  # (x, y)
     r"|\\text ?\{[^{}]*\}|[A-Za-z]{3,}(?: [A-Za-z]+)*"  # Area
 )
@@ -154,7 +167,7 @@ def _structure(text: str, depth: int = 0) -> Meaning:
 
 
 def _value(structure: Meaning) -> Meaning:
-    """A structure as it stands alone: without the name that it is assigned to, both signs as a set of two."""
+    """A structure as it stands alone: without a name, both signs as a set of two."""
     structure = _unnamed(structure)
     return in_set(structure[1]) if structure[0] == "both signs" else structure
 
@@ -166,7 +179,7 @@ def _unnamed(structure: Meaning) -> Meaning:
 
 
 def _split(text: str, separator: re.Pattern[str]) -> tuple[list[str], list[str]]:
-    """The parts of a text between separators that stand outside of all brackets, and the separators."""
+    """The parts of a text between separators outside of all brackets, and the separators."""
     depths = _depths(text)
     parts, separators, start = [], [], 0
     for match in separator.finditer(text):
@@ -294,7 +307,7 @@ def _equality(sides: list[str], depth: int) -> Meaning:
 
 
 def _relates_y(first: str, second: str) -> bool:
-    """Whether an equation relates y, or any letter alone, to another: it is a line, whichever way it is solved."""
+    """Whether an equation relates a letter to another, or x to y, whichever way it is solved."""
     if not (re.fullmatch(_LETTER + _INDEX, first)):
         return False
     return bool(re.fullmatch(_LETTER + _INDEX, second)) or (first == "x" and _occurs("y", [second]))
@@ -338,7 +351,7 @@ def _rounded(structure: Meaning) -> Meaning:
 
 
 def _inequality(sides: list[str], relations: list[str]) -> Meaning:
-    """An interval, where a letter stands between or beside constants; a relation up to a positive factor otherwise."""
+    """An interval, where a letter stands by constants; or a relation up to a positive factor."""
     upward = all(relation in ("<", r"\le") for relation in relations)
     if not upward:
         if not all(relation in (">", r"\ge") for relation in relations):
@@ -405,7 +418,10 @@ def _braced(inside: str, depth: int) -> Meaning:
     parts, separators = _split(inside, _SEPARATOR)
     if any(separator not in ",;" for separator in separators):
         raise Unread("words in a set")
-    return in_set({part for text in parts for part in _parts_of(_unnamed(_structure(text, depth + 1)))})
+    elements: set[Meaning] = set()
+    for part in parts:
+        elements.update(_parts_of(_unnamed(_structure(part, depth + 1))))
+    return in_set(elements)
 
 
 def _tuple(opener: str, inside: str, closer: str, depth: int) -> Meaning | None:

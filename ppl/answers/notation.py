@@ -1,7 +1,8 @@
 r"""One notation for all the ways in which mathematics is typed.
 
-`tidy` takes wrappers, markup and odd spaces from an answer, and writes characters and commands that mean the same in one
-way: "√2", `\sqrt 2` and `$\sqrt{2}$` need one reader. It never decides what an answer means; see `motes.ppl.answers.meaning`.
+`tidy` takes wrappers, markup and odd spaces from an answer, and writes characters and commands that
+mean the same in one way: "√2", `\sqrt 2` and `$\sqrt{2}$` need one reader. It never decides what an
+answer means; see `motes.ppl.answers.meaning`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import unicodedata
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ⁽⁾", "0123456789+-ni()", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₙᵢ", "0123456789+-ni", strict=True))
 _SIGNS = {
-    **dict.fromkeys("\u2212\ufe63\uff0d\u2010\u2011", "-"),  # minus signs and hyphens; dashes may be ranges
+    # minus signs and hyphens; dashes may be ranges
+    **dict.fromkeys("\u2212\ufe63\uff0d\u2010\u2011", "-"),
     **dict.fromkeys("×✕⨯", r"\times "),
     **dict.fromkeys("·⋅∙", r"\cdot "),
     **dict.fromkeys("⁄∕／", "/"),
@@ -46,24 +48,30 @@ _SIGNS = {
     "⌈": r"\lceil ",
     "⌉": r"\rceil ",
 }
-_RADICAL = re.compile(r"([√∛∜])\s*(?:(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z]))(?![\w(]|\.\d|\s*\\pi)|(?=\())")
+_RADICAL = re.compile(
+    r"([√∛∜])\s*"
+    r"(?:(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z]))(?![\w(]|\.\d|\s*\\pi)"  # one number or letter
+    r"|(?=\())"  # or a group
+)
 _DEGREES = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
 _LEADING_DASH = re.compile("(?<![^(,=\\[{ ])[\u2013\u2014](?=[\\d.\\\\$(])")
 
 _WRAPPERS = re.compile(
-    r"\$\$(?P<a>[^$]*)\$\$|(?<!\\)\$(?P<b>[^$]*)(?<!\\)\$|\\\((?P<c>(?:(?!\\\)).)*)\\\)|\\\[(?P<d>(?:(?!\\\]).)*)\\\]",
+    r"\$\$(?P<a>[^$]*)\$\$|(?<!\\)\$(?P<b>[^$]*)(?<!\\)\$"
+    r"|\\\((?P<c>(?:(?!\\\)).)*)\\\)|\\\[(?P<d>(?:(?!\\\]).)*)\\\]",
     re.DOTALL,
 )
 _WRAPPING_COMMAND = re.compile(r"\\(?:text|textbf|mathbf|boxed|fbox)\s*\{")
 _DOLLAR = "\ue000"  # an escaped one, which is a currency
 _ELLIPSIS = re.compile(r"\.\s*\.\s*$|…\s*$|\\[lc]?dots\s*$")  # of digits that go on
 _MARKUP = re.compile(r"\*\*([^*\s](?:[^*]*[^*\s])?)\*\*(?=[\s.,;:!?]|$)")
+_TEXT = "mbox|textrm|textnormal|textit|textbf|texttt|textsf|mathrm|mathit|mathsf|hbox|emph|text"
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?", " "),
         (r"\\(?:displaystyle|textstyle|limits|rm|mathstrut)(?![A-Za-z])", " "),
-        (r"(?<=\d)(?:\\,|\{,\}|,?\\!\s*,?)(?=\d{3}(?!\d))", ","),  # digits in threes
+        (r"(?<=\d)(?:\\,|\s?\{\s*,\s*\}|,?\\!\s*,?)(?=\d{3}(?!\d))", ","),  # digits in threes
         (r"(?<!\\)\\!", ""),
         (r"\A~(?=[\d.$-])", r"\\approx "),
         (r"(?<!\\)\\(?:[,;:> ]|quad(?![A-Za-z])|qquad(?![A-Za-z])|thinspace(?![A-Za-z]))|~", " "),
@@ -71,7 +79,7 @@ _REWRITES = tuple(
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
         (
-            r"\\(?:mbox|textrm|textnormal|textit|texttt|textsf|mathrm|mathit|mathsf|hbox|emph|text)\s*\{",
+            rf"\\(?:{_TEXT})\s*\{{",
             r"\\text{",
         ),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
@@ -105,7 +113,7 @@ _PAIRED_DOLLARS = re.compile(r"(?<!\\)\$([^$]*)(?<!\\)\$")
 
 
 def tidy(answer: str) -> str:
-    r"""Return the answer in plain notation: no wrappers, no markup, no odd spaces, no final punctuation.
+    r"""Return the answer in plain notation: without wrappers, markup, odd spaces and a full stop.
 
     Example:
         >>> tidy(r"$\left( \dfrac12,\ √2 \right)$.")
@@ -120,14 +128,20 @@ def tidy(answer: str) -> str:
         text = text.strip(" \t\n\r*_`'\"")
         if wrapped := _WRAPPERS.fullmatch(text):
             text = next(inside for inside in wrapped.groups() if inside is not None)
-        elif (command := _WRAPPING_COMMAND.match(text)) and closing_brace(text, command.end()) == len(text) - 1:
-            text = text[command.end() : -1]
+        elif _WRAPPING_COMMAND.match(text):
+            text = _inside_command(text)
         elif len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:
             text = _PAIRED_DOLLARS.sub(r" \1 ", text)
         for pattern, replacement in _REWRITES:
             text = pattern.sub(replacement, text)
         text = re.sub(r"(?<=[(\[]) | (?=[)\]])", "", text)
     return _OPTION.sub(r"\1", text).replace(_DOLLAR, "$")
+
+
+def _inside_command(text: str) -> str:
+    """What a command at the beginning of a text holds, where it holds all of it."""
+    inside = text.index("{") + 1
+    return text[inside:-1] if closing_brace(text, inside) == len(text) - 1 else text
 
 
 def closing_brace(text: str, inside: int) -> int | None:
@@ -154,8 +168,11 @@ def _characters(answer: str) -> str:
 
 def _raised_or_lowered(text: str, letters: dict[str, str], sign: str) -> str:
     """The text with each run of such letters as one exponent, or one index."""
-    pattern = re.compile("[" + "".join(letters) + "]+")
-    return pattern.sub(lambda run: f"{sign}{{{''.join(letters[letter] for letter in run.group())}}}", text)
+
+    def plain(run: re.Match[str]) -> str:
+        return sign + "{" + "".join(letters[letter] for letter in run.group()) + "}"
+
+    return re.sub("[" + "".join(letters) + "]+", plain, text)
 
 
 def _radical(match: re.Match[str]) -> str:

@@ -15,14 +15,16 @@ Answer: TypeAlias = Callable[[Trajectory], "str | None"]
 def stated(trajectory: Trajectory) -> str | None:
     r"""Return the answer that a trajectory states last, or None if it states none.
 
-    Statements are `\boxed{17}`, `#### 17` and `The answer is 17.` Of a trajectory that is open, whose last step was cut off (by a
-    number of tokens, a cap or a predicate) and did not end at a delimiter, those count that are complete in what is written; see
-    `motes.ppl.answers.last_answer`, which reads them. So an answer does not depend on where steps end.
+    Statements are `\boxed{17}`, `#### 17` and `The answer is 17.` Of a trajectory that is open,
+    and whose last step was cut off (by a number of tokens, a cap or a predicate) instead of
+    ending at a delimiter, those count that are complete in what is written; see
+    `motes.ppl.answers.last_answer`, which reads them. So an answer does not depend on where steps
+    end.
 
     Example:
         >>> from motes.models import Trajectory
-        >>> written = Trajectory(question="?").child("The answer is 17.", (1,), logprob=0.0, proposal_logprob=0.0, finished=True)
-        >>> stated(written)
+        >>> root = Trajectory(question="?")
+        >>> stated(root.child("The answer is 17.", (1,), logprob=0.0, proposal_logprob=0.0))
         '17'
     """
     return last_answer(trajectory.text, ended=trajectory.delimited or not trajectory.open)
@@ -41,10 +43,15 @@ def read(rule: Answer, trajectory: Trajectory) -> str | None:
 
 
 def settled(trajectory: Trajectory, rule: Answer, stop_at_answer: bool) -> Trajectory:
-    """Return the trajectory with its answer, if it is finished; finished, if it states one and is to stop there.
+    """Return the trajectory with its answer, if it is finished or is to finish where it states one.
 
-    A step that was cut off may end within an answer. What is complete nevertheless, `stated` knows; any other rule is
-    asked only once a step has ended at its delimiter, or the trajectory has.
+    A step that was cut off may end within an answer. What is complete nevertheless, `stated` knows;
+    any other rule is asked only once a step has ended at its delimiter, or the trajectory has.
+
+    Args:
+        trajectory: after its last step.
+        rule: reads the answer.
+        stop_at_answer: whether an open trajectory finishes when it states an answer.
 
     Raises:
         TypeError: as `read` does.

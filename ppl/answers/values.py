@@ -1,13 +1,16 @@
 r"""The value of an expression, and what tells expressions apart that are not equal.
 
-Numbers are exact (fractions) as long as the operations allow, then complex to `DIGITS` digits. An expression with letters
-is evaluated at fixed points; two that agree at all of them to `KEPT` digits, relatively, are equal but for a probability
-that can be neglected (Schwartz 1980, Zippel 1979). So there is no comparison of pairs, no tolerance under which the tiny are equal, and the
-class of an expression depends on nothing but itself. Every operation is bounded in size, and with it the time.
+Numbers are exact (fractions) as long as the operations allow, then complex to `DIGITS` digits. An
+expression with letters is evaluated at fixed points; two that agree at all of them to `KEPT`
+digits, relatively, are equal but for a probability that can be neglected (Schwartz 1980, Zippel
+1979). So no pairs are compared, there is no tolerance below which all is equal, and the class of
+an expression depends on nothing but itself. Every operation is bounded in size, and with it the
+time.
 
-Letters stand for real numbers of either sign, unless "i" occurs: `\sqrt{x^2}` is not x. An expression that is not
-defined at a point is equal to those only that are not defined there either. `\log` without a base may be of any: it is the natural
-logarithm times a number that occurs nowhere else, so that `\log 2 + \log 3 = \log 6` holds and `\log 100 = 2` does not.
+Letters stand for real numbers of either sign, unless "i" occurs: `\sqrt{x^2}` is not x. An
+expression that is not defined at a point is equal only to those that are not defined there
+either. `\log` without a base may be of any: it is the natural logarithm times a number that
+occurs nowhere else, so that `\log 2 + \log 3 = \log 6` holds and `\log 100 = 2` does not.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ Value: TypeAlias = Any
 """A `Fraction`, or a number of mpmath's, of `DIGITS` digits."""
 
 Key: TypeAlias = tuple[Any, ...]
-"""("exact", Fraction), ("constant", real part, imaginary part) or ("function", its values at the points)."""
+"""("exact", Fraction), ("constant", real part, imaginary part) or ("function", several values)."""
 
 DIGITS = (90, 130)  # an expression is computed twice: what changes with the digits is rounding
 KEPT = 50
@@ -52,7 +55,9 @@ def key(node: Node) -> Key:
     """
     if not letters(node):
         value = _evaluated(node, {}, _CONTEXTS[0], real=False)
-        return ("exact", value) if isinstance(value, Fraction) else ("constant", *rounded(_constant(node)))
+        if isinstance(value, Fraction):
+            return ("exact", value)
+        return ("constant", *rounded(_inexact_value(node, {}, real=False)))
     found = tuple(None if value is None else rounded(value) for value in _at_points(node))
     if len(set(found)) == 1 and found[0] is not None:
         return ("constant", *found[0])
@@ -78,7 +83,7 @@ def ratios(node: Node, positive: bool) -> Key:
 
 
 def solved(node: Node, letter: str) -> Key | None:
-    """Return the key of what a letter is equal to where an expression is zero; None if that is not linear in it.
+    """Return the key of a letter where an expression is zero; None if that isn't linear in it.
 
     Args:
         node: an expression in this letter and others.
@@ -109,10 +114,13 @@ def rounded(value: Value) -> tuple[str, str]:
     """Return the real and the imaginary part to `KEPT` digits."""
     context = _CONTEXTS[1]
     value = context.mpmathify(_inexact(value, context))
-    size = abs(value)
-    parts = [0 if abs(part) < size * context.mpf(10) ** -KEPT else part for part in (value.real, value.imag)]
-    real, imaginary = (str(context.nstr(context.mpf(part), KEPT, min_fixed=1, max_fixed=0)) for part in parts)
-    return real, imaginary
+    least = abs(value) * context.mpf(10) ** -KEPT
+
+    def digits(part: Value) -> str:
+        part = context.mpf(0) if abs(part) < least else part
+        return str(context.nstr(part, KEPT, min_fixed=1, max_fixed=0))
+
+    return digits(value.real), digits(value.imag)
 
 
 def letters(node: Node) -> set[str]:
@@ -136,13 +144,12 @@ def _at_points(node: Node) -> list[Value | None]:
     return found
 
 
-def _constant(node: Node) -> Value:
-    return _inexact_value(node, {}, real=False)
-
-
 def _inexact_value(node: Node, point: Mapping[str, Fraction], real: bool) -> Value:
     """The value at a point; zero where nothing is left but rounding."""
-    rough, fine = (_inexact(_evaluated(node, point, context, real), context) for context in _CONTEXTS)
+    rough, fine = (
+        _inexact(_evaluated(node, point, context, real), context)
+        for context in _CONTEXTS  # of fewer digits and of more
+    )
     ten = _CONTEXTS[1].mpf(10)
     if abs(rough - fine) <= abs(fine) * ten ** -(KEPT + 10):
         return fine
@@ -168,7 +175,9 @@ def _point(names: list[str], number: int) -> dict[str, Fraction]:
 
 
 def _has_imaginary(node: Node) -> bool:
-    return node == ("constant", "i") or any(_has_imaginary(part) for part in node[1:] if isinstance(part, tuple))
+    if node == ("constant", "i"):
+        return True
+    return any(_has_imaginary(part) for part in node[1:] if isinstance(part, tuple))
 
 
 def _inexact(value: Value, context: Any) -> Any:
@@ -195,9 +204,13 @@ def _evaluated(node: Node, point: Mapping[str, Fraction], context: Any, real: bo
 
 
 def _bounded(value: Value) -> Value:
-    if isinstance(value, Fraction) and max(value.numerator.bit_length(), value.denominator.bit_length()) > BITS:
+    if isinstance(value, Fraction) and _bits(value) > BITS:
         raise TooLarge(f"a number of more than {BITS} bits")
     return value
+
+
+def _bits(value: Fraction) -> int:
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
 
 
 def _arithmetic(operation: Callable[[Any, Any], Any]) -> Callable[..., Value]:
@@ -226,27 +239,30 @@ def _degrees(value: Value, context: Any, real: bool) -> Value:
 def _power(base: Value, exponent: Value, context: Any, real: bool) -> Value:
     if isinstance(exponent, Fraction) and exponent.denominator == 1:
         return _whole_power(base, exponent.numerator, context)
-    if isinstance(exponent, Fraction) and exponent.denominator <= 100 and not _is_complex(base) and base >= 0:
+    is_positive = not _is_complex(base) and base >= 0
+    if is_positive and isinstance(exponent, Fraction) and exponent.denominator <= 100:
         exact = _exact_root(base, exponent.denominator)
         if exact is not None:
             return _whole_power(exact, exponent.numerator, context)
-    if _is_complex(base) or base < 0:
+    if not is_positive:
         if real:
             raise _Undefined
         raise Unread("a broken power of what is not positive has several values")
     if base == 0:
         raise Unread("a power of zero")
-    return _called("exp", _inexact(exponent, context) * context.ln(_inexact(base, context)), context, real)
+    logarithm = context.ln(_inexact(base, context))
+    return _called("exp", _inexact(exponent, context) * logarithm, context, real)
 
 
 def _whole_power(base: Value, exponent: int, context: Any) -> Value:
     if base == 0 and exponent <= 0:
         raise Unread("a power of zero")
     if isinstance(base, Fraction):
-        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-        if base not in (0, 1, -1) and bits * abs(exponent) > BITS:
+        if base in (1, -1):
+            return base ** (exponent % 2)
+        if base != 0 and _bits(base) * abs(exponent) > BITS:
             raise TooLarge(f"a number of more than {BITS} bits")
-        return base**exponent if base not in (1, -1) else base ** (exponent % 2)
+        return base**exponent
     if abs(exponent) > BITS:
         raise TooLarge(f"a power above {BITS}")
     return base**exponent

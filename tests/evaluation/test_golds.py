@@ -76,7 +76,7 @@ def test_golds(answer: object, gold: str) -> None:
         (
             "Some work.\n####",
             ValueError,
-            r"problems\[3\] must have an answer that states what can be read, .* not 'Some work.\\n####'",
+            r"problems\[3\] must have an answer that states what can be read, .* not 'Some work",
         ),
         ("#### 4 dozen", ValueError, "states what can be read"),
         (r"It is \boxed{}.", ValueError, "states what can be read"),
@@ -114,12 +114,14 @@ def test_a_solution_without_a_mark_is_refused() -> None:
 def test_rows(row: object) -> None:
     [problem] = read_problems([row], None)
     assert (problem.number, problem.question, problem.answer, problem.given) == (0, "?", "18", row)
-    assert verdicts(["18", "18.0", "\\boxed{18}", "18 eggs", "17", "4 dozen"], problem, None) == [True] * 4 + [False] * 2
+    right = ["18", "18.0", "\\boxed{18}", "18 eggs"]
+    assert verdicts([*right, "17", "4 dozen"], problem, None) == [True] * 4 + [False] * 2
 
 
 def test_a_gold_that_cannot_be_read_stops_before_a_model_is_loaded(run, monkeypatch) -> None:
     monkeypatch.setattr(motes.models, "load_lm", lambda *_, **__: pytest.fail("a model was loaded"))
-    with pytest.raises(ValueError, match=r"problems\[1\] must have an answer that is a finite number, not nan"):
+    message = r"problems\[1\] must have an answer that is a finite number, not nan"
+    with pytest.raises(ValueError, match=message):
         run([("?", 1), ("?", float("nan"))], lm="pocket")
 
 
@@ -142,7 +144,7 @@ def test_one_answer_in_twenty_is_no_silence(run, tmp_path) -> None:
     lm = TableLM(lambda prefix: [0.5, 0.5], eos=1)
     run(
         lm=lm,
-        answer=lambda trajectory: "1" if trajectory.question == "question 4?" and not trajectory.open else None,
+        answer=lambda x: "1" if x.question == "question 4?" and not x.open else None,
     )
     run(
         [("question?", 1)] * 4,

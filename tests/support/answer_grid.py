@@ -1,7 +1,7 @@
-r"""Answers of the kinds that golds of mathematics problems have, no two of which mean the same, and rules that respell them.
+r"""Answers of the kinds that golds have, no two of the same meaning, and rules that respell them.
 
-They are written for these tests. A rule changes how an answer is typed and not what it means: so an answer must equal all its
-respellings, and no respelling of another answer.
+They are written for these tests. A rule changes how an answer is typed and not what it means: so
+an answer must equal all its respellings, and no respelling of another answer.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ KINDS: dict[str, list[str]] = {
         | y^2=4x | x^2=4y | 5x-7y+11z+4=0 | x^2+y^2<1 | x^2+y^2\le 1
     """.split("|"),
     "assignments": r" x=1, y=2 | x=2, y=1 | a=3, b=-4, c=5 | a=-4, b=3, c=5 ".split("|"),
-    "base": r" 2516_8 | 2516_7 | 1011_2 | 1011_3 | 110_4 | 3A_{16} | 204_5 | 4210_5 | 777_8 | 12_{11} ".split("|"),
+    "base": r"""
+        2516_8 | 2516_7 | 1011_2 | 1011_3 | 110_4 | 3A_{16} | 204_5 | 4210_5 | 777_8 | 12_{11}
+    """.split("|"),
     "text": r"""
         \text{even} | \text{odd} | \text{yes} | \text{no} | \text{Evelyn} | \text{June 20}
         | \text{June 21} | \text{ellipse} | \text{hyperbola} | \text{(C)} | \text{(D)}
@@ -183,7 +185,10 @@ def short_roots(kind: str, gold: str) -> str:
 def sized_brackets(kind: str, gold: str) -> str:
     if r"\left" in gold or kind == "text":
         return gold
-    return re.sub(r"[)\]]", r"\\right\g<0>", re.sub(r"(?<!sqrt)[(\[](?!\d\])", r"\\left\g<0>", gold)) if "sqrt[" not in gold else gold
+    if "sqrt[" in gold:
+        return gold
+    opened = re.sub(r"[(\[]", r"\\left\g<0>", gold)
+    return re.sub(r"[)\]]", r"\\right\g<0>", opened)
 
 
 def without_sizes(kind: str, gold: str) -> str:
@@ -195,7 +200,8 @@ def square_matrix(kind: str, gold: str) -> str:
 
 
 def array(kind: str, gold: str) -> str:
-    return gold.replace(r"\begin{pmatrix}", r"\left(\begin{array}{ccc}").replace(r"\end{pmatrix}", r"\end{array}\right)")
+    opened = gold.replace(r"\begin{pmatrix}", r"\left(\begin{array}{ccc}")
+    return opened.replace(r"\end{pmatrix}", r"\end{array}\right)")
 
 
 def matrix_lines(kind: str, gold: str) -> str:
@@ -218,17 +224,15 @@ def without_unit(kind: str, gold: str) -> str:
 
 def plain_unit(kind: str, gold: str) -> str:
     """The unit in plain words, behind a number."""
-    return re.sub(r"\\(?:text|mbox)\{([^{}]*)\}", r"\1", gold) if kind == "with a unit" and "sqrt" not in gold else gold
+    if kind != "with a unit" or "sqrt" in gold:
+        return gold
+    return re.sub(r"\\(?:text|mbox)\{([^{}]*)\}", r"\1", gold)
 
 
 def unit_after(kind: str, gold: str) -> str:
     """A unit, where there was none."""
     numbers = ("whole number", "fraction", "decimal", "radical")
-    return (
-        rf"{gold}\text{{ meters}}"
-        if kind in numbers and not re.search(r"[a-z]+(?<!frac)(?<!sqrt)(?<!times)(?<!cdot)$|[mnx+]", gold)
-        else gold
-    )
+    return rf"{gold}\text{{ meters}}" if kind in numbers and not re.search(r"[abcmnx+]", gold.replace(r"\frac", "")) else gold
 
 
 def named(kind: str, gold: str) -> str:
@@ -240,9 +244,12 @@ def in_it(kind: str, gold: str) -> str:
     return rf"z \in {gold}" if kind == "interval" else gold
 
 
+END = r"[^,\\]*|-?\\frac\{\d\}\{\d\}"
+
+
 def as_inequality(kind: str, gold: str) -> str:
     match = re.fullmatch(
-        r"([(\[])([^,\\]*|-?\\frac\{\d\}\{\d\}|-\\infty),([^,\\]*|\\frac\{\d\}\{\d\}|\\infty)([)\]])",
+        rf"([(\[])({END}|-\\infty),({END}|\\infty)([)\]])",
         gold,
     )
     if kind != "interval" or not match or gold == r"(-\infty,\infty)":
@@ -262,7 +269,8 @@ def reordered(kind: str, gold: str) -> str:
     inside = gold.removeprefix(r"\{").removesuffix(r"\}")
     if kind != "set or list" or "(" in gold or "," not in gold:
         return gold
-    return ",".join(reversed(inside.split(","))) if inside == gold else r"\{" + ", ".join(reversed(inside.split(","))) + r"\}"
+    turned = ", ".join(reversed(inside.split(",")))
+    return turned if inside == gold else rf"\{{{turned}\}}"
 
 
 def set_or_list(kind: str, gold: str) -> str:
@@ -280,7 +288,9 @@ def list_in_words(kind: str, gold: str) -> str:
 
 
 def both_signs(kind: str, gold: str) -> str:
-    return f"{gold.replace(chr(92) + 'pm', '+')}, {gold.replace(chr(92) + 'pm', '-')}" if r"\pm" in gold else gold
+    if r"\pm" not in gold:
+        return gold
+    return ", ".join(gold.replace(r"\pm", sign) for sign in "+-")
 
 
 def moved_over(kind: str, gold: str) -> str:
@@ -300,7 +310,8 @@ def multiplied(kind: str, gold: str) -> str:
 
 def sum_turned(kind: str, gold: str) -> str:
     """b + a for a + b, at the first plus outside of all brackets."""
-    if kind not in ("polynomial", "radical", "constant") or not re.fullmatch(r"[^-+({]*\+[^-+(]*", gold):
+    is_sum = re.fullmatch(r"[^-+({]*\+[^-+(]*", gold)
+    if kind not in ("polynomial", "radical", "constant") or not is_sum:
         return gold
     first, second = gold.split("+", 1)
     return f"{second}+{first}"
@@ -308,7 +319,9 @@ def sum_turned(kind: str, gold: str) -> str:
 
 def times_one(kind: str, gold: str) -> str:
     kinds = ("whole number", "fraction", "radical", "constant", "complex number", "polynomial")
-    return rf"\frac{{2 \cdot ({gold})}}{{2}}" if kind in kinds and not re.search(r"\\!|\{,\}|\d\\frac", gold) else gold
+    if kind not in kinds or re.search(r"\\!|\{,\}|\d\\frac", gold):
+        return gold
+    return rf"\frac{{2 \cdot ({gold})}}{{2}}"
 
 
 def unicode_signs(kind: str, gold: str) -> str:
@@ -344,7 +357,9 @@ def wide_digits(kind: str, gold: str) -> str:
 
 
 def capitals(kind: str, gold: str) -> str:
-    return re.sub(r"\{([^{}]*)\}", lambda match: "{" + match[1].upper() + "}", gold) if kind == "text" else gold
+    if kind != "text":
+        return gold
+    return re.sub(r"\{[^{}]*\}", lambda match: match.group().upper(), gold)
 
 
 RULES: tuple[Rule, ...] = (
@@ -390,8 +405,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def respellings(kind: str, gold: str) -> list[str]:
-    """The answer itself, then by each rule, and by each two of a few of them, without repetitions."""
+    """The answer itself, by each rule, and by two of a few of them, without repetitions."""
     found = [gold, *(rule(kind, gold) for rule in RULES)]
     for first in (large_fractions, spaced, reordered, unicode_signs, without_sizes, thin_spaces):
-        found += [second(kind, first(kind, gold)) for second in (in_dollars, boxed, spaced, full_stop)]
+        for second in (in_dollars, boxed, spaced, full_stop):
+            found.append(second(kind, first(kind, gold)))
     return list(dict.fromkeys(found))

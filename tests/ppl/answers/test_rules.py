@@ -82,7 +82,10 @@ TEXTS = [
 
 @settings(deadline=None, max_examples=400)
 @given(st.sampled_from(TEXTS), st.lists(st.integers(1, 70), max_size=30))
-def test_the_same_text_gives_the_same_answer_however_it_is_cut(example: tuple[str, str | None], places: list[int]) -> None:
+def test_the_same_text_gives_the_same_answer_however_it_is_cut(
+    example: tuple[str, str | None],
+    places: list[int],
+) -> None:
     text, answer = example
     found = followed(cut(text, places))
     assert found.finished and found.answer == answer
@@ -107,12 +110,15 @@ def test_another_rule_is_asked_where_a_step_is_whole() -> None:
 
     half = written(["The answer is 1"], finished=False)
     assert settled(half, rule, True) is half
-    assert settled(written(["The answer is 1"], finished=False, delimited=True), rule, True).answer == "1"
-    assert settled(written(["The answer is 1"], finished=True), rule, True).answer == "1"
+    whole = written(["The answer is 1"], finished=False, delimited=True)
+    assert settled(whole, rule, True).answer == "1"
+    ended = written(["The answer is 1"], finished=True)
+    assert settled(ended, rule, True).answer == "1"
 
 
 def test_a_truncated_trajectory_has_no_answer() -> None:
-    cut_off = ROOT.child("The answer is 1.", (1,), logprob=0.0, proposal_logprob=0.0, truncated=True)
+    step = {"logprob": 0.0, "proposal_logprob": 0.0}
+    cut_off = ROOT.child("The answer is 1.", (1,), **step, truncated=True)
     assert settled(cut_off, stated, True) is cut_off
 
 

@@ -1,6 +1,7 @@
-"""math-verify (Kydlicek 2025) compares the same answers; every pair on which it differs from us is listed, with the reason.
+"""math-verify (Kydlicek 2025) compares the same answers; where it differs, this says why.
 
-It reads LaTeX with SymPy, and finds equal what agrees to six places, or what SymPy can show to be equal.
+It reads LaTeX with SymPy, and finds equal what agrees to six places, or what SymPy can show to be
+equal.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from motes.ppl.answers import group
 
 # Different here, equal there.
 EQUAL_THERE = {
-    frozenset({r"1.6 \times 10^{-19}", r"1.6 \times 10^{-20}"}): "it rounds to six places, at which both are zero",
+    frozenset({r"1.6 \times 10^{-19}", r"1.6 \times 10^{-20}"}): "it rounds to six places, to zero",
     frozenset({r"\sqrt{2} \cdot 10^{-9}", r"\sqrt{3} \cdot 10^{-9}"}): "the same",
     frozenset({"10^{-9}x", "10^{-8}x"}): "the same",
     frozenset({"2516_8", "2516_7"}): "it drops the base",
@@ -44,7 +45,8 @@ DIFFERENT_THERE = {
 
 
 def tree(text: str) -> Any:
-    return parse(f"${text}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
+    latex = [LatexExtractionConfig()]
+    return parse(f"${text}$", latex, fallback_mode="no_fallback", parsing_timeout=None)
 
 
 def equal(first: Any, second: Any) -> bool:
@@ -74,7 +76,8 @@ def check_respellings(chosen: Iterator[tuple[str, str, str]]) -> None:
 def bare(kind: str, gold: str) -> Iterator[tuple[str, str, str]]:
     """Respellings that are no wrappers, which it is not asked to read here."""
     for spelling in respellings(kind, gold):
-        if kind != "text" and "boxed" not in spelling and not spelling.startswith(("$", r"\[", "*", " ")):
+        is_wrapped = "boxed" in spelling or spelling.startswith(("$", r"\[", "*", " "))
+        if kind != "text" and not is_wrapped:
             yield kind, gold, spelling
 
 
