@@ -11,7 +11,7 @@ from math import isfinite
 from platform import python_version
 from typing import Any, NamedTuple
 
-from ..models import Cost
+from ..models import Cost, QuestionTooLong
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import StateSpaceModel
 from ..samplers.base import AllParticlesDead, Sampler
@@ -63,13 +63,13 @@ def recorded(task: Task, number: int, loaded: tuple[Any, Any], shared: Any) -> R
 
 
 def _run_one(task: Task, number: int, lm: Any, prm: Any) -> tuple[Posterior | None, str | None, Cost]:
-    """The posterior, or the error that all particles died; and the cost."""
+    """The posterior, or why there is none: all particles died, or the question is too long; and the cost."""
     i, k = divmod(number, len(task.arms))
     model, began = StateSpaceModel(task.problems[i].question, lm=lm, prm=prm, **task.declared), time.perf_counter()
     try:
         posterior = task.arms[k][1].run(model, seed=(task.seed, number))
-    except AllParticlesDead as death:
-        return None, str(death), replace(model.cost, seconds=time.perf_counter() - began)
+    except (AllParticlesDead, QuestionTooLong) as failure:
+        return None, str(failure), replace(model.cost, seconds=time.perf_counter() - began)
     if posterior.settings.get("stopped") == "interrupt":  # in one of the user's functions: half a run is no result
         raise KeyboardInterrupt
     return posterior, None, posterior.cost

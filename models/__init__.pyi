@@ -11,6 +11,7 @@ from .prompts import Prompt as Prompt
 from .prompts import prompt_of as prompt_of
 from .protocols import Capabilities as Capabilities
 from .protocols import LanguageModel as LanguageModel
+from .protocols import QuestionTooLong as QuestionTooLong
 from .protocols import RewardModel as RewardModel
 from .protocols import TractableLanguageModel as TractableLanguageModel
 from .protocols import capabilities as capabilities

@@ -198,6 +198,9 @@ class _SharedLM(_Shared):
 class _SharedPRM(_Shared):
     """A reward model as one of several runs sees it."""
 
+    def can_read(self, trajectory: Trajectory) -> bool:
+        return calls.can_read(self.original, trajectory)
+
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         return np.asarray(self._ask("score", (trajectories,)))
 

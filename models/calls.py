@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from . import behaviour
-from .protocols import Capabilities, capabilities
+from .protocols import Capabilities, QuestionTooLong, capabilities
 from .sampling import Sampling
 from .trajectory import Trajectory
 
 ROUNDING = 1e-3  # nats: by how much a log-probability of some hundred float32 terms may come out above 0
 NO_SAMPLING = Sampling()
+UNREAD = 0.0  # log-odds of a step beyond the reward model's context: r = 1/2
 
 
 def start(lm: Any, question: str) -> Trajectory:
@@ -134,16 +135,35 @@ def continued(
     return list(heads)
 
 
+def can_read(prm: Any, trajectory: Trajectory) -> bool:
+    """Return whether a reward model's context holds a trajectory; True of one that does not say."""
+    reads = getattr(prm, "can_read", None)
+    return reads is None or bool(reads(trajectory))
+
+
+def check_question(prm: Any, root: Trajectory) -> None:
+    """Raise QuestionTooLong where a reward model's context has no room for a step after a question."""
+    if not can_read(prm, root):
+        raise QuestionTooLong(f"the question is too long for the reward model {prm.name!r}: it leaves no room for a step in its context")
+
+
 def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
     """Return the log-odds of each trajectory's last step, float64, shape (N,); see `RewardModel.score`.
 
+    A step that lies beyond the reward model's context is not shown to it. Nothing is known of such a step, so
+    that its log-odds are `UNREAD`, r = 1/2.
+
     Raises:
+        QuestionTooLong: not even a first step could be read.
         TypeError: they are truths or texts, and not numbers.
         ValueError: another number of scores came back.
         FloatingPointError: a score is NaN; the message names the model and the trajectory.
     """
     if not len(trajectories):
         return np.zeros(0)
+    read = [can_read(prm, trajectory) for trajectory in trajectories]
+    if not all(read):
+        return _score_those_read(prm, trajectories, read)
     scores = prm.score(trajectories)
     if is_stand_in(prm):
         return scores
@@ -156,6 +176,17 @@ def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
     wrong = np.flatnonzero(np.isnan(values))
     if len(wrong):
         raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is NaN for {trajectories[wrong[0]]!r}")
+    return values
+
+
+def _score_those_read(prm: Any, trajectories: Sequence[Trajectory], read: Sequence[bool]) -> np.ndarray:
+    """Return the log-odds of trajectories some of which lie beyond the reward model's context."""
+    for i in np.flatnonzero(~np.array(read)):
+        check_question(prm, trajectories[i].path[0])
+    values = np.full(len(trajectories), UNREAD)
+    if any(read):
+        rows = np.flatnonzero(read)
+        values[rows] = score(prm, [trajectories[i] for i in rows])
     return values
 
 

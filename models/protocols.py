@@ -18,6 +18,11 @@ from .sampling import Sampling
 from .step_rule import StepRule
 from .trajectory import Trajectory
 
+
+class QuestionTooLong(ValueError):
+    """A question leaves no room for a step in the context of a language model or a reward model."""
+
+
 ASKED_OF_EXTEND = ("sampling", "prior")
 
 
@@ -39,7 +44,7 @@ class LanguageModel(Protocol):
         """The root of a new tree, without steps.
 
         Raises:
-            ValueError: the question is empty, or leaves no room in the model's context.
+            ValueError: the question is empty; or, `QuestionTooLong`, it leaves no room in the model's context.
         """
         ...
 
@@ -88,6 +93,10 @@ class TractableLanguageModel(LanguageModel, Protocol):
 @runtime_checkable
 class RewardModel(Protocol):
     """Judges reasoning steps.
+
+    A reward model that cannot read any length has a method besides, `can_read(trajectory) -> bool`: whether
+    its context holds the question and all steps (of a trajectory without steps: the question, with room for a
+    step). It must depend on the trajectory alone. What `motes` makes of it is said at `motes.models.calls.score`.
 
     Attributes:
         name: what to call the model in reports.

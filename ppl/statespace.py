@@ -5,7 +5,10 @@
     posterior    p(x_1:tau | c, o_1:tau = 1)     or another declared target; see `motes.ppl.targets`
 
 tau is the step at which the trajectory closes: it finishes by end of text or by stating its answer, or is
-truncated after max_steps. All of that is part of the target, whose density over complete trajectories is
+truncated after max_steps, where the language model's context is full, or at the first step that the reward
+model's context does not hold. Nothing is known of such a step, so that its r is 1/2 (be the trajectory
+truncated there or finished): a function of the trajectory alone. All of that is part of the target, whose
+density over complete trajectories is
 
     gamma(x) = p(x)^alpha L(x)^beta 1[C(x)]
 
@@ -99,7 +102,10 @@ class StateSpaceModel:
 
     def root(self) -> Particle:
         """A particle without steps, at a new root."""
-        return Particle(calls.start(self.lm, self.question), ())
+        start = calls.start(self.lm, self.question)
+        if self.prm is not None:
+            calls.check_question(self.prm, start)
+        return Particle(start, ())
 
     def stepwise(self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None) -> StepwiseModel:
         """The model as a filter samples it."""
@@ -224,10 +230,18 @@ class StateSpaceModel:
         return {}
 
     def close(self, trajectory: Trajectory) -> Trajectory:
-        """The trajectory, finished if it has stated its answer, truncated if it is out of steps."""
+        """Close a trajectory where it ends.
+
+        It is finished if it has stated its answer, and truncated if it is out of steps or longer than the
+        reward model can read.
+        """
         settled_one = settled(trajectory, self.answer or stated, self.stop_at_answer)
-        out_of_steps = settled_one.open and settled_one.depth >= self.max_steps
-        return settled_one.close(truncated=True) if out_of_steps else settled_one
+        if not settled_one.open:
+            return settled_one
+        out_of_steps = settled_one.depth >= self.max_steps
+        if out_of_steps or not (self.prm is None or calls.can_read(self.prm, trajectory)):
+            return settled_one.close(truncated=True)
+        return settled_one
 
     def states(self, trajectory: Trajectory) -> bool:
         """Whether an answer can be read in the trajectory."""

@@ -40,7 +40,7 @@ def truncated(posterior: Posterior) -> Finding | None:
         f"{weight:.2f} of the weight is on trajectories that were cut off, the longest after {longest} steps",
         "they belong to the declared target but state no answer, so that the other answers share what is left",
         f"raise {now(posterior, 'max_steps')}, which is part of the target; look whether `answer` reads what the model states, "
-        "and whether the model's context is long enough",
+        "and whether the contexts of the language model and of the reward model are long enough",
     )
 
 

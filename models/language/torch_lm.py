@@ -23,7 +23,7 @@ from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..prompts import Prompt
-from ..protocols import Capabilities
+from ..protocols import Capabilities, QuestionTooLong
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
@@ -89,7 +89,7 @@ class TorchLM:
         root = Trajectory(question=question)
         length = len(self._tokens_of(root))
         if length >= self.context:
-            raise ValueError(
+            raise QuestionTooLong(
                 f"the question is too long for {self.name!r}: its prompt has {length} tokens of the {self.context} in the model's context"
             )
         return root

@@ -20,6 +20,7 @@ from hashlib import blake2b
 import numpy as np
 from scipy.special import ndtri
 
+from .. import calls
 from ..cost import Cost
 from ..protocols import RewardModel
 from ..trajectory import Trajectory
@@ -69,6 +70,10 @@ class Tampered:
     def cost(self) -> Cost:
         """What the reward model underneath has computed since it was made."""
         return self.prm.cost
+
+    def can_read(self, trajectory: Trajectory) -> bool:
+        """Return whether the context of the reward model underneath holds a trajectory."""
+        return calls.can_read(self.prm, trajectory)
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Return the spoiled log-odds of each trajectory's last step; see `RewardModel.score`."""

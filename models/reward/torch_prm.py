@@ -48,6 +48,11 @@ class TorchPRM:
             self.context = lawful_context(model, name=self.name, context=self.context)
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
 
+    def can_read(self, trajectory: Trajectory) -> bool:
+        """Return whether the model's context holds a trajectory; of one without steps, with room for one."""
+        length = self._tree.length(trajectory)
+        return length < self.context if trajectory.parent is None else length <= self.context
+
     @torch.inference_mode()
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Log-odds of each trajectory's last step; see `RewardModel.score`.
@@ -72,7 +77,8 @@ class TorchPRM:
         for trajectory in trajectories:
             if trajectory.parent is None:
                 raise ValueError("trajectories must have at least one step to be scored")
-            if (length := self._tree.length(trajectory)) > self.context:
+            if not self.can_read(trajectory):
+                length = self._tree.length(trajectory)
                 raise ValueError(f"{trajectory!r} has {length} tokens for {self.name!r}, whose context holds {self.context}")
         outputs = self._tree.logits_at(trajectories).logits
         return self.reader.log_odds(outputs).double().tolist()

@@ -80,6 +80,10 @@ class CalibratedReward:
         """What the reward model underneath has computed since it was made."""
         return self.prm.cost
 
+    def can_read(self, trajectory: Trajectory) -> bool:
+        """Return whether the context of the reward model underneath holds a trajectory."""
+        return calls.can_read(self.prm, trajectory)
+
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Log-odds of G_t of each trajectory's last step, float64, shape (N,); always finite.
 
