@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..samplers.base import check_count
-from ..smc import RunKeys
+from .. import checks
 from .scaling import HIDDEN, Data, Priors, scaling
 from .scaling_fit import ScalingFit
 
@@ -60,11 +58,10 @@ def fit_scaling(
         raise ValueError("right must be true or false")
     if not np.all((tokens > 0) & np.isfinite(tokens)):
         raise ValueError("a fit needs the tokens of every arm: the language model must count cost.generated_tokens")
-    RunKeys(seed)
+    seed = checks.seed(seed)
     if not isinstance(priors, Priors):
         raise TypeError(f"priors must be a Priors, not {priors!r}")
-    for name, value in (("chains", chains), ("warmup", warmup), ("draws", draws)):
-        check_count(name, value)
+    chains, warmup, draws = checks.count("chains", chains), checks.count("warmup", warmup), checks.count("draws", draws)
 
     import jax
 
@@ -75,8 +72,8 @@ def fit_scaling(
     of_arm = np.array([[name == sampler for name in names] for sampler in samplers], np.float64)
     given = Data(np.log2(tokens) - centre, of_arm, right.astype(np.int32))
     with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.key(index(seed), impl="threefry2x32"), index(chains))
-        found = nuts.chains(keys, scaling, (given, asdict(priors)), index(warmup), index(draws), HIDDEN)
+        keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), chains)
+        found = nuts.chains(keys, scaling, (given, asdict(priors)), warmup, draws, HIDDEN)
         values, stats = ({name: np.asarray(value) for name, value in part.items()} for part in found)
     return ScalingFit(
         samplers=tuple(names),
@@ -87,6 +84,6 @@ def fit_scaling(
         priors=priors,
         draws=values,
         stats=stats,
-        seed=index(seed),
-        warmup=index(warmup),
+        seed=seed,
+        warmup=warmup,
     )

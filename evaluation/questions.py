@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .. import checks
 from ..ppl.answers import group
-from ..samplers.base import check_count
 from .golds import read_gold
 
 Correct: TypeAlias = Callable[[str, Any], bool]
@@ -54,7 +54,7 @@ def read_problems(problems: Iterable[Any], count: int | None, compared: bool = T
     if isinstance(problems, str | bytes | Mapping) or not isinstance(problems, Iterable):
         raise TypeError(f"problems must be several problems, each with a question and an answer, not {problems!r:.100}")
     if count is not None:
-        check_count("count", count)
+        count = checks.count("count", count)
     given = list(islice(problems, MOST + 1 if count is None else count))
     if not given:
         raise ValueError("problems must hold at least one problem")

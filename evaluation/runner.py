@@ -5,20 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
+from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
 from ..models.pairing import AUTO, POCKET
 from ..ppl.statespace import Answer, check_declaration
 from ..ppl.targets import Target
-from ..samplers.base import Sampler, check_count
+from ..samplers.base import Sampler
 from ..samplers.given_models import checked_models, load_models
 from ..samplers.mistaken import instead
-from ..smc import RunKeys
 from .arms import Arm, plain, read_arms
 from .evaluation import Evaluation
 from .questions import Correct, Problem, digest, read_problems
@@ -92,20 +91,19 @@ def evaluate(
     declared = {"target": target, "beta": beta, "alpha": alpha, "prior": prior or Sampling(), "max_steps": max_steps}
     declared |= {"answer": answer, "constraint": constraint}
     check_declaration(given[0].question, **declared)
-    _check(seed, at_once, correct)
+    seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
+    _check(correct)
     lm, prm = checked_models(lm, prm)
     path = check_results(results)
-    kept = _kept(path, _header({"seed": index(seed), "lm": lm, "prm": prm}, given, arms, declared | {"correct": correct}))
-    task = Task(given, arms, index(seed), declared, correct)
+    kept = _kept(path, _header({"seed": seed, "lm": lm, "prm": prm}, given, arms, declared | {"correct": correct}))
+    task = Task(given, arms, seed, declared, correct)
     if missing := [number for number in range(len(given) * len(arms)) if divmod(number, len(arms)) not in kept.done]:
         _run(task, missing, kept, load_models(lm, prm, device), at_once=at_once, progress=progress)
     return Evaluation(tuple(arm for arm, _ in arms), len(given), tuple(sorted(kept.done.values(), key=lambda record: record.place)))
 
 
-def _check(seed: Any, at_once: Any, correct: Any) -> None:
+def _check(correct: Any) -> None:
     """Raise what `evaluate` raises of these."""
-    RunKeys(seed)
-    check_count("at_once", at_once)
     if correct is not None and not callable(correct):
         raise TypeError(f"correct must be a function from an answer and a problem to a bool, not {correct!r}")
 

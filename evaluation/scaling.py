@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
+
+from .. import checks
 
 NODES = 48  # of the quadrature: errors of accuracy below 1e-2 up to a spread of 10, 1e-3 up to 5, 1e-6 up to 2
 BY_SAMPLER = ("level", "slope", "ceiling")
@@ -54,7 +54,7 @@ class Priors:
         sigma_affinity: the same of problems for one sampler.
 
     Raises:
-        ValueError: an attribute is not positive and finite (the ceiling's mean may be negative).
+        TypeError, ValueError: an attribute is not a number, or not positive and finite (the ceiling's mean may be negative).
     """
 
     mu_level: float = 2.0
@@ -67,12 +67,13 @@ class Priors:
     sigma_affinity: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name == "mu_ceiling":
-                if not isinstance(value, tuple | list) or len(value) != 2 or not _finite(value[0]) or not _positive(value[1]):
-                    raise ValueError(f"mu_ceiling must be a mean and a positive standard deviation, not {value!r}")
-            elif not _positive(value):
-                raise ValueError(f"{name} must be a positive, finite number, not {value!r}")
+        for name in vars(self).keys() - {"mu_ceiling"}:
+            checks.settle(self, **{name: checks.positive(name, getattr(self, name))})
+        if not isinstance(self.mu_ceiling, tuple | list) or len(self.mu_ceiling) != 2:
+            raise TypeError(f"mu_ceiling must be a mean and a standard deviation, not {checks.shown(self.mu_ceiling)}")
+        mean, deviation = self.mu_ceiling
+        mu_ceiling = checks.number("the mean of mu_ceiling", mean), checks.positive("the deviation of mu_ceiling", deviation)
+        checks.settle(self, mu_ceiling=mu_ceiling)
 
 
 Beliefs = Mapping[str, Any]
@@ -159,11 +160,3 @@ def needed(target: float, level: Any, slope: Any, ceiling: Any, spread: Any, lea
 
 
 BOUND, HALVINGS = 700.0, 60  # log-odds between which accuracy is looked for, and how often that is halved
-
-
-def _finite(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
-
-
-def _positive(value: Any) -> bool:
-    return _finite(value) and value > 0

@@ -23,6 +23,7 @@ from .trajectory import Trajectory
 ROUNDING = 1e-3  # nats: by how much a log-probability of some hundred float32 terms may come out above 0
 NO_SAMPLING = Sampling()
 UNREAD = 0.0  # log-odds of a step beyond the reward model's context: r = 1/2
+MOST_LOG_ODDS = 1e100  # sums of many, to any power that can be declared, stay finite
 
 
 def start(lm: Any, question: str) -> Trajectory:
@@ -157,7 +158,7 @@ def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
         QuestionTooLong: not even a first step could be read.
         TypeError: they are truths or texts, and not numbers.
         ValueError: another number of scores came back.
-        FloatingPointError: a score is NaN; the message names the model and the trajectory.
+        FloatingPointError: a score is NaN, or finite and above 1e100; the message names the model and the trajectory.
     """
     if not len(trajectories):
         return np.zeros(0)
@@ -176,6 +177,12 @@ def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
     wrong = np.flatnonzero(np.isnan(values))
     if len(wrong):
         raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is NaN for {trajectories[wrong[0]]!r}")
+    huge = np.flatnonzero(np.isfinite(values) & (np.abs(values) > MOST_LOG_ODDS))
+    if len(huge):
+        raise FloatingPointError(
+            f"the reward model {prm.name!r} gave the log-odds {values[huge[0]]} for {trajectories[huge[0]]!r}: they must be "
+            f"infinite, or at most {MOST_LOG_ODDS:g} in size"
+        )
     return values
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import checks
+
+COLD = 1e-4  # temperature below which logits are shifted before they are divided
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -21,7 +25,7 @@ class Sampling:
         top_k: at least 1, or None for the whole vocabulary.
 
     Raises:
-        ValueError: an attribute lies outside its range.
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
     temperature: float = 1.0
@@ -29,12 +33,12 @@ class Sampling:
     top_k: int | None = None
 
     def __post_init__(self) -> None:
-        if not (0 < self.temperature < float("inf")):
-            raise ValueError(f"temperature must be above 0, not {self.temperature!r}: at 0 a model has no distribution to sample")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must lie in (0, 1], not {self.top_p!r}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, or None for the whole vocabulary, not {self.top_k!r}")
+        checks.settle(
+            self,
+            temperature=checks.positive("temperature", self.temperature),
+            top_p=checks.number("top_p", self.top_p, most=1, above=0),
+            top_k=None if self.top_k is None else checks.count("top_k", self.top_k),
+        )
 
     @property
     def truncates(self) -> bool:
@@ -57,7 +61,11 @@ class Sampling:
         Returns:
             float64, the same shape; minus infinity where the token cannot be drawn.
         """
-        scaled = np.asarray(logits, dtype=np.float64) / self.temperature
+        scaled = np.asarray(logits, dtype=np.float64)
+        if self.temperature < COLD:  # where a quotient may overflow, only differences from the likeliest token count
+            scaled = scaled - scaled.max(axis=-1, keepdims=True)
+        with np.errstate(over="ignore"):
+            scaled = scaled / self.temperature
         if self.truncates:
             order = np.argsort(-scaled, axis=-1, kind="stable")
             ranked = np.take_along_axis(scaled, order, axis=-1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .. import checks
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepRule:
@@ -34,10 +36,11 @@ class StepRule:
     def __post_init__(self) -> None:
         if self.delimiter is not None:
             _check_delimiter(self.delimiter)
-        if self.tokens is not None and self.tokens < 1:
-            raise ValueError(f"tokens must be at least 1, or None for no fixed length, not {self.tokens}")
-        if self.cap < 1:
-            raise ValueError(f"cap must be at least 1 token, not {self.cap}")
+        checks.settle(
+            self,
+            tokens=None if self.tokens is None else checks.count("tokens", self.tokens),
+            cap=checks.count("cap", self.cap),
+        )
 
     @property
     def longest(self) -> int:

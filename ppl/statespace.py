@@ -21,19 +21,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cached_property
 from math import inf, isnan
-from numbers import Real
-from operator import index
 from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory, behaviour, calls, capabilities, prompt_of
 from ..models.protocols import check_extend
 from .answers import Answer, read, settled, stated
 from .interfaces import Proposal, Shared
 from .particle import Particle
 from .stepwise import StepwiseModel, Twist
-from .targets import Target, resolve
+from .targets import MOST_POWER, Target, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class StateSpaceModel:
         prm: the reward model, which judges them; None for no likelihood, so that the posterior is the prior.
         target: a name of `motes.ppl.targets.TARGETS`, or a `Target`.
         beta: the power of the likelihood under a target given by name.
-        alpha: the power of the prior, above 0: at 1 the posterior, above 1 a sharpened one (a *power target*).
+        alpha: the power of the prior, from 1e-9 to 1e9: at 1 the posterior, above 1 a sharpened one (a *power target*).
         prior: how the language model is sampled, by declaration.
         max_steps: trajectories still open after this many steps are truncated.
         answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None. Trajectories
@@ -75,6 +74,13 @@ class StateSpaceModel:
     def __post_init__(self) -> None:
         check_declaration(
             self.question, self.target, self.beta, self.prior, self.max_steps, self.answer, alpha=self.alpha, constraint=self.constraint
+        )
+        checks.settle(
+            self,
+            beta=float(self.beta),
+            alpha=float(self.alpha),
+            max_steps=checks.count("max_steps", self.max_steps),
+            stop_at_answer=checks.flag("stop_at_answer", self.stop_at_answer),
         )
         check_lm(self.lm)
         check_prm(self.prm)
@@ -124,9 +130,9 @@ class StateSpaceModel:
         return {
             "prior": asdict(self.prior),
             "likelihood": repr(self.likelihood),
-            "alpha": float(self.alpha),
+            "alpha": self.alpha,
             "constraint": self.constraint and (getattr(self.constraint, "__qualname__", None) or repr(self.constraint)),
-            "max_steps": index(self.max_steps),
+            "max_steps": self.max_steps,
             "stop_at_answer": self.stop_at_answer,
             "lm": self.lm.name,
             "prm": None if self.prm is None else self.prm.name,
@@ -267,18 +273,14 @@ def check_declaration(
     if not question.strip():
         raise ValueError("question must not be empty")
     resolve(target, beta)
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < float(alpha) < inf:
-        raise ValueError(f"alpha must be a finite number above 0, not {alpha!r}")
-    if constraint is not None and not callable(constraint):
-        raise TypeError(f"constraint must be a function from a trajectory to a bool, not {constraint!r}")
+    checks.number("alpha", alpha, least=1 / MOST_POWER, most=MOST_POWER)
+    if constraint is not None:
+        checks.function("constraint", constraint, "a trajectory to a bool")
     if not isinstance(prior, Sampling):
         raise TypeError(f"prior must be a Sampling, not {prior!r}")
-    if isinstance(max_steps, bool) or not hasattr(max_steps, "__index__"):
-        raise TypeError(f"max_steps must be an integer, not {max_steps!r}")
-    if index(max_steps) < 1:
-        raise ValueError(f"max_steps must be at least 1, not {max_steps}")
-    if answer is not None and not callable(answer):
-        raise TypeError(f"answer must be a function from a trajectory to a str or None, not {answer!r}")
+    checks.count("max_steps", max_steps)
+    if answer is not None:
+        checks.function("answer", answer, "a trajectory to a str or None")
 
 
 def check_lm(lm: Any) -> None:

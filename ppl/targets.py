@@ -18,14 +18,17 @@ floating point, and so is no longer known to have odds exp(800).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import exp, fsum, inf, log, log1p
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
+
+from .. import checks
+
+MOST_POWER = 1e9  # of a likelihood or a prior: beyond it every difference is beyond all weighing
 
 Aggregate = Literal["last", "min", "product", "mean"]
 
@@ -35,17 +38,16 @@ class Target(ABC):
     """A likelihood of reasoning, to the power `beta`.
 
     Attributes:
-        beta: at least 0. At 0 the target is the prior: L^0 = 1, even where L is 0.
+        beta: from 0 to 1e9. At 0 the target is the prior: L^0 = 1, even where L is 0.
 
     Raises:
-        ValueError: an attribute lies outside its range.
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.beta, bool) or not isinstance(self.beta, Real) or not 0 <= self.beta < inf:
-            raise ValueError(f"beta must be a finite number of at least 0, not {self.beta!r}")
+        checks.settle(self, beta=checks.number("beta", self.beta, least=0, most=MOST_POWER))
 
     def log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
         """log G_t of the last step.
@@ -60,11 +62,17 @@ class Target(ABC):
         Raises:
             FloatingPointError: the potential is infinite.
         """
-        return self.beta * self._log_potential(log_odds, closed) if self.beta else 0.0
+        return self._powered(self._log_potential(log_odds, closed), log_odds) if self.beta else 0.0
 
     def log_likelihood(self, log_odds: Sequence[float]) -> float:
         """log L(x)^beta of a closed trajectory, in nats, from all its log-odds. Raises as `log_potential` does."""
-        return self.beta * self._log_likelihood(log_odds) if self.beta else 0.0
+        return self._powered(self._log_likelihood(log_odds), log_odds) if self.beta else 0.0
+
+    def _powered(self, value: float, log_odds: Sequence[float]) -> float:
+        powered = self.beta * value
+        if powered == inf:
+            raise FloatingPointError(f"the target {self.name!r} is infinite where the reward model gives log-odds up to {max(log_odds)}")
+        return powered
 
     @property
     @abstractmethod
@@ -93,7 +101,7 @@ class Product(Target):
         return _log_sigmoid(log_odds[-1])
 
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
-        return fsum(map(_log_sigmoid, log_odds))
+        return _total(map(_log_sigmoid, log_odds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +118,7 @@ class Odds(Target):
         return log_odds[-1]
 
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
-        return fsum(self._log_potential(log_odds[:t], False) for t in range(1, len(log_odds) + 1))
+        return _total(self._log_potential(log_odds[:t], False) for t in range(1, len(log_odds) + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +135,8 @@ class Final(Target):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.aggregate not in get_args(Aggregate):
-            raise ValueError(f"aggregate must be one of {', '.join(get_args(Aggregate))}, not {self.aggregate!r}")
-        if not 0 < self.floor < 1:
-            raise ValueError(f"floor must lie in (0, 1), not {self.floor!r}")
+        checks.choice("aggregate", self.aggregate, get_args(Aggregate))
+        checks.settle(self, floor=checks.number("floor", self.floor, above=0, below=1))
 
     @property
     def name(self) -> str:
@@ -154,7 +160,7 @@ class Final(Target):
             case "min":
                 return _log_sigmoid(min(log_odds))
             case "product":
-                return fsum(map(_log_sigmoid, log_odds))
+                return _total(map(_log_sigmoid, log_odds))
             case "mean":
                 return float(np.logaddexp.reduce([_log_sigmoid(value) for value in log_odds])) - log(len(log_odds))
 
@@ -176,6 +182,7 @@ def resolve(target: str | Target, beta: float = 1.0) -> Target:
         ValueError: the name is unknown, beta is negative, or beta is given beside a target that has its own.
         TypeError: `target` is neither a name nor a target.
     """
+    checks.number("beta", beta, least=0, most=MOST_POWER)
     if isinstance(target, Target):
         if beta != 1:
             raise ValueError(f"beta must be left at 1 beside {target!r}, which has a beta of its own")
@@ -185,6 +192,15 @@ def resolve(target: str | Target, beta: float = 1.0) -> Target:
     if target not in TARGETS:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
     return TARGETS[target](beta=beta)
+
+
+def _total(terms: Iterable[float]) -> float:
+    """The sum of terms, infinite where it overflows."""
+    values = list(terms)
+    try:
+        return fsum(values)
+    except OverflowError:
+        return inf if sum(value / len(values) for value in values) > 0 else -inf
 
 
 def _log_sigmoid(log_odds: float) -> float:

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, Type
 import numpy as np
 from tqdm.auto import tqdm
 
+from .. import checks
 from ..models import Cost, Sampling
 from ..models.identity import Mark, check_vouched, identify
 from ..ppl.interfaces import Declared, Reasoning
@@ -48,14 +49,16 @@ class AllParticlesDead(RuntimeError):
     Attributes:
         step: the step at which the last of them died; the first is 1.
         particles: how many there were.
+        tries: populations drawn, this one included, all of which died.
     """
 
-    def __init__(self, step: int, particles: int) -> None:
-        super().__init__(f"all {particles} particles are dead at step {step}: the target gives none of their trajectories any mass")
-        self.step, self.particles = step, particles
+    def __init__(self, step: int, particles: int, tries: int = 1) -> None:
+        again = f", and of {tries - 1} populations before them" if tries > 1 else ""
+        super().__init__(f"all {particles} particles are dead at step {step}: the target gives none of their trajectories{again} any mass")
+        self.step, self.particles, self.tries = step, particles, tries
 
-    def __reduce__(self) -> tuple[type[AllParticlesDead], tuple[int, int]]:
-        return type(self), (self.step, self.particles)
+    def __reduce__(self) -> tuple[type[AllParticlesDead], tuple[int, int, int]]:
+        return type(self), (self.step, self.particles, self.tries)
 
 
 @runtime_checkable
@@ -117,7 +120,7 @@ class SteppedSampler(ABC, Generic[S]):
         if self.proposal is not None and not isinstance(self.proposal, Sampling):
             raise TypeError(f"proposal must be a Sampling or None, not {self.proposal!r}")
         if self.budget is not None:
-            check_count("budget", self.budget)
+            checks.settle(self, budget=checks.count("budget", self.budget))
             if self.budget < self.least_tokens:
                 raise ValueError(f"budget must be at least the {self.least_tokens} tokens of one step of all, not {self.budget}")
 
@@ -297,15 +300,15 @@ class PopulationSampler(SteppedSampler[S]):
     particles: int = 64
 
     def __post_init__(self) -> None:
-        check_count("particles", self.particles)
+        checks.settle(self, particles=checks.count("particles", self.particles))
         super().__post_init__()
 
     @property
     def least_tokens(self) -> int:
-        return index(self.particles)
+        return self.particles
 
     def total(self, model: Declared) -> int | None:
-        return index(model.max_steps)
+        return model.max_steps
 
 
 class _Keeper:
@@ -334,28 +337,7 @@ def run_keys(seed: Any) -> RunKeys:
         TypeError, ValueError: it is not a seed.
     """
     number, run = cast("tuple[int, int]", seed if isinstance(seed, tuple) and len(seed) == 2 else (seed, 0))
-    check_count("the number of a run", run, least=0)
-    return RunKeys(number, run=index(run))
-
-
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise ValueError where the value of this setting is not a number of something."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"{name} must be an integer, not {value!r}")
-    if index(value) < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
-
-
-def check_fraction(name: str, value: Any) -> None:
-    """Raise ValueError where the value of this setting is not a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number in [0, 1], not {value!r}")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Raise TypeError where the value of this setting is neither True nor False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return RunKeys(number, run=checks.count("the number of a run", run, least=0, most=2**32 - 1))
 
 
 def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

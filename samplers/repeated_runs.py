@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from operator import index
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from .. import checks
 from ..models import together
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.pooling import pool
 from ..ppl.posterior.posterior import Posterior
-from .base import AllParticlesDead, Sampler, check_count, run_keys
+from .base import AllParticlesDead, Sampler, run_keys
 
 
 def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progress: bool = False) -> Posterior:
@@ -35,7 +35,7 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
         AllParticlesDead: in every run.
         TypeError, ValueError, FloatingPointError: as a run does, or the sampler has no evidence.
     """
-    check_count("runs", runs)
+    runs = checks.count("runs", runs)
     run_keys((seed, 0))
     if getattr(sampler, "evidence", "") == "none":
         raise ValueError(f"runs are pooled by their evidence, and {getattr(sampler, 'name', sampler)!r} has none: chains repeat themselves")
@@ -46,8 +46,8 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
         except AllParticlesDead as death:
             return death
 
-    with tqdm(total=index(runs), desc="runs", unit="run", disable=not progress) as bar:
-        found = together([partial(run, number) for number in range(index(runs))], ended=lambda *_: bar.update())
+    with tqdm(total=runs, desc="runs", unit="run", disable=not progress) as bar:
+        found = together([partial(run, number) for number in range(runs)], ended=lambda *_: bar.update())
     living = [each for each in found if isinstance(each, Posterior)]
     if not living:
         raise next(each for each in found if isinstance(each, AllParticlesDead))

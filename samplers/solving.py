@@ -10,12 +10,13 @@ from typing import Any, Literal, cast
 
 from tqdm.auto import tqdm
 
+from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
 from ..models.pairing import AUTO, POCKET
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration
 from ..ppl.targets import Target
-from .base import AllParticlesDead, Sampler, Seed, check_count, run_keys
+from .base import AllParticlesDead, Sampler, Seed, run_keys
 from .given_models import checked_models, load_models
 from .mistaken import instead
 from .registry import make_sampler, settings_of
@@ -84,7 +85,7 @@ def solve(
         constraint=constraint,
     )
     run_keys(seed)
-    check_count("runs", runs)
+    runs = checks.count("runs", runs)
     if runs > 1 and (checkpoint is not None or not hasattr(seed, "__index__")):
         raise ValueError("several runs have no checkpoint, and seeds (seed, 0), (seed, 1), ... of their own: seed must be one number")
     given = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
@@ -131,7 +132,7 @@ def solve_many(
     if isinstance(questions, str):
         raise TypeError("questions must be several texts, not one: see solve")
     questions = list(questions)
-    check_count("at_once", at_once)
+    at_once = checks.count("at_once", at_once)
     if dead not in ("raise", "keep"):
         raise ValueError(f"dead must be 'raise' or 'keep', not {dead!r}")
     if names := [name for name in ("checkpoint", "runs") if name in arguments]:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from .. import checks
 from .arrays import Array, float64, objects, put
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys
@@ -81,8 +82,7 @@ def start(model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int) -> Sta
             particles.
         TypeError: the keys are not of the model's kind.
     """
-    if slots < 1:
-        raise ValueError(f"slots must be at least 1, not {slots}")
+    slots = checks.count("slots", slots)
     if isinstance(model, Hosted):
         if not isinstance(keys, RunKeys):
             raise TypeError(f"a hosted model takes RunKeys, not {keys!r}")

@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import index
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import checks
 from .arrays import float64
 
 IMPL = "threefry2x32"  # named, so that the user's global setting cannot change the bits
@@ -56,10 +56,7 @@ class RunKeys:
     chain: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
-            raise TypeError(f"seed must be an integer, not {self.seed!r}")
-        if not 0 <= index(self.seed) < 2**32:
-            raise ValueError(f"seed must lie in [0, 2**32), not {self.seed}")
+        checks.settle(self, seed=checks.seed(self.seed))
 
     def moves(self, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
         """Keys of the chosen slots out of `slots` slots: JAX random keys, shape (len(chosen),)."""
@@ -98,7 +95,7 @@ class RunKeys:
 
     def _place(self, stream: int, generation: int) -> tuple[np.uint32, np.ndarray]:
         chain = () if self.chain is None else (_CHAINS, self.chain)
-        return np.uint32(index(self.seed)), np.array(
+        return np.uint32(self.seed), np.array(
             [*chain, stream, self.run, self.iteration, generation], np.uint32
         )
 

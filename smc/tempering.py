@@ -23,13 +23,13 @@ one of them, drawn by weight, begins the next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import checks
 from .arrays import Array, float64
 from .driver import State, advance, start
 from .feynman_kac import FeynmanKac
@@ -97,19 +97,17 @@ def temper(
         FloatingPointError: a log-likelihood is NaN, or plus infinity.
         RuntimeError: an adaptive ladder did not come to 1 within `max_steps`.
     """
-    rungs = _checked_ladder(ladder)
-    particles, moves, max_steps = (
-        _positive(name, number)
-        for name, number in (("particles", particles), ("moves", moves), ("max_steps", max_steps))
-    )
+    rungs = None if ladder is None else checks.ladder("ladder", ladder, first=0, last=1)
+    particles = checks.count("particles", particles)
+    moves, max_steps = checks.count("moves", moves), checks.count("max_steps", max_steps)
+    target_ess = checks.number("target_ess", target_ess, above=0, below=1)
+    waste_free = checks.flag("waste_free", waste_free)
     states = moves + 1 if waste_free else 1
     if particles % states:
         raise ValueError(
             f"waste-free particles must be a multiple of the {states} states of a chain (moves + "
             f"1), not {particles}"
         )
-    if not 0 < target_ess < 1:
-        raise ValueError(f"target_ess must lie between 0 and 1, not {target_ess!r}")
     model = tempering_model(tempering, rungs, target_ess, moves, states)
     key = traced_key(seed)
     limit = max_steps if rungs is None else len(rungs) - 1
@@ -203,26 +201,3 @@ def _state_log_weights(state: State) -> Array:
         shares = within - jax.vmap(log_sum_exp)(within)[:, None]
         of_chain = state.log_weights[:, None]
         return jnp.where(of_chain > -np.inf, of_chain + shares, -np.inf).ravel()
-
-
-def _checked_ladder(ladder: Sequence[float] | None) -> tuple[float, ...] | None:
-    if ladder is None:
-        return None
-    rungs = np.asarray(ladder, np.float64)
-    if (
-        rungs.ndim != 1
-        or len(rungs) < 2
-        or rungs[0] != 0
-        or rungs[-1] != 1
-        or not np.all(np.diff(rungs) > 0)
-    ):
-        raise ValueError(f"ladder must ascend from 0 to 1, not {ladder!r}")
-    return tuple(rungs.tolist())
-
-
-def _positive(name: str, number: Any) -> int:
-    if isinstance(number, bool) or not hasattr(number, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {number!r}")
-    if index(number) < 1:
-        raise ValueError(f"{name} must be at least 1, not {number!r}")
-    return index(number)

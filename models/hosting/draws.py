@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ..sampling import Sampling
+from ..sampling import COLD, Sampling
+
+LEAST = 1e-30  # temperature that float32 can still divide by
 
 
 def log_probs(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -18,8 +20,10 @@ def log_probs(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         The same shape; float32, or float64 if the logits are; minus infinity where a token cannot be drawn.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    if sampling.temperature != 1:
-        logits = logits / sampling.temperature
+    if sampling.temperature < COLD:  # where a quotient may overflow, only differences from the likeliest token count
+        logits = (logits - logits.amax(dim=-1, keepdim=True)) / max(sampling.temperature, LEAST)
+    elif sampling.temperature != 1:
+        logits = logits / min(sampling.temperature, 1 / LEAST)
     if sampling.truncates:
         logits = _truncated(logits, sampling)
     return torch.log_softmax(logits, dim=-1)

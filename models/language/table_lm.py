@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import checks
 from ..cost import Cost
 from ..protocols import Capabilities
 from ..randomness import SlotUniforms
@@ -41,7 +42,9 @@ class TableLM:
     capabilities = Capabilities(scoring=True, continuation=True)
 
     def __init__(self, next_probs: Callable[[tuple[int, ...]], Any], *, eos: int | None = None, name: str = "table") -> None:
-        self.next_probs, self.eos, self.name = next_probs, eos, name
+        self.next_probs = checks.function("next_probs", next_probs, "a tuple of token ids to the probabilities of the next")
+        self.eos = None if eos is None else checks.count("eos", eos, least=0)
+        self.name = name
         self.cost = Cost()
 
     def start(self, question: str) -> Trajectory:
@@ -71,7 +74,7 @@ class TableLM:
         for i, (trajectory, continuation) in enumerate(zip(trajectories, continuations, strict=True)):
             prefix = trajectory.token_ids
             for token in continuation:
-                totals[i] += prior.log_probs(self._logits(prefix, trajectory))[token]
+                totals[i] += self._log_prob(prior, prefix, token, trajectory)
                 prefix = (*prefix, token)
         self.cost += Cost(rescored_tokens=sum(map(len, continuations)), forward_passes=max(map(len, continuations), default=0))
         return totals
@@ -89,9 +92,15 @@ class TableLM:
                     break
         return heads
 
+    def _log_prob(self, law: Sampling, prefix: tuple[int, ...], token: int, trajectory: Trajectory) -> float:
+        log_probs = law.log_probs(self._logits(prefix, trajectory))
+        checks.count(f"a token of the language model {self.name!r}", token, least=0, most=len(log_probs) - 1)
+        return float(log_probs[token])
+
     def _draw(self, trajectory: Trajectory, u: float, sampling: Sampling, prior: Sampling) -> Trajectory:
         cumulative = np.cumsum(np.exp(sampling.log_probs(self._logits(trajectory.token_ids, trajectory))))
-        return self._child(trajectory, int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), sampling, prior)
+        token = np.searchsorted(cumulative, u * cumulative[-1], side="right")
+        return self._child(trajectory, int(min(token, np.argmax(cumulative == cumulative[-1]))), sampling, prior)
 
     def _child(self, trajectory: Trajectory, token: int, sampling: Sampling, prior: Sampling) -> Trajectory:
         logits = self._logits(trajectory.token_ids, trajectory)
@@ -103,7 +112,9 @@ class TableLM:
 
     def _logits(self, prefix: tuple[int, ...], trajectory: Trajectory) -> np.ndarray:
         probs = np.asarray(self.next_probs(prefix), dtype=np.float64)
-        if not (np.all(probs >= 0) and 0 < probs.sum() < np.inf):
+        with np.errstate(over="ignore"):
+            right = probs.ndim == 1 and np.all(probs >= 0) and 0 < probs.sum() < np.inf
+        if not right:
             raise FloatingPointError(f"the language model {self.name!r} gave probabilities {probs} after {trajectory!r}")
         with np.errstate(divide="ignore"):
             return np.log(probs)
@@ -123,7 +134,7 @@ class FunctionReward:
     """
 
     def __init__(self, fn: Callable[[Trajectory], float], *, name: str = "function") -> None:
-        self.fn, self.name = fn, name
+        self.fn, self.name = checks.function("fn", fn, "a trajectory to the log-odds of its last step"), name
         self.cost = Cost()
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:

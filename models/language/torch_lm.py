@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ... import checks
 from ..cost import Cost
 from ..hosting.decoding import Decoder, StepEnding
 from ..hosting.detokenizer import Detokenizer
@@ -72,7 +73,8 @@ class TorchLM:
         self.context = declared_context(model.config)
         self.end_ids = _end_ids(model, tokenizer)
         self._prompts = PromptWriter(tokenizer, self.end_ids, prompt)
-        self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+        kept = checks.count("cache_bytes", cache_bytes)
+        self._tree = TreeCache(model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved)
         self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)

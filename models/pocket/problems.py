@@ -30,6 +30,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ... import checks
+
 SPLITS = ("train", "validation", "test")
 MIN_STEPS, MAX_STEPS = 2, 8
 LARGEST = 99  # every value lies in 1..LARGEST
@@ -195,10 +197,12 @@ def problems(split: str = "test", *, seed: int = 0, steps: int | None = None) ->
     Raises:
         ValueError: the split is unknown, or `steps` lies outside 2..8.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-    if steps is not None and not MIN_STEPS <= steps <= MAX_STEPS:
-        raise ValueError(f"steps must lie in {MIN_STEPS}..{MAX_STEPS}, not {steps}")
+    checks.choice("split", split, SPLITS)
+    seed = checks.count("seed", seed, least=-checks.MOST)
+    if steps is not None:
+        steps = checks.count("steps", steps, least=-checks.MOST)
+        if not MIN_STEPS <= steps <= MAX_STEPS:
+            raise ValueError(f"steps must lie in {MIN_STEPS}..{MAX_STEPS}, not {steps}")
     return _stream(split, seed, steps)
 
 

@@ -13,13 +13,13 @@ Phi(-d / (sigma sqrt(2))). The bias spoils the *calibration* only: a judge that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
 from scipy.special import ndtri
 
+from ... import checks
 from .. import calls
 from ..cost import Cost
 from ..protocols import RewardModel
@@ -57,14 +57,9 @@ class Tampered:
     def __init__(self, prm: RewardModel, *, noise: float = 0.0, bias: float = 0.0, seed: int = 0) -> None:
         if not isinstance(prm, RewardModel):
             raise TypeError(f"prm must be a reward model, with score, name and cost, not {prm!r}")
-        if not 0 <= noise < math.inf:
-            raise ValueError(f"noise must be a finite number and not negative, not {noise!r}")
-        if not math.isfinite(bias):
-            raise ValueError(f"bias must be a finite number, not {bias!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"seed must be an integer, not {seed!r}")
-        self.prm, self.noise, self.bias, self.seed = prm, float(noise), float(bias), seed
-        self.name = f"{prm.name}, tampered with (noise {noise:g}, bias {bias:g}, seed {seed})"
+        self.prm, self.noise, self.bias = prm, checks.number("noise", noise, least=0), checks.number("bias", bias)
+        self.seed = checks.count("seed", seed, least=-checks.MOST)
+        self.name = f"{prm.name}, tampered with (noise {self.noise:g}, bias {self.bias:g}, seed {self.seed})"
 
     @property
     def cost(self) -> Cost:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from ... import checks
 from ..cost import Cost
 from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
@@ -43,7 +44,8 @@ class TorchPRM:
         self.name = name or type(model).__name__
         self.cost = Cost()
         self.context = declared_context(model.config)
-        self._tree = TreeCache(model, self._tokens_of, budget=cache_bytes, on_forward=self._forwarded, on_move=self._moved)
+        kept = checks.count("cache_bytes", cache_bytes)
+        self._tree = TreeCache(model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved)
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()

@@ -27,6 +27,7 @@ import numpy as np
 from scipy.special import logsumexp
 from xarray import DataTree
 
+from ... import checks
 from ...models import Cost, RewardModel, Trajectory, calls
 from .calibration import Calibration
 from .reliability import CLIP, log_rates
@@ -60,7 +61,7 @@ class CalibratedReward:
                 f"the calibration is of the reward model {calibration.prm!r}, not of {prm.name!r}"
             )
         self.prm, self.calibration = prm, calibration
-        self.held = check_count("held", held, calibration.size)
+        self.held = checks.count("held", held, most=calibration.size)
         self.name = f"{prm.name}, calibrated on {len(calibration.labels.right)} steps"
         self._draws = calibration.evenly(self.held)
         self._problems = {
@@ -173,20 +174,3 @@ def check_reward(prm: Any) -> None:
     """Raise TypeError where `prm` is not a reward model."""
     if not isinstance(prm, RewardModel):
         raise TypeError(f"prm must be a reward model (see motes.load_prm), not {prm!r}")
-
-
-def check_count(name: str, value: Any, most: int | None = None) -> int:
-    """Check that the value is a count and return it as an int.
-
-    Raises:
-        TypeError: it is not an integer.
-        ValueError: it is below 1, or above `most`.
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1 or (most is not None and value > most):
-        raise ValueError(
-            f"{name} must be at least "
-            f"1{f' and at most the number of draws, {most}' if most else ''}, not {value}"
-        )
-    return int(value)

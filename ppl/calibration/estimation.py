@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from operator import index
 
 import numpy as np
 
+from ... import checks
 from ...models import RewardModel
-from .calibrated_reward import HELD, CalibratedReward, check_count, check_reward
+from .calibrated_reward import HELD, CalibratedReward, check_reward
 from .calibration import Calibration
 from .labels import LabelledStep, Labels, check_labelled, read
 from .reliability import HIDDEN, Priors, data, sized
@@ -65,21 +65,20 @@ def calibrate(
     """
     check_reward(prm)
     judged = check_labelled(labelled)
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed must be an integer, not {seed!r}")
+    seed = checks.seed(seed)
     if not isinstance(priors, Priors):
         raise TypeError(f"priors must be a Priors, not {priors!r}")
     chains, warmup, draws = (
-        check_count("chains", chains),
-        check_count("warmup", warmup),
-        check_count("draws", draws),
+        checks.count("chains", chains),
+        checks.count("warmup", warmup),
+        checks.count("draws", draws),
     )
-    held = check_count("held", held, chains * draws)
+    held = checks.count("held", held, most=chains * draws)
     calibration = fitted(
         prm.name,
         read(prm, judged),
         priors,
-        seed=index(seed),
+        seed=seed,
         chains=chains,
         warmup=warmup,
         draws=draws,

@@ -26,12 +26,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import isfinite
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from .labels import Labels
 
 CLIP = 15.0
@@ -76,20 +75,15 @@ class Priors:
 
     def __post_init__(self) -> None:
         for name in ("intercept", "slope", "sigma_depth", "sigma_problem"):
-            if not _positive(value := getattr(self, name)):
-                raise ValueError(f"{name} must be a positive, finite number, not {value!r}")
+            checks.settle(self, **{name: checks.positive(name, getattr(self, name))})
         for name in ("false_positive", "false_negative"):
             value = getattr(self, name)
-            if (
-                not isinstance(value, tuple | list)
-                or len(value) != 2
-                or not all(map(_positive, value))
-            ):
-                raise ValueError(
-                    f"{name} must be the two positive parameters of a Beta distribution, "
-                    f"not {value!r}"
+            if not isinstance(value, tuple | list) or len(value) != 2:
+                raise TypeError(
+                    f"{name} must be the two parameters of a Beta distribution, not {checks.shown(value)}"
                 )
-            object.__setattr__(self, name, tuple(map(float, value)))
+            each = f"each parameter of {name}"
+            checks.settle(self, **{name: tuple(checks.positive(each, part) for part in value)})
 
 
 Beliefs = Mapping[str, Any]
@@ -192,12 +186,3 @@ def log_rates_of(labels: Labels, draws: Mapping[str, np.ndarray]) -> tuple[np.nd
     logit = draws["intercept"][:, None] + draws["slope"][:, None] * log_odds
     logit += draws["depth_effect"][:, labels.depth] + draws["problem_effect"][:, labels.problem]
     return log_rates(logit, draws["false_positive"][:, None], draws["false_negative"][:, None])
-
-
-def _positive(value: Any) -> bool:
-    return (
-        not isinstance(value, bool)
-        and isinstance(value, Real)
-        and isfinite(value)
-        and float(value) > 0
-    )

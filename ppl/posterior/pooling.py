@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import checks
 from ...models.randomness import SlotUniforms
 from ...smc import RunKeys, combine
 from .posterior import Posterior
@@ -151,11 +152,10 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         says nothing about precision, and errors are undefined.
 
     Raises:
-        ValueError: `draws` is not a positive integer, or the seed is out of range.
+        TypeError, ValueError: an argument is not of its kind, or out of its range.
     """
-    if isinstance(draws, bool) or not hasattr(draws, "__index__") or draws < 1:
-        raise ValueError(f"draws must be an integer of at least 1, not {draws!r}")
-    uniform = float(SlotUniforms(RunKeys(seed).moves(0, 1, [0]), 1).at(0)[0])
+    draws, keys = checks.count("draws", draws), RunKeys(seed)
+    uniform = float(SlotUniforms(keys.moves(0, 1, [0]), 1).at(0)[0])
     cumulative = np.cumsum(np.exp(posterior.log_weights))
     places = (np.arange(draws) + uniform) / draws * cumulative[-1]
     chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), np.flatnonzero(posterior.log_weights > -inf)[-1])
@@ -171,7 +171,7 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         runs=(),
         chains=0,
         rates={},
-        settings={**posterior.settings, "resampled": int(draws), "resampling_seed": int(seed)},
+        settings={**posterior.settings, "resampled": draws, "resampling_seed": keys.seed},
     )
 
 

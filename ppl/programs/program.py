@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...models import Cost, LanguageModel, Sampling, Trajectory, behaviour
 from ..interfaces import Proposal, Shared, Twist
 from .execution import Execution, Runner, Unscored, log_prior, numbers
@@ -83,19 +83,8 @@ class Program:
         }.items():
             if not callable(value):
                 raise TypeError(f"{name} must be a function, not {value!r}")
-        if (
-            isinstance(max_steps, bool)
-            or not hasattr(max_steps, "__index__")
-            or index(max_steps) < 1
-        ):
-            raise ValueError(f"max_steps must be an integer of at least 1, not {max_steps!r}")
-        self.function, self.args, self.kwargs, self._step, self._max_steps = (
-            function,
-            args,
-            kwargs,
-            step,
-            index(max_steps),
-        )
+        self.function, self.args, self.kwargs, self._step = function, args, kwargs, step
+        self._max_steps = checks.count("max_steps", max_steps)
         self.power = 1.0
         self.given: Mapping[str, Any] = {}
         self.shared: Shared | None = None

@@ -23,6 +23,7 @@ import numpyro
 from jax.core import Tracer
 from numpyro.distributions import Distribution, constraints
 
+from ... import checks
 from ...models import (
     LanguageModel,
     RewardModel,
@@ -35,6 +36,7 @@ from ...models import (
 from ...smc.keys import IMPL
 from ..answers import Answer, settled, stated
 from ..statespace import check_lm, check_prm
+from ..targets import MOST_POWER
 from . import memo
 from .handlers import rooted
 
@@ -92,10 +94,9 @@ def step(
         )
     if not isinstance(prior, Sampling):
         raise TypeError(f"prior must be a Sampling, not {prior!r}")
-    if answer is not None and not callable(answer):
-        raise TypeError(
-            f"answer must be a function from a trajectory to a str or None, not {answer!r}"
-        )
+    if answer is not None:
+        checks.function("answer", answer, "a trajectory to a str or None")
+    stop_at_answer = checks.flag("stop_at_answer", stop_at_answer)
     return Step(lm, trajectory, prior, answer or stated, stop_at_answer)
 
 
@@ -123,9 +124,8 @@ def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> 
     if np.shape(power) != ():
         raise ValueError(f"power must be one number, not of shape {np.shape(power)}")
     if not isinstance(power, Tracer):
-        power = float(power)
-        if not power >= 0:
-            raise ValueError(f"power must be at least 0, not {power}")
+        plain = np.asarray(power).item() if hasattr(power, "dtype") else power
+        power = checks.number("power", plain, least=0, most=MOST_POWER)
     return Judgement(prm, trajectory, power)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpyro
 from numpyro.distributions import Distribution, Unit, constraints
 
+from ... import checks
 from ...models import together
 from ...smc import Resampling, RunKeys, start, steps
 from ...smc.resampling import pick
@@ -91,9 +92,11 @@ class SubInference(Distribution):
     def __init__(self, program: Runnable, particles: int, resampling: Resampling) -> None:
         if not isinstance(program, Runnable):
             raise TypeError(f"a sub-inference needs a Program, not {program!r}")
-        if isinstance(particles, bool) or not hasattr(particles, "__index__") or particles < 1:
-            raise ValueError(f"particles must be an integer of at least 1, not {particles!r}")
-        self.program, self.particles, self.resampling = program, particles, resampling
+        self.program, self.particles, self.resampling = (
+            program,
+            checks.count("particles", particles),
+            resampling,
+        )
         self._batch_shape = self._event_shape = ()
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
@@ -127,7 +130,7 @@ class SubInference(Distribution):
                 else Inferred(root, root.log_ratio + root.log_likelihood)
             )
         keys, model = RunKeys(int(key[0]), run=int(key[1])), program.stepwise(None, root=root)
-        state = start(model, keys, int(self.particles))
+        state = start(model, keys, self.particles)
         for happened in steps(model, state, keys, self.resampling):
             state = happened.state
         if state.dead:

@@ -6,17 +6,20 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...models import Sampling, together
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, State, start, steps
 from ...smc.resampling import pick
-from ..base import Draws, SteppedSampler, check_count
+from ..base import AllParticlesDead, Draws, SteppedSampler
 from ..filters.filter_sampler import check_alive
+
+MOST_STARTS = 16  # times as many particles as the first filter for a chain's start, at most
+RESTARTS = 2**31  # iterations whose keys are for further filters
 
 
 class Chains(NamedTuple):
@@ -28,6 +31,7 @@ class Chains(NamedTuple):
         draws: the particles of every chain at every iteration after the warm-up: one tuple of C an iteration.
         tallies: sums over the iterations after the warm-up, by name, float64.
         memory: what else a sampler has to remember from one iteration to the next.
+        tries: filters that were drawn for the start of each chain.
     """
 
     iteration: int
@@ -35,6 +39,19 @@ class Chains(NamedTuple):
     draws: tuple[tuple[Reasoning, ...], ...]
     tallies: dict[str, np.ndarray]
     memory: Any = None
+    tries: tuple[int, ...] = ()
+
+
+class Started(NamedTuple):
+    """Where chains start.
+
+    Attributes:
+        current: as in `Chains`.
+        tries: filters that were drawn for it, by chain.
+    """
+
+    current: tuple[Any, ...]
+    tries: tuple[int, ...]
 
 
 class Swept(NamedTuple):
@@ -59,26 +76,35 @@ class ChainSampler(SteppedSampler[Chains]):
         iterations: of each chain, kept ones.
         warmup: iterations before those, not kept.
         chains: C.
-        starts: particles of the filter from which a chain's first trajectory is drawn: one of positive density. A budget counts
-            what this costs, but does not stop it; that chains are longer where trajectories are shorter is a bias that vanishes
-            as the budget grows.
+        starts: particles of the filter from which a chain's first trajectory is drawn: one of positive density. Chains leave
+            their target invariant wherever they start, so where all particles die a filter of twice as many (up to 16 times
+            `starts`) is drawn. A budget counts what this costs, but does not stop it; that chains are longer where trajectories
+            are shorter is a bias that vanishes as the budget grows.
+        tries: filters drawn for the start of a chain, at most.
     """
 
     iterations: int = 100
     warmup: int = 20
     chains: int = 4
     starts: int = 4
+    tries: int = 20
 
     unit = "iteration"
 
     def __post_init__(self) -> None:
-        for name, least in (("iterations", 1), ("warmup", 0), ("chains", 1), ("starts", 1)):
-            check_count(name, getattr(self, name), least)
+        checks.settle(
+            self,
+            iterations=checks.count("iterations", self.iterations),
+            warmup=checks.count("warmup", self.warmup, least=0),
+            chains=checks.count("chains", self.chains),
+            starts=checks.count("starts", self.starts),
+            tries=checks.count("tries", self.tries),
+        )
         super().__post_init__()
 
     @property
     def least_tokens(self) -> int:
-        return index(self.chains)
+        return self.chains
 
     @abstractmethod
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
@@ -88,26 +114,34 @@ class ChainSampler(SteppedSampler[Chains]):
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
         """How the chains moved, from sums over their iterations."""
 
-    def begin(self, model: Declared, keys: RunKeys) -> tuple[Reasoning, ...]:
+    def begin(self, model: Declared, keys: RunKeys) -> Started:
         """Where the chains start."""
-        found = started(model, keys, index(self.chains), index(self.starts), self.proposed(model))
-        return tuple(particle for [particle] in found)
+        return self.started(model, keys)
+
+    def started(self, model: Declared, keys: RunKeys, picks: int = 1) -> Started:
+        """For each chain `picks` trajectories of positive density, drawn from a particle filter of its own."""
+
+        def attempt(particles: int, keys: RunKeys, model: Declared) -> list[Reasoning]:
+            return picked(model, keys, particles, self.proposed(model), picks)
+
+        return restarted(attempt, model, keys, self.chains, starts=self.starts, tries=self.tries)
 
     def held(self, state: Any) -> Reasoning:
         """The reasoning at which a chain is."""
         return state
 
     def init(self, model: Declared, keys: RunKeys) -> Chains:
-        return Chains(0, self.begin(model, keys), (), {})
+        started = self.begin(model, keys)
+        return Chains(0, started.current, (), {}, tries=started.tries)
 
     def step(self, model: Declared, keys: RunKeys, state: Chains) -> Chains:
         after = self.sweep(model, replace(keys, iteration=state.iteration + 1), state)
         kept, tallies = state.draws, state.tallies
         if state.iteration >= self.warmup:
-            replicas = len(after.current) // index(self.chains)
+            replicas = len(after.current) // self.chains
             kept = (*kept, tuple(map(self.held, after.current[::replicas])))
-            tallies = {name: tallies.get(name, 0.0) + value for name, value in after.tallies.items()}
-        return Chains(state.iteration + 1, tuple(after.current), kept, tallies, after.memory)
+            tallies = {name: summed(tallies.get(name, np.zeros(0)), value) for name, value in after.tallies.items()}
+        return Chains(state.iteration + 1, tuple(after.current), kept, tallies, after.memory, state.tries)
 
     def done(self, model: Declared, state: Chains) -> bool:
         return len(state.draws) >= self.iterations
@@ -116,36 +150,84 @@ class ChainSampler(SteppedSampler[Chains]):
         return state.iteration
 
     def total(self, model: Declared) -> int | None:
-        return index(self.warmup) + index(self.iterations)
+        return self.warmup + self.iterations
 
     def draws(self, model: Declared, state: Chains, complete: bool) -> Draws:
-        by_iteration = state.draws or (tuple(map(self.held, state.current[:: len(state.current) // index(self.chains)])),)
-        particles = [row[chain] for chain in range(index(self.chains)) for row in by_iteration]
+        by_iteration = state.draws or (tuple(map(self.held, state.current[:: len(state.current) // self.chains])),)
+        particles = [row[chain] for chain in range(self.chains) for row in by_iteration]
         log_weights = np.full(len(particles), -np.log(len(particles)))
-        rates = self.rates(state.tallies, len(state.draws)) if state.draws else {}
+        rates = self.rates(state.tallies, len(state.draws)) | {"starting_tries": list(state.tries)} if state.draws else {}
         guarantee = None if state.draws else "heuristic"  # stopped in its warm-up
-        return Draws(particles, log_weights, chains=index(self.chains), rates=rates, guarantee=guarantee)
+        return Draws(particles, log_weights, chains=self.chains, rates=rates, guarantee=guarantee)
 
 
-def started(
-    model: Declared, keys: RunKeys, chains: int, particles: int, proposal: Sampling | None, picks: int = 1
-) -> list[list[Reasoning]]:
-    """For each chain `picks` trajectories of positive density, drawn from a particle filter of its own.
+def summed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The sum of two arrays, the shorter of two rows filled up with zeros; one may be empty."""
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if one.shape == other.shape:
+        return np.asarray(one + other)
+    if not one.size:
+        return other
+    total = np.zeros(max(len(one), len(other)))
+    for part in (one, other):
+        total[: len(part)] += part
+    return total
+
+
+def restarted(
+    attempt: Callable[[int, RunKeys, Any], list[Any]], model: Declared, keys: RunKeys, chains: int, *, starts: int, tries: int
+) -> Started:
+    """Draw the start of every chain, again and with more particles for those whose particles all died.
+
+    Args:
+        attempt: (particles, keys, model) -> where a chain starts, or an AllParticlesDead that is raised. The first attempt has
+            the chain's own keys, any other has keys of iterations that no run reaches.
+        model: the declared posterior.
+        keys: of the run.
+        chains: C.
+        starts: particles of the first attempt.
+        tries: attempts, at most.
 
     Raises:
-        AllParticlesDead: a filter found none.
+        AllParticlesDead: in every attempt for some chain.
     """
+    found: dict[int, list[Any]] = {}
+    tried = [0] * chains
+    for number in range(tries):
+        missing = [chain for chain in range(chains) if chain not in found]
+        particles = starts * min(2**number, MOST_STARTS)
+        iteration = keys.iteration if number == 0 else RESTARTS + number
+        runs = [partial(_survivors, attempt, particles, replace(keys, chain=chain, iteration=iteration)) for chain in missing]
+        for chain, survivors in zip(missing, in_batch(runs, [model] * len(runs)), strict=True):
+            tried[chain] += 1
+            if not isinstance(survivors, AllParticlesDead):
+                found[chain] = survivors
+            elif number == tries - 1:
+                raise AllParticlesDead(survivors.step, survivors.particles, tries)
+        if len(found) == chains:
+            break
+    return Started(tuple(particle for chain in range(chains) for particle in found[chain]), tuple(tried))
 
-    def run(chain: int, model: Declared) -> list[Reasoning]:
-        own = replace(keys, chain=chain)
-        stepwise = model.stepwise(proposal)
-        state: State = start(stepwise, own, particles)
-        for step in steps(stepwise, state, own, Resampling()):
-            state = step.state
-        check_alive(state)
-        return [state.particles[pick(own.choice(number), state.log_weights)] for number in range(picks)]
 
-    return in_batch([partial(run, chain) for chain in range(chains)], [model] * chains)
+def picked(model: Declared, keys: RunKeys, particles: int, proposal: Sampling | None, picks: int) -> list[Reasoning]:
+    """Draw trajectories of positive density from the last population of a particle filter, by weight.
+
+    Raises:
+        AllParticlesDead: all its particles died.
+    """
+    stepwise = model.stepwise(proposal)
+    state: State = start(stepwise, keys, particles)
+    for step in steps(stepwise, state, keys, Resampling()):
+        state = step.state
+    check_alive(state)
+    return [state.particles[pick(keys.choice(number), state.log_weights)] for number in range(picks)]
+
+
+def _survivors(attempt: Callable[..., list[Any]], particles: int, keys: RunKeys, model: Declared) -> list[Any] | AllParticlesDead:
+    try:
+        return attempt(particles, keys, model)
+    except AllParticlesDead as death:
+        return death
 
 
 def in_batch(runs: Sequence[Callable[[Any], Any]], models: Sequence[Declared]) -> list[Any]:

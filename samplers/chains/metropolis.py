@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
 
+from ... import checks
 from ...models import Sampling
 from ...ppl.interfaces import Declared
 from ...smc import RunKeys
-from ..base import check_count
 from ..filters.power_smc import sharpened
 from ..moves import suffix_move
 from .chain_sampler import Chains, ChainSampler, Swept
@@ -28,7 +27,7 @@ class SuffixMetropolis(ChainSampler):
     Karan and Du (2025), arXiv:2510.14901, with the correction for lengths that their code lacks.
 
     Attributes:
-        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
         moves: between two draws that are kept, at least 1.
         proposal: what remainders are drawn from; the model's prior when None.
         budget: generated tokens after which no iteration is begun; None for no limit.
@@ -46,17 +45,17 @@ class SuffixMetropolis(ChainSampler):
     step_cost = "for each move of each chain a remainder, about half a trajectory's tokens; the reward model reads it"
 
     def __post_init__(self) -> None:
-        check_count("moves", self.moves)
+        checks.settle(self, moves=checks.count("moves", self.moves))
         super().__post_init__()
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        q, particles, chains = self.proposed(model), list(state.current), index(self.chains)
+        q, particles, chains = self.proposed(model), list(state.current), self.chains
         stepwise, accepted = model.stepwise(q), np.zeros(chains)
-        for number in range(index(self.moves)):
+        for number in range(self.moves):
             keys_of_chains = keys.moves(number, chains, range(chains))
             moved = suffix_move(model, q, keys_of_chains, particles, lambda _, x: sum(stepwise.log_potentials(x)))
             particles, accepted = moved.particles, accepted + moved.accepted
-        return Swept(particles, {"acceptance": accepted / index(self.moves)})
+        return Swept(particles, {"acceptance": accepted / self.moves})
 
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
         return {"acceptance": (tallies["acceptance"] / iterations).tolist()}
@@ -71,7 +70,7 @@ class PowerMetropolis(SuffixMetropolis):
     Karan and Du (2025), arXiv:2510.14901, with the correction for lengths that their code lacks.
 
     Attributes:
-        iterations, warmup, chains, starts, moves, budget: as of `SuffixMetropolis`.
+        iterations, warmup, chains, starts, tries, moves, budget: as of `SuffixMetropolis`.
         proposal: what remainders are drawn from; at temperature 1 / alpha (times the prior's) when None.
 
     Raises:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, subkeys
 from ...smc.conditional_smc import check_conditional
-from ..base import check_count
 from ..moves import suffix_move
-from .chain_sampler import Chains, ChainSampler, Swept, started
+from .chain_sampler import Chains, ChainSampler, Started, Swept
 from .reasoning_gibbs import gibbs_moves
 
 KERNELS = ("suffix", "gibbs")
@@ -49,7 +47,7 @@ class ParallelTempering(ChainSampler):
     one batch; the reward model reads them; swaps cost nothing. Source: Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022).
 
     Attributes:
-        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
         betas: the powers, falling from 1, at least two of them.
         kernel: "suffix" or "gibbs".
         moves: of the kernel in an iteration, at least 1.
@@ -78,42 +76,38 @@ class ParallelTempering(ChainSampler):
     )
 
     def __post_init__(self) -> None:
-        powers = np.asarray(self.betas, np.float64)
-        if powers.ndim != 1 or len(powers) < 2 or powers[0] != 1 or powers[-1] < 0 or not np.all(np.diff(powers) < 0):
-            raise ValueError(f"betas must fall from 1 to 0 or more, at least two of them, not {self.betas!r}")
-        if self.kernel not in KERNELS:
-            raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {self.kernel!r}")
-        check_count("moves", self.moves)
-        check_count("particles", self.particles, least=2)
-        check_conditional(index(self.particles), self._resampling)
+        checks.settle(
+            self,
+            betas=checks.ladder("betas", self.betas, first=1, last=None),
+            kernel=checks.choice("kernel", self.kernel, KERNELS),
+            moves=checks.count("moves", self.moves),
+            particles=checks.count("particles", self.particles, least=2),
+            ess_threshold=self._resampling.ess_threshold,
+        )
+        check_conditional(self.particles, self._resampling)
         super().__post_init__()
 
     @property
     def least_tokens(self) -> int:
-        return index(self.chains) * len(self.betas)
+        return self.chains * len(self.betas)
 
     @property
     def _resampling(self) -> Resampling:
         return Resampling(self.resampling, self.ess_threshold)
 
-    @cached_property
-    def _powers(self) -> tuple[float, ...]:
-        return tuple(float(beta) for beta in self.betas)
-
-    def begin(self, model: Declared, keys: RunKeys) -> tuple[Reasoning, ...]:
-        replicas = started(model, keys, index(self.chains), index(self.starts), self.proposed(model), len(self._powers))
-        return tuple(particle for of_chain in replicas for particle in of_chain)
+    def begin(self, model: Declared, keys: RunKeys) -> Started:
+        return self.started(model, keys, picks=len(self.betas))
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        count, models = len(self._powers), [model.tempered(beta) for beta in self._powers]
+        count, models = len(self.betas), [model.tempered(beta) for beta in self.betas]
         particles = list(state.current)
         accepted = np.zeros(len(particles))
-        for number in range(index(self.moves)):
+        for number in range(self.moves):
             particles, moved = self._moved(models, keys, number, particles)
             accepted += moved
         particles, travels, swaps = self._swapped(models, keys, state, particles)
-        trips = _round_trips(travels, state.memory or _at_home(index(self.chains), count))
-        tallies = {"acceptance": accepted.reshape(-1, count).mean(axis=0) / index(self.moves), **swaps, "round_trips": np.array(trips[1])}
+        trips = _round_trips(travels, state.memory or _at_home(self.chains, count))
+        tallies = {"acceptance": accepted.reshape(-1, count).mean(axis=0) / self.moves, **swaps, "round_trips": np.array(trips[1])}
         return Swept(particles, tallies, trips[0])
 
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
@@ -131,12 +125,12 @@ class ParallelTempering(ChainSampler):
         """Every replica, moved at its own power; and which of them are new."""
         count, proposal = len(models), self.proposed(models[0])
         if self.kernel == "gibbs":
-            own = [replace(keys, chain=row * index(self.moves) + number) for row in range(len(particles))]
+            own = [replace(keys, chain=row * self.moves + number) for row in range(len(particles))]
             of_rows = [models[row % count] for row in range(len(particles))]
-            swept = gibbs_moves(of_rows, proposal, own, particles, index(self.particles), self._resampling, "reference")
+            swept = gibbs_moves(of_rows, proposal, own, particles, self.particles, self._resampling, "reference")
             return [particle for particle, _ in swept], np.array([moved.any() for _, moved in swept], np.float64)
         stepwise = [model.stepwise(proposal) for model in models]
-        anew = np.array([self._powers[row % count] == 0 for row in range(len(particles))])
+        anew = np.array([self.betas[row % count] == 0 for row in range(len(particles))])
         moved = suffix_move(
             models[0],
             proposal,
@@ -151,8 +145,8 @@ class ParallelTempering(ChainSampler):
         self, models: Sequence[Declared], keys: RunKeys, state: Chains, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
         """Neighbours swapped; for each chain which of its places each replica came from; attempted and successful swaps by pair."""
-        chains, count = index(self.chains), len(models)
-        uniforms = SlotUniforms(subkeys(keys.moves(index(self.moves), chains * count, range(chains * count)), 0), chains * count).at(0)
+        chains, count = self.chains, len(models)
+        uniforms = SlotUniforms(subkeys(keys.moves(self.moves, chains * count, range(chains * count)), 0), chains * count).at(0)
         places = np.tile(np.arange(count), (chains, 1))
         swaps, attempts = np.zeros(count - 1), np.zeros(count - 1)
         for chain in range(chains):

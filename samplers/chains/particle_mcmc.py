@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from math import exp, inf
-from operator import index
 from typing import Any, ClassVar, NamedTuple
 
 import blackjax
@@ -24,6 +23,7 @@ import numpy as np
 from blackjax.adaptation.step_size import dual_averaging_adaptation
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from ... import checks
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared
 from ...ppl.programs.execution import Execution
@@ -33,13 +33,12 @@ from ...ppl.programs.subinference import SubInference
 from ...smc import Resampling, RunKeys, start, steps, subkeys
 from ...smc.conditional_smc import check_conditional
 from ...smc.resampling import pick
-from ..base import AllParticlesDead, check_count
-from .chain_sampler import Chains, ChainSampler, Swept, in_batch
+from ..base import AllParticlesDead
+from .chain_sampler import RESTARTS, Chains, ChainSampler, Started, Swept, in_batch, restarted
 from .reasoning_gibbs import gibbs_moves
 
 normal_random_walk: Any = blackjax.additive_step_random_walk.normal_random_walk  # type: ignore[attr-defined]
 KERNELS = ("nuts", "random_walk")
-ATTEMPTS = 100  # filters at parameters from the prior until one has a particle alive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +50,24 @@ class ParameterSampler(ChainSampler):
         resampling: one of `motes.smc.SCHEMES`.
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
         step_size: of the proposal, in unconstrained coordinates, above 0; found in the warm-up, from there, if there is one.
+        tries: filters drawn for the start of a chain, at most, each at parameters of its own from the prior.
     """
 
     particles: int = 16
     resampling: str = "systematic"
     ess_threshold: float = 0.5
     step_size: float = 0.5
+    tries: int = 100
 
     aim: ClassVar[float]
 
     def __post_init__(self) -> None:
-        check_count("particles", self.particles)
-        Resampling(self.resampling, self.ess_threshold)
-        if isinstance(self.step_size, bool) or not isinstance(self.step_size, int | float) or not 0 < self.step_size < inf:
-            raise ValueError(f"step_size must be a finite number above 0, not {self.step_size!r}")
+        checks.settle(
+            self,
+            particles=checks.count("particles", self.particles),
+            ess_threshold=Resampling(self.resampling, self.ess_threshold).ess_threshold,
+            step_size=checks.positive("step_size", self.step_size),
+        )
         super().__post_init__()
 
     @property
@@ -81,7 +84,7 @@ class ParameterSampler(ChainSampler):
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         assert isinstance(model, Program)
-        tuning = state.memory or [Tuning(self.aim).started(self.step_size) for _ in range(index(self.chains))]
+        tuning = state.memory or [Tuning(self.aim).started(self.step_size) for _ in range(self.chains)]
         step_sizes = [each.step_size(state.iteration < self.warmup) for each in tuning]
         moved = self.moved(model, keys, state.current, step_sizes)
         acceptance = np.array([rate for _, rate in moved])
@@ -133,7 +136,7 @@ class ParticleMarginalMetropolis(ParameterSampler):
     (2010), section 2.4.2; the step size is tuned to accept 0.234 of the proposals (Roberts, Gelman and Gilks 1997; Sherlock et al. 2015).
 
     Attributes:
-        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
         particles, resampling, ess_threshold, step_size: see `ParameterSampler`; step_size is the walk's standard deviation.
         proposal: what steps are drawn from; their priors when None.
         budget: generated tokens after which no iteration is begun; None for no limit.
@@ -149,18 +152,16 @@ class ParticleMarginalMetropolis(ParameterSampler):
     step_cost = "a particle filter of N particles for each chain"
     aim = 0.234
 
-    def begin(self, model: Declared, keys: RunKeys) -> tuple[Any, ...]:
-        found: list[Estimated | None] = [None] * index(self.chains)
-        for attempt in range(ATTEMPTS):
-            missing = [chain for chain, each in enumerate(found) if each is None]
-            if not missing:
-                break
-            runs = [partial(self._found, replace(keys, chain=chain, iteration=2**31 + attempt)) for chain in missing]
-            for chain, estimated in zip(missing, in_batch(runs, [model] * len(runs)), strict=True):
-                found[chain] = estimated
-        if any(each is None for each in found):
-            raise AllParticlesDead(1, index(self.particles))
-        return tuple(found)
+    def begin(self, model: Declared, keys: RunKeys) -> Started:
+        def attempt(_: int, keys: RunKeys, program: Any) -> list[Estimated]:
+            estimated = self._found(keys, program)
+            if estimated is None:
+                raise AllParticlesDead(1, self.particles)
+            return [estimated]
+
+        # every attempt has parameters of its own from the prior, and the particles that the chain's filters have
+        keys = replace(keys, iteration=RESTARTS)
+        return restarted(attempt, model, keys, self.chains, starts=self.particles, tries=self.tries)
 
     def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
         runs = [
@@ -207,7 +208,7 @@ class ParticleMarginalMetropolis(ParameterSampler):
             log_weight = -inf if root.excluded else root.log_ratio + root.log_likelihood
             return Estimated(root, log_weight) if log_weight > -inf else None
         stepwise = given.stepwise(self.proposal, root=root)
-        state = start(stepwise, keys, index(self.particles))
+        state = start(stepwise, keys, self.particles)
         for step in steps(stepwise, state, keys, self._resampling):
             state = step.state
         return None if state.dead else Estimated(state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence))
@@ -222,7 +223,7 @@ class ParameterGibbs(ParameterSampler):
     Andrieu, Doucet and Holenstein (2010), section 2.4.3; NUTS: Hoffman and Gelman (2014).
 
     Attributes:
-        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
         particles, resampling, ess_threshold, step_size: see `ParameterSampler`; the scheme must be one of
             `motes.smc.CONDITIONAL`.
         kernel: "nuts", for which the program must be traceable by JAX at its parameters: what it branches on, and how its steps are
@@ -245,11 +246,10 @@ class ParameterGibbs(ParameterSampler):
     step_cost = "for each chain a particle filter of N - 1 particles"
 
     def __post_init__(self) -> None:
-        check_count("moves", self.moves)
-        if self.kernel not in KERNELS:
-            raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, not {self.kernel!r}")
+        checks.settle(self, moves=checks.count("moves", self.moves), kernel=checks.choice("kernel", self.kernel, KERNELS))
+        checks.count("particles", self.particles, least=2)
         super().__post_init__()
-        check_conditional(index(self.particles), self._resampling)
+        check_conditional(self.particles, self._resampling)
 
     @property
     def aim(self) -> float:  # type: ignore[override]
@@ -264,7 +264,7 @@ class ParameterGibbs(ParameterSampler):
         moved = [references[row] for row in rows]
         if rows:
             models, keys_of_rows = [given[row] for row in rows], [own[row] for row in rows]
-            swept = gibbs_moves(models, self.proposal, keys_of_rows, moved, index(self.particles), self._resampling, "reference")
+            swept = gibbs_moves(models, self.proposal, keys_of_rows, moved, self.particles, self._resampling, "reference")
             for row, (execution, _) in zip(rows, swept, strict=True):
                 references[row] = execution
         return [
@@ -280,7 +280,7 @@ class ParameterGibbs(ParameterSampler):
         density = Density(program, execution, tuple(draw.name for draw in draws))
         u: Any = jnp.asarray(unconstrained(draws), jnp.float32)
         rates = []
-        for number in range(index(self.moves)):
+        for number in range(self.moves):
             u, rate = (_nuts if self.kernel == "nuts" else _random_walk)(density, subkeys(key, number)[0], u, step_size)
             rates.append(rate)
         values = density(u).values

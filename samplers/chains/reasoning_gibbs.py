@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import index
 from typing import Any
 
 import numpy as np
 
+from ... import checks
 from ...models import Sampling, capabilities
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.statespace import StateSpaceModel
@@ -17,8 +17,7 @@ from ...smc import Resampling, RunKeys
 from ...smc.arrays import objects
 from ...smc.conditional_smc import check_conditional
 from ...smc.particle_gibbs import sweep
-from ..base import check_count, check_flag
-from .chain_sampler import Chains, ChainSampler, Swept, in_batch
+from .chain_sampler import Chains, ChainSampler, Swept, in_batch, summed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class ParticleGibbs(ChainSampler):
     models, at every resampling. Source: Andrieu, Doucet and Holenstein (2010); ancestor sampling: Lindsten, Jordan and Schon (2014).
 
     Attributes:
-        iterations, warmup, chains, starts: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
         particles: N, at least 2, the reference among them.
         resampling: one of `motes.smc.CONDITIONAL`.
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
@@ -61,9 +60,13 @@ class ParticleGibbs(ChainSampler):
     )
 
     def __post_init__(self) -> None:
-        check_count("particles", self.particles, least=2)
-        check_flag("ancestor_sampling", self.ancestor_sampling)
-        check_conditional(index(self.particles), self._resampling)
+        checks.settle(
+            self,
+            particles=checks.count("particles", self.particles, least=2),
+            ess_threshold=self._resampling.ess_threshold,
+            ancestor_sampling=checks.flag("ancestor_sampling", self.ancestor_sampling),
+        )
+        check_conditional(self.particles, self._resampling)
         super().__post_init__()
 
     @property
@@ -79,18 +82,16 @@ class ParticleGibbs(ChainSampler):
             raise ValueError(f"ancestor sampling needs a language model with a method `logprob`, and {model.lm.name!r} has none")
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        own = [replace(keys, chain=chain) for chain in range(index(self.chains))]
+        own = [replace(keys, chain=chain) for chain in range(self.chains)]
         past = "ancestor" if self.ancestor_sampling else "reference"
-        swept = gibbs_moves([model] * len(own), self.proposed(model), own, state.current, index(self.particles), self._resampling, past)
-        updates, reached = np.zeros(model.max_steps), np.zeros(model.max_steps)
+        swept = gibbs_moves([model] * len(own), self.proposed(model), own, state.current, self.particles, self._resampling, past)
+        updates, reached = np.zeros(0), np.zeros(0)
         for _, moved in swept:
-            updates[: len(moved)] += moved
-            reached[: len(moved)] += 1
+            updates, reached = summed(updates, moved), summed(reached, np.ones(len(moved)))
         return Swept([particle for particle, _ in swept], {"updates": updates, "reached": reached})
 
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
-        reached = int((tallies["reached"] > 0).sum())
-        return {"update_by_step": (tallies["updates"][:reached] / tallies["reached"][:reached]).tolist()}
+        return {"update_by_step": (tallies["updates"] / tallies["reached"]).tolist()}
 
 
 def gibbs_moves(

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, entropy, ess, log_sum_exp, subkeys
-from ..base import PopulationSampler, check_count, check_fraction
+from ..base import PopulationSampler
 from ..moves import chosen
 from .filter_sampler import FilterSampler
 
@@ -42,14 +42,17 @@ class Foresight(PopulationSampler[Any]):
 
     def __post_init__(self) -> None:
         if self.schedule is not None and self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, or None, not {self.schedule!r}")
-        check_fraction("diversity", self.diversity)
-        check_count("look_ahead", self.look_ahead, least=0)
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, or None, not {checks.shown(self.schedule)}")
+        checks.settle(
+            self,
+            diversity=checks.fraction("diversity", self.diversity),
+            look_ahead=checks.count("look_ahead", self.look_ahead, least=0),
+        )
         super().__post_init__()
 
     @property
     def least_tokens(self) -> int:
-        return index(self.particles) * max(1, index(self.look_ahead))
+        return self.particles * max(1, self.look_ahead)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ class EntropicParticleFilter(Foresight, FilterSampler):
 
     def feynman_kac(self, model: Declared) -> Stepwise | LookAhead:
         if self.look_ahead:
-            return LookAhead(model, self.proposed(model), index(self.look_ahead))
+            return LookAhead(model, self.proposed(model), self.look_ahead)
         return model.stepwise(self.proposed(model))
 
     def resampler(self, model: Declared) -> Resampling:
@@ -110,14 +113,14 @@ class EntropicParticleFilter(Foresight, FilterSampler):
             self.resampling,
             ess_threshold=self.diversity,
             entropy_threshold=self.diversity if self.schedule == "entropy" else None,
-            annealing=annealing(self.schedule, index(model.max_steps)),
+            annealing=annealing(self.schedule, model.max_steps),
         )
 
     def held(self, particle: Reasoning | Scout) -> Reasoning:
         return particle.particle if isinstance(particle, Scout) else particle
 
     def total(self, model: Declared) -> int | None:
-        return index(model.max_steps) + bool(self.look_ahead)
+        return model.max_steps + bool(self.look_ahead)
 
 
 class Scout(NamedTuple):

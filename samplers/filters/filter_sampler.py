@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.posterior.posterior import Guarantee
 from ...smc import History, Resampling, RunKeys, State, advance, ess, start
@@ -38,7 +38,7 @@ class FilterSampler(PopulationSampler[Filter]):
 
     def slots(self) -> int:
         """Slots of the filter."""
-        return index(self.particles)
+        return self.particles
 
     def held(self, particle: Any) -> Reasoning:
         """The trajectory that a slot's particle amounts to."""
@@ -95,7 +95,8 @@ class ResamplingFilter(FilterSampler):
     ess_threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        Resampling(self.resampling, self.ess_threshold)
+        rule = Resampling(self.resampling, self.ess_threshold)
+        checks.settle(self, ess_threshold=rule.ess_threshold)
         super().__post_init__()
 
     def feynman_kac(self, model: Declared) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +63,7 @@ class ImportanceSampling(PopulationSampler[Blocks]):
         return Blocks((), None, model.root(), 0)
 
     def step(self, model: Declared, keys: RunKeys, state: Blocks) -> Blocks:
-        n = index(self.particles)
+        n = self.particles
         block = replace(keys, iteration=len(state.particles) // n)
         stepwise = self._stepwise(model, state)
         current = state.current or start(stepwise, block, n)

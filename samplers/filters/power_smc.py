@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import index
 from typing import Any
 
+from ... import checks
 from ...models import Sampling
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
-from ..base import check_count
 from .filter_sampler import ResamplingFilter
 
 
@@ -48,7 +47,7 @@ class PowerSMC(ResamplingFilter):
     step_cost = "one step's tokens for each open living particle; the reward model reads the new tokens of each distinct one"
 
     def __post_init__(self) -> None:
-        check_count("ramp", self.ramp)
+        checks.settle(self, ramp=checks.count("ramp", self.ramp))
         super().__post_init__()
 
     def feynman_kac(self, model: Declared) -> Stepwise:
@@ -68,11 +67,11 @@ class PowerSMC(ResamplingFilter):
         return self.proposal or sharpened(model.prior, model.alpha)
 
     def proposals(self, model: Declared) -> Sequence[Sampling | None]:
-        return [self.proposal or sharpened(model.prior, self.exponent(model, t)) for t in range(1, index(self.ramp) + 1)]
+        return [self.proposal or sharpened(model.prior, self.exponent(model, t)) for t in range(1, self.ramp + 1)]
 
     def exponent(self, model: Declared, t: int) -> float:
         """alpha_t, for t >= 1."""
-        return model.alpha if t >= self.ramp else 1 + (model.alpha - 1) * t / index(self.ramp)
+        return model.alpha if t >= self.ramp else 1 + (model.alpha - 1) * t / self.ramp
 
 
 def sharpened(prior: Sampling | None, alpha: float) -> Sampling | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from operator import index
 from typing import Any
 
+from ... import checks
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, subkeys
-from ..base import check_count
 from ..moves import suffix_move
 from .filter_sampler import ResamplingFilter
 
@@ -51,8 +50,7 @@ class ResampleMove(ResamplingFilter):
     )
 
     def __post_init__(self) -> None:
-        check_count("moves", self.moves)
-        check_count("every", self.every)
+        checks.settle(self, moves=checks.count("moves", self.moves), every=checks.count("every", self.every))
         super().__post_init__()
 
     def resampler(self, model: Declared) -> Resampling:
@@ -67,7 +65,7 @@ class ResampleMove(ResamplingFilter):
             going = [i for i, particle in enumerate(moved) if particle.open]
             if (t - 1) % self.every or not going:
                 return moved
-            for number in range(index(self.moves)):
+            for number in range(self.moves):
                 there = [moved[i] for i in going]
                 after = suffix_move(model, proposal, subkeys(keys, number, going), there, log_weight, stop=t - 1).particles
                 for i, particle in zip(going, after, strict=True):

@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, log_sum_exp, normalise, subkeys
 from ...smc.tempering_model import log_power, next_gain
-from ..base import Draws, check_count, check_flag, check_fraction
+from ..base import Draws
 from ..moves import chosen, complete, suffix_move
 from .filter_sampler import Filter, FilterSampler, check_alive
 
@@ -88,16 +88,14 @@ class TemperedSMC(FilterSampler):
     )
 
     def __post_init__(self) -> None:
-        check_count("moves", self.moves)
-        check_flag("waste_free", self.waste_free)
         Resampling(self.resampling)
-        if self.ladder is not None:
-            rungs = np.asarray(self.ladder, np.float64)
-            if rungs.ndim != 1 or len(rungs) < 2 or rungs[0] != 0 or rungs[-1] != 1 or not np.all(np.diff(rungs) > 0):
-                raise ValueError(f"ladder must ascend from 0 to 1, not {self.ladder!r}")
-        check_fraction("target_ess", self.target_ess)
-        if not 0 < self.target_ess < 1:
-            raise ValueError(f"target_ess must lie between 0 and 1, not {self.target_ess!r}")
+        checks.settle(
+            self,
+            ladder=None if self.ladder is None else checks.ladder("ladder", self.ladder, first=0, last=1),
+            target_ess=checks.number("target_ess", self.target_ess, above=0, below=1),
+            moves=checks.count("moves", self.moves),
+            waste_free=checks.flag("waste_free", self.waste_free),
+        )
         super().__post_init__()
         if self.waste_free and self.particles % (self.moves + 1):
             raise ValueError(f"particles must be a multiple of the {self.moves + 1} states of a waste-free chain, not {self.particles}")
@@ -105,14 +103,13 @@ class TemperedSMC(FilterSampler):
     @property
     def states(self) -> int:
         """P, states of a chain that are kept."""
-        return index(self.moves) + 1 if self.waste_free else 1
+        return self.moves + 1 if self.waste_free else 1
 
     def slots(self) -> int:
-        return index(self.particles) // self.states
+        return self.particles // self.states
 
     def feynman_kac(self, model: Declared) -> PowerLadder:
-        ladder = None if self.ladder is None else tuple(float(rung) for rung in self.ladder)
-        return PowerLadder(model, self.proposed(model), ladder, float(self.target_ess), index(self.moves), self.states)
+        return PowerLadder(model, self.proposed(model), self.ladder, self.target_ess, self.moves, self.states)
 
     def resampler(self, model: Declared) -> Resampling:
         return Resampling(self.resampling, ess_threshold=1)
@@ -133,7 +130,7 @@ class TemperedSMC(FilterSampler):
         shares = [_within(rung) for rung in population.particles]
         log_weights = np.concatenate([w + share for w, share in zip(population.log_weights, shares, strict=True)])
         rung: Rung = next(x for x, w in zip(population.particles, population.log_weights, strict=True) if w > -inf)
-        moved = [x.accepted / index(self.moves) for x in population.particles]
+        moved = [x.accepted / self.moves for x in population.particles]
         rates: dict[str, Any] = {"rungs": len(history.ess), "powers": list(rung.powers)}
         if population.t > 1:
             rates["acceptance_at_last"] = float(np.mean(moved))
@@ -163,7 +160,7 @@ class PowerLadder:
 
     model: Declared
     proposal: Sampling | None
-    ladder: tuple[float, ...] | None
+    ladder: Sequence[float] | None
     target_ess: float
     moves: int
     states: int

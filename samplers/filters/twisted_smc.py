@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, log
-from operator import index
+from math import log
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ... import checks
 from ...models import Trajectory
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...ppl.statespace import StateSpaceModel
 from ...ppl.stepwise import Twist
 from ...smc import log_mean_exp
-from ..base import check_count
 from .filter_sampler import ResamplingFilter
 
 UserTwist: TypeAlias = Callable[[Trajectory, Sequence[float]], float]
@@ -64,13 +63,14 @@ class TwistedSMC(ResamplingFilter):
     )
 
     def __post_init__(self) -> None:
-        if not (callable(self.twist) or self.twist in TWISTS):
-            raise ValueError(f"twist must be one of {', '.join(TWISTS)}, or a function, not {self.twist!r}")
-        check_count("successors", self.successors)
-        if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength < inf:
-            raise ValueError(f"strength must be a finite number of at least 0, not {self.strength!r}")
-        if not 0 < self.floor <= 1:
-            raise ValueError(f"floor must lie in (0, 1], not {self.floor!r}")
+        if not callable(self.twist) and self.twist not in TWISTS:
+            raise ValueError(f"twist must be one of {', '.join(TWISTS)}, or a function, not {checks.shown(self.twist)}")
+        checks.settle(
+            self,
+            successors=checks.count("successors", self.successors),
+            strength=checks.number("strength", self.strength, least=0),
+            floor=checks.number("floor", self.floor, most=1, above=0),
+        )
         super().__post_init__()
 
     def check(self, model: Declared) -> None:
@@ -91,7 +91,7 @@ class TwistedSMC(ResamplingFilter):
         return [max(-self.strength * float(np.logaddexp(0.0, -x.log_odds[-1])), log(self.floor)) for x in particles]
 
     def _by_looking(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
-        stepwise, k = model.stepwise(self.proposed(model)), index(self.successors)
+        stepwise, k = model.stepwise(self.proposed(model)), self.successors
         drawn = stepwise.successors(self.proposed(model), keys, particles, k, range(len(particles)))
         means = [
             float(log_mean_exp(stepwise.log_potential(t + 1, [x.twisted(0.0)] * k, after)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ... import checks
 from ...ppl.interfaces import Declared
 from ...ppl.posterior.posterior import Posterior
 from ...ppl.statespace import StateSpaceModel
-from ..base import Seed, check_count
+from ..base import Seed
 from ..filters.importance_sampling import ImportanceSampling
 
 
@@ -22,13 +23,13 @@ class MajorityVote:
         samples: N, how many vote.
 
     Raises:
-        ValueError: `samples` is not a positive integer.
+        TypeError, ValueError: `samples` is not an integer of at least 1.
     """
 
     samples: int = 16
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        checks.settle(self, samples=checks.count("samples", self.samples))
 
     def run(self, model: Declared, seed: Seed = 0, progress: bool = False) -> Posterior:
         """Draw the solutions.

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, log
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,11 +80,11 @@ class PublishedFilter(PopulationSampler[Scored]):
 
     def init(self, model: Declared, keys: RunKeys) -> Scored:
         root = model.root()
-        n = index(self.particles)
+        n = self.particles
         return Scored(objects([root] * n), 0, np.arange(n), History.of({}, n))
 
     def step(self, model: Declared, keys: RunKeys, state: Scored) -> Scored:
-        t, n, k = state.steps + 1, index(self.particles), self.successors
+        t, n, k = state.steps + 1, self.particles, self.successors
         known = [[particle] * k for particle in state.particles]
         going = [i for i, particle in enumerate(state.particles) if particle.open]
         slots, q = keys.moves(t, n, range(n)), self.proposed(model)
@@ -180,10 +179,10 @@ class Giannone2025(Foresight, PublishedFilter):
 
     @property
     def successors(self) -> int:
-        return max(1, index(self.look_ahead))
+        return max(1, self.look_ahead)
 
     def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
-        share = t / index(model.max_steps)
+        share = t / model.max_steps
         if self.schedule is None or share >= 0.5:
             return log_weights
         n = len(log_weights)

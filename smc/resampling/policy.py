@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import log
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ..arrays import Array, branch, float64, namespace, objects, take
 from ..keys import RunKeys, TracedKeys
 from ..weights import entropy, ess, normalise, reweighed
@@ -78,7 +78,7 @@ class Resampling:
             refuses it.
 
     Raises:
-        ValueError: the scheme is unknown, or a threshold outside [0, 1].
+        TypeError, ValueError: the scheme is unknown, or a threshold not a number in [0, 1].
     """
 
     scheme: str = "systematic"
@@ -89,11 +89,15 @@ class Resampling:
     rejuvenate: Rejuvenation | None = None
 
     def __post_init__(self) -> None:
-        if self.scheme not in SCHEMES:
-            raise ValueError(f"resampling must be one of {', '.join(SCHEMES)}, not {self.scheme!r}")
-        _check_threshold("ess_threshold", self.ess_threshold)
-        if self.entropy_threshold is not None:
-            _check_threshold("entropy_threshold", self.entropy_threshold)
+        entropy_threshold = self.entropy_threshold
+        if entropy_threshold is not None:
+            entropy_threshold = checks.fraction("entropy_threshold", entropy_threshold)
+        checks.settle(
+            self,
+            scheme=checks.choice("resampling", self.scheme, SCHEMES),
+            ess_threshold=checks.fraction("ess_threshold", self.ess_threshold),
+            entropy_threshold=entropy_threshold,
+        )
 
     def due(self, log_weights: Array) -> Any:
         """Whether a population with these log-weights, shape (N,), is to be resampled."""
@@ -215,12 +219,3 @@ def of_living(function: Callable[[Any], Array], particles: Any, log_weights: Arr
     if len(living):
         values[living] = function(particles[living])
     return values
-
-
-def _check_threshold(name: str, threshold: Any) -> None:
-    if (
-        isinstance(threshold, bool)
-        or not isinstance(threshold, Real)
-        or not 0 <= float(threshold) <= 1
-    ):
-        raise ValueError(f"{name} must be a number in [0, 1], not {threshold!r}")

@@ -123,7 +123,7 @@ def test_bad_targets():
         resolve(Product(), beta=0.5)
     with pytest.raises(ValueError, match="aggregate must be one of last, min, product, mean"):
         Final(aggregate="max")
-    with pytest.raises(ValueError, match=r"floor must lie in \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"floor must be a finite number in \(0, 1\)"):
         Final(floor=0.0)
 
 
