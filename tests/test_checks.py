@@ -111,7 +111,7 @@ def test_checks_return_plain_numbers_in_their_range(value):
 
 @settings(suppress_health_check=[HealthCheck.differing_executors])
 @given(
-    st.lists(st.floats(-1e4, 1e4) | st.just(-inf), min_size=1, max_size=6).filter(lambda x: max(x) > -inf),
+    st.lists(st.integers(-(10**4), 10**4).map(float) | st.just(-inf), min_size=1, max_size=6).filter(lambda x: max(x) > -inf),
     st.floats(min_value=0, max_value=1.7e308, exclude_min=True),
     st.floats(min_value=0, max_value=1, exclude_min=True),
     st.none() | st.integers(1, 10**12),

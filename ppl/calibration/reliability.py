@@ -80,7 +80,8 @@ class Priors:
             value = getattr(self, name)
             if not isinstance(value, tuple | list) or len(value) != 2:
                 raise TypeError(
-                    f"{name} must be the two parameters of a Beta distribution, not {checks.shown(value)}"
+                    f"{name} must be the two parameters of a Beta distribution, "
+                    f"not {checks.shown(value)}"
                 )
             each = f"each parameter of {name}"
             checks.settle(self, **{name: tuple(checks.positive(each, part) for part in value)})
