@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from math import isfinite
+from math import inf
 from numbers import Real
 from typing import Any
 
@@ -45,7 +45,7 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
         form = "an answer that is a text or a number"
         raise TypeError(f"{place} must have {form}, not {answer!r:.100}")
     if not isinstance(answer, str):
-        if not isfinite(answer):
+        if not _is_finite(answer):
             raise ValueError(f"{place} must have an answer that is a finite number, not {answer!r}")
         return str(answer)
     if answer.strip().lower() in _MISSING:
@@ -54,6 +54,10 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
     is_solution = "####" in answer or re.search(r"\\(?:boxed|fbox)\b", answer)
     is_long = len(answer) > LONGEST or ("\n" in answer.strip() and "\\begin" not in answer)
     return _stated(place, "answer", answer) if is_solution or is_long else answer
+
+
+def _is_finite(number: Any) -> bool:
+    return number.is_finite() if isinstance(number, Decimal) else -inf < number < inf
 
 
 def _stated(place: str, name: str, text: str) -> str:

@@ -1,3 +1,4 @@
+from .answers import group as group
 from .answers import stated as stated
 from .calibration import CalibratedReward as CalibratedReward
 from .calibration import LabelledStep as LabelledStep

@@ -50,8 +50,9 @@ class StateSpaceModel:
         max_steps: trajectories still open after this many steps are truncated.
         answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None. Trajectories
             that are truncated have no answer.
-        stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads an answer
-            (which is asked of open trajectories then).
+        stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads an
+            answer. Of open trajectories, `answer` is asked where the last step ended at its
+            delimiter; `motes.ppl.stated` tells what is complete in what was cut off.
         constraint: maps a closed trajectory to whether it is allowed; None for no constraint.
 
     Raises:

@@ -17,22 +17,20 @@ from typing import NamedTuple
 
 from .expressions import Unread
 from .meaning import understand
-from .notation import closing_brace, tidy
+from .notation import tidy
 from .units import check_unit, split_unit
 
 LONGEST = 400  # characters of a claim
 
 
 class Statement(NamedTuple):
-    """A place where an answer is stated.
+    """What is stated in one place.
 
     Attributes:
-        start: where in the text.
         answer: what is stated; None where it is a number, or mathematics, that can't be read
             surely.
     """
 
-    start: int
     answer: str | None
 
 
@@ -57,19 +55,23 @@ def last_answer(text: str, ended: bool = True) -> str | None:
         '12'
     """
     boxes, unclosed = _boxes(text)
+    places = [(box.start, box.inside, box.end) for box in boxes]
+    # what stands in a box that is not closed yet may turn out to be in a box
     limit = len(text) if ended or unclosed is None else unclosed
-    statements = [Statement(box.start, _in_box(text[box.inside : box.end])) for box in boxes]
     for claim in _CLAIM.finditer(text, 0, limit):
-        if any(box.start < claim.start() < box.end for box in boxes):
-            continue
-        statement = _claimed(text[claim.end() :], ended)
+        if not any(box.start < claim.start() < box.end for box in boxes):
+            places.append((claim.start(), claim.end(), None))
+    for _, start, end in sorted(places, key=lambda place: -place[0]):
+        statement = _claimed(text[start:], ended) if end is None else _boxed(text[start:end])
         if statement is not None:
-            statements.append(statement._replace(start=claim.start()))
-    found = [statement for statement in statements if statement.answer != ""]
-    return max(found, key=lambda statement: statement.start).answer if found else None
+            return statement.answer
+    return None
 
 
 # Boxes.
+
+_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
+LONGEST_BOX = 2000  # characters that are looked at
 
 
 class _Box(NamedTuple):
@@ -80,19 +82,27 @@ class _Box(NamedTuple):
 
 def _boxes(text: str) -> tuple[list[_Box], int | None]:
     """Every box whose braces balance, and where the first begins whose do not."""
-    boxes, unclosed = [], None
-    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
-        end = closing_brace(text, match.end())
-        if end is not None:
-            boxes.append(_Box(match.start(), match.end(), end))
-        elif unclosed is None:
-            unclosed = match.start()
-    return boxes, unclosed
+    boxes: list[_Box] = []
+    opened: list[tuple[int, int] | None] = []
+    for brace in _BRACE.finditer(text):
+        if brace["box"]:
+            opened.append((brace.start(), brace.end()))
+        elif brace["open"]:
+            opened.append(None)
+        elif brace["close"] and opened:
+            box = opened.pop()
+            if box is not None:
+                boxes.append(_Box(*box, brace.start()))
+    unclosed = (box[0] for box in opened if box is not None)
+    return boxes, next(unclosed, None)
 
 
-def _in_box(contents: str) -> str:
-    """The answer in a box, without a unit in words."""
-    return _without_unit(tidy(contents))
+def _boxed(contents: str) -> Statement | None:
+    """What stands in a box, without a unit in words; None where that is nothing."""
+    if len(contents) > LONGEST_BOX:
+        return Statement(contents.strip())
+    answer = _without_unit(tidy(contents))
+    return Statement(answer) if answer else None
 
 
 def _without_unit(plain: str) -> str:
@@ -136,13 +146,13 @@ def _claimed(rest: str, ended: bool) -> Statement | None:
     if not plain:
         return None
     if _WORD.fullmatch(plain.rstrip("!")):
-        return Statement(0, plain.rstrip("!"))
+        return Statement(plain.rstrip("!"))
     # a question; a factorial, or an exclamation
     exclaims = _EXCLAMATION.search(sentence) and not _FORMULA.search(sentence)
     answer = None if exclaims or "?" in sentence else _quantity(plain) or _notation(plain)
     if answer is None and not _ATTEMPT.match(sentence):
         return None
-    return Statement(0, answer)
+    return Statement(answer)
 
 
 def _sentence(rest: str, ended: bool) -> str | None:

@@ -59,9 +59,11 @@ def understand(answer: str) -> Understood:
         >>> understand("1,000").meaning == understand(r"x = \frac{2000}{2}").meaning
         True
     """
+    if len(answer) > LONGEST:
+        return Understood(("text", " ".join(answer.casefold().split())))
     plain = tidy(answer)
     text = Understood(("text", _folded(plain)))
-    if len(plain) > LONGEST or _UNSURE.fullmatch(plain):
+    if _UNSURE.fullmatch(plain):
         return text
     try:
         return Understood(_value(_structure(plain)))

@@ -63,6 +63,7 @@ def test_golds(answer: object, gold: str) -> None:
         (np.nan, ValueError, "finite number"),
         (np.float32("nan"), ValueError, "finite number"),
         (float("inf"), ValueError, "finite number"),
+        (Decimal("NaN"), ValueError, "finite number"),
         (
             "NaN",
             ValueError,

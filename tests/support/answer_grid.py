@@ -232,7 +232,9 @@ def plain_unit(kind: str, gold: str) -> str:
 def unit_after(kind: str, gold: str) -> str:
     """A unit, where there was none."""
     numbers = ("whole number", "fraction", "decimal", "radical")
-    return rf"{gold}\text{{ meters}}" if kind in numbers and not re.search(r"[abcmnx+]", gold.replace(r"\frac", "")) else gold
+    if kind not in numbers or re.search(r"[abcmnx+]", gold.replace(r"\frac", "")):
+        return gold
+    return rf"{gold}\text{{ meters}}"
 
 
 def named(kind: str, gold: str) -> str:

@@ -37,10 +37,19 @@ UNREAD_THERE = {
 }
 DIFFERENT_THERE = {
     ("whole number", "z ="): "thousands in LaTeX braces behind an equals sign are a list to it",
+    ("matrix", "array"): "an array in brackets",
     ("matrix", "\n"): "a space behind the end of a row",
-    ("tuple", r"\left ("): "a space behind a bracket's size",
+    ("tuple", r"\left "): "a space behind a bracket's size",
+    ("polynomial", "(-16t^2"): "it takes the t at the end of 64t for tonnes",
+    ("base", "base"): "bases in words",
     ("equation", "-3("): "multiples of an equation",
-    ("with a unit", "inches^2"): "a unit in plain words, with an exponent",
+    ("with a unit", "inches^2"): "units in plain words",
+    ("with a unit", " cm"): "the same",
+    ("with a unit", " dollars"): "the same",
+    ("with a unit", " m/s"): "the same",
+    ("with a unit", " cups"): "the same",
+    ("with a unit", "°"): "degrees in Unicode",
+    ("with a unit", "97.5"): "percents that are no whole number",
 }
 
 
