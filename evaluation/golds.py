@@ -8,12 +8,9 @@ every right answer as wrong without a word, so it is refused.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from math import inf
-from numbers import Real
 from typing import Any
 
-from ..ppl.answers import last_answer
+from ..ppl.answers import last_answer, spelled
 
 LONGEST = 200  # characters of an answer in words
 _MISSING = {"nan", "null", "<na>", "n/a", "#n/a"}
@@ -40,24 +37,17 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
     """
     if answer is None and isinstance(solution, str) and solution.strip():
         return _stated(place, "solution", solution)
-    is_answer = isinstance(answer, str | Real | Decimal) and not isinstance(answer, bool)
-    if not is_answer or not str(answer).strip():
+    if answer is None or not str(answer).strip():
         form = "an answer that is a text or a number"
         raise TypeError(f"{place} must have {form}, not {answer!r:.100}")
     if not isinstance(answer, str):
-        if not _is_finite(answer):
-            raise ValueError(f"{place} must have an answer that is a finite number, not {answer!r}")
-        return str(answer)
+        return spelled(answer, f"{place} must have an answer that is")
     if answer.strip().lower() in _MISSING:
         missing = f"{answer!r}, which stands for a missing one"
         raise ValueError(f"{place} must have an answer, not {missing}")
     is_solution = "####" in answer or re.search(r"\\(?:boxed|fbox)\b", answer)
     is_long = len(answer) > LONGEST or ("\n" in answer.strip() and "\\begin" not in answer)
     return _stated(place, "answer", answer) if is_solution or is_long else answer
-
-
-def _is_finite(number: Any) -> bool:
-    return number.is_finite() if isinstance(number, Decimal) else -inf < number < inf
 
 
 def _stated(place: str, name: str, text: str) -> str:

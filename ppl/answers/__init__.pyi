@@ -4,3 +4,4 @@ from .rules import Answer as Answer
 from .rules import read as read
 from .rules import settled as settled
 from .rules import stated as stated
+from .spelling import spelled as spelled

@@ -24,7 +24,7 @@ from ...files import replacing
 from ...models import Cost, Trajectory
 from ...smc import History, combine, ess
 from ...smc.variance import eves, living_eves, log_evidence_error, standard_error
-from ..answers import group
+from ..answers import group, spelled
 from .mixing import Mixing, mixing
 
 if TYPE_CHECKING:
@@ -114,6 +114,23 @@ class Posterior:
         Answers that mean the same count as one, under their commonest spelling. The probabilities sum to one.
         """
         return dict(self._answers)
+
+    def probability(self, answer: object) -> float:
+        """Return the probability of an answer, however it is spelled.
+
+        Args:
+            answer: a text or a number; 9, 9.0, "9" and "9.00" are the same answer. None stands for no answer.
+
+        Returns:
+            In [0, 1]; 0 where no trajectory of positive weight gives this answer.
+
+        Raises:
+            TypeError: it is neither a text, a number nor None.
+            ValueError: it is a number that is not finite.
+        """
+        *labels, own = group([*self.extracted, spelled(answer)])
+        agreeing = [label == own for label in labels]
+        return min(float(np.exp(self.log_weights)[agreeing].sum()), 1.0)
 
     @property
     def answer_mcse(self) -> dict[str | None, float]:
@@ -245,7 +262,12 @@ class Posterior:
 
         Raises:
             OSError: it cannot be written.
+            ImportError: it ends in ".zarr", and the package zarr is not installed.
         """
+        if Path(path).suffix == ".zarr":
+            from .saved_file import need_zarr
+
+            need_zarr()
         tree = self.to_datatree()
         with replacing(path) as partial:
             if Path(path).suffix == ".zarr":
@@ -259,8 +281,9 @@ class Posterior:
         """Read what `save` wrote.
 
         Raises:
-            OSError: the file cannot be read, or is not netCDF.
-            ValueError: it holds something else.
+            OSError: there is no such file, or it cannot be read.
+            ValueError: it is not a posterior that motes has saved; the message names the file.
+            ImportError: it is a zarr folder, and the package zarr is not installed.
         """
         from .reading import load
 

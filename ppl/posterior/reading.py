@@ -11,27 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray
 from xarray import DataTree
 
 from ...models import Cost, Trajectory
 from ...smc import History, normalise
 from .pooling import pool
 from .posterior import Posterior
+from .saved_file import read_saved
 
 
 def load(path: str | Path) -> Posterior:
-    """What `Posterior.save` wrote there.
+    """Return what `Posterior.save` wrote there.
 
     Raises:
-        OSError: the file cannot be read, or is neither netCDF nor zarr.
-        ValueError: it holds something else.
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is not a posterior that motes has saved.
+        ImportError: it is a zarr folder, and the package zarr is not installed.
     """
-    how: dict[str, Any] = {"engine": "zarr"} if Path(path).is_dir() else {"engine": "h5netcdf"}
-    with xarray.open_datatree(path, **how) as tree:
-        if tree.attrs.get("creation_library") != "motes" or "sample_stats" not in tree:
-            raise ValueError(f"{str(path)!r} is not a posterior that motes has saved")
-        return from_datatree(tree.load())
+    return read_saved(Path(path), from_datatree)
 
 
 def from_datatree(tree: DataTree) -> Posterior:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from math import isnan, sqrt
 from pathlib import Path
 
@@ -29,6 +31,26 @@ def test_no_answer_keeps_its_probability_and_is_not_the_answer(make_posterior) -
     mute = make_posterior(extracted=(None,) * 6)
     assert mute.answers == {None: pytest.approx(1.0)}
     assert mute.answer is None
+
+
+@pytest.mark.parametrize(
+    "answer", [17, 17.0, "17", "17.0", " 17 ", "\\frac{34}{2}", np.int64(17), np.float32(17), Fraction(34, 2), Decimal("17.00")]
+)
+def test_the_probability_of_an_answer_however_it_is_spelled(make_posterior, answer) -> None:
+    assert make_posterior().probability(answer) == pytest.approx(0.55, rel=1e-12)
+
+
+def test_the_probability_of_other_answers(make_posterior) -> None:
+    posterior = make_posterior(extracted=("17", "17.0", "18", None, "17", "99"))
+    assert posterior.probability(18) == pytest.approx(0.2)
+    assert posterior.probability(None) == pytest.approx(0.25)
+    assert posterior.probability(99) == 0.0  # dead
+    assert posterior.probability("seventeen") == posterior.probability(1.7) == 0.0
+    certain = make_posterior(extracted=("1/2",) * 6)
+    assert certain.probability(0.5) == 1.0
+    for bad, error in ((True, TypeError), ([17], TypeError), (np.nan, ValueError), (np.inf, ValueError)):
+        with pytest.raises(error, match="answer must be"):
+            posterior.probability(bad)
 
 
 def test_the_dead_have_no_say(make_posterior) -> None:

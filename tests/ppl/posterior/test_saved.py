@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray
 
+from motes.cli import main
 from motes.models import Trajectory
 from motes.ppl import Posterior
 from motes.ppl.posterior.posterior_tree import storable
@@ -80,12 +83,76 @@ def test_roots(make_posterior) -> None:
     assert [node(x) for x in from_datatree(posterior.to_datatree()).trajectories] == [node(x) for x in trajectories]
 
 
-def test_other_files(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+def netcdf(path: Path) -> None:
+    xarray.Dataset({"x": 1}).to_netcdf(path, engine="h5netcdf")
+
+
+def of_another_library(path: Path) -> None:
+    tree = xarray.DataTree(xarray.Dataset({"x": 1}, attrs={"creation_library": "PyMC"}))
+    tree.to_netcdf(path, engine="h5netcdf")
+
+
+def half(path: Path) -> None:
+    netcdf(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=[1.0])
+
+
+def written(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+# How the file is made, and what is said of it behind its name.
+OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "other.nc": (netcdf, "a data set of another program"),
+    "pymc.nc": (of_another_library, "a data set of PyMC"),
+    "half.nc": (half, "cut off, damaged, or of another layout"),
+    "plain.h5": (hdf5, "cut off, damaged, or of another layout"),
+    "classic.nc": (written(b"CDF\x01" + bytes(40)), "cut off, damaged, or of another layout"),
+    "text.nc": (written(b"not netCDF"), "neither netCDF nor zarr"),
+    "empty.nc": (written(b""), "an empty file"),
+    "results.jsonl": (written(b'{"motes evaluation": 1}\n'), "results of motes.evaluate"),
+    "run.json": (written(b'{"motes": 1}'), "the checkpoint of a run"),
+    "page.html": (written(b"<!DOCTYPE html>\n<html>"), "a web page"),
+    "folder": (Path.mkdir, "a folder, and not one in zarr's format"),
+    "folder.zarr": (Path.mkdir, "a folder, and not one in zarr's format"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make, said = OTHERS[name]
+    make(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}' is not a posterior that motes has saved: it is .*{said}"):
+        Posterior.load(tmp_path / name)
+    assert main(["report", str(tmp_path / name), "--out", str(tmp_path / "out.html")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and name in err and said in err
+    assert not (tmp_path / "out.html").exists()
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no posterior to read at '.*nothing.nc'"):
         Posterior.load(tmp_path / "nothing.nc")
-    xarray.Dataset({"x": 1}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
-    with pytest.raises(ValueError, match=r"other.nc' is not a posterior that motes has saved"):
-        Posterior.load(tmp_path / "other.nc")
-    (tmp_path / "text.nc").write_text("not netCDF")
-    with pytest.raises(OSError, match="signature"):
-        Posterior.load(tmp_path / "text.nc")
+
+
+def test_our_own_file_with_a_group_missing(make_posterior, tmp_path: Path) -> None:
+    tree = make_posterior().to_datatree()
+    del tree["answers"], tree["constant_data"]
+    tree.to_netcdf(tmp_path / "less.nc", engine="h5netcdf")
+    with pytest.raises(ValueError, match=r"less.nc' is a posterior that is damaged, or of another version of motes \(KeyError"):
+        Posterior.load(tmp_path / "less.nc")
+
+
+def test_zarr_is_named_where_it_is_missing(make_posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_posterior().save(tmp_path / "run.zarr")
+    monkeypatch.setattr("motes.ppl.posterior.saved_file.find_spec", lambda name: None)
+    for use in (lambda: Posterior.load(tmp_path / "run.zarr"), lambda: make_posterior().save(tmp_path / "again.zarr")):
+        with pytest.raises(ImportError, match=r"pip install 'motes\[zarr\]'"):
+            use()
+    assert not (tmp_path / "again.zarr").exists()
