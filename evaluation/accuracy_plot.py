@@ -8,7 +8,7 @@ import numpy as np
 
 from ..diagnostics.plots.canvas import frame, legend, one
 from ..diagnostics.plots.shades import NAMED, readable
-from .accuracy_table import jeffreys
+from .accuracy_table import credible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +59,8 @@ def _draw(ax: Axes, evaluation: Results, fit: ScalingFit | None, name: str, plac
     """One method; what stands for it in a legend."""
     arms = [k for k, arm in enumerate(evaluation.arms) if arm.name == name]
     tokens, right = evaluation.tokens[:, arms].mean(axis=0), evaluation.right[:, arms]
-    accuracy = right.mean(axis=0)
-    low, high = np.array([jeffreys(int(count), len(right)) for count in right.sum(axis=0)]).T
+    accuracy = right.mean(axis=0) / evaluation.repeats
+    low, high = np.array([credible(column, evaluation.repeats) for column in right.T]).T
     colour, marker = NAMED[place % len(NAMED)], MARKERS[place // len(NAMED) % len(MARKERS)]
     spread = np.stack([accuracy - low, high - accuracy])
     dots = ax.errorbar(tokens, accuracy, spread, fmt=marker, color=colour, markersize=6, linewidth=1.4, capsize=3, label=readable(name))

@@ -1,7 +1,10 @@
 """Accuracy by method and budget, for terminals and notebooks.
 
-Intervals are 95% credible, from Jeffreys' prior Beta(1/2, 1/2), and end at 0 or 1 where nothing, or everything, was right (Brown, Cai and
-DasGupta 2001, doi:10.1214/ss/1009213286). They are of the accuracy on problems like these, of one arm by itself: arms that faced the same
+Intervals are 95% credible, from Jeffreys' prior Beta(1/2, 1/2), and end at 0 or 1 where nothing, or
+everything, was right (Brown, Cai and DasGupta 2001, doi:10.1214/ss/1009213286). Several runs on one
+problem are not independent trials: they count as many trials as an independent sample of the same
+variance would have (Korn and Graubard 1998), between the number of problems and that of runs.
+Intervals are of the accuracy on problems like these, of one arm by itself: arms that faced the same
 problems can differ more clearly than their intervals do, which is what `Evaluation.fit` is for.
 """
 
@@ -10,6 +13,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from html import escape
+from math import inf, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,10 +36,12 @@ class Row(NamedTuple):
 
     Attributes:
         sampler, budget: the method, and its budget in words.
-        problems, right: how many, and how many of them it got right.
+        problems: how many.
+        right: how many of its runs were right.
         accuracy, low, high: the share that was right, and its 95% credible interval.
         tokens: generated, mean over problems.
-        dead: problems on which all particles died, which count as wrong.
+        dead: runs in which all particles died, which count as wrong.
+        runs: how many it had, on all problems together.
     """
 
     sampler: str
@@ -47,6 +53,7 @@ class Row(NamedTuple):
     high: float
     tokens: float
     dead: int
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -98,17 +105,45 @@ class Table:
 
 def tabulated(evaluation: Results) -> Table:
     """The table of an evaluation, over the problems that all arms are done with."""
-    right, problems = evaluation.right.sum(axis=0).tolist(), len(evaluation.whole)
-    tokens, dead = evaluation.tokens, evaluation.dead.sum(axis=0).tolist()
+    problems, repeats = len(evaluation.whole), evaluation.repeats
     rows = []
     for k, arm in enumerate(evaluation.arms):
-        low, high = jeffreys(right[k], problems)
-        accuracy, mean = (right[k] / problems, float(tokens[:, k].mean())) if problems else (np.nan, np.nan)
-        rows.append(Row(arm.name, arm.budget, problems, right[k], accuracy, low, high, mean, dead[k]))
+        right = evaluation.right[:, k]
+        low, high = credible(right, repeats)
+        row = Row(
+            sampler=arm.name,
+            budget=arm.budget,
+            problems=problems,
+            right=int(right.sum()),
+            accuracy=float(right.mean()) / repeats if problems else nan,
+            low=low,
+            high=high,
+            tokens=float(evaluation.tokens[:, k].mean()) if problems else nan,
+            dead=int(evaluation.dead[:, k].sum()),
+            runs=problems * repeats,
+        )
+        rows.append(row)
     return Table(tuple(rows), _note(evaluation))
 
 
-def jeffreys(right: int, count: int) -> tuple[float, float]:
+def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
+    """The 95% credible interval of a method's accuracy.
+
+    Args:
+        right: how many of its runs on each problem were right, shape (problems,).
+        repeats: how many runs there were on each.
+    """
+    problems, shares = len(right), right / repeats
+    total = int(right.sum())
+    if repeats == 1 or total in (0, problems * repeats):
+        return jeffreys(total / repeats, problems)
+    accuracy, variance = shares.mean(), shares.var(ddof=1) / problems if problems > 1 else 0.0
+    trials = accuracy * (1 - accuracy) / variance if variance else inf
+    trials = float(np.clip(trials, problems, problems * repeats))
+    return jeffreys(accuracy * trials, trials)
+
+
+def jeffreys(right: float, count: float) -> tuple[float, float]:
     """The 95% credible interval of a share, from Jeffreys' prior."""
     from scipy.special import betaincinv
 
@@ -118,7 +153,7 @@ def jeffreys(right: int, count: int) -> tuple[float, float]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     figures = f"{row.accuracy:.3f}", f"{row.low:.3f} to {row.high:.3f}", f"{row.tokens:,.0f}", str(row.dead)
-    return printable(row.sampler), printable(row.budget), f"{row.right} of {row.problems}", *figures
+    return printable(row.sampler), printable(row.budget), f"{row.right} of {row.runs}", *figures
 
 
 def _note(evaluation: Results) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from operator import index
@@ -25,6 +26,25 @@ class Arm(NamedTuple):
     name: str
     budget: str
     settings: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other arms, whatever stands beside it."""
+        return arm_key(self.name, self.settings)
+
+
+def arm_key(name: str, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """What tells an arm from others: its method's name, and its settings as a text."""
+    return name, json.dumps(settings, sort_keys=True)
+
+
+def labelled(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """The arms, with budgets in words by how each differs from its method's others."""
+    found = []
+    for arm in arms:
+        of_method = [other.settings for other in arms if other.name == arm.name]
+        found.append(arm._replace(budget=_budget(arm.settings, of_method)))
+    return tuple(found)
 
 
 def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .accuracy_table import Table, tabulated
-from .arms import Arm
-from .records import read
+from .arms import labelled
+from .plan import Key, Plan
+from .records import Record
 from .results import Results
+from .results_file import read, warn_of_damage
 from .scaling import Priors
 
 if TYPE_CHECKING:
@@ -29,12 +32,22 @@ class Evaluation(Results):
         Raises:
             OSError: it cannot be read.
             ValueError: it is something else.
+
+        Warns:
+            RuntimeWarning: runs are missing, and lines of the file are damaged.
         """
-        if (there := read(Path(path))) is None:
+        contents = read(Path(path))
+        if contents is None:
             raise FileNotFoundError(f"no results at {str(path)!r}")
-        header, records, _ = there
-        ordered = tuple(sorted(records, key=lambda record: record.place))
-        return cls(tuple(Arm(**arm) for arm in header["samplers"]), header["problems"], ordered)
+        warn_of_damage(Path(path), contents)
+        return cls.of(contents.plan, contents.records)
+
+    @classmethod
+    def of(cls, plan: Plan, records: Mapping[Key, Record]) -> Evaluation:
+        """The evaluation of a plan, from what records there are of it."""
+        places = sorted(plan.keys().items())
+        found = tuple(records[key].at(place) for place, key in places if key in records)
+        return cls(labelled(plan.arms), len(plan.problems), found, plan.repeats)
 
     def table(self) -> Table:
         """Accuracy and mean tokens by method and budget; see `motes.evaluation.accuracy_table`."""
@@ -70,5 +83,5 @@ class Evaluation(Results):
         return self.table()._repr_html_()
 
     def __repr__(self) -> str:
-        runs = self.problems * len(self.arms)
+        runs = self.problems * len(self.arms) * self.repeats
         return f"<Evaluation of {', '.join(self.methods)} on {self.problems} problems: {len(self.records)} of {runs} runs done>"

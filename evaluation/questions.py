@@ -63,11 +63,6 @@ def read_problems(problems: Iterable[Any], count: int | None, compared: bool = T
     return [Problem(number, *_parts(number, problem, compared), problem) for number, problem in enumerate(given)]
 
 
-def digest(problems: Sequence[Problem]) -> str:
-    """What tells these problems from others."""
-    return sha256("\n".join(f"{problem.mark} {problem.answer!r}" for problem in problems).encode()).hexdigest()[:16]
-
-
 def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) -> list[bool]:
     """Of each answer whether it is right: by the user's word, or as `motes.ppl.group` tells what means the same.
 

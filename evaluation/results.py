@@ -19,17 +19,19 @@ class Results:
     Attributes:
         arms: K of them, in order.
         problems: I, how many there are to be.
-        records: one for each run that is done, by problem and arm.
+        records: one for each run that is done, by problem, arm and repeat.
+        repeats: R, how many runs each arm is to have on each problem.
     """
 
     arms: tuple[Arm, ...]
     problems: int
     records: tuple[Record, ...]
+    repeats: int = 1
 
     @property
     def complete(self) -> bool:
         """Whether every run is done."""
-        return len(self.records) == self.problems * len(self.arms)
+        return len(self.records) == self.problems * len(self.arms) * self.repeats
 
     @property
     def methods(self) -> list[str]:
@@ -40,27 +42,28 @@ class Results:
     def whole(self) -> tuple[int, ...]:
         """Numbers of the I' problems that every arm is done with. Figures are of these alone, so that all arms face the same problems."""
         done = np.bincount([record.problem for record in self.records], minlength=self.problems)
-        return tuple(np.flatnonzero(done == len(self.arms)).tolist())
+        return tuple(np.flatnonzero(done == len(self.arms) * self.repeats).tolist())
 
     @cached_property
     def right(self) -> np.ndarray:
-        """Whether each arm was right, shape (I', K), bool."""
-        return self._column("right").astype(bool)
+        """How many of each arm's R runs were right, shape (I', K), int64."""
+        return self._runs("right").astype(np.int64).sum(axis=2)
 
     @cached_property
     def tokens(self) -> np.ndarray:
-        """Tokens generated, shape (I', K), int64."""
-        return self._column("tokens").astype(np.int64)
+        """Tokens generated, mean over R runs, shape (I', K), float64."""
+        return self._runs("tokens").astype(np.float64).mean(axis=2)
 
     @cached_property
     def dead(self) -> np.ndarray:
-        """Whether all particles died, shape (I', K), bool."""
-        return self._column("error") != np.array(None)
+        """In how many of R runs all particles died, shape (I', K), int64."""
+        return (self._runs("error") != np.array(None)).sum(axis=2)
 
-    def _column(self, name: str) -> np.ndarray:
-        places = {number: row for row, number in enumerate(self.whole)}
-        values: Any = np.full((len(places), len(self.arms)), None, object)
+    def _runs(self, name: str) -> np.ndarray:
+        """An attribute of the records, shape (I', K, R)."""
+        rows = {number: row for row, number in enumerate(self.whole)}
+        values: Any = np.full((len(rows), len(self.arms), self.repeats), None, object)
         for record in self.records:
-            if record.problem in places:
-                values[places[record.problem], record.arm] = getattr(record, name)
+            if record.problem in rows:
+                values[rows[record.problem], record.arm, record.repeat] = getattr(record, name)
         return values

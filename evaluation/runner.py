@@ -6,13 +6,15 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
+from ..models.identity import Mark, check_vouched, identify, source_mark
 from ..models.pairing import AUTO, POCKET
+from ..models.pocket import LM_FOLDER, PRM_FOLDER
 from ..ppl.statespace import Answer, check_declaration
 from ..ppl.targets import Target
 from ..samplers.base import Sampler
@@ -20,8 +22,10 @@ from ..samplers.given_models import checked_models, load_models
 from ..samplers.mistaken import instead
 from .arms import Arm, plain, read_arms
 from .evaluation import Evaluation
-from .questions import Correct, Problem, digest, read_problems
-from .records import Record, appending, begin, check_results, check_same, read
+from .plan import Key, Place, planned
+from .questions import Correct, read_problems
+from .records import Record
+from .results_file import Writer, check_results, check_same, digest_of, read, warn_of_damage, writing
 from .task import Task, recorded
 
 SILENT = 20  # runs without an answer after which a warning is due
@@ -37,6 +41,7 @@ def evaluate(
     results: str | Path = "results.jsonl",
     progress: bool = True,
     at_once: int = 16,
+    repeats: int = 1,
     count: int | None = None,
     correct: Correct | None = None,
     target: str | Target = "product",
@@ -51,10 +56,15 @@ def evaluate(
 ) -> Evaluation:
     r"""Run samplers on problems whose right answers are known.
 
-    Results are written as they come, a line of JSON for each problem and sampler (`Record`). The same call with the same file does only
-    what is missing there, whenever and however it was stopped. Run (i, k), of problem i and the k-th of K samplers, has the seed
-    (seed, i K + k): what it draws depends neither on the order nor on interruptions nor on `at_once` (up to the rounding of larger
-    batches). A run all of whose particles died counts as wrong, with the tokens it took; its record has an `error`.
+    Results are written as they come, a line of JSON for each run (`Record`). The same call with the same file does only
+    what is missing there, whenever and however it was stopped. The file grows: a call with more problems, further samplers
+    or budgets, or more `repeats` does what is new, and leaves the rest as it is; a call with fewer gives those. All else,
+    models and functions included, must be what the file was begun with, by what they do (see `motes.models.identity`).
+
+    The seed of a run is (seed, n), with n a digest of problem, sampler and settings, plus the number of the repeat: what it
+    draws depends neither on the order nor on interruptions, nor on what else is evaluated, nor on `at_once` (up to the
+    rounding of larger batches). A run all of whose particles died counts as wrong, with the tokens it took; its record has
+    an `error`. Lines of the file that are damaged cost their own runs, which are done again.
 
     An interrupt (Ctrl-C) after the first result ends the evaluation early: a RuntimeWarning says so, and what is done comes back.
 
@@ -64,9 +74,10 @@ def evaluate(
         samplers: by name of the method, a sampler, or several: the method at several budgets.
         lm, prm, device: as `motes.solve` takes them; no model is loaded where nothing is left to do.
         seed: in [0, 2**32).
-        results: the file, made where it is not there.
+        results: the file, made where it is not there. One evaluation at a time can write to it.
         progress: show a progress bar, in runs.
         at_once: runs under way at any time, at most, which share forward passes.
+        repeats: how many independent runs each sampler has on each problem, at least 1.
         count: how many of the problems to take; needed where they never end, as `motes.models.pocket.problems` does not.
         correct: maps an answer and the problem, as it was given, to whether the answer is right; None for equal meaning, by
             `motes.ppl.group`. No answer is wrong without being asked about.
@@ -74,16 +85,17 @@ def evaluate(
         mistaken: nothing; an argument that other tools have is an error that says what to write.
 
     Returns:
-        All results, those that the file had included.
+        The results of these problems, samplers and repeats, those that the file had included.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range, or the file holds something else: before a model is
             loaded. So are right answers that cannot be read, NaN among them.
-        OSError: the file cannot be read or written.
+        OSError: the file cannot be read or written, as when another evaluation is writing to it.
         FloatingPointError: a model gave something that is not a number; what was done before is in the file.
 
     Warns:
-        RuntimeWarning: after 20 runs, no answer was read in any.
+        RuntimeWarning: after 20 runs, no answer was read in any; lines of the file are damaged; the name of a model or
+            function is taken on trust.
     """
     for name, value in mistaken.items():
         raise TypeError(f"evaluate has no argument {name!r}: {instead(name, value) or 'see its docstring'}")
@@ -92,14 +104,27 @@ def evaluate(
     declared |= {"answer": answer, "constraint": constraint}
     check_declaration(given[0].question, **declared)
     seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
+    repeats = checks.count("repeats", repeats)
     _check(correct)
     lm, prm = checked_models(lm, prm)
     path = check_results(results)
-    kept = _kept(path, _header({"seed": seed, "lm": lm, "prm": prm}, given, arms, declared | {"correct": correct}))
-    task = Task(given, arms, seed, declared, correct)
-    if missing := [number for number in range(len(given) * len(arms)) if divmod(number, len(arms)) not in kept.done]:
-        _run(task, missing, kept, load_models(lm, prm, device), at_once=at_once, progress=progress)
-    return Evaluation(tuple(arm for arm, _ in arms), len(given), tuple(sorted(kept.done.values(), key=lambda record: record.place)))
+    hosts = {"lm": lm, "prm": prm}
+    arguments = _arguments(hosts, arms, declared | {"correct": correct}, seed, device)
+    plan = planned(given, [arm for arm, _ in arms], repeats)
+    there = read(path)
+    if there is not None:
+        check_same(path, there, arguments)
+    keys = plan.keys()
+    if there is not None and all(key in there.records for key in keys.values()):
+        return Evaluation.of(plan, there.records)
+
+    task = Task(given, arms, plan, seed, declared, correct, digest_of(arguments))
+    with writing(path, arguments, plan) as file:
+        warn_of_damage(path, file.contents)
+        done = {key: file.contents.records[key] for key in keys.values() if key in file.contents.records}
+        loaded = load_models(lm, prm, device)
+        _run(task, keys, done, file, loaded, at_once=at_once, progress=progress, path=path)
+    return Evaluation.of(plan, done)
 
 
 def _check(correct: Any) -> None:
@@ -108,57 +133,73 @@ def _check(correct: Any) -> None:
         raise TypeError(f"correct must be a function from an answer and a problem to a bool, not {correct!r}")
 
 
-def _header(
-    named: Mapping[str, Any], given: Sequence[Problem], arms: Sequence[tuple[Arm, Any]], others: Mapping[str, Any]
+def _arguments(
+    hosts: Mapping[str, Any],
+    arms: Sequence[tuple[Arm, Sampler]],
+    declared: Mapping[str, Any],
+    seed: int,
+    device: str,
 ) -> dict[str, Any]:
-    """What is evaluated, in plain values: models by their names, functions by what they do."""
+    """What decides the results, in plain values: models and functions by what they do."""
+    marks = _marks_of_hosts(hosts, device)
+    functions = {name: identify(value) for name, value in declared.items() if callable(value)}
+    of_arms = {}
+    for arm, sampler in arms:
+        for name, value in vars(sampler).items():
+            if callable(value):
+                of_arms[f"{name} of samplers[{arm.name!r}]"] = identify(value)
+    check_vouched(marks | functions | of_arms, "results", stacklevel=3)
     return {
-        **{name: getattr(value, "name", value) for name, value in named.items()},
-        "problems": len(given),
-        "digest": digest(given),
-        **{name: plain(value) for name, value in others.items()},
-        "samplers": [arm._asdict() for arm, _ in arms],
+        "seed": seed,
+        **{name: mark.text for name, mark in marks.items()},
+        **{name: plain(value) for name, value in declared.items()},
     }
 
 
-class _Kept(NamedTuple):
-    """A file of results: where it is, its records by their places, and how many bytes of it are whole."""
-
-    path: Path
-    done: dict[tuple[int, int], Record]
-    size: int
-
-
-def _kept(path: Path, header: Mapping[str, Any]) -> _Kept:
-    """What the file has; it is begun where it is not there. Raises as `evaluate` does."""
-    if (there := read(path)) is None:
-        begin(path, header)
-        return _Kept(path, {}, path.stat().st_size)
-    content, records, size = there
-    check_same(path, content, header)
-    return _Kept(path, {record.place: record for record in records}, size)
+def _marks_of_hosts(hosts: Mapping[str, Any], device: str) -> dict[str, Mark]:
+    """What the models are; no model on this machine is loaded for that."""
+    marks = {name: _mark_of_host(name, host) for name, host in hosts.items()}
+    if None in marks.values():
+        load_models(hosts["lm"], hosts["prm"], device)  # which downloads them
+        marks = {name: _mark_of_host(name, host) for name, host in hosts.items()}
+    return {name: mark or Mark(hosts[name]) for name, mark in marks.items()}
 
 
-def _run(task: Task, missing: Sequence[int], kept: _Kept, loaded: tuple[Any, Any], *, at_once: int, progress: bool) -> None:
+def _mark_of_host(name: str, host: Any) -> Mark | None:
+    """What a model is; one given by a name is known by its files, None where these are not here."""
+    shipped = LM_FOLDER if name == "lm" else PRM_FOLDER
+    return source_mark(host, shipped) if isinstance(host, str) else identify(host)
+
+
+def _run(
+    task: Task,
+    keys: Mapping[Place, Key],
+    done: dict[Key, Record],
+    file: Writer,
+    loaded: tuple[Any, Any],
+    *,
+    at_once: int,
+    progress: bool,
+    path: Path,
+) -> None:
     """Do the missing runs, and add their records to the file and to what is done."""
-    total = len(task.problems) * len(task.arms)
-    with (
-        appending(kept.path, kept.size) as add,
-        tqdm(total=total, initial=total - len(missing), desc="runs", unit="run", disable=not progress) as bar,
-    ):
+    missing = [(place, key) for place, key in keys.items() if key not in done]
+    with tqdm(total=len(keys), initial=len(done), desc="runs", unit="run", disable=not progress) as bar:
 
         def ended(_: int, record: Record) -> None:
-            add(record)
-            kept.done[record.place] = record
+            file.add(record)
+            done[record.key] = record
             bar.update()
-            if len(kept.done) == SILENT and all(record.answer is None and not record.error for record in kept.done.values()):
+            silent = all(record.answer is None and not record.error for record in done.values())
+            if len(done) == SILENT and silent:
                 message = f"no answer was read in the first {SILENT} runs: see what is written there, and `answer`, which reads it"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
 
         try:
-            together([partial(recorded, task, number, loaded) for number in missing], at_once=at_once, ended=ended)
+            runs = [partial(recorded, task, place, key, loaded) for place, key in missing]
+            together(runs, at_once=at_once, ended=ended)
         except KeyboardInterrupt:
-            if not kept.done:
+            if not done:
                 raise
-            message = f"interrupted after {len(kept.done)} of {total} runs: the same call with {str(kept.path)!r} does the others"
+            message = f"interrupted after {len(done)} of {len(keys)} runs: the same call with {str(path)!r} does the others"
             warnings.warn(message, RuntimeWarning, stacklevel=3)

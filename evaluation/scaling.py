@@ -1,6 +1,7 @@
 r"""How accuracy grows with tokens: a hierarchical model of right and wrong answers, in NumPyro.
 
-Arm k is a sampler s at a budget that takes n_k tokens a problem (the mean over the problems). It is right on problem i with probability
+Arm k is a sampler s at a budget that takes n_k tokens a problem (the mean over the problems and
+runs). Each of its R runs on problem i is right with probability
 
     p_ik = ceiling_s sigmoid(level_s + slope_s x_k - difficulty_i - affinity_is),    x_k = log2 n_k - centre
 
@@ -86,12 +87,14 @@ class Data(NamedTuple):
     Attributes:
         x: log2 of each arm's tokens, centred; shape (K,).
         sampler: 1 where an arm is of a sampler, 0 elsewhere; shape (K, S).
-        right: whether each arm was right on each problem, 0 and 1; shape (I, K).
+        right: how many of each arm's runs were right on each problem; shape (I, K).
+        repeats: how many runs that were.
     """
 
     x: Any
     sampler: Any
     right: Any
+    repeats: Any = 1
 
 
 def scaling(given: Data, priors: Beliefs) -> None:
@@ -104,7 +107,7 @@ def scaling(given: Data, priors: Beliefs) -> None:
     import jax.numpy as jnp
     import numpyro
     from jax.nn import sigmoid
-    from numpyro.distributions import Bernoulli, HalfNormal, Normal
+    from numpyro.distributions import Binomial, HalfNormal, Normal
 
     (problems, _), samplers = given.right.shape, given.sampler.shape[1]
 
@@ -125,7 +128,8 @@ def scaling(given: Data, priors: Beliefs) -> None:
 
     of_arm = jnp.asarray(given.sampler)
     eta = of_arm @ level + (of_arm @ slope) * given.x - difficulty[:, None] - affinity @ of_arm.T
-    numpyro.sample("right", Bernoulli(probs=(of_arm @ ceiling) * sigmoid(eta)).to_event(2), obs=given.right)
+    probs = (of_arm @ ceiling) * sigmoid(eta)
+    numpyro.sample("right", Binomial(given.repeats, probs).to_event(2), obs=given.right)
 
 
 def accuracy(level: Any, slope: Any, ceiling: Any, spread: Any, x: Any) -> np.ndarray:

@@ -61,8 +61,9 @@ class ScalingFit(ScalingDraws):
             complaints.append(
                 f"one budget cannot tell how {', '.join(map(repr, single))} grows with tokens: its slope is the others' and the priors'"
             )
-        if self.right.all() or not self.right.any():
-            verdict = "right" if self.right.all() else "wrong"
+        always = bool((self.right == self.repeats).all())
+        if always or not self.right.any():
+            verdict = "right" if always else "wrong"
             complaints.append(f"every answer is {verdict}: of the rest only the priors speak")
         return complaints
 

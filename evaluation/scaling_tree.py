@@ -9,7 +9,8 @@ Dimensions: chain, draw, sampler = the S samplers by name, problem = the I probl
     observed_data   (problem, arm)            right
     constant_data   (arm)                     tokens: mean over problems; arm_sampler: whose it is
 
-Attributes of the root: centre (log2 of tokens), seed, warmup, priors as JSON, and the schema's own.
+Attributes of the root: centre (log2 of tokens), seed, warmup, repeats (how many runs `right` is out of),
+priors as JSON, and the schema's own.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def to_datatree(fit: ScalingDraws) -> DataTree:
         centre=fit.centre,
         seed=fit.seed,
         warmup=fit.warmup,
+        repeats=fit.repeats,
         priors=json.dumps(asdict(fit.priors)),
         created_at=datetime.now(UTC).isoformat(),
         creation_library="motes",

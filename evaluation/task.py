@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,10 +11,12 @@ from platform import python_version
 from typing import Any, NamedTuple
 
 from ..models import Cost, QuestionTooLong
+from ..models.own_time import own_seconds
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import StateSpaceModel
 from ..samplers.base import AllParticlesDead, Sampler
 from .arms import Arm
+from .plan import Key, Place, Plan, run_number
 from .questions import Correct, Problem, verdicts
 from .records import Record
 
@@ -23,31 +24,46 @@ USED = ("motes", "numpy", "jax", "torch", "transformers")
 
 
 class Task(NamedTuple):
-    """What is to be done: every arm on every problem."""
+    """What is to be done, and how.
+
+    Attributes:
+        problems: as they were given.
+        arms: with their samplers.
+        plan: the same as the file of results knows it.
+        seed: of all runs.
+        declared: what is to be sampled.
+        correct: the user's word on what is right, if any.
+        evaluation: the digest of the evaluation's arguments.
+    """
 
     problems: Sequence[Problem]
     arms: Sequence[tuple[Arm, Sampler]]
+    plan: Plan
     seed: int
     declared: Mapping[str, Any]
     correct: Correct | None
+    evaluation: str
 
 
-def recorded(task: Task, number: int, loaded: tuple[Any, Any], shared: Any) -> Record:
+def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared: Any) -> Record:
     """Do one run, over stand-ins of the models, and say what came of it; all posteriors together would fill the memory."""
-    i, k = divmod(number, len(task.arms))
-    problem, (arm, _) = task.problems[i], task.arms[k]
-    posterior, error, cost = _run_one(task, number, *map(shared, loaded))
+    problem, (arm, _) = task.problems[place.problem], task.arms[place.arm]
+    seed = task.seed, run_number(key)
+    posterior, error, cost = _run_one(task, place, seed, *map(shared, loaded))
     answers = {} if posterior is None else {answer: share for answer, share in posterior.answers.items() if answer is not None}
     right = dict(zip(answers, verdicts(list(answers), problem, task.correct), strict=True))
     answer = next(iter(answers), None)
+    asked = task.plan.problems[place.problem]
     return Record(
-        problem=i,
-        question=problem.mark,
-        right_answer=problem.answer,
+        problem=place.problem,
+        question=asked.question,
+        right_answer=asked.right_answer,
+        copy=asked.copy,
         sampler=arm.name,
-        arm=k,
+        arm=place.arm,
         settings=arm.settings,
-        seed=[task.seed, number],
+        repeat=place.repeat,
+        seed=list(seed),
         answer=answer,
         probability=0.0 if answer is None else answers[answer],
         right_probability=min(sum(share for answer, share in answers.items() if right[answer]), 1.0),
@@ -59,17 +75,18 @@ def recorded(task: Task, number: int, loaded: tuple[Any, Any], shared: Any) -> R
         seconds=cost.seconds,
         versions=_versions(),
         error=error,
+        evaluation=task.evaluation,
     )
 
 
-def _run_one(task: Task, number: int, lm: Any, prm: Any) -> tuple[Posterior | None, str | None, Cost]:
+def _run_one(task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any) -> tuple[Posterior | None, str | None, Cost]:
     """The posterior, or why there is none: all particles died, or the question is too long; and the cost."""
-    i, k = divmod(number, len(task.arms))
-    model, began = StateSpaceModel(task.problems[i].question, lm=lm, prm=prm, **task.declared), time.perf_counter()
+    question = task.problems[place.problem].question
+    model, began = StateSpaceModel(question, lm=lm, prm=prm, **task.declared), own_seconds()
     try:
-        posterior = task.arms[k][1].run(model, seed=(task.seed, number))
+        posterior = task.arms[place.arm][1].run(model, seed=seed)
     except (AllParticlesDead, QuestionTooLong) as failure:
-        return None, str(failure), replace(model.cost, seconds=time.perf_counter() - began)
+        return None, str(failure), replace(model.cost, seconds=own_seconds() - began)
     if posterior.settings.get("stopped") == "interrupt":  # in one of the user's functions: half a run is no result
         raise KeyboardInterrupt
     return posterior, None, posterior.cost

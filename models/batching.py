@@ -6,6 +6,7 @@ put together, answered, and each goes on in turn. So the order of events is fixe
 slots, every run draws what it would draw alone (up to the rounding of larger batches).
 
 What a batch has cost is shared out: generated tokens by who drew them, all else in proportion to the rows that each run asked about.
+So is its time (see `motes.models.own_time`): the seconds of all runs add up to those that passed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from . import calls
 from .cost import Cost
+from .own_time import CLOCK, OwnTime, own_seconds
 from .protocols import LanguageModel, capabilities
 from .randomness import raw_keys
 from .sampling import Sampling
@@ -97,6 +99,7 @@ class _Worker(Generic[T]):
         self._error: BaseException | None = None
         self._unwanted = False
         self._stand_ins: dict[int, Any] = {}
+        self.clock = OwnTime()
         self._thread = Thread(target=self._work, args=(run,), daemon=True)
         self._thread.start()
 
@@ -134,14 +137,18 @@ class _Worker(Generic[T]):
         return self.answer
 
     def _wait(self) -> None:
+        self.clock.wait()
         self._back.release()
         self._turn.acquire()
+        self.clock.go_on()
         if self._unwanted:
             raise _GivenUp
 
     def _work(self, run: Run[T]) -> None:
         try:
             self._turn.acquire()
+            CLOCK.set(self.clock)
+            self.clock.go_on()
             if not self._unwanted:
                 self._outcome.append(run(self.shared))
         except BaseException as error:
@@ -216,9 +223,9 @@ def _answer(asking: Sequence[_Worker[Any]]) -> None:
     for (_, kind, _, common), askers in sorted(batches.items(), key=lambda item: item[0][0]):
         columns = [[row for part in parts for row in part] for parts in zip(*(question.rows for _, question in askers), strict=True)]
         model = askers[0][1].model
-        before = model.cost
+        before, began = model.cost, own_seconds()
         answers = _asked(model, kind, columns, common)
-        _share(askers, answers, kind, model.cost - before)
+        _share(askers, answers, kind, model.cost - before, own_seconds() - began)
 
 
 def _asked(model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, ...]) -> Sequence[Any]:
@@ -236,8 +243,8 @@ def _asked(model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, .
             return calls.score(model, columns[0])
 
 
-def _share(askers: Sequence[tuple[_Worker[Any], _Question]], answers: Sequence[Any], kind: str, cost: Cost) -> None:
-    """Give each run its answers, and its share of the cost."""
+def _share(askers: Sequence[tuple[_Worker[Any], _Question]], answers: Sequence[Any], kind: str, cost: Cost, seconds: float) -> None:
+    """Give each run its answers, and its share of the cost and of the seconds that passed."""
     ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
     for (worker, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
         worker.answer = answers[first:last]
@@ -245,6 +252,7 @@ def _share(askers: Sequence[tuple[_Worker[Any], _Question]], answers: Sequence[A
         if kind == "extend":
             part = replace(part, generated_tokens=sum(len(child.step_token_ids) for child in worker.answer))
         worker.shared(question.model).cost += part
+        worker.clock.add(_between(seconds, first, last, ends[-1]))
 
 
 def _between(total: Any, first: int, last: int, rows: int) -> Any:

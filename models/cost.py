@@ -20,7 +20,8 @@ class Cost:
         idle_rows: rows of language-model forward passes spent on steps already ended.
         forward_seconds: wall time inside forward passes of either model.
         cache_seconds: wall time spent moving keys and values.
-        seconds: wall time of the whole.
+        seconds: wall time of the whole. Of one of several runs that shared batches, what falls to it: the time
+            it worked by itself, and its share of each batch, so that the runs' seconds add up to the whole's.
     """
 
     prompt_tokens: int = 0

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from .. import checks
 from ..models import Cost, Sampling
 from ..models.identity import Mark, check_vouched, identify
+from ..models.own_time import own_seconds
 from ..ppl.interfaces import Declared, Reasoning
 from ..ppl.posterior.posterior import Evidence, Guarantee, Posterior
 from ..ppl.statespace import StateSpaceModel
@@ -199,7 +200,7 @@ class SteppedSampler(ABC, Generic[S]):
             raise ValueError(f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept")
         keys = run_keys(seed)
         self.check(model)
-        before, began = model.cost, time.perf_counter()
+        before, began = model.cost, own_seconds()
         marks = self._marks(model)
         texts = {name: mark.text for name, mark in marks.items() if mark.text is not None}
         settings = {**self._settings(model), "identity": texts}
@@ -211,7 +212,7 @@ class SteppedSampler(ABC, Generic[S]):
         state, spent = (kept and kept.load()) or (None, Cost())
 
         def cost() -> Cost:
-            return spent + replace(model.cost - before, seconds=time.perf_counter() - began)
+            return spent + replace(model.cost - before, seconds=own_seconds() - began)
 
         stopped, so_far = "", spent  # so far: at the end of the last whole step
         try:

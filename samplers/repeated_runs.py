@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from tqdm.auto import tqdm
 
 from .. import checks
 from ..models import together
+from ..models.own_time import own_seconds
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.pooling import pool
 from ..ppl.posterior.posterior import Posterior
@@ -29,7 +31,8 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
         progress: show a progress bar, in runs.
 
     Returns:
-        The pooled posterior, whose `runs` are those that have a particle alive; the others count as evidence 0.
+        The pooled posterior, whose `runs` are those that have a particle alive; the others count as evidence 0. Its cost is
+        that of all runs, the dead ones included, and its seconds are wall time; each run's are its share of them.
 
     Raises:
         AllParticlesDead: in every run.
@@ -46,9 +49,12 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
         except AllParticlesDead as death:
             return death
 
+    before, began = model.cost, own_seconds()
     with tqdm(total=runs, desc="runs", unit="run", disable=not progress) as bar:
         found = together([partial(run, number) for number in range(runs)], ended=lambda *_: bar.update())
     living = [each for each in found if isinstance(each, Posterior)]
     if not living:
         raise next(each for each in found if isinstance(each, AllParticlesDead))
-    return pool(living, died=len(found) - len(living))
+    pooled = pool(living, died=len(found) - len(living))
+    cost = replace(model.cost - before, seconds=own_seconds() - began)
+    return replace(pooled, cost=cost)

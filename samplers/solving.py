@@ -111,8 +111,8 @@ def solve_many(
     """Sample the posteriors of several questions, whose particles share forward passes.
 
     Resampling and evidence stay with each question: posterior i is that of `solve(questions[i], ..., seed=(seed, i))`, draw for draw
-    (to rounding, where larger batches round otherwise). Its cost is what falls to it, and its seconds are those from its beginning to its
-    end, in which others were worked on too.
+    (to rounding, where larger batches round otherwise). Its cost is what falls to it, seconds included: those of all posteriors
+    add up to the time that passed.
 
     Args:
         questions: what is asked.

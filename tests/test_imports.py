@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/findings": SHOWN,
     "diagnostics/plots": SHOWN,
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
-    "evaluation": SHOWN | {"diagnostics/plots", "samplers", "samplers/search"},
+    "evaluation": SHOWN | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search"},
 }
 TOP = [room for room in MAY_IMPORT if "/" not in room]
 

@@ -35,6 +35,8 @@ BUILT_IN = (
     np.ufunc,
 )
 CONTAINERS = (dict, list, tuple, set, frozenset)
+# of a code's flags: takes *args, takes **kwargs, is a generator, a coroutine, either asynchronously
+BEHAVIOUR = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
 WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 NOT_BEHAVIOUR = {
     "_abc_impl",
@@ -132,7 +134,7 @@ class Digests:
             code.co_posonlyargcount,
             code.co_argcount,
             code.co_kwonlyargcount,
-            code.co_flags,
+            code.co_flags & BEHAVIOUR,
             code.co_varnames[:arguments],
             code.co_names,
         )

@@ -38,6 +38,9 @@ def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
     Raises:
         ValueError: there are none, or they cannot be pooled: one has no evidence (as chains have none), they are of different
             things, or of one seed.
+
+    The cost is the sum of the runs'. Their seconds add up to the time that passed where they ran one
+    after the other or in shared batches, and to the processes' working time where these ran side by side.
     """
     check_poolable(posteriors, died)
     first = posteriors[0]

@@ -6,6 +6,7 @@ Trajectories that shared a prefix share its nodes again. Nothing is lost but wha
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ def from_datatree(tree: DataTree) -> Posterior:
     """The posterior that `to_datatree` made this of."""
     if "runs" in tree:
         runs = [_run(tree, row) for row in range(tree["runs"].sizes["chain"])]
-        return pool(runs, died=int(json.loads(_text(tree, "constant_data/settings")).get("died", 0)))
+        died = json.loads(_text(tree, "constant_data/settings")).get("died", 0)
+        cost = Cost(**json.loads(_text(tree, "constant_data/cost")))
+        return replace(pool(runs, died=int(died)), cost=cost)
     history = _history(tree, 0, tree["smc"].sizes["smc_step"]) if "smc" in tree else None
     log_evidence = float(tree.attrs["log_evidence"])
     return _posterior(

@@ -246,6 +246,16 @@ def test_globals_count_in_whatever_code_reads_them(monkeypatch):
     assert [one == other for one, other in zip(before, reading(), strict=True)] == [True, True, False, False]
 
 
+at_the_top = lambda x: x + 1  # noqa: E731
+
+
+def test_where_a_function_is_written_does_not_count():
+    within: dict = {}
+    exec("\n\n\ndef another_name(x):\n    # a comment\n    return x + 1", within)
+    marks = [mark(each).split()[-1] for each in (at_the_top, lambda x: x + 1, within["another_name"])]
+    assert len(set(marks)) == 1
+
+
 def test_order_and_arguments_count_where_they_mean_something():
     assert mark(lambda a, b: a - b) != mark(lambda b, a: a - b)
     assert mark({"a": 1, "b": 2}) == mark({"b": 2, "a": 1}) and mark([1, 2]) != mark([2, 1])
