@@ -7,6 +7,7 @@ from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
 from .loading import load_lm as load_lm
 from .loading import load_prm as load_prm
+from .prompt_forms import ChatPrompt as ChatPrompt
 from .prompts import Prompt as Prompt
 from .prompts import prompt_of as prompt_of
 from .protocols import Capabilities as Capabilities

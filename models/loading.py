@@ -9,6 +9,7 @@ from typing import Any
 from .hosting.pretrained import Place, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
+from .prompt_forms import PromptForm, check_form
 from .reward.readers import Reader, SeparatorReader, TokenPairReader
 from .reward.torch_prm import TorchPRM
 from .step_rule import StepRule
@@ -24,7 +25,7 @@ def load_lm(
     device: str = "auto",
     dtype: str = "auto",
     step: StepRule | None = None,
-    prompt: Callable[[str], str] | None = None,
+    prompt: PromptForm = None,
     cache_bytes: int = 2 << 30,
     probe: bool = True,
 ) -> TorchLM:
@@ -38,7 +39,8 @@ def load_lm(
         device: "auto" (CUDA if there is one, else the CPU), or a torch device.
         dtype: "auto" (the checkpoint's on CUDA, float32 on the CPU), or the name of a torch type.
         step: when a step ends; at a blank line by default.
-        prompt: makes the prompt's text of a question, in place of the tokenizer's chat template.
+        prompt: what the model reads before it writes: a `ChatPrompt` (system prompt, examples, arguments of the chat template), a text
+            with {question} in it, or a function from a question to a text; the chat template with the question alone where None.
         cache_bytes: the most bytes of keys and values to keep.
         probe: whether to find out that the model's law does not depend on what else is in a batch (see
             `motes.models.hosting.probe`); it takes a fraction of a second.
@@ -50,6 +52,7 @@ def load_lm(
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
+    check_form(prompt)
     place = _locate(source, shipped=LM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})

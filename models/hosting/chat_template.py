@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 Message = dict[str, str]
 
 
-def rendered(tokenizer: Any, messages: Sequence[Message]) -> str:
+def rendered(tokenizer: Any, messages: Sequence[Message], arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Return a conversation in the tokenizer's chat template, up to where the assistant's turn begins.
 
     Args:
         tokenizer: a transformers tokenizer that has a chat template.
         messages: the turns, as {"role": ..., "content": ...}, what is data quoted (see `TextEncoder`).
+        arguments: what the template is given besides.
 
     Raises:
         ValueError: the template cannot be rendered.
@@ -21,7 +23,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message]) -> str:
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False, **arguments)
     except TemplateError as error:
         reason = str(error).strip().splitlines()[:1]
         raise ValueError(f"the tokenizer's chat template cannot be rendered: {' '.join(reason)}") from None

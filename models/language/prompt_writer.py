@@ -8,13 +8,14 @@ rendered template may write it itself, and no end of text, behind which a model 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from ..hosting.chat_template import rendered
 from ..hosting.text_encoder import TextEncoder
+from ..prompt_forms import PLACE, ChatPrompt, PromptForm, check_form
 from ..prompts import Prompt
 
 KEPT = 256  # prompts that a writer remembers
@@ -28,10 +29,16 @@ class PromptWriter:
     Args:
         tokenizer: a transformers tokenizer.
         end_ids: the ids that end a text.
-        write: makes the prompt's text of a question, in place of the tokenizer's chat template.
+        write: the form of the prompt; None for the chat template with the question alone.
+
+    Raises:
+        TypeError, ValueError: `write` is no form of a prompt, or a `ChatPrompt` for a tokenizer without a chat template.
     """
 
-    def __init__(self, tokenizer: Any, end_ids: Collection[int], write: Callable[[str], str] | None = None) -> None:
+    def __init__(self, tokenizer: Any, end_ids: Collection[int], write: PromptForm = None) -> None:
+        check_form(write)
+        if isinstance(write, ChatPrompt) and not tokenizer.chat_template:
+            raise ValueError("a ChatPrompt needs a chat template, and the tokenizer has none: give prompt as a text with {question} in it")
         self.tokenizer, self.write = tokenizer, write
         self._end_ids, self._encoder = frozenset(end_ids), TextEncoder(tokenizer)
         self._remembered = lru_cache(KEPT)(self._prompt)
@@ -47,11 +54,10 @@ class PromptWriter:
 
     def _prompt(self, question: str) -> Prompt:
         quoted = self._encoder.quoted(question)
-        chat = self.write is None and bool(self.tokenizer.chat_template)
-        messages = [{"role": "user", "content": quoted}]
-        text = rendered(self.tokenizer, messages) if chat else self._written(quoted)
+        chat = self._chat()
+        text = self._written(quoted) if chat is None else self._in_template(chat, quoted)
         ids, begin = self._encoder.encode(text), self._encoder.begin
-        if not chat and ids[: len(begin)] != begin:  # a chat template writes its own beginning, or none
+        if chat is None and ids[: len(begin)] != begin:  # a chat template writes its own beginning, or none
             ids = begin + ids
         kept = len(ids)
         while kept and ids[kept - 1] in self._end_ids and ids[:kept] != begin:
@@ -63,7 +69,23 @@ class PromptWriter:
             raise ValueError(f"the prompt must have at least one token, and that of {question!r} has none")
         return Prompt(self._encoder.unquoted(text), ids[:kept], datetime.now().date().isoformat())
 
+    def _chat(self) -> ChatPrompt | None:
+        """The conversation that the chat template renders; None where the template isn't used."""
+        if isinstance(self.write, ChatPrompt):
+            return self.write
+        return ChatPrompt() if self.write is None and self.tokenizer.chat_template else None
+
+    def _in_template(self, chat: ChatPrompt, quoted: str) -> str:
+        """The conversation with its control tokens quoted, but for those that the template writes."""
+        turns = chat.messages(quoted)
+        for turn in turns[:-1]:
+            turn["content"] = self._encoder.quoted(turn["content"])
+        return rendered(self.tokenizer, turns, chat.template)
+
     def _written(self, quoted: str) -> str:
+        if isinstance(self.write, str):
+            return self.write.replace(PLACE, quoted)
+        assert not isinstance(self.write, ChatPrompt)
         text = quoted if self.write is None else self.write(quoted)
         if not isinstance(text, str):
             raise TypeError(f"prompt must be a function from a question to a text, and it returned {text!r}")

@@ -8,7 +8,7 @@ a quarter of it idles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..hosting.kv import Rows
 from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..prompt_forms import PromptForm
 from ..prompts import Prompt
 from ..protocols import Capabilities, QuestionTooLong
 from ..randomness import SlotUniforms, raw_keys
@@ -41,7 +42,8 @@ class TorchLM:
         model: the model, on its device, in evaluation mode.
         tokenizer: its tokenizer; its chat template, where it has one, makes the prompt.
         step: when a step ends; part of the declared prior.
-        prompt: makes the prompt's text of a question, in place of the chat template.
+        prompt: what it reads before it writes: a `ChatPrompt`, a text with {question} in it, or a function from a question to a
+            text; the chat template with the question alone where None.
         name: what reports call it.
         cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
         probe: whether to find out that a token's probability does not depend on what else is in a batch (see
@@ -61,7 +63,7 @@ class TorchLM:
         tokenizer: Any,
         *,
         step: StepRule | None = None,
-        prompt: Callable[[str], str] | None = None,
+        prompt: PromptForm = None,
         name: str = "",
         cache_bytes: int = 2 << 30,
         probe: bool = True,

@@ -11,7 +11,8 @@ from tokenizer_families import FAMILIES
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from motes.models import StepRule, TorchLM, prompt_of
+from motes.models import ChatPrompt, StepRule, TorchLM, load_lm, prompt_of
+from motes.models.identity import identify
 from motes.models.language.prompt_writer import PromptWriter
 from motes.ppl import StateSpaceModel
 from motes.samplers import ParticleFilter
@@ -174,3 +175,76 @@ def test_a_run_keeps_its_prompt_and_another_day_is_another_run(
     assert again.settings["prompt_date"] == "2031-05-06"
     with pytest.raises(ValueError, match="checkpoint of another run: its prompt is"):
         run(dated, tmp_path / "dated")
+
+
+EXAMPLES = [("1 + 1?", "The answer is 2."), ("Say <|end|>", "No.")]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_conversation_is_what_the_template_makes_of_it(template: str) -> None:
+    tokenizer = chatty(TEMPLATES[template])
+    chat = ChatPrompt(system="Think.", examples=EXAMPLES[:1])
+    turns = [("system", "Think."), ("user", "1 + 1?"), ("assistant", "The answer is 2."), ("user", "How many?")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    prompt = writer(tokenizer, chat)("How many?")
+    assert prompt.text == tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert list(prompt.token_ids) == tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+
+
+def test_examples_and_system_prompts_are_text_too() -> None:
+    tokenizer = chatty(CHAT)
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    prompt = writer(tokenizer, ChatPrompt(system="Say <|end|>", examples=EXAMPLES))("And <|end|>?")
+    assert prompt.token_ids.count(end) == 6  # as many as turns: what the turns mention is text
+    assert prompt.text.count("<|end|>") == 9
+
+
+def test_arguments_of_the_template() -> None:
+    tokenizer = chatty("{{ bos_token }}{% if thinking %}hmm{% endif %}" + CHAT)
+    texts = [writer(tokenizer, ChatPrompt(template={"thinking": on}))("How many?").text for on in (True, False)]
+    assert texts[0].startswith("<s>hmm") and texts[0].replace("hmm", "") == texts[1]
+    assert texts[1] == writer(tokenizer)("How many?").text
+
+
+def test_a_text_with_a_place_for_the_question() -> None:
+    tokenizer = chatty(CHAT)
+    prompt = writer(tokenizer, "Q: {question}\nA: {braces} stay")("Is it {question} or <|end|>?")
+    assert prompt.text == "Q: Is it {question} or <|end|>?\nA: {braces} stay"
+    assert tokenizer.convert_tokens_to_ids("<|end|>") not in prompt.token_ids
+    by_function = writer(tokenizer, lambda question: f"Q: {question}\nA: {{braces}} stay")
+    assert by_function("Is it {question} or <|end|>?") == prompt
+
+
+@pytest.mark.parametrize(
+    ("form", "error", "said"),
+    [
+        ("Q:", ValueError, r"prompt must have \{question\} in its text"),
+        (3, TypeError, "prompt must be a function from a question to a text, a text with"),
+        (lambda: ChatPrompt(system=3), TypeError, "system must be a text or None"),
+        (lambda: ChatPrompt(examples="ab"), TypeError, "examples must be pairs"),
+        (lambda: ChatPrompt(examples=[("a",)]), TypeError, "examples must be pairs"),
+        (lambda: ChatPrompt(examples=["ab"]), TypeError, "examples must be pairs"),
+        (lambda: ChatPrompt(examples=3), TypeError, "examples must be pairs"),
+        (lambda: ChatPrompt(template={1: 2}), TypeError, "template must map names"),
+        (lambda: ChatPrompt(template={"tokenize": True}), ValueError, "template cannot give 'tokenize'"),
+    ],
+)
+def test_what_is_no_prompt(form: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        writer(chatty(CHAT), form() if callable(form) else form)
+    if not callable(form):
+        with pytest.raises(error, match=said):
+            load_lm("owner/there-is-no-such-model", prompt=form)
+
+
+def test_a_conversation_needs_a_template() -> None:
+    tokenizer = chatty(CHAT)
+    tokenizer.chat_template = None
+    with pytest.raises(ValueError, match="a ChatPrompt needs a chat template, and the tokenizer has none"):
+        writer(tokenizer, ChatPrompt(system="Think."))
+
+
+def test_models_with_other_prompts_are_others(pocket32: Any, tokenizer: Any) -> None:
+    forms = [None, ChatPrompt(examples=EXAMPLES), ChatPrompt(examples=EXAMPLES[:1]), "{question} ", "{question}"]
+    marks = [identify(TorchLM(pocket32, tokenizer, prompt=form, name="pocket")).text for form in (*forms, *forms)]
+    assert marks[:5] == marks[5:] and len(set(marks)) == 5
