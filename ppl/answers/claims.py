@@ -21,6 +21,7 @@ from .notation import tidy
 from .units import check_unit, split_unit
 
 LONGEST = 400  # characters of a claim
+WINDOW = LONGEST + 20  # characters in which its end is looked for
 
 
 class Statement(NamedTuple):
@@ -62,7 +63,12 @@ def last_answer(text: str, ended: bool = True) -> str | None:
         if not any(box.start < claim.start() < box.end for box in boxes):
             places.append((claim.start(), claim.end(), None))
     for _, start, end in sorted(places, key=lambda place: -place[0]):
-        statement = _claimed(text[start:], ended) if end is None else _boxed(text[start:end])
+        if end is None:
+            start = _behind_blanks(text, start)
+            behind = text[start : start + WINDOW]
+            statement = _claimed(behind, ended and start + WINDOW >= len(text))
+        else:
+            statement = _boxed(text[start:end])
         if statement is not None:
             return statement.answer
     return None
@@ -120,6 +126,7 @@ def _without_unit(plain: str) -> str:
 # Claims.
 
 _CLAIM = re.compile(r"####|\banswer\b[\s*_]*(?:is\b|:|=)[\s*_:]*", re.IGNORECASE)
+_BLANKS = re.compile(r"\s*")
 _DISPLAYS = {"$$": "$$", r"\[": r"\]"}
 _ABBREVIATED = (
     r"\b(?:in|ft|yds?|mi|cm|mm|km|kg|lbs?|oz|min|hrs?|secs?"  # units
@@ -136,9 +143,14 @@ _MARKUP = re.compile(r"(?<!\S)(?:\*\*|__)|(?:\*\*|__)(?=[\s.,;:!?)]|$)")
 _ATTEMPT = re.compile(r"[^\w\s]{0,5}\s*\d|[^\w\s]{0,3}\\[A-Za-z]|[$]")
 
 
+def _behind_blanks(text: str, start: int) -> int:
+    blanks = _BLANKS.match(text, start)
+    assert blanks is not None
+    return blanks.end()
+
+
 def _claimed(rest: str, ended: bool) -> Statement | None:
     """What stands behind a claim; None where that is nothing, or not complete."""
-    rest = rest.lstrip()
     sentence = _sentence(rest, ended)
     if sentence is None or len(sentence) > LONGEST:
         return None

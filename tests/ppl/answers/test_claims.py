@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from motes.ppl.answers import last_answer
@@ -187,6 +189,32 @@ def test_complete_statements(text: str, answer: str) -> None:
 )
 def test_incomplete_statements(text: str) -> None:
     assert last_answer(text, ended=False) is None
+
+
+DEGENERATE = {
+    "boxes in boxes": r"\boxed{" * 4000,
+    "boxes": r"\boxed{1}" * 4000,
+    "claims": "The answer is 5. " * 4000,
+    "claims without an end": "answer is " * 10_000,
+    "marks": "#### 1 " * 5000,
+    "braces": "{" * 50_000,
+    "stars": "**" * 20_000,
+    "dollars": "The answer is " + "$" * 50_000,
+    "brackets": "The answer is " + "(1," * 300,
+    "a long box": r"\boxed{" + "x + " * 50_000 + "1}",
+    "wrappers in wrappers": r"\boxed{" * 250 + "1" + "}" * 250,
+    "units in units": r"\boxed{1" + r"\text{ cm}" * 180 + "}",
+    "blanks": "The answer is" + " " * 100_000 + "7",
+}
+
+
+@pytest.mark.parametrize("text", DEGENERATE.values(), ids=DEGENERATE)
+def test_degenerate_texts_take_no_time(text: str) -> None:
+    """A model that repeats itself writes such texts, and they are read after every step."""
+    began = time.process_time()
+    last_answer(text)
+    last_answer(text, ended=False)
+    assert time.process_time() - began < 3  # 0.2 as a rule
 
 
 TEXTS = [
