@@ -130,7 +130,7 @@ _BLANKS = re.compile(r"\s*")
 _DISPLAYS = {"$$": "$$", r"\[": r"\]"}
 _ABBREVIATED = (
     r"\b(?:in|ft|yds?|mi|cm|mm|km|kg|lbs?|oz|min|hrs?|secs?"  # units
-    r"|approx|no|[ap]\.m|[ap]|vs|e\.g|i\.e)$"
+    r"|approx|[ap]\.m|[ap]|vs|e\.g|i\.e)$"
 )
 _END = re.compile(r"(?P<line>\n)|[.;]\)?[*_`$]*(?P<space>\s)|[.;]\)?[*_`$]*(?P<last>$)")
 _WORD = re.compile(r"[A-Z]|yes|no|true|false", re.IGNORECASE)
@@ -179,9 +179,18 @@ def _sentence(rest: str, ended: bool) -> str | None:
     for match in _END.finditer(rest, start):
         abbreviated = re.search(_ABBREVIATED, rest[: match.start()])
         is_last = match["last"] is not None
-        if match["line"] or (is_last and ended) or (match["space"] and not abbreviated):
+        is_stop = match["space"] and not abbreviated and not _is_numbered(rest, match, ended)
+        if match["line"] or (is_last and ended) or is_stop:
             return rest[: match.start()]
     return rest if ended else None
+
+
+def _is_numbered(rest: str, stop: re.Match[str], ended: bool) -> bool:
+    """Whether a full stop belongs to "no. 5", or may once more is written."""
+    if not re.search(r"\bno$", rest[: stop.start()], re.IGNORECASE):
+        return False
+    following = rest[stop.end() : stop.end() + 1]
+    return following.isdigit() or not (following or ended)
 
 
 def _notation(plain: str) -> str | None:

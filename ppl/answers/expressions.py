@@ -45,7 +45,10 @@ _TOKEN = re.compile(
     rf"|(?P<command>\\[A-Za-z]+|\\[{{}}|])|(?P<name>(?<![A-Za-z])(?:{_NAMES})(?![A-Za-z]))"
     rf"|(?P<letter>[A-Za-z])|(?P<sign>[-+*/^_(){{}}\[\]|!])"
 )
-_SHORT_WORDS = "[ai]s|at|by|i[fns]|no|o[fnr]|so|to|am|pm|and|the|for|not|yes"
+_SHORT_WORDS = (
+    "[ai]s|at|by|i[fns]|no|o[fnr]|so|to|am|pm|and|the|for|not|yes|one|two|six|ten|per|all|any|are"
+    "|was|has|had|but|out|off|net|sum|day|man|men|cup|egg|car|box|dog|cat|hat|bus|pen|age|set|its"
+)
 _WORDS = re.compile(rf"[A-Za-z]{{4}}|(?<![A-Za-z])(?:{_SHORT_WORDS})(?![A-Za-z])")
 _NOT_WORDS = re.compile(rf"\\[A-Za-z]+|(?<![A-Za-z])(?:{_NAMES})(?![A-Za-z])")
 _TIMES = {"*", r"\cdot", r"\times"}

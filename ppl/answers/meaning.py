@@ -32,8 +32,13 @@ from .values import Key, TooLarge
 Meaning: TypeAlias = tuple[Any, ...]
 """A kind ("leaf", "set", ...) and what is in it."""
 
-# a letter of several offered; a range, a score or a difference; 3 1/2 or a difference; a date
-_UNSURE = re.compile(r"[A-Za-z]*|\d+-\d+(?:-\d+)*|\d+ ?- ?\d+/\d+|\d+/\d+/\d+")
+_UNSURE = re.compile(
+    r"[A-Za-z]*"  # a letter of several offered
+    r"|\d+-\d+(?:-\d+)*"  # a range, a score or a difference
+    r"|\d+ ?- ?\d+/\d+"  # 3 1/2 or a difference
+    r"|\d+/\d+/\d+"  # a date
+    r"|[\d.,/]+ \([\d.,/ +*^-]+\)"  # what is said again in other words, or a product
+)
 
 LONGEST = 2000  # characters of an answer that is read; a longer one is text
 DEEPEST = 12  # structures within structures

@@ -23,10 +23,11 @@ _NUMERALS = """
 """
 _OPERATIONS = """
     plus minus multiplied divided added subtracted over equals equal is are was were to
-    through thru till until or nor not squared cubed factorial choose permute mod modulo point
-    remainder root roots power powers base negative exponent more less fewer greater smaller
-    larger higher lower short above below under beyond doubled tripled halved twice double
-    raised log sqrt percentile stars st nd rd th between except without versus vs by
+    through thru till until or nor not binary ternary octal hex hexadecimal fold squared cubed
+    factorial choose permute mod modulo point remainder root roots power powers base negative
+    exponent more less fewer greater smaller larger higher lower short above below under
+    beyond doubled tripled halved twice double raised log sqrt percentile stars st nd rd th
+    between except without versus vs by
 """
 _TIMES = """
     am pm oclock noon midnight ago january february march april may june july august september

@@ -28,6 +28,7 @@ from motes.ppl.answers import last_answer
         ("The answer is $5.00 per day.", "$5.00"),
         ("The final answer is: **42**.", "42"),
         ("**Answer:** 42", "42"),
+        ("The answer is no. It cannot be.", "no"),
         ("**Final Answer**: $\\frac{3}{4}$", r"\frac{3}{4}"),
         ("answer = 7", "7"),
         ("The answer is\n\n7", "7"),
@@ -142,6 +143,7 @@ UNSURE = """
     | 5 feet 3 inches | 5 ft. 3 in. | 4th | 3rd place | 5 below zero | 3 point 5 | 7/2, or 3.5
     | 42? | 1/2x | 2 over 3 | $4$ dozen | **4** dozen | 4 whole dozens | 12, or more
     | 3 hundredths | 5 choose 2 | 10 mod 3 | 8 AM | 15 percent less | 20 doubled | 12 (a dozen)
+    | 10 (ten) | 0.5 (1/2) | 101 in binary | 2 fold | 20 more dollars | 3 groups of four
 """.split("|")
 
 
@@ -180,6 +182,8 @@ def test_complete_statements(text: str, answer: str) -> None:
         "The answer is 12 ",  # of 12 dozen
         "The answer is -",
         "The answer is 5 ft. 3",
+        "The answer is no. ",  # 5
+        "The answer is no. 5. ",
         "The answer is\n\n7",
         "The answer is $$\n7\n",
         "#### 12",
