@@ -17,6 +17,7 @@ from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration
 from ..ppl.targets import Target
 from .base import AllParticlesDead, Sampler, Seed, run_keys
+from .forecast import step_bar
 from .given_models import checked_models, load_models
 from .mistaken import instead
 from .registry import make_sampler, settings_of
@@ -65,7 +66,7 @@ def solve(
         seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same draws.
         target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
-        progress: show a progress bar.
+        progress: show a progress bar; of a hosted model a second one within each step, and how long the run may take at most.
         checkpoint: a file in which the run's state is kept, and from which it is taken up again; given more `iterations` or `budget`, a
             run that was done goes on.
         settings: further settings of a sampler given by name: `iterations`, `chains`, `budget`, ...; see its class.
@@ -91,9 +92,10 @@ def solve(
     given = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
     chosen = _sampler(sampler, given, settings)
     model = declared(*load_models(*checked_models(lm, prm), device))
-    if runs > 1:
-        return repeated(chosen, model, runs, cast("int", seed), progress)
-    return chosen.run(model, seed=seed, progress=progress, **({} if checkpoint is None else {"checkpoint": checkpoint}))
+    with step_bar(model.lm, max_steps, progress):
+        if runs > 1:
+            return repeated(chosen, model, runs, cast("int", seed), progress)
+        return chosen.run(model, seed=seed, progress=progress, **({} if checkpoint is None else {"checkpoint": checkpoint}))
 
 
 def solve_many(
@@ -155,7 +157,10 @@ def solve_many(
                 raise
             return death
 
-    with tqdm(total=len(questions), desc="questions", unit="question", disable=not progress) as bar:
+    with (
+        tqdm(total=len(questions), desc="questions", unit="question", disable=not progress) as bar,
+        step_bar(loaded[0], of_model["max_steps"], progress),
+    ):
         runs = [partial(run, number) for number in range(len(questions))]
         return together(runs, at_once=at_once, ended=lambda *_: bar.update())
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
+from ..progress import Drawn, Listener
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
@@ -61,6 +62,7 @@ class Decoder:
         sampling: the proposal that tokens are drawn from.
         prior: the declared prior.
         name: of the model, for errors.
+        listener: told of every token of the batch; None for nobody.
 
     Attributes:
         idle_rows: rows of forward passes that were spent on steps already ended.
@@ -76,7 +78,9 @@ class Decoder:
         sampling: Sampling,
         prior: Sampling,
         name: str,
+        listener: Listener | None = None,
     ) -> None:
+        self.listener = listener
         self.forward, self.store, self.select, self.ending = forward, store, select, ending
         self.sampling, self.prior, self.name = sampling, prior, name
         self.idle_rows = 0
@@ -110,6 +114,8 @@ class Decoder:
             tokens, terms, next_ids = self._draw(logits, uniforms.at(count - 1)[slots])
             if bad := [slots[row] for row in np.flatnonzero(going & np.isnan(terms).any(axis=1))]:
                 raise FloatingPointError(f"the language model {self.name!r} gave logits that are not numbers after {parents[bad[0]]!r}")
+            if self.listener is not None:
+                self.listener(Drawn(int(going.sum()), count, self.ending.longest, int(room.max())))
             live = slots[going]
             drawn = np.concatenate([drawn, np.zeros((len(parents), 1), np.int64)], axis=1)
             drawn[live, -1] = tokens[going]

@@ -23,6 +23,7 @@ from ..hosting.kv import Rows
 from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..progress import Listener
 from ..prompt_forms import PromptForm
 from ..prompts import Prompt
 from ..protocols import Capabilities, QuestionTooLong
@@ -71,6 +72,7 @@ class TorchLM:
         self.model, self.tokenizer, self.step, self.prompt = model, tokenizer, step or StepRule(), prompt
         self.name = name or type(model).__name__
         self.cost = Cost()
+        self._listener: Listener | None = None
         config = model.config.get_text_config()
         self.context = declared_context(model.config)
         self.end_ids = _end_ids(model, tokenizer)
@@ -157,6 +159,11 @@ class TorchLM:
             results[i] = result
         return results
 
+    def tell(self, listener: Listener | None) -> Listener | None:
+        """Tell this function how far each step is; see `motes.models.progress`."""
+        before, self._listener = self._listener, listener
+        return before
+
     def drop_cache(self) -> None:
         """Forget all keys and values; they are computed again where they are needed."""
         self._tree.drop()
@@ -171,6 +178,7 @@ class TorchLM:
             sampling=sampling,
             prior=prior,
             name=self.name,
+            listener=self._listener,
         )
         room = self.context - rows.lengths.cpu().numpy()
         steps = decoder.run(parents, logits, rows, SlotUniforms(keys, len(parents)), room)
