@@ -37,10 +37,11 @@ the T steps of the filter, particle = its slots, answer = the K different answer
                      (chain, draw, step)            step_text; step_tokens: how many; step_delimited: whether the
                                                         step ended at its rule's delimiter
                      (chain, draw, token)           token_id, -1 behind the last
-    constant_data    ()                             question; settings, cost, rates and versions, JSON
+    constant_data    ()                             question; settings, cost, rates and versions, JSON; sites: the
+                                                        names of latents by variable, JSON
 
 Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what came of it (log_evidence and its
-mcse, not a number for chains, which `chains` counts; no_answer_probability, no_answer_mcse), the sites of latents by variable as JSON, and
+mcse, not a number for chains, which `chains` counts; no_answer_probability, no_answer_mcse), and
 the schema's own (created_at, ...).
 netCDF has no room in its texts for the character NUL, which becomes U+2400, nor for unpaired surrogates, which become "?".
 """
@@ -48,7 +49,7 @@ netCDF has no room in its texts for the character NUL, which becomes U+2400, nor
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import nan
@@ -58,6 +59,7 @@ import numpy as np
 from xarray import Dataset, DataTree
 
 from ...smc import History, distinct_ancestors, entropy
+from .variable_names import dimension_names, variable_names
 
 if TYPE_CHECKING:
     from .posterior import Posterior
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 SAMPLE = ("chain", "draw")
 BY_STEP = (*SAMPLE, "step")
 OWN = ("answer", "depth", "tokens", "logprob")  # variables of the posterior group that are not a program's
+DIMENSIONS = ("chain", "draw", "step", "token")
 PACKAGES = ("motes", "jax", "numpy", "numpyro", "torch", "transformers", "xarray")
 
 
@@ -125,7 +128,11 @@ def storable(text: str) -> str:
 
 def _posterior(posterior: Posterior, answers: list[str]) -> Dataset:
     own = _numbers(posterior, answers)
-    latents = {_free(name, own): (_dims(name, column), by_chain(posterior, column)) for name, column in posterior.latents.items()}
+    latents = {}
+    for site, name in _variables(posterior).items():
+        column = posterior.latents[site]
+        dimensions = (*SAMPLE, *dimension_names(name, column.ndim - 1))
+        latents[name] = (dimensions, by_chain(posterior, column))
     return Dataset(own | latents)
 
 
@@ -155,14 +162,10 @@ def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
     return Dataset(_numbers(prior, [*known, *others])).assign_attrs(answers=json.dumps([*known, *others]))
 
 
-def _free(name: str, taken: Collection[str]) -> str:
-    """A site's name as a variable's: with an underscore where that is taken; netCDF allows no slash."""
-    name = name.replace("/", ".")
-    return f"{name}_" if name in taken else name
-
-
-def _dims(name: str, column: np.ndarray) -> tuple[str, ...]:
-    return (*SAMPLE, *(f"{name.replace('/', '.')}_dim_{axis}" for axis in range(column.ndim - 1)))
+def _variables(posterior: Posterior) -> dict[str, str]:
+    """The variable of each site that a program has drawn numbers at."""
+    sites = {name: column.ndim - 1 for name, column in posterior.latents.items()}
+    return variable_names(sites, taken=(*OWN, *DIMENSIONS))
 
 
 def _sample_stats(posterior: Posterior) -> Dataset:
@@ -224,6 +227,7 @@ def _constant(posterior: Posterior) -> Dataset:
         "settings": json.dumps(dict(posterior.settings), default=str),
         "cost": json.dumps(posterior.cost.asdict()),
         "rates": json.dumps(dict(posterior.rates)),
+        "sites": json.dumps({name: site for site, name in _variables(posterior).items()}),
         "versions": json.dumps({name: found for name in PACKAGES if (found := _version(name))}),
     }
     return Dataset({"question": storable(posterior.question), **{name: storable(text) for name, text in told.items()}})
@@ -268,7 +272,6 @@ def _attributes(posterior: Posterior) -> dict[str, Any]:
         "paper": storable(posterior.paper),
         "step_cost": storable(posterior.step_cost),
         "chains": posterior.chains,
-        "latents": json.dumps({_free(name, OWN): name for name in posterior.latents}),
         "log_evidence": nan if posterior.log_evidence is None else posterior.log_evidence,
         "log_evidence_mcse": posterior.log_evidence_mcse,
         "no_answer_probability": posterior.answers.get(None, 0.0),

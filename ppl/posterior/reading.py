@@ -80,7 +80,7 @@ def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: An
         trajectories=_trajectories(tree, question, rows),
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
-        latents={site: _values(tree, f"posterior/{name}", rows) for name, site in json.loads(tree.attrs["latents"]).items()},
+        latents={site: _values(tree, f"posterior/{name}", rows) for name, site in json.loads(_text(tree, "constant_data/sites")).items()},
         log_density=_values(tree, "sample_stats/lp", rows),
         rates=json.loads(_text(tree, "constant_data/rates")),
         sampler=tree.attrs["sampler"],
