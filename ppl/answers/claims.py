@@ -56,7 +56,9 @@ def last_answer(text: str, ended: bool = True) -> str | None:
         '12'
     """
     boxes, unclosed = _boxes(text)
-    places = [(box.start, box.inside, box.end) for box in boxes]
+    places: list[tuple[int, int, int | None]] = []
+    for box in boxes:
+        places.append((box.start, box.inside, box.end))
     # what stands in a box that is not closed yet may turn out to be in a box
     limit = len(text) if ended or unclosed is None else unclosed
     for claim in _CLAIM.finditer(text, 0, limit):

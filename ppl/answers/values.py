@@ -363,13 +363,11 @@ def _called(name: str, value: Value, context: Any, real: bool) -> Value:
         if real:
             raise _Undefined
         raise Unread(f"{name} of what is not in [-1, 1]")
-    if name.startswith("arc") and name not in ("arcsin", "arccos", "arctan"):
+    if name in _RECIPROCAL:
+        return _divide(Fraction(1), getattr(context, _RECIPROCAL[name])(value), context, real)
+    if name not in _MPMATH:
         raise Unread(f"{name} has several definitions")
-    found = getattr(context, _MPMATH.get(name, name))
-    try:
-        return found(value)
-    except (ZeroDivisionError, ValueError):
-        raise Unread(f"{name} has no value there") from None
+    return getattr(context, _MPMATH[name])(value)
 
 
 _ANY_BASE = Fraction(271_828_183, 314_159_265)
@@ -384,7 +382,14 @@ _ALIKE_AT_ZERO = {
     "cosh": 1,
     "tanh": 0,
 }
-_MPMATH = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
+# these of mpmath leave the context as it is, so that threads may share one
+_MPMATH = {
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    **{name: name for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")},
+}
+_RECIPROCAL = {"sec": "cos", "csc": "sin", "cot": "tan"}
 
 
 def _natural_logarithm(value: Value, context: Any, real: bool) -> Value:

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motes.models import Trajectory
+from motes import solve
+from motes.models import StepRule, Trajectory, load_lm
+from motes.models.pocket import problems
 from motes.ppl import stated
 from motes.ppl.answers import settled
+from motes.samplers import ImportanceSampling
 
+PRIOR = ImportanceSampling(particles=24)
 ROOT = Trajectory(question="?")
 
 
@@ -125,3 +129,19 @@ def test_a_truncated_trajectory_has_no_answer() -> None:
 def test_answers_are_texts() -> None:
     with pytest.raises(TypeError, match="answer must map a trajectory to a str or None, not to 42"):
         settled(written(["?"]), lambda trajectory: 42, True)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_steps_of_fixed_length_do_not_halve_answers(tokens: int) -> None:
+    """Under steps of a few tokens the pocket gives the answers that it gives under whole steps."""
+    problem = next(x for x in problems("test") if x.answer > 9 and x.steps < 4)
+    right = str(problem.answer)
+    shares = []
+    for rule in ({}, {"step": StepRule(tokens=tokens)}):
+        lm = load_lm("pocket", **rule)
+        run = solve(problem.question, lm=lm, prm=None, max_steps=200, sampler=PRIOR)
+        shares.append(run.answers)
+    whole, pieces = shares
+    assert whole[right] > 0.2 and pieces[right] > 0.2  # 0.46 as a rule, give or take 0.1
+    for half in (right[0], right[1:]):
+        assert pieces.get(half, 0.0) <= whole.get(half, 0.0) + 0.1
