@@ -23,6 +23,7 @@ from ..hosting.kv import Rows
 from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..identity import identify
 from ..progress import Listener
 from ..prompt_forms import PromptForm
 from ..prompts import Prompt
@@ -163,6 +164,11 @@ class TorchLM:
         """Tell this function how far each step is; see `motes.models.progress`."""
         before, self._listener = self._listener, listener
         return before
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from other models: weights, tokenizer, prompt, and where its steps end; see `motes.models.identity`."""
+        return str(identify(self).text)
 
     def drop_cache(self) -> None:
         """Forget all keys and values; they are computed again where they are needed."""

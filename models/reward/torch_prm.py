@@ -14,6 +14,7 @@ from ..cost import Cost
 from ..hosting.memory import in_halves
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..identity import identify
 from ..trajectory import Trajectory
 from .readers import Reader
 
@@ -70,6 +71,11 @@ class TorchPRM:
                     raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {trajectory!r}")
                 self._scores[trajectory] = value
         return np.array([self._scores[trajectory] for trajectory in trajectories], dtype=np.float64)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from other models: weights, and how its reader asks it; see `motes.models.identity`."""
+        return str(identify(self).text)
 
     def drop_cache(self) -> None:
         """Forget all keys and values; they are computed again where they are needed."""
