@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from . import values
-from .meaning import Meaning, in_set, leaf, understand
+from .leaves import Meaning, in_set, leaf
+from .meaning import understand
 
 Same: TypeAlias = dict[values.Key, values.Key]
 """Maps a key to the key of its class."""
