@@ -23,6 +23,7 @@ KNOWN = frozenset("blackjax h5py jax jaxlib numpy numpyro scipy sympy tokenizers
 INSTALLED = {"site-packages", "dist-packages"}
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
+MUTATORS = set("add append appendleft clear discard extend insert pop popitem popleft remove setdefault update".split())
 MISSING = "a name that is not bound"
 CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 
@@ -46,7 +47,7 @@ class Names(NamedTuple):
         read: globals.
         attributes: attributes of anything, and names imported from modules.
         modules: modules that it imports while it runs, each with the number of its leading dots.
-        stored: attributes of anything that it sets.
+        stored: attributes of anything that it sets, or whose content it changes.
     """
 
     read: frozenset[str]
@@ -61,6 +62,7 @@ def names_in(code: CodeType) -> Names:
     read, attributes, modules, stored = set(), set(), set(), set()
     constants: list[Any] = []
     for part in nested(code):
+        stored |= _changed_inside(list(dis.get_instructions(part)))
         for instruction in dis.get_instructions(part):
             if instruction.opname in GLOBALS:
                 read.add(instruction.argval)
@@ -147,6 +149,31 @@ def is_library(module: str, followed: frozenset[str]) -> bool:
         return False
     file = getattr(sys.modules.get(module) or sys.modules.get(root), "__file__", None)
     return file is not None and not INSTALLED.isdisjoint(Path(file).parts)
+
+
+def _changed_inside(instructions: list[dis.Instruction]) -> set[str]:
+    """Attributes whose content code changes: `self.cache[key] = value`, `self.seen.append(x)`."""
+    found = set()
+    for place, instruction in enumerate(instructions):
+        container = None
+        if instruction.opname in ATTRIBUTES and instruction.argval in MUTATORS:
+            container = place - 1
+        elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):
+            container = _before_one_value(instructions, place)
+        if container is not None and container >= 0 and instructions[container].opname == "LOAD_ATTR":
+            found.add(instructions[container].argval)
+    return found
+
+
+def _before_one_value(instructions: list[dis.Instruction], place: int) -> int | None:
+    """Where the instruction stands behind which one value, a key, is made before `place`."""
+    made = 0
+    for before in range(place - 1, -1, -1):
+        instruction = instructions[before]
+        made += dis.stack_effect(instruction.opcode, instruction.arg)
+        if made == 1:
+            return before - 1
+    return None
 
 
 def _function(value: Any) -> FunctionType | None:

@@ -345,6 +345,36 @@ def test_what_changes_as_it_runs_is_not_compared_but_said():
     assert before.doubts == ("Counting.calls, which changes as it runs",) and before.name == "counting"
 
 
+class Remembering:
+    """A user's reward model that keeps what it was asked, in every way."""
+
+    name = "remembering"
+
+    def __init__(self, factor):
+        self.table = {"factor": factor}
+        self.cache, self.asked, self.seen, self.last, self.counts = {}, [], set(), {}, {}
+
+    def score(self, trajectories):
+        scores = np.zeros(len(trajectories))
+        for i, x in enumerate(trajectories):
+            self.cache[x, i + 1] = self.table["factor"]
+            self.asked.append(x)
+            self.seen.add(x)
+            self.last.update(x=x)
+            self.counts[x] = self.counts.get(x, 0) + 1
+            scores[i] = self.table["factor"]
+        return scores
+
+
+def test_what_a_model_remembers_is_not_compared_but_what_it_reads_is():
+    one, other = Remembering(1.0), Remembering(2.0)
+    before = identify(one)
+    one.score(["a", "b"])
+    assert one.cache and identify(one) == before != identify(other)
+    changing = {doubt.split(",")[0].removeprefix("Remembering.") for doubt in before.doubts}
+    assert changing == {"cache", "asked", "seen", "last", "counts"}
+
+
 class Further(FunctionReward):
     """Ours, with something added."""
 
