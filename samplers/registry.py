@@ -17,6 +17,7 @@ from .filters.resample_move import ResampleMove
 from .filters.tempered_smc import TemperedSMC
 from .filters.twisted_smc import TwistedSMC
 from .mistaken import instead
+from .search.majority_vote import MajorityVote
 from .search.published import Giannone2025, Puri2025
 
 SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
@@ -39,22 +40,35 @@ SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
 }
 
 
-def make_sampler(name: str, **settings: Any) -> SteppedSampler[Any]:
-    """The sampler of this name with these settings.
+# What every sampler has to beat, by name as well; they leave the reward model out, so they sample the prior alone.
+BASELINES: dict[str, type[MajorityVote]] = {"majority_vote": MajorityVote}
+
+
+def make_sampler(name: str, **settings: Any) -> SteppedSampler[Any] | MajorityVote:
+    """Return the sampler of this name with these settings.
 
     Raises:
         ValueError: the name is unknown, or a setting, or its value is out of its range.
+
+    Example:
+        >>> make_sampler("majority_vote", samples=8)
+        MajorityVote(samples=8)
     """
     known = settings_of(name)
     for setting, value in settings.items():
         if setting not in known:
             further = instead(setting, value) or f"which has {', '.join(known)}"
             raise ValueError(f"{setting} is not a setting of {name!r}, {further}")
-    return SAMPLERS[name](**settings)
+    return _named()[name](**settings)
 
 
 def settings_of(name: str) -> list[str]:
-    """The names of a sampler's settings. Raises ValueError where its own name is unknown."""
-    if name not in SAMPLERS:
-        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, not {name!r}")
-    return sorted(field.name for field in fields(SAMPLERS[name]))
+    """Return the names of a sampler's settings. Raises ValueError where its own name is unknown."""
+    named = _named()
+    if name not in named:
+        raise ValueError(f"sampler must be one of {', '.join(named)}, not {name!r}")
+    return sorted(field.name for field in fields(named[name]))
+
+
+def _named() -> dict[str, Any]:
+    return {**SAMPLERS, **BASELINES}

@@ -1,0 +1,1 @@
+"""What the subcommands of `motes` do, and their options."""

@@ -1,0 +1,135 @@
+"""`motes evaluate`: samplers on problems whose right answers are known."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .option_groups import HelpFormatter, add_declaration, add_models, setting, stated_options
+from .saying import check_destination, failed
+
+if TYPE_CHECKING:
+    from ..samplers import Sampler
+
+BUDGETS = ("particles", "samples", "iterations")  # what a budget is, the first that the sampler has
+
+
+def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    text = "run samplers on problems with known answers, and show their accuracy"
+    parser = commands.add_parser("evaluate", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter)
+    parser.set_defaults(command=evaluate_command)
+    parser.add_argument(
+        "problems",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="a JSON object a line, with question (or problem) and answer (or solution); - reads stdin",
+    )
+    add_models(parser)
+    add_declaration(parser)
+    samplers = parser.add_argument_group("samplers")
+    add = samplers.add_argument
+    add(
+        "--sampler",
+        action="append",
+        default=[],
+        metavar="NAME[:SETTING=VALUE,...]",
+        help="a sampler, with settings; several may be given; particle_filter where left out",
+    )
+    add(
+        "--budgets",
+        metavar="N,N,...",
+        help="run each sampler with each of these numbers of particles (of samples, of iterations)",
+    )
+    evaluation = parser.add_argument_group("evaluation")
+    add = evaluation.add_argument
+    add("--count", type=int, metavar="K", help="the first K problems; all where left out")
+    add("--repeats", type=int, default=1, metavar="R", help="runs of each sampler on each problem")
+    add("--seed", type=int, default=0, help="the same seed gives the same draws")
+    add("--at-once", type=int, default=16, metavar="K", help="runs under way at any time, which share forward passes")
+    add(
+        "--results",
+        type=Path,
+        default=Path("results.jsonl"),
+        metavar="FILE.jsonl",
+        help="where results are kept as they come; the same command does only what is missing there",
+    )
+    add("--json", action="store_true", help="print one JSON object a sampler and budget")
+    add("--quiet", action="store_true", help="show no progress bar and no forecast")
+
+
+def evaluate_command(args: argparse.Namespace) -> int:
+    """Do what is missing in the file of results, and show the table of accuracy."""
+    check_destination("results", args.results)
+    from ..evaluation import evaluate
+    from .model_options import models_of
+    from .problem_files import read_rows
+
+    methods = _methods(args.sampler or ["particle_filter"], args.budgets)
+    arguments = {**stated_options(args), **models_of(args, by_name=True)}
+    problems = read_rows(args.problems, "problems")
+    try:
+        with redirect_stdout(sys.stderr):  # whatever a model prints is not the result
+            found = evaluate(
+                problems,
+                samplers=methods,
+                seed=args.seed,
+                results=args.results,
+                at_once=args.at_once,
+                repeats=args.repeats,
+                count=args.count,
+                **arguments,
+            )
+    except FloatingPointError as error:
+        return failed(error, 1)
+    except TypeError as error:  # of a row, whose values may be of any kind
+        return failed(error, 2)
+    if args.json:
+        for row in found.table().rows:
+            print(json.dumps(row._asdict()))
+    else:
+        print(found.table())
+    return 0 if found.complete else 130
+
+
+def _methods(texts: list[str], budgets: str | None) -> dict[str, list[Sampler]]:
+    """Return the samplers by name of the method, each at its budgets."""
+    methods: dict[str, list[Sampler]] = {}
+    for text in texts:
+        name, _, rest = text.partition(":")
+        settings = dict(setting("sampler", part) for part in _parts(rest))
+        methods.setdefault(name, []).extend(_at_budgets(name, settings, budgets))
+    return methods
+
+
+def _at_budgets(name: str, settings: dict[str, Any], budgets: str | None) -> list[Sampler]:
+    from ..samplers import make_sampler
+    from ..samplers.registry import settings_of
+
+    if budgets is None:
+        return [make_sampler(name, **settings)]
+    known = settings_of(name)
+    counted = next(setting for setting in BUDGETS if setting in known)
+    if counted in settings:
+        raise ValueError(f"budgets must be left out where the sampler {name!r} is given its {counted}")
+    try:
+        numbers = [int(number) for number in budgets.split(",")]
+    except ValueError:
+        raise ValueError(f"budgets must be integers with commas between them, not {budgets!r}") from None
+    return [make_sampler(name, **settings, **{counted: number}) for number in numbers]
+
+
+def _parts(text: str) -> list[str]:
+    """The settings between commas; a comma in a list does not count."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part]

@@ -1,0 +1,106 @@
+"""The commands that list what there is: samplers, problems and models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .option_groups import HelpFormatter
+
+if TYPE_CHECKING:
+    from ..models.pocket import Problem
+
+
+def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands and their options."""
+    text = "say which samplers there are, and what holds of each"
+    parser = commands.add_parser("samplers", help=text, description=text.capitalize() + ".")
+    parser.set_defaults(command=samplers_command)
+
+    text = "print problems of the pocket reasoner's family, with their answers"
+    parser = commands.add_parser("problems", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter)
+    parser.set_defaults(command=problems_command)
+    parser.add_argument("--steps", type=int, help="steps that the solution needs, 2 to 8; drawn where left out")
+    parser.add_argument("--count", type=int, default=5, metavar="K", help="number of problems")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same problems")
+    parser.add_argument("--split", default="test", help="train, validation or test")
+    formats = ("text", "question", "json")
+    parser.add_argument("--format", choices=formats, default="text", help="json prints one object a line")
+
+    text = "say which models ship with motes, and which others it loads"
+    parser = commands.add_parser("models", help=text, description=text.capitalize() + ".")
+    parser.set_defaults(command=models_command)
+
+
+def samplers_command(args: argparse.Namespace) -> int:
+    """Print a table of the samplers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..samplers import SAMPLERS
+    from ..samplers.registry import BASELINES
+
+    table = Table("name", "guarantee", "evidence", "what it is", box=None, pad_edge=False)
+    for name, sampler in SAMPLERS.items():
+        table.add_row(name, sampler.guarantee, sampler.evidence, _first_line(sampler))
+    for name, sampler in BASELINES.items():
+        table.add_row(name, "of the prior", "none", _first_line(sampler))
+    Console(file=sys.stdout, highlight=False).print(table)
+    return 0
+
+
+def _first_line(sampler: type) -> str:
+    return (sampler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def problems_command(args: argparse.Namespace) -> int:
+    """Print problems in the form that was asked for."""
+    from ..models.pocket import problems
+
+    if args.count < 1:
+        raise ValueError(f"count must be at least 1, not {args.count}")
+    shown = {"text": _as_text, "question": lambda problem: problem.question, "json": _as_json}[args.format]
+    for problem in islice(problems(args.split, seed=args.seed, steps=args.steps), args.count):
+        print(shown(problem))
+    return 0
+
+
+def _as_text(problem: Problem) -> str:
+    return f"{problem.question}\n    {problem.steps} steps; the answer is {problem.answer}\n"
+
+
+def _as_json(problem: Problem) -> str:
+    return json.dumps({name: getattr(problem, name) for name in ("question", "answer", "steps", "solution", "split")})
+
+
+def models_command(args: argparse.Namespace) -> int:
+    """Print what ships, and what else can be loaded."""
+    from ..models.pocket import LM_FOLDER, PRM_FOLDER
+
+    print("shipped with motes:")
+    for kind, folder in (("language model", LM_FOLDER), ("process reward model", PRM_FOLDER)):
+        print(f"    pocket  {kind}: {_describe(folder)}\n            {folder}")
+    print("also loaded: a folder with a model in Hugging Face format, a GGUF file, a Hugging Face id (owner/name)")
+    return 0
+
+
+def _describe(folder: Path) -> str:
+    """Parameters, context and size of a model in Hugging Face format, read without loading it."""
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        return "its weights are missing (`make pocket` makes them)"
+    context = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
+    parameters = sum(_parameters(path) for path in weights)
+    return f"{parameters / 1e6:.2f} M parameters, context of {context} tokens, {sum(path.stat().st_size for path in weights) / 1e6:.1f} MB"
+
+
+def _parameters(weights: Path) -> int:
+    """The numbers in a safetensors file, by its header: 8 bytes of length, then JSON."""
+    with weights.open("rb") as file:
+        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

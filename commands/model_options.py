@@ -1,0 +1,119 @@
+"""From options to models: which are meant, what they read, where their steps end, and how far they are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import models
+from ..models import ChatPrompt, LanguageModel, StepRule
+from ..models.pairing import paired
+from ..models.progress import TellsProgress
+from ..models.prompt_forms import check_form
+from ..samplers.forecast import Forecast
+from .option_groups import setting
+from .problem_files import read_rows
+
+
+def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]:
+    """Return the language model and the reward model that the options mean, as `motes.solve` takes them.
+
+    The language model is a function that loads it, so that everything else is checked first.
+
+    Args:
+        args: the options.
+        by_name: whether the language model is to be its name, or, where options say more of it, the loaded model.
+
+    Raises:
+        TypeError, ValueError, OSError: an option is not of its kind, or the models are none.
+    """
+    given = None if args.prm == "none" else args.prm
+    models.check_source(args.lm)
+    prm = paired(args.lm, given)
+    options = {"device": args.device, **_lm_options(args)}
+    forecast = not (_shows_bars(args) or getattr(args, "quiet", False))
+
+    def load() -> LanguageModel:
+        lm = models.load_lm(args.lm, **options)
+        if forecast and isinstance(lm, TellsProgress):
+            lm.tell(Forecast(args.max_steps, lambda sentence: print(f"motes: {sentence}", file=sys.stderr)))
+        return lm
+
+    lm = load
+    if by_name:
+        lm = load() if len(options) > 1 else args.lm
+    return {"lm": lm, "prm": prm, "device": args.device, "progress": _shows_bars(args)}
+
+
+def _shows_bars(args: argparse.Namespace) -> bool:
+    return sys.stderr.isatty() and not (args.quiet or args.json)
+
+
+def _lm_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `motes.load_lm` is given besides a name and a device: only what was asked for."""
+    options = {"dtype": args.dtype, "step": _step_rule(args), "prompt": _prompt(args)}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _step_rule(args: argparse.Namespace) -> StepRule | None:
+    rule: dict[str, Any] = {}
+    if args.step_tokens is not None:
+        rule |= {"tokens": args.step_tokens, "delimiter": None}
+    if args.delimiter is not None:
+        rule["delimiter"] = None if args.delimiter == "none" else _unescaped(args.delimiter)
+    if args.step_cap is not None:
+        rule["cap"] = args.step_cap
+    return StepRule(**rule) if rule else None
+
+
+def _prompt(args: argparse.Namespace) -> ChatPrompt | str | None:
+    chat: dict[str, Any] = {}
+    if args.system is not None:
+        chat["system"] = text_of("system", args.system)
+    if args.examples is not None:
+        chat["examples"] = _examples(Path(args.examples))
+    if args.template:
+        chat["template"] = dict(setting("template", text) for text in args.template)
+    if args.prompt is None:
+        return ChatPrompt(**chat) if chat else None
+    if chat:
+        raise ValueError(f"prompt must be left out beside --{next(iter(chat))}, which goes into the chat template")
+    text = text_of("prompt", args.prompt)
+    check_form(text)
+    return text
+
+
+def _examples(path: Path) -> list[tuple[str, str]]:
+    pairs = []
+    for number, row in enumerate(read_rows(path, "examples"), start=1):
+        question = row.get("question", row.get("problem"))
+        answer = row.get("solution", row.get("answer"))
+        answer = "".join(answer) if isinstance(answer, list) else answer
+        if not (isinstance(question, str) and isinstance(answer, str)):
+            raise ValueError(f"examples: line {number} of {str(path)!r} needs the texts question and solution (or answer)")
+        pairs.append((question, answer))
+    return pairs
+
+
+def text_of(option: str, text: str) -> str:
+    """Return a text as it is given, or, behind @, that of a file.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+        OSError: it cannot be read.
+    """
+    if not text.startswith("@"):
+        return text
+    path = Path(text[1:])
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{option}: {str(path)!r} is not a text in UTF-8") from None
+    except OSError as error:
+        raise type(error)(f"{option}: {str(path)!r} cannot be read: {error.strerror}") from None
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\n", "\n").replace("\\t", "\t")

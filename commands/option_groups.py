@@ -1,0 +1,111 @@
+"""The options that several subcommands have: which models, and what is declared."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but those that say nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default in (None, False) or action.default == []
+        return action.help if silent else super()._get_help_string(action)
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which models there are, what they read, and where their steps end."""
+    models = parser.add_argument_group("models")
+    add = models.add_argument
+    add("--lm", default="pocket", help="language model: pocket, a folder, a GGUF file or a Hugging Face id")
+    add(
+        "--prm",
+        default="auto",
+        help="process reward model, as --lm; none for no likelihood; auto is the pocket's, beside the pocket",
+    )
+    add("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
+    add("--dtype", metavar="TYPE", help="type of the language model's weights: float32, bfloat16, ...")
+
+    prompt = parser.add_argument_group("prompt", "Texts that begin with @ are read from the file behind it.")
+    add = prompt.add_argument
+    add("--system", metavar="TEXT", help="system prompt")
+    add(
+        "--examples",
+        metavar="FILE.jsonl",
+        help="few-shot: solved examples, a JSON object with question and solution (or answer) a line",
+    )
+    add(
+        "--template",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of the chat template, such as enable_thinking=false; values are JSON, or texts",
+    )
+    add("--prompt", metavar="TEXT", help="in place of the chat template, a text with {question} in it")
+
+    steps = parser.add_argument_group("steps")
+    add = steps.add_argument
+    add(
+        "--delimiter",
+        metavar="TEXT",
+        help=r"what ends a step, with \n for a line break; none for no such text (a blank line where left out)",
+    )
+    add("--step-tokens", type=int, metavar="N", help="tokens of every step; without --delimiter, only these end a step")
+    add("--step-cap", type=int, metavar="N", help="the most tokens of a step (256 where left out)")
+    add("--max-steps", type=int, default=32, metavar="T", help="longer reasoning is truncated")
+
+
+def add_declaration(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is to be sampled."""
+    declaration = parser.add_argument_group("declaration")
+    add = declaration.add_argument
+    add("--target", default="product", help="the declared target: product, odds, final, final-min, ...")
+    add("--beta", type=float, default=1.0, help="power of the likelihood")
+    add("--alpha", type=float, default=1.0, help="power of the prior")
+    add("--temperature", type=float, default=1.0, help="the prior's temperature, part of the target")
+    add("--top-p", type=float, default=1.0, metavar="P", help="the prior keeps the likeliest tokens of this probability")
+    add("--top-k", type=int, metavar="K", help="the prior keeps the K likeliest tokens")
+    add(
+        "--answer",
+        metavar="RULE",
+        help="how answers are read: stated (the default), last_number, last_line, regex:PATTERN, or module:function",
+    )
+    add("--constraint", metavar="PATTERN", help="only solutions count in which this regular expression is found")
+
+
+def stated_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_declaration` and --max-steps say, as `motes.solve` takes it.
+
+    Raises:
+        ValueError: a value is out of its range, or no rule.
+    """
+    from ..models import Sampling
+    from .rules_by_name import answer_rule, constraint_rule
+
+    return {
+        "target": args.target,
+        "beta": args.beta,
+        "alpha": args.alpha,
+        "prior": Sampling(temperature=args.temperature, top_p=args.top_p, top_k=args.top_k),
+        "answer": None if args.answer is None else answer_rule(args.answer),
+        "constraint": None if args.constraint is None else constraint_rule(args.constraint),
+        "max_steps": args.max_steps,
+    }
+
+
+def setting(option: str, text: str) -> tuple[str, Any]:
+    """Return the name and the value of a NAME=VALUE; the value is JSON, or a text.
+
+    Raises:
+        ValueError: it has no name, or no equals sign.
+    """
+    import json
+
+    name, separator, value = text.partition("=")
+    if not (separator and name):
+        raise ValueError(f"{option} must be NAME=VALUE, not {text!r}")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except json.JSONDecodeError:
+        return name.replace("-", "_"), value
