@@ -16,3 +16,8 @@ def plus_minus(probability: float, mcse: float | None) -> str:
 def printable(text: str) -> str:
     """The text without control characters, which could command a terminal or turn the reading direction."""
     return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """Give the number with its noun: "1 particle", "2 particles"."""
+    return f"{number} {noun if number == 1 else nouns or noun + 's'}"

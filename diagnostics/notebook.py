@@ -10,8 +10,8 @@ from html import escape
 from typing import Any
 
 from ..ppl.posterior.posterior import Posterior
+from .facts import cost_in_words, evidence_in_words, facts, mixing_in_words, population_in_words, rates_in_words
 from .formatting import plus_minus, printable
-from .summary import cost_in_words, evidence_in_words, mixing_in_words, population_in_words, rates_in_words, summary
 
 MOST = 8  # answers shown by name
 LONGEST = 400  # characters of the question
@@ -24,24 +24,24 @@ CELL = "padding:1px 12px 1px 0;text-align:left;vertical-align:top"
 
 def html(posterior: Posterior) -> str:
     """The question, the answers as bars, the log-evidence, the ESS by step, the cost and the guarantee."""
-    told = summary(posterior)
+    known = facts(posterior)
     question = printable(posterior.question.strip())
     shown = question if len(question) <= LONGEST else question[:LONGEST] + " ..."
-    facts = {
+    lines = {
         "log-evidence": escape(evidence_in_words(posterior)),
-        "ESS by step": _ess(told),
+        "ESS by step": _ess(known),
         "chains": escape(mixing_in_words(posterior)),
         "rates": escape(rates_in_words(posterior)),
         "population": escape(population_in_words(posterior)),
         "target": escape(f"{posterior.target}, sampled by {posterior.sampler}: {posterior.guarantee}"),
         "cost": escape(cost_in_words(posterior.cost)),
     }
-    rows = "".join(_row(f'<td style="{LABEL}">{name}</td><td style="{CELL}">{fact}</td>') for name, fact in facts.items() if fact)
-    notes = "".join(_finding(**finding) for finding in told["findings"])
+    rows = "".join(_row(f'<td style="{LABEL}">{name}</td><td style="{CELL}">{line}</td>') for name, line in lines.items() if line)
+    notes = "".join(_finding(**finding) for finding in known["findings"])
     return (
         f'<div class="tex2jax_ignore mathjax_ignore" style="font-size:13px;line-height:1.45;max-width:760px">'
         f'<div style="white-space:pre-wrap;margin-bottom:8px">{escape(shown)}</div>'
-        f'<table style="{TABLE};margin:0 0 8px 0">{_answers(told)}</table>'
+        f'<table style="{TABLE};margin:0 0 8px 0">{_answers(known)}</table>'
         f'<table style="{TABLE};margin:0">{rows}</table>{notes}</div>'
     )
 
@@ -51,12 +51,12 @@ def _finding(name: str, seen: str, why: str, change: str) -> str:
     return f'<div style="{NOTE}"><b>{escape(printable(name)).capitalize()}</b>: {said}</div>'
 
 
-def _answers(told: dict[str, Any]) -> str:
+def _answers(known: dict[str, Any]) -> str:
     lines = []
-    for row in told["answers"][:MOST]:
+    for row in known["answers"][:MOST]:
         label = "<i>no answer</i>" if row["answer"] is None else f"<b>{escape(printable(row['answer']))}</b>"
         lines.append(_answer(label, plus_minus(row["probability"], row["mcse"]), row["probability"]))
-    if rest := told["answers"][MOST:]:
+    if rest := known["answers"][MOST:]:
         total = sum(row["probability"] for row in rest)
         lines.append(_answer(f"<i>{len(rest)} others</i>", f"{total:.3f}", total))
     return "".join(lines)
@@ -79,17 +79,17 @@ def _filled(fraction: float) -> str:
     return f'<div style="width:{100 * fraction:.1f}%;height:10px;background:{BLUE};border-radius:2px"></div>'
 
 
-def _ess(told: dict[str, Any]) -> str:
+def _ess(known: dict[str, Any]) -> str:
     """Bars, amber where the population was resampled just before the step."""
-    ess, size, height = told["ess"], told["trajectories"], 28
-    if not told["resampled"]:
+    ess, size, height = known["ess"], known["trajectories"], 28
+    if not known["resampled"]:
         return ""
     bars = "".join(
         f'<rect x="{8 * i}" y="{height * (1 - value / size):.1f}" width="6" height="{height * value / size:.1f}" '
         f'fill="{AMBER if resampled else BLUE}"><title>step {i + 1}: {value:.1f}{", after resampling" * resampled}</title></rect>'
-        for i, (value, resampled) in enumerate(zip(ess, told["resampled"], strict=True))
+        for i, (value, resampled) in enumerate(zip(ess, known["resampled"], strict=True))
     )
-    words = f"of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}" + "; amber: resampled just before" * any(told["resampled"])
+    words = f"of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}" + "; amber: resampled just before" * any(known["resampled"])
     return (
         f'<svg role="img" aria-label="effective sample size by step" width="{8 * len(ess)}" height="{height}" '
         f'style="background:{TRACK};vertical-align:bottom;margin-right:8px">{bars}</svg>{words}'

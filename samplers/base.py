@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from operator import index
 from pathlib import Path
@@ -30,10 +30,13 @@ from ..models import Cost, Sampling
 from ..models.identity import Mark, check_vouched, identify
 from ..models.own_time import own_seconds
 from ..ppl.interfaces import Declared, Reasoning
-from ..ppl.posterior.posterior import Evidence, Guarantee, Posterior
+from ..ppl.posterior.errors import errors_of
+from ..ppl.posterior.posterior import Posterior
+from ..ppl.posterior.provenance import Evidence, Guarantee, Provenance, Reason, Unit
 from ..ppl.statespace import StateSpaceModel
 from ..smc import History, RunKeys
 from . import checkpoint as checkpoints
+from .run_facts import GENTLER, IN_WARMUP, INTERRUPTED, LIVELIER, missed, moves_of, remedies_of
 
 S = TypeVar("S")
 Seed: TypeAlias = "int | tuple[int, int]"
@@ -115,7 +118,15 @@ class SteppedSampler(ABC, Generic[S]):
     evidence: ClassVar[Evidence]
     paper: ClassVar[str]
     step_cost: ClassVar[str]
-    unit: ClassVar[str] = "step"
+    unit: ClassVar[Unit] = "step"
+
+    # What whoever reads a posterior may want to know of its sampler; see `Provenance`.
+    independent: ClassVar[bool] = False
+    bent_by_budget: ClassVar[bool] = True  # which draws a budget spares depends on what they wrote
+    weighs_by_score: ClassVar[bool] = False  # nothing but the score enters the weight of a prior's step
+    published_of: ClassVar[str] = ""  # the sampler of a declared target that this procedure is not
+    gentler: ClassVar[str] = GENTLER
+    livelier: ClassVar[str] = LIVELIER
 
     def __post_init__(self) -> None:
         if self.proposal is not None and not isinstance(self.proposal, Sampling):
@@ -172,6 +183,11 @@ class SteppedSampler(ABC, Generic[S]):
     def vitals(self, state: S) -> Mapping[str, Any]:
         """A few figures to watch."""
         return {}
+
+    @property
+    def suffix_moves(self) -> bool:
+        """Whether moves draw the remainder of a trajectory from the prior."""
+        return False
 
     def run(self, model: Declared, seed: Seed = 0, progress: bool = False, checkpoint: str | Path | None = None) -> Posterior:
         """Sample the model's posterior.
@@ -264,18 +280,68 @@ class SteppedSampler(ABC, Generic[S]):
             latents=by_name([model.latents(x) for x in draws.particles]),
             log_density=np.array(densities, np.float64),
             log_evidence=draws.log_evidence,
-            history=draws.history,
-            chains=draws.chains,
+            errors=errors_of(draws.history, draws.chains),
+            provenance=self._provenance(model, draws, settings, heuristic),
             rates=draws.rates,
+            settings=settings,
+            cost=cost,
+        )
+
+    def _provenance(self, model: Declared, draws: Draws, settings: Mapping[str, Any], heuristic: bool) -> Provenance:
+        """Say what made the posterior; `heuristic` where nothing is guaranteed."""
+        plain = list(self.proposals(model)) == [model.prior]
+        stopped: Any = settings["stopped"]
+        judged = settings.get("prm") is not None
+        program = "program" in settings
+        slots = 0 if draws.history is None else draws.history.ancestors.shape[1]
+        seed = run_keys(settings["seed"] if isinstance(settings["seed"], int) else tuple(settings["seed"]))
+        return Provenance(
             sampler=self.name,
             target=model.target_name,
             guarantee="heuristic" if heuristic else draws.guarantee or self.guarantee,
             evidence="none" if heuristic else draws.evidence or self.evidence,
             paper=self.paper,
             step_cost=self.step_cost,
-            settings=settings,
-            cost=cost,
+            unit=self.unit,
+            stopped=stopped,
+            reasons=tuple(self._reasons(model, draws, stopped)),
+            independent=self.independent,
+            from_prior=self.independent and plain and not stopped,
+            plain_weights=self.weighs_by_score and plain and judged and not program,
+            program=program,
+            judged=judged,
+            alpha=model.alpha,
+            look_ahead=bool(settings.get("look_ahead")),
+            ess_threshold=float(settings.get("ess_threshold") or 0.0),
+            resampled_freely=settings.get("resampling") == "multinomial",
+            suffix_moves=self.suffix_moves,
+            moves=moves_of(draws.rates, settings, len(draws.particles), slots),
+            ladder=tuple(draws.rates.get("powers", ())),
+            betas=tuple(settings.get("betas") or ()),
+            round_trips=int(draws.rates.get("round_trips", 0)),
+            doubts=tuple(settings.get("doubts", ())),
+            seed=(seed.seed, seed.run),
+            identity=settings.get("identity", {}),
+            remedies=remedies_of(settings, gentler=self.gentler, livelier=self.livelier),
         )
+
+    def _reasons(self, model: Declared, draws: Draws, stopped: str) -> Iterator[Reason]:
+        """Say what makes a run heuristic, and what to change."""
+        if self.published_of:
+            yield Reason(
+                f"{self.name!r} is a procedure as published, which samples no declared target",
+                f"use sampler={self.published_of!r}",
+            )
+        yield from missed(self.proposals(model), model.prior)
+        if stopped == "interrupt":
+            yield INTERRUPTED
+        elif self.budget is not None and self.bent_by_budget:
+            yield Reason(
+                f"it has a budget of {self.budget} tokens, and what that spares depends on what was written",
+                "bound the run by particles and max_steps instead, or use sampler='importance_sampling', which finishes what it began",
+            )
+        elif draws.chains and not draws.rates:
+            yield IN_WARMUP
 
     def _marks(self, model: Declared) -> dict[str, Mark]:
         """Models and functions by what they do: this sampler's, and those of the declaration."""

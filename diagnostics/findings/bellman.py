@@ -46,11 +46,11 @@ def contradicted(posterior: Posterior, success: bool | None = None) -> Finding |
         posterior: of the particle filter.
         success: whether the scores are probabilities of final success; None for what the target implies, which is so for "final" alone.
     """
-    history, settings = posterior.history, posterior.settings
+    history = posterior.history
     wanted = posterior.target == "final" if success is None else success
-    if not wanted or posterior.target not in READ or posterior.sampler != "particle_filter" or history is None:
+    if not wanted or posterior.target not in READ or history is None:
         return None
-    if "program" in settings or settings.get("prm") is None or settings.get("proposal") != settings.get("prior"):
+    if not posterior.provenance.plain_weights:
         return None
     families = np.array(list(_families(history, posterior.target)))
     if len(families) < PARENTS:

@@ -65,7 +65,7 @@ def check(posterior: Posterior, *, success: bool | None = None) -> list[Finding]
             is: scores are then compared with those of their continuations (see `motes.diagnostics.findings.bellman`). None for what the
             target implies, which is so for "final" alone.
     """
-    of_runs = check_runs(posterior.runs, died=int(posterior.settings.get("died", 0)))  # type: ignore[arg-type]
+    of_runs = check_runs(posterior.runs, died=posterior.provenance.died)
     own = _found(finding(posterior) for finding in CHECKS)
     serious = [finding for finding in own if finding.name in ("no guarantee", "unfinished particles")]
     others = [finding for finding in own if finding not in serious]

@@ -11,9 +11,8 @@ from math import isnan
 
 from ...ppl.posterior.mixing import FEW_DRAWS, FEWEST, R_HAT, RARE, Mixing
 from ...ppl.posterior.posterior import Posterior
-from ..formatting import printable
-from .advice import livelier, now
-from .finding import Finding, counted
+from ..formatting import counted, printable
+from .finding import Finding
 
 CHANCE = 0.01  # that independent draws would all be one trajectory, as frequent as it is among all chains' draws
 
@@ -32,7 +31,7 @@ def stuck(posterior: Posterior) -> Finding | None:
         "stuck chains",
         f"{len(still)} of {counted(posterior.chains, 'chain')} stood at one trajectory for all of {counted(draws, 'draw')}",
         "a chain that stays where it began counts its start as often as it has draws",
-        livelier(posterior),
+        posterior.provenance.remedies.livelier,
     )
 
 
@@ -43,11 +42,12 @@ def not_mixed(posterior: Posterior) -> Finding | None:
         return None
     name, worst = max(told.items(), key=lambda item: item[1].r_hat)
     worth = "" if isnan(worst.ess) else f" (its ESS is {worst.ess:.0f})"
+    remedies = posterior.provenance.remedies
     return Finding(
         "chains not mixed",
         f"R-hat is {worst.r_hat:.3f} for {printable(name)}{worth}, where {R_HAT} at most is wanted",
         "the chains have been at different places, and each tells of its own only",
-        f"raise {now(posterior, 'iterations')} and {now(posterior, 'warmup')}; {livelier(posterior)}",
+        f"{remedies.longer_chains}; {remedies.livelier}",
     )
 
 
@@ -57,12 +57,13 @@ def few_draws(posterior: Posterior) -> Finding | None:
     if not told:
         return None
     name, worst = min(told.items(), key=lambda item: item[1].ess)
+    remedies = posterior.provenance.remedies
     return Finding(
         "few effective draws",
         f"{counted(len(posterior.trajectories), 'draw')} of {counted(posterior.chains, 'chain')} are worth {worst.ess:.0f} independent "
         f"ones for {printable(name)}, where {FEW_DRAWS} a chain are wanted",
         "below that R-hat, the ESS and the standard errors are themselves too noisy to rely on",
-        f"raise {now(posterior, 'iterations')}; {livelier(posterior)}",
+        f"{remedies.more_draws}; {remedies.livelier}",
     )
 
 
@@ -72,10 +73,11 @@ def unknown_mixing(posterior: Posterior) -> Finding | None:
     if not posterior.chains or any(not isnan(of.r_hat) for of in told.values()):
         return None
     draws = len(posterior.trajectories) // posterior.chains
+    remedies = posterior.provenance.remedies
     if posterior.chains == 1:
-        seen, change = "there is one chain", f"run several: raise {now(posterior, 'chains')}"
+        seen, change = "there is one chain", f"run several: {remedies.more_chains}"
     elif draws < FEWEST:
-        seen, change = f"the chains have {counted(draws, 'draw')} each", f"raise {now(posterior, 'iterations')}"
+        seen, change = f"the chains have {counted(draws, 'draw')} each", remedies.more_draws
     else:
         seen = f"all {len(posterior.trajectories)} draws have one length, one answer and one density, or one that is not known"
         change = "compare with sampler='importance_sampling', which has no memory: where it finds the same, the target is that narrow"

@@ -13,8 +13,8 @@ import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
 from ...smc import ess, pareto_smooth
-from .advice import gentler, more
-from .finding import Finding, counted
+from ..formatting import counted
+from .finding import Finding
 
 FEW = 25.0  # draws: a probability of one half from so many independent ones has a standard error of 0.1
 SHARE = 0.25  # of the particles: filters resample below a half by default, so that less than half of that is left by one reweighing
@@ -30,11 +30,12 @@ def degenerate(posterior: Posterior) -> Finding | None:
     slots, effective = len(posterior.log_weights), float(ess(posterior.log_weights))
     if effective >= FEW or effective >= SHARE * slots:
         return None
+    remedies = posterior.provenance.remedies
     return Finding(
         "degenerate weights",
         f"the {slots} particles are worth {effective:.1f} of equal weight in the end",
         f"so few draws leave a probability near one half uncertain by {0.5 / effective**0.5:.2f} at best, whatever the number of particles",
-        f"{more(posterior)}; or {gentler(posterior)}",
+        f"{remedies.more_draws}; or {remedies.gentler}",
     )
 
 
@@ -45,11 +46,12 @@ def one_heavy(posterior: Posterior) -> Finding | None:
     if posterior.chains or len(weights) < 2 or weights[heaviest] <= HALF:
         return None
     answer = "no answer" if posterior.labels[heaviest] is None else "its answer"
+    remedies = posterior.provenance.remedies
     return Finding(
         "one heavy particle",
         f"one of {len(weights)} particles has {weights[heaviest]:.2f} of the weight",
         f"{answer} is what this one draw happened to end with, and another seed may tell another story",
-        f"{more(posterior)} and repeat the run with other seeds; or {gentler(posterior)}",
+        f"{remedies.more_draws} and repeat the run with other seeds; or {remedies.gentler}",
     )
 
 
@@ -65,5 +67,5 @@ def heavy_tail(posterior: Posterior) -> Finding | None:
         "heavy tail",
         f"the tail of the {counted(slots, 'weight')} has Pareto k-hat {k_hat:.2f}, where {most:.2f} at most is wanted",
         "their variance is infinite or nearly so: estimates converge slowly, and their standard errors and the ESS are too hopeful",
-        f"draw from something nearer to the target: {gentler(posterior)}",
+        f"draw from something nearer to the target: {posterior.provenance.remedies.gentler}",
     )

@@ -18,9 +18,8 @@ import numpy as np
 from ...ppl.answers import group
 from ...ppl.posterior.posterior import Posterior
 from ...smc import ess, normalise
-from ..formatting import printable
-from .advice import more
-from .finding import Finding, counted
+from ..formatting import counted, printable
+from .finding import Finding
 
 CHANCE = 0.01  # of a simulated set of runs to lie further apart: one false alarm in a hundred pools
 MATTERS = 0.05  # total variation from the pool: below it no answer's probability is off by more than that
@@ -47,7 +46,7 @@ def answers_disagree(runs: Sequence[Posterior]) -> Finding | None:
         f"the answers of {len(runs)} runs are {seen:.2f} from their mean in total variation, where runs of their ESS would be "
         f"{distances.mean():.2f}; {_named(names[widest])} has from {low:.2f} to {high:.2f}",
         "every run is less certain than its own ESS and standard errors say",
-        f"{more(runs[0])} of each run, and until they agree take the spread between them for the error",
+        f"{runs[0].provenance.remedies.more_draws} of each run, and until they agree take the spread between them for the error",
     )
 
 
@@ -66,7 +65,7 @@ def evidence_disagrees(runs: Sequence[Posterior], died: int = 0) -> Finding | No
         * (died > 0),
         f"runs are pooled in proportion to their evidence: {len(known) + died} are worth {ess(normalise(known)[0]):.1f}, and their mean "
         "may still be far too low",
-        f"{more(runs[0])} of each run rather than the number of runs",
+        f"{runs[0].provenance.remedies.more_draws} of each run rather than the number of runs",
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from ...ppl.posterior.mixing import RARE
 from ...ppl.posterior.posterior import Posterior
-from .advice import now
 from .finding import Finding
 
+STOPPED = {"": "", "budget": ", stopped by its budget", "interrupt": ", stopped by an interrupt"}
 LOST = RARE  # probability: less than that, given to whichever answer, turns over no lead of more than 0.05
 
 
@@ -17,14 +17,14 @@ def unfinished(posterior: Posterior) -> Finding | None:
     weight = _weight(posterior, is_open(posterior))
     if not weight:
         return None
-    stopped = posterior.settings.get("stopped")
-    by = {"budget": "its budget", "interrupt": "an interrupt"}.get(str(stopped))
+    provenance = posterior.provenance
+    by = STOPPED[provenance.stopped]
     return Finding(
         "unfinished particles",
-        f"{weight:.2f} of the weight is on reasoning that is still open" + f", stopped by {by}" * (by is not None),
+        f"{weight:.2f} of the weight is on reasoning that is still open{by}",
         "it stands under no answer, and what was finished first is not a fair sample of what would have been",
-        f"raise {now(posterior, 'budget')}, or lower {now(posterior, 'particles')}"
-        if stopped == "budget"
+        provenance.remedies.more_budget
+        if provenance.stopped == "budget"
         else "let the run end; one with a checkpoint is taken up where it stopped",
     )
 
@@ -39,19 +39,20 @@ def truncated(posterior: Posterior) -> Finding | None:
         "truncated trajectories",
         f"{weight:.2f} of the weight is on trajectories that were cut off, the longest after {longest} steps",
         "they belong to the declared target but state no answer, so that the other answers share what is left",
-        f"raise {now(posterior, 'max_steps')}, which is part of the target; look whether `answer` reads what the model states, "
+        f"{posterior.provenance.remedies.more_steps}, which is part of the target; "
+        "look whether `answer` reads what the model states, "
         "and whether the contexts of the language model and of the reward model are long enough",
     )
 
 
 def unread(posterior: Posterior) -> Finding | None:
     """More than 0.05 of the weight is on finished trajectories without an answer; not of a program that never returns one."""
-    closed = np.array([x.finished for x in posterior.trajectories]) if not is_program(posterior) else ~is_open(posterior)
+    closed = np.array([x.finished for x in posterior.trajectories]) if not posterior.provenance.program else ~is_open(posterior)
     silent = np.array([answer is None for answer in posterior.extracted])
     weight = _weight(posterior, closed & silent)
-    if weight <= LOST or (is_program(posterior) and silent.all()):
+    if weight <= LOST or (posterior.provenance.program and silent.all()):
         return None
-    if is_program(posterior):
+    if posterior.provenance.program:
         seen, change = "on runs of the program that returned None", "let the program return an answer on every way to its end"
     else:
         seen = "on trajectories that have finished without an answer that could be read"
@@ -59,18 +60,13 @@ def unread(posterior: Posterior) -> Finding | None:
     return Finding("unread answers", f"{weight:.2f} of the weight is {seen}", "it stands under None, whatever these may have said", change)
 
 
-def is_program(posterior: Posterior) -> bool:
-    """Whether what was sampled is a program, whose end is not its trajectory's."""
-    return "program" in posterior.settings
-
-
 def is_open(posterior: Posterior) -> np.ndarray:
     """Which reasoning has not come to its end; bool, shape (N,).
 
     A program may end without closing its trajectory; that it has not ended shows in that a stopped run knows no density of it.
     """
-    if is_program(posterior):
-        return np.isnan(posterior.log_density) & bool(posterior.settings.get("stopped"))
+    if posterior.provenance.program:
+        return np.isnan(posterior.log_density) & bool(posterior.provenance.stopped)
     return np.array([x.open for x in posterior.trajectories])
 
 

@@ -24,10 +24,5 @@ class Finding(NamedTuple):
         return f"{_capital(self.name)}: {self.seen}. {_capital(self.why)}. {_capital(self.change)}."
 
 
-def counted(number: int, noun: str, nouns: str = "") -> str:
-    """The number with its noun: "1 particle", "2 particles"."""
-    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
 from ...smc import History, lineages
-from .advice import gentler, more, now
-from .finding import Finding, counted
+from ..formatting import counted
+from .finding import Finding
 
 FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
 
@@ -34,19 +34,20 @@ def early_coalescence(posterior: Posterior) -> Finding | None:
     if left[1] > most or left[steps] <= most:  # what is left of the final weights alone is no matter of lineages
         return None
     last = max(t for t in range(1, steps) if left[t] <= most)
-    word, one = "rung" if "rungs" in posterior.rates else "step", distinct[last] == 1
+    word, one = posterior.provenance.unit, distinct[last] == 1
     noun = "chains" if posterior.genealogy is None else "particles"  # waste-free
     who = f"{'all' if one else 'the weight of the'} {distinct[steps]} living {noun} descend{'s' * (not one)} from"
     whom = "one" if one else f"{distinct[last]} (worth {left[last]:.1f} of equal weight)"
     chance = max(slots / (1 + int(history.resampled[last:].sum()) / 2), 1.0)
     hasty, worn = "the weights decided before there was much to judge by", "so many resamplings leave little more by chance alone"
     cause = hasty if left[last] < CHANCE * chance else worn
+    remedies = posterior.provenance.remedies
     return Finding(
         "early coalescence",
         f"{who} {whom} of the {slots} at {word} {last} of {steps}; as often resampled with equal weights, some {chance:.0f} would be left",
         f"up to that {word} the posterior rests on {'a single draw' if one else 'these few'}: {cause}"
         + ", and the standard errors are undefined" * (distinct[1] == 1),
-        f"{more(posterior)}; {gentler(posterior)}",
+        f"{remedies.more_draws}; {remedies.gentler}",
     )
 
 
@@ -64,7 +65,7 @@ def few_first_steps(posterior: Posterior) -> Finding | None:
         f"the weight of {len(eves)} particles descends from {counted(living, 'first step')}, worth {effective:.1f} of equal weight",
         "standard errors are estimated from the differences between first steps, "
         + ("and there are none between one" if living < 2 else "and from so few they are themselves uncertain by a third or more"),
-        f"raise {now(posterior, 'particles')}, or repeat the run with other seeds and look at how far the answers differ",
+        f"{posterior.provenance.remedies.more_particles}, or repeat the run with other seeds and look at how far the answers differ",
     )
 
 

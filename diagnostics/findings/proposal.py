@@ -22,12 +22,12 @@ def far_proposal(posterior: Posterior) -> Finding | None:
     After resampling the trajectories are the survivors, which the ratio has already sorted: the spread is then understated. Not of
     chains and of tempered SMC, whose moves have led the trajectories away from the proposal.
     """
-    alpha = float(posterior.settings.get("alpha", 1.0))  # type: ignore[arg-type]
+    alpha = posterior.provenance.alpha
     log_p = np.array([x.logprob for x in posterior.trajectories], np.float64)
     log_q = np.array([x.proposal_logprob for x in posterior.trajectories], np.float64)
     if (
         posterior.chains
-        or "rungs" in posterior.rates
+        or posterior.provenance.unit == "rung"
         or np.isnan(log_p).any()
         or not np.isfinite(log_q).all()
         or not np.isfinite(log_p).any()

@@ -12,12 +12,12 @@ SCORES = 12  # steps scored, at least: log-odds of both signs have all in [0, 1]
 
 def suspect_language_model(posterior: Posterior) -> Finding | None:
     """What was seen of the language model while it drew; see `motes.models.behaviour`."""
-    doubts = posterior.settings.get("doubts")
-    if not isinstance(doubts, list | tuple) or not doubts:
+    doubts = posterior.provenance.doubts
+    if not doubts:
         return None
     return Finding(
         "suspect language model",
-        "; ".join(map(str, doubts)),
+        "; ".join(doubts),
         "then it does not sample what was declared, and the weights correct for draws that were never made",
         "let extend draw step i with keys[i] from sampling, and give its log-probabilities under prior and sampling; a model "
         "with one law declares capabilities = Capabilities(sampling=False)",

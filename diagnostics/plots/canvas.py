@@ -102,7 +102,7 @@ def legend(ax: Axes, handles: Sequence[Any], title: str = "") -> None:
 
 def generation(posterior: Posterior) -> str:
     """What one row of the history is: "step", or "rung" of a tempering path."""
-    return "rung" if "rungs" in posterior.rates else "step"
+    return posterior.provenance.unit
 
 
 def history_of(posterior: Posterior, picture: str) -> History:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...ppl.posterior.mixing import measures as measured
 from ...ppl.posterior.mixing import mixed
 from ...ppl.posterior.posterior import Posterior
 from .shades import shade_numbers, shades
@@ -18,7 +17,7 @@ class Quantity(NamedTuple):
 
     Attributes:
         name: as it is printed.
-        unit: likewise; "" where it has none.
+        unit: as it is printed; "" where it has none.
         values: shape (C, S) for C chains of S draws.
     """
 
@@ -28,9 +27,12 @@ class Quantity(NamedTuple):
 
 
 def measures(posterior: Posterior) -> list[Quantity]:
-    """Log-density and length of every draw."""
-    found = measured(posterior)
-    return [Quantity("log-density", "nats", found["log_density"]), Quantity("length", "tokens", found["length"])]
+    """Give the log-density and the length of every draw."""
+    chains = posterior.chains
+    return [
+        Quantity("log-density", "nats", posterior.merged_log_density.reshape(chains, -1)),
+        Quantity("length", "tokens", posterior.lengths.reshape(chains, -1)),
+    ]
 
 
 def indicators(posterior: Posterior) -> list[Quantity]:

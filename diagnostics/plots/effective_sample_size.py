@@ -38,7 +38,7 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     entropies = [float(entropy(row)) for row in history.log_weights]
     unit = "particles" if posterior.genealogy is not None else "chains"
     upper, lower = panels = several(axes, 2, min(5.0 + 0.25 * steps, 9.0), 4.2, sharex=True)
-    threshold = float(posterior.settings.get("ess_threshold") or 0.0) * slots  # type: ignore[arg-type]
+    threshold = posterior.provenance.ess_threshold * slots
     for ax, values, most in ((upper, history.ess, slots), (lower, entropies, log(slots))):
         ax.plot(np.arange(1, steps + 1), values, color=BLUE, marker="o", markersize=5, zorder=3)
         marks = [ax.axhline(most, color=FAINT, linewidth=1, label=f"equal weights: {most:.4g}")]

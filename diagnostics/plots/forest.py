@@ -12,7 +12,6 @@ import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
 from ...smc import lineages
-from .canvas import generation
 from .scores import right
 from .shades import Shade, shade_numbers
 
@@ -66,8 +65,8 @@ def _rows(ancestors: np.ndarray, shade: np.ndarray) -> np.ndarray:
 def _scores(posterior: Posterior, steps: int) -> np.ndarray:
     """r of the step that each final trajectory wrote at each step of the filter; not a number where it wrote none; (T, N)."""
     scores = np.full((steps, len(posterior.trajectories)), np.nan)
-    behind = int(bool(posterior.settings.get("look_ahead")))  # with it the filter knows the next steps before one of them is chosen
-    apart = generation(posterior) == "rung" or "program" in posterior.settings  # generations, and steps that are written
+    behind = int(posterior.provenance.look_ahead)  # with it the filter knows the next steps before one of them is chosen
+    apart = posterior.provenance.generations_apart  # generations, and steps that are written
     if apart or max(map(len, posterior.log_odds)) > steps - behind:
         return scores
     for i, log_odds in enumerate(posterior.log_odds):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isnan
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...ppl.posterior.posterior import Posterior
+from ..formatting import counted
 from .canvas import BLUE, FAINT, INK, count_up, frame, history_of, one
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
         The axes.
 
     Raises:
-        ValueError: the posterior does not tell its powers, in `rates["powers"]`.
+        ValueError: the posterior has no ladder of powers.
 
     Source: Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x.
     """
-    powers = posterior.rates.get("powers")
-    if powers is None:
-        raise ValueError(f"a tempering path needs the powers of its rungs, rates['powers'], which {posterior.sampler!r} does not give")
+    powers = posterior.provenance.ladder
+    if not powers:
+        raise ValueError(f"a tempering path needs the powers of its rungs, which {posterior.sampler!r} does not give")
     history = history_of(posterior, "a tempering path")
     rungs, slots = len(powers), history.log_weights.shape[1]
     unit = "particles" if posterior.genealogy is not None else "chains"
@@ -66,20 +66,21 @@ def plot_swaps(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
     Source: Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464.
     """
-    swaps = posterior.rates.get("swap")
-    if swaps is None:
+    swaps = [move.rate for move in posterior.provenance.moves if move.kind == "swap"]
+    if not swaps:
         raise ValueError(f"a plot of swaps needs the swap rates of parallel tempering, which {posterior.sampler!r} does not have")
-    betas = np.asarray(posterior.settings["betas"], np.float64).tolist()
+    betas = posterior.provenance.betas
     ax = one(ax, min(3.0 + 0.9 * len(swaps), 9.0), 3.4)
-    tried = [(pair, rate) for pair, rate in enumerate(swaps) if rate is not None]
+    tried = [(pair, rate) for pair, rate in enumerate(swaps) if not isnan(rate)]
     ax.bar([pair for pair, _ in tried], [rate for _, rate in tried], color=BLUE, width=0.6)
     for pair, rate in enumerate(swaps):
-        words, colour = ("not tried", FAINT) if rate is None else (f"{rate:.2f}", INK)
-        ax.annotate(words, (pair, rate or 0.0), (0, 3), textcoords="offset points", ha="center", color=colour, fontsize="small")
+        words, colour = ("not tried", FAINT) if isnan(rate) else (f"{rate:.2f}", INK)
+        ax.annotate(
+            words, (pair, 0.0 if isnan(rate) else rate), (0, 3), textcoords="offset points", ha="center", color=colour, fontsize="small"
+        )
     names = [f"{upper:.3g} ↔ {lower:.3g}" for upper, lower in pairwise(betas)]
     ax.set_xticks(range(len(swaps)), names)
     ax.set(xlim=(-0.6, len(swaps) - 0.4), ylim=(0, 1.1))
-    trips = posterior.rates.get("round_trips")
-    title = "Swaps between replicas" + ("" if trips is None else f"; {trips} round trip{'s' * (trips != 1)}")
-    frame(ax, title=title, x="powers of the neighbours", y="share of attempts that succeeded", grid="y")
+    trips = counted(posterior.provenance.round_trips, "round trip")
+    frame(ax, title=f"Swaps between replicas; {trips}", x="powers of the neighbours", y="share of attempts that succeeded", grid="y")
     return ax

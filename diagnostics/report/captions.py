@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...ppl.posterior.posterior import Posterior
+from ..facts import mixing_in_words
 from ..plots.shades import shades
-from ..summary import mixing_in_words
 
 
 class Kind(NamedTuple):
@@ -120,6 +120,6 @@ KINDS = (
         "right on average lies too low on average, so the pooled value is above the middle of the dots.",
         lambda posterior: 3.4,
         of=lambda posterior: posterior.runs,
-        settings=lambda posterior: {"died": int(posterior.settings.get("died", 0))},  # type: ignore[arg-type]
+        settings=lambda posterior: {"died": posterior.provenance.died},
     ),
 )

@@ -88,8 +88,8 @@ def _written(posterior: Posterior, t: int, heir: int | None, steps: int) -> tupl
 
     Which step that was is known where a generation writes one: see `motes.diagnostics.plots.forest`, whose scores go by the same rule.
     """
-    behind = int(bool(posterior.settings.get("look_ahead")))
-    apart = generation(posterior) == "rung" or "program" in posterior.settings
+    behind = int(posterior.provenance.look_ahead)
+    apart = posterior.provenance.generations_apart
     if heir is None or apart or t < behind or max(x.depth for x in posterior.trajectories) > steps - behind:
         return None, 0
     x = posterior.trajectories[heir]

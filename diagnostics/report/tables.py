@@ -8,9 +8,9 @@ from math import isnan
 from typing import Any, NamedTuple
 
 from ...ppl.posterior.posterior import Posterior
+from ..facts import cost_in_words, evidence_in_words, mixing_in_words, population_in_words, rates_in_words
 from ..formatting import plus_minus
 from ..plots.shades import shades
-from ..summary import cost_in_words, evidence_in_words, mixing_in_words, population_in_words, rates_in_words
 from .visible_text import short
 
 MOST = 12  # answers by name

@@ -13,10 +13,10 @@ which to average the runs equally would not. How the runs differ is the honest e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from math import inf, nan, sqrt
+from math import inf, nan
 from operator import add
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from ... import checks
 from ...models.randomness import SlotUniforms
 from ...smc import RunKeys, combine
+from .errors import NoErrors, RunErrors, by_run, run_shares
 from .posterior import Posterior
 
 
@@ -59,10 +60,10 @@ def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
         log_density=np.concatenate([run.log_density for run in posteriors]),
         latents={name: np.concatenate([_column(run, name, posteriors) for run in posteriors]) for name in names},
         log_evidence=float(shares.log_evidence),
-        history=None,
+        errors=RunErrors(runs=tuple(posteriors), died=died),
+        provenance=replace(first.provenance, died=died, moves=(), seed=None),
         rates={},
-        runs=tuple(posteriors),
-        settings={**first.settings, "seed": [run.settings.get("seed") for run in posteriors], "died": died},
+        settings={**first.settings, "seed": [run.provenance.seed for run in posteriors], "died": died},
         cost=reduce(add, (run.cost for run in posteriors)),
     )
 
@@ -77,41 +78,25 @@ def check_poolable(posteriors: Sequence[Posterior], died: int = 0) -> None:
         raise ValueError(f"runs are pooled by their evidence, and one of {without[0]!r} has none")
     if len({(run.question, run.target) for run in posteriors}) > 1:
         raise ValueError("posteriors must be of one question and one target: their evidence is not of the same thing")
-    identities = [run.settings.get("identity") for run in posteriors]
+    identities = [run.provenance.identity for run in posteriors]
     for name, mark in _differing(identities):
         raise ValueError(
             f"posteriors must be of one declaration, and their {name} differs: it is {mark[0]!r} in one run and {mark[1]!r} in another"
         )
-    seeds = [_seed(run.settings["seed"]) for run in posteriors if "seed" in run.settings]
+    seeds = [run.provenance.seed for run in posteriors if run.provenance.seed is not None]
     if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
         raise ValueError(f"posteriors must be of independent runs, and several have the seed {repeated[0]}")
 
 
 def _differing(identities: Sequence[Any]) -> list[tuple[str, tuple[Any, Any]]]:
     """What differs between runs of which it is known, by name, as two of them have it."""
-    known = [identity for identity in identities if isinstance(identity, Mapping)]
+    known = [identity for identity in identities if identity]
     found = []
     for other in known[1:]:
         for name in {**known[0], **other}:
             if known[0].get(name) != other.get(name):
                 found.append((name, (known[0].get(name), other.get(name))))
     return found
-
-
-def run_shares(posterior: Posterior) -> np.ndarray:
-    """Z-hat_k / sum_l Z-hat_l of a pooled posterior's runs, those that died behind them as zeros; float64, shape (K,)."""
-    log_evidences = np.array([run.log_evidence for run in posterior.runs], np.float64)
-    shares = np.exp(log_evidences - log_evidences.max())
-    return np.concatenate([shares / shares.sum(), np.zeros(int(posterior.settings.get("died", 0)))])  # type: ignore[arg-type]
-
-
-def pooled_mcse(posterior: Posterior, answer: str | None) -> float:
-    """The standard error of an answer's probability over a pooled posterior's runs; not a number for one run."""
-    shares = run_shares(posterior)
-    if len(shares) < 2 or len(posterior.answers) == 1:
-        return nan
-    gaps = np.concatenate([_by_run(posterior, answer), np.zeros(len(shares) - len(posterior.runs))]) - posterior.answers.get(answer, 0.0)
-    return sqrt(len(shares) / (len(shares) - 1) * float(((shares * gaps) ** 2).sum()))
 
 
 def pooled_interval(posterior: Posterior, answer: str | None, share: float = 0.95, draws: int = 4000) -> tuple[float, float] | None:
@@ -126,20 +111,15 @@ def pooled_interval(posterior: Posterior, answer: str | None, share: float = 0.9
         share: of probability in the interval.
         draws: from the bootstrap's posterior, the same ones every time.
     """
-    shares = run_shares(posterior)
+    died = posterior.provenance.died
+    shares = run_shares(posterior.runs, died)
     if len(shares) < 3:
         return None
-    own = np.concatenate([_by_run(posterior, answer), np.zeros(len(shares) - len(posterior.runs))])
+    stated = np.array([label == answer for label in posterior.labels], np.float64)
+    own = by_run(posterior.runs, died, stated)
     weights = np.random.default_rng(0).dirichlet(np.ones(len(shares)), size=draws) * shares
     low, high = np.quantile(weights @ own / weights.sum(axis=1), [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
-
-
-def _by_run(posterior: Posterior, answer: str | None) -> np.ndarray:
-    """An answer's probability in each run, shape (runs,)."""
-    slots = len(posterior.trajectories) // len(posterior.runs)
-    stated = np.array([label == answer for label in posterior.labels]).reshape(len(posterior.runs), slots)
-    return np.array([float(np.exp(run.log_weights) @ row) for run, row in zip(posterior.runs, stated, strict=True)])
 
 
 def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
@@ -170,9 +150,8 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         extracted=tuple(posterior.extracted[i] for i in chosen),
         log_density=posterior.log_density[chosen],
         latents={name: column[chosen] for name, column in posterior.latents.items()},
-        history=None,
-        runs=(),
-        chains=0,
+        errors=NoErrors(),
+        provenance=replace(posterior.provenance, copies=int(draws), moves=(), died=0),
         rates={},
         settings={**posterior.settings, "resampled": draws, "resampling_seed": keys.seed},
     )
@@ -184,8 +163,3 @@ def _column(run: Posterior, name: str, runs: Sequence[Posterior]) -> np.ndarray:
         return run.latents[name]
     shape = next(other.latents[name].shape[1:] for other in runs if name in other.latents)
     return np.full((len(run.trajectories), *shape), nan)
-
-
-def _seed(seed: Any) -> tuple[int, ...]:
-    """A seed with the number of the run, which is 0 where it is not given."""
-    return tuple(seed) if isinstance(seed, list | tuple) else (seed, 0)

@@ -1,11 +1,14 @@
-"""The posterior: what a run says about a question's answer, and what is known about how far to trust it.
+"""The posterior: what a run says about a question's answer.
 
 A run leaves N trajectories x_i with normalised weights W_i, and everything is read off these:
 
     P(answer = a)  =  sum_i W_i 1[answer(x_i) = a]
 
-with its Monte Carlo standard error: a filter's from its genealogy (see `motes.smc.variance`), a chain's from its effective sample
-size (see `motes.ppl.posterior.mixing`). A trajectory that states no answer, or was truncated, keeps its probability under None.
+with its Monte Carlo standard error, which `errors` knows (see `motes.ppl.posterior.errors`). A
+trajectory that states no answer, or was truncated, keeps its probability under None.
+
+A posterior is data. What is done with it are functions elsewhere; the few that everybody calls are
+methods here as well.
 """
 
 from __future__ import annotations
@@ -16,24 +19,23 @@ from functools import cached_property
 from math import exp, nan
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...files import replacing
 from ...models import Cost, Trajectory
-from ...smc import History, combine, ess
-from ...smc.variance import eves, living_eves, log_evidence_error, standard_error
+from ...smc import History
+from ...smc.variance import eves, living_eves
 from ..answers import group, spelled
-from .mixing import Mixing, mixing
+from .errors import NoErrors
+from .mixing import Mixing, mixed
+from .provenance import Evidence, Guarantee, Provenance
 
 if TYPE_CHECKING:
     from xarray import DataTree
 
     from ...diagnostics.findings import Finding
-
-Guarantee: TypeAlias = Literal["invariant", "consistent", "heuristic"]
-Evidence: TypeAlias = Literal["unbiased", "consistent", "none"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -42,25 +44,20 @@ class Posterior:
 
     Attributes:
         question: what was asked.
-        trajectories: N of them, dead ones included; of C chains of S draws, C S = N, those of one chain after the other's.
+        trajectories: N of them, dead ones included; of C chains of S draws, C S = N, those of one
+            chain after the other's; of pooled runs, those of one run after the other's.
         log_weights: normalised; minus infinity for a dead particle; float64, shape (N,).
-        log_odds: for each trajectory the reward model's log-odds of its steps, float64, shape (steps,); empty where
-            there is no reward model.
+        log_odds: for each trajectory the reward model's log-odds of its steps, float64, shape
+            (steps,); empty where there is no reward model.
         extracted: for each trajectory the answer as it is spelled there; None where there is none.
-        latents: what a program has drawn beside its steps, by name; float64, shape (N, ...); not a number where it has not.
-        log_density: log gamma(x) of the declared target, in nats; not a number for an open trajectory, or where it is not known; float64,
-            shape (N,).
+        latents: what a program has drawn besides its steps, by name; float64, shape (N, ...); NaN
+            where it has drawn nothing.
+        log_density: log gamma(x) of the declared target, in nats; NaN for an open trajectory, or
+            where it is not known; float64, shape (N,).
         log_evidence: estimate of log Z of the declared target, in nats; None for chains.
-        history: what happened at each of the T steps of a filter; None for chains. Its slots are the trajectories, unless
-            a particle holds several of them.
-        chains: C; 0 for what is not chains.
-        runs: the independent runs that it pools, one's trajectories after the other's; see `motes.ppl.pool`.
+        errors: what its Monte Carlo errors are estimated from.
+        provenance: where it comes from: facts about the sampler and the run.
         rates: how the run moved, by name: rates of acceptance, of swaps, of updates, ...
-        sampler, target: what was run, and what it was to sample.
-        guarantee: what holds of the weighted sample: "invariant", "consistent" or "heuristic".
-        evidence: what holds of exp(log_evidence): "unbiased", "consistent" or "none".
-        paper: where the sampler is from.
-        step_cost: what one of its steps costs, in words.
         settings: everything that the run was asked to do, in plain values.
         cost: what was computed.
 
@@ -75,32 +72,76 @@ class Posterior:
     extracted: tuple[str | None, ...]
     log_density: np.ndarray
     log_evidence: float | None
-    history: History | None
     latents: Mapping[str, np.ndarray] = field(default_factory=dict)
-    chains: int = 0
-    runs: tuple[Posterior, ...] = ()
+    errors: NoErrors = NoErrors()
+    provenance: Provenance
     rates: Mapping[str, Any] = field(default_factory=dict)
-    sampler: str
-    target: str
-    guarantee: Guarantee
-    evidence: Evidence
-    paper: str = ""
-    step_cost: str = ""
     settings: Mapping[str, object]
     cost: Cost
 
     def __post_init__(self) -> None:
-        sizes = {name: len(getattr(self, name)) for name in ("trajectories", "log_weights", "log_odds", "extracted", "log_density")}
+        names = ("trajectories", "log_weights", "log_odds", "extracted", "log_density")
+        sizes = {name: len(getattr(self, name)) for name in names}
         slots = None if self.history is None else self.history.ancestors.shape[1]
-        if not self.trajectories or len(set(sizes.values())) > 1 or (slots is not None and len(self.trajectories) % slots):
-            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes | {'history': slots}}")
+        fitting = slots is None or len(self.trajectories) % slots == 0
+        if not self.trajectories or len(set(sizes.values())) > 1 or not fitting:
+            sizes["history"] = slots or 0
+            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes}")
         if len(self.trajectories) % self.rows:
             raise ValueError(f"{len(self.trajectories)} trajectories are not {self.rows} chains or runs of one length")
 
     @property
+    def sampler(self) -> str:
+        """The name of the sampler."""
+        return self.provenance.sampler
+
+    @property
+    def target(self) -> str:
+        """What was to be sampled, in words."""
+        return self.provenance.target
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What holds of the weighted sample: "invariant", "consistent" or "heuristic"."""
+        return self.provenance.guarantee
+
+    @property
+    def evidence(self) -> Evidence:
+        """What holds of exp(log_evidence): "unbiased", "consistent" or "none"."""
+        return self.provenance.evidence
+
+    @property
+    def paper(self) -> str:
+        """Where the sampler is from."""
+        return self.provenance.paper
+
+    @property
+    def step_cost(self) -> str:
+        """What one of the sampler's steps costs, in words."""
+        return self.provenance.step_cost
+
+    @property
+    def history(self) -> History | None:
+        """What happened at each of the T steps of a filter; None for what is no filter.
+
+        Its slots are the trajectories, unless a particle holds several of them.
+        """
+        return self.errors.history
+
+    @property
+    def chains(self) -> int:
+        """C, how many chains the draws are; 0 for what is not chains."""
+        return self.errors.chains
+
+    @property
+    def runs(self) -> tuple[Posterior, ...]:
+        """The independent runs that it pools; see `motes.ppl.pool`."""
+        return self.errors.runs
+
+    @property
     def rows(self) -> int:
         """Chains, or runs that were pooled; 1 for what is neither."""
-        return self.chains or len(self.runs) or 1
+        return self.errors.rows
 
     @property
     def answer(self) -> str | None:
@@ -136,30 +177,53 @@ class Posterior:
     def answer_mcse(self) -> dict[str | None, float]:
         """The Monte Carlo standard error of each answer's probability, in the order of `answers`.
 
-        Of a filter Chan and Lai's (2013), approximate unless resampling was multinomial; not a number where all
-        particles descend from one first step; see `motes.smc.variance`. Of chains by their effective sample size; not a number
-        where that is undefined. Of pooled runs by how these differ. Not a number either where particles hold several trajectories each,
-        and where all trajectories of positive weight give one answer: nothing tells how far that is from the truth.
+        Of a filter Chan and Lai's (2013), approximate unless resampling was multinomial; NaN where
+        all particles descend from one first step; see `motes.smc.variance`. Of chains by their
+        effective sample size; NaN where that is undefined. Of pooled runs by how these differ. NaN
+        also where particles hold several trajectories each, and where all trajectories of positive
+        weight give one answer: nothing tells how far that is from the truth.
         """
-        return {answer: self._standard_error(answer) for answer in self._answers}
+        return {answer: self.errors.probability(self._stated(answer), self.log_weights) for answer in self._answers}
 
     @cached_property
     def log_evidence_mcse(self) -> float:
-        """The standard error of `log_evidence`, in nats; not a number where that is undefined.
+        """The standard error of `log_evidence`, in nats; NaN where that is undefined.
 
-        Of pooled runs by how these differ; of a filter that of Lee and Whiteley (2018), approximate unless resampling was
-        multinomial, see `motes.smc.log_evidence_error`.
+        Of pooled runs by how these differ; of a filter that of Lee and Whiteley (2018), approximate
+        unless resampling was multinomial, see `motes.smc.log_evidence_error`.
         """
-        if self.runs:
-            died = self.settings.get("died", 0)
-            log_evidences = np.array([*(run.log_evidence for run in self.runs), *[-np.inf] * int(died)])  # type: ignore[arg-type]
-            return float(combine(np.zeros((len(log_evidences), 1)), log_evidences).log_evidence_error)
-        return nan if self.genealogy is None or self.log_evidence is None else log_evidence_error(self.genealogy, self.log_weights)
+        return nan if self.log_evidence is None else self.errors.log_evidence(self.log_weights)
 
     @cached_property
     def mixing(self) -> dict[str, Mixing]:
-        """R-hat and effective sample size of chains, by quantity; empty for what is not chains. See `motes.ppl.posterior.mixing`."""
-        return mixing(self) if self.chains else {}
+        """R-hat and effective sample size of chains, by quantity; empty for what is not chains.
+
+        The quantities are "log_density" (nats), "length" (tokens), and for each answer whether a
+        trajectory states it: "answer 17", "no answer". See `motes.ppl.posterior.mixing`.
+        """
+        if not self.chains:
+            return {}
+        quantities = {"log_density": self.merged_log_density, "length": self.lengths}
+        for answer in self._answers:
+            name = "no answer" if answer is None else f"answer {answer}"
+            quantities[name] = self._stated(answer)
+        return {name: mixed(values.reshape(self.chains, -1)) for name, values in quantities.items()}
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of tokens of each trajectory, float64, shape (N,)."""
+        return np.array([len(x.token_ids) for x in self.trajectories], np.float64)
+
+    @property
+    def merged_log_density(self) -> np.ndarray:
+        """The log-density, the same for trajectories with the same tokens; shape (N,).
+
+        The same trajectory drawn twice may differ by rounding, which ranks would take for movement.
+        """
+        firsts: dict[object, float] = {}
+        marks = [(x.token_ids, x.finished, x.truncated) for x in self.trajectories]
+        values = zip(marks, self.log_density.tolist(), strict=True)
+        return np.array([firsts.setdefault(mark, value) for mark, value in values], np.float64)
 
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
@@ -192,14 +256,16 @@ class Posterior:
         Of a filter after each step's reweighing, before any resampling, shape (T,); of chains that of the log-density, shape (1,); of
         anything else, such as pooled runs, that of the weights, shape (1,).
         """
-        if self.history is not None:
-            return self.history.ess
-        return np.array([self.mixing["log_density"].ess if self.chains else ess(self.log_weights)])
+        log_density = self.merged_log_density if self.chains else self.log_density
+        return self.errors.ess(self.log_weights, log_density)
 
     @property
     def genealogy(self) -> History | None:
         """The history, where its slots are the trajectories."""
-        return self.history if self.history is not None and self.history.ancestors.shape[1] == len(self.trajectories) else None
+        history = self.history
+        if history is None or history.ancestors.shape[1] != len(self.trajectories):
+            return None
+        return history
 
     @property
     def eves(self) -> np.ndarray | None:
@@ -305,16 +371,9 @@ class Posterior:
         probability = f" ({self.answers[self.answer]:.2f})" if self.answer in self.answers else ""
         return f"<Posterior of {len(self.trajectories)} trajectories: answer {self.answer!r}{probability}{evidence}, {self.guarantee}>"
 
-    def _standard_error(self, answer: str | None) -> float:
-        if self.chains:
-            return self.mixing["no answer" if answer is None else f"answer {answer}"].mcse
-        if self.runs:
-            from .pooling import pooled_mcse
-
-            return pooled_mcse(self, answer)
-        indicator = np.array([label == answer for label in self.labels], np.float64)
-        unanimous = indicator[self.log_weights > -np.inf].all()
-        return nan if self.genealogy is None or unanimous else standard_error(self.genealogy, self.log_weights, indicator)
+    def _stated(self, answer: str | None) -> np.ndarray:
+        """Whether each trajectory states this answer, float64, shape (N,)."""
+        return np.array([label == answer for label in self.labels], np.float64)
 
     @cached_property
     def _answers(self) -> dict[str | None, float]:

@@ -151,8 +151,7 @@ def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
 def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
     """Draws from the prior: those given, or the posterior's own where they are independent draws from it."""
     if prior is None:
-        independent = posterior.sampler == "importance_sampling" and not posterior.runs and not posterior.settings.get("stopped")
-        if not independent or posterior.settings.get("proposal") != posterior.settings.get("prior"):
+        if not posterior.provenance.from_prior or posterior.runs:
             return None
         prior = posterior
     elif prior.question != posterior.question or np.ptp(prior.log_weights) > 1e-9:
@@ -218,6 +217,7 @@ def _runs(posterior: Posterior) -> Dataset:
         "steps": [-1 if run.history is None else len(run.history.ess) for run in posterior.runs],
         "settings": _texts([json.dumps(dict(run.settings), default=str) for run in posterior.runs]),
         "cost": _texts([json.dumps(run.cost.asdict()) for run in posterior.runs]),
+        "provenance": _texts([_provenance(run) for run in posterior.runs]),
     }
     return Dataset({name: ("chain", column) for name, column in columns.items()})
 
@@ -227,10 +227,15 @@ def _constant(posterior: Posterior) -> Dataset:
         "settings": json.dumps(dict(posterior.settings), default=str),
         "cost": json.dumps(posterior.cost.asdict()),
         "rates": json.dumps(dict(posterior.rates)),
+        "provenance": _provenance(posterior),
         "sites": json.dumps({name: site for site, name in _variables(posterior).items()}),
         "versions": json.dumps({name: found for name in PACKAGES if (found := _version(name))}),
     }
     return Dataset({"question": storable(posterior.question), **{name: storable(text) for name, text in told.items()}})
+
+
+def _provenance(posterior: Posterior) -> str:
+    return json.dumps(posterior.provenance.asdict(), default=str)
 
 
 def _answers(posterior: Posterior, stated: list[str]) -> Dataset:

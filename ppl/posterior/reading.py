@@ -16,8 +16,10 @@ from xarray import DataTree
 
 from ...models import Cost, Trajectory
 from ...smc import History, normalise
+from .errors import errors_of
 from .pooling import pool
 from .posterior import Posterior
+from .provenance import Provenance
 from .saved_file import read_saved
 
 
@@ -36,9 +38,9 @@ def from_datatree(tree: DataTree) -> Posterior:
     """The posterior that `to_datatree` made this of."""
     if "runs" in tree:
         runs = [_run(tree, row) for row in range(tree["runs"].sizes["chain"])]
-        died = json.loads(_text(tree, "constant_data/settings")).get("died", 0)
+        died = _provenance(tree, _dataset(tree, "constant_data")).died
         cost = Cost(**json.loads(_text(tree, "constant_data/cost")))
-        return replace(pool(runs, died=int(died)), cost=cost)
+        return replace(pool(runs, died=died), cost=cost)
     history = _history(tree, 0, tree["smc"].sizes["smc_step"]) if "smc" in tree else None
     log_evidence = float(tree.attrs["log_evidence"])
     return _posterior(
@@ -46,8 +48,8 @@ def from_datatree(tree: DataTree) -> Posterior:
         slice(None),
         log_weights=_values(tree, "sample_stats/log_weight"),
         log_evidence=None if isnan(log_evidence) else log_evidence,
-        history=history,
-        chains=int(tree.attrs["chains"]),
+        errors=errors_of(history, int(tree.attrs["chains"])),
+        provenance=_provenance(tree, _dataset(tree, "constant_data")),
         settings=json.loads(_text(tree, "constant_data/settings")),
         cost=json.loads(_text(tree, "constant_data/cost")),
     )
@@ -62,8 +64,8 @@ def _run(tree: DataTree, row: int) -> Posterior:
         slice(row, row + 1),
         log_weights=log_weights,
         log_evidence=float(np.asarray(tree["runs/log_evidence"])[row]),
-        history=_history(tree, row, steps) if steps >= 0 else None,
-        chains=0,
+        errors=errors_of(_history(tree, row, steps) if steps >= 0 else None),
+        provenance=_provenance(tree, _dataset(tree, "runs").isel(chain=row)),
         settings=json.loads(str(np.asarray(tree["runs/settings"])[row])),
         cost=json.loads(str(np.asarray(tree["runs/cost"])[row])),
     )
@@ -83,15 +85,28 @@ def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: An
         latents={site: _values(tree, f"posterior/{name}", rows) for name, site in json.loads(_text(tree, "constant_data/sites")).items()},
         log_density=_values(tree, "sample_stats/lp", rows),
         rates=json.loads(_text(tree, "constant_data/rates")),
-        sampler=tree.attrs["sampler"],
-        target=tree.attrs["target"],
-        guarantee=tree.attrs["guarantee"],
-        evidence=tree.attrs["evidence"],
-        paper=tree.attrs["paper"],
-        step_cost=tree.attrs["step_cost"],
         cost=Cost(**cost),
         **parts,
     )
+
+
+def _provenance(tree: DataTree, group: xarray.Dataset) -> Provenance:
+    """Read the provenance of one run; files of before it was kept have a part of it as attributes."""
+    if "provenance" in group:
+        return Provenance.fromdict(json.loads(str(group["provenance"].item())))
+    names = ("sampler", "target", "guarantee", "evidence", "paper", "step_cost")
+    kept = {name: tree.attrs[name] for name in names}
+    settings = json.loads(str(group["settings"].item()))
+    seed = settings.get("seed", 0)
+    first = seed if isinstance(seed, list) else [seed, 0]
+    known = {"stopped": settings.get("stopped", ""), "seed": first, "died": settings.get("died", 0)}
+    return Provenance.fromdict(kept | known)
+
+
+def _dataset(tree: DataTree, name: str) -> xarray.Dataset:
+    group = tree[name]
+    assert isinstance(group, DataTree)
+    return group.to_dataset()
 
 
 def _text(tree: DataTree, path: str) -> str:

@@ -90,6 +90,7 @@ class ChainSampler(SteppedSampler[Chains]):
     tries: int = 20
 
     unit = "iteration"
+    bent_by_budget = False
 
     def __post_init__(self) -> None:
         checks.settle(

@@ -44,6 +44,10 @@ class SuffixMetropolis(ChainSampler):
     paper = "Hastings (1970), doi:10.1093/biomet/57.1.97; the move: Karan and Du (2025), arXiv:2510.14901"
     step_cost = "for each move of each chain a remainder, about half a trajectory's tokens; the reward model reads it"
 
+    @property
+    def suffix_moves(self) -> bool:
+        return True
+
     def __post_init__(self) -> None:
         checks.settle(self, moves=checks.count("moves", self.moves))
         super().__post_init__()
@@ -79,6 +83,10 @@ class PowerMetropolis(SuffixMetropolis):
 
     name = "power_metropolis"
     paper = "Karan and Du (2025), arXiv:2510.14901"
+
+    @property
+    def suffix_moves(self) -> bool:
+        return False  # remainders are drawn from a sharpened prior
 
     def proposed(self, model: Declared) -> Sampling | None:
         return self.proposal or sharpened(model.prior, model.alpha)

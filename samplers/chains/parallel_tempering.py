@@ -67,6 +67,7 @@ class ParallelTempering(ChainSampler):
     ess_threshold: float = 0.5
 
     name = "parallel_tempering"
+    livelier = "raise {moves}, or put powers closer together (betas)"
     guarantee = "invariant"
     evidence = "none"
     paper = "Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464"
@@ -74,6 +75,10 @@ class ParallelTempering(ChainSampler):
         "for each of K replicas of each chain a remainder, about half a trajectory's tokens (or a particle filter of N - 1 particles); "
         "the reward model reads them"
     )
+
+    @property
+    def suffix_moves(self) -> bool:
+        return self.kernel == "suffix"
 
     def __post_init__(self) -> None:
         checks.settle(

@@ -51,6 +51,7 @@ class ParticleGibbs(ChainSampler):
     ancestor_sampling: bool = False
 
     name = "particle_gibbs"
+    livelier = "raise {particles}, set ancestor_sampling=True if the language model can score a text, or temper"
     guarantee = "invariant"
     evidence = "none"
     paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; Lindsten, Jordan and Schon (2014)"

@@ -91,6 +91,7 @@ class EntropicParticleFilter(Foresight, FilterSampler):
     resampling: str = "systematic"
 
     name = "entropic_particle_filter"
+    gentler = "resample less often (lower {diversity}), look further (raise {look_ahead})"
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Giannone et al. (2025), arXiv:2510.05825"

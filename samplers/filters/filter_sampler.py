@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import checks
 from ...ppl.interfaces import Declared, Reasoning
-from ...ppl.posterior.posterior import Guarantee
+from ...ppl.posterior.provenance import Guarantee
 from ...smc import History, Resampling, RunKeys, State, advance, ess, start
 from ...smc.driver import movable
 from ..base import AllParticlesDead, Draws, PopulationSampler

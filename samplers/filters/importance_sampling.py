@@ -54,6 +54,9 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     """
 
     name = "importance_sampling"
+    independent = True
+    bent_by_budget = False
+    gentler = "weigh on the way (sampler='particle_filter'), or move whole solutions (sampler='tempered_smc')"
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Kong, Liu and Wong (1994), doi:10.1080/01621459.1994.10476469"

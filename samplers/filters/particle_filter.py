@@ -38,6 +38,7 @@ class ParticleFilter(ResamplingFilter):
     """
 
     name = "particle_filter"
+    weighs_by_score = True
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Gordon, Salmond and Smith (1993); Puri et al. (2025), arXiv:2502.01618"

@@ -79,6 +79,8 @@ class TemperedSMC(FilterSampler):
     resampling: str = "systematic"
 
     name = "tempered_smc"
+    unit = "rung"
+    gentler = "make more moves between powers ({moves}), take smaller steps (a higher target_ess, or a ladder with more rungs)"
     guarantee = "consistent"
     evidence = "consistent"
     paper = "Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x; Dau and Chopin (2022), doi:10.1111/rssb.12475"
@@ -86,6 +88,10 @@ class TemperedSMC(FilterSampler):
         "at first N whole trajectories, then for each move of each chain a remainder, about half a trajectory's tokens; "
         "the reward model reads them"
     )
+
+    @property
+    def suffix_moves(self) -> bool:
+        return True
 
     def __post_init__(self) -> None:
         Resampling(self.resampling)

@@ -6,8 +6,9 @@ from math import nan
 import numpy as np
 import pytest
 
+from motes.diagnostics.facts import cost_in_words, evidence_in_words, population_in_words
 from motes.diagnostics.formatting import plus_minus, printable
-from motes.diagnostics.summary import cost_in_words, evidence_in_words, population_in_words, summary
+from motes.diagnostics.summary import summary
 from motes.models import Cost
 
 

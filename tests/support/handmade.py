@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from posteriors import posterior_of
 
 from motes.models import Cost, Trajectory
 from motes.ppl import Posterior
@@ -56,6 +57,6 @@ def make_posterior() -> Callable[..., Posterior]:
         }
         attributes |= changes
         attributes.setdefault("log_density", np.linspace(-9.0, -4.0, len(attributes["trajectories"])))
-        return Posterior(**attributes)
+        return posterior_of(**attributes)
 
     return make

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from posteriors import changed
 
 from motes.models import Sampling, TableLM
 
@@ -57,10 +58,10 @@ def test_a_run_that_holds_what_it_promises(name, good, found):
 
 
 def test_a_heuristic_run_without_a_reason_that_shows(good, found):
-    assert "its sampler promises nothing" in found(replace(good(), guarantee="heuristic"))["no guarantee"].seen
+    assert "its sampler promises nothing" in found(changed(good(), guarantee="heuristic"))["no guarantee"].seen
 
 
 def test_copies(good, found):
-    copied = replace(good(), history=None, settings={**good().settings, "resampled": 128})
+    copied = good().resampled(128)
     assert "the 128 draws are copies of " in found(copied)["copies"].seen
     assert "copies" not in found(good())

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from posteriors import changed
 
 from motes.models import FunctionReward, TableLM
 from motes.smc import History
@@ -13,7 +12,7 @@ def with_history(posterior, ancestors, resampled, log_weights=None):
     rows = np.full((steps, slots), -np.log(slots)) if log_weights is None else np.tile(log_weights, (steps, 1))
     history = History(np.full(steps, float(slots)), np.array(resampled), np.zeros(steps), np.array(ancestors), rows)
     few = {name: getattr(posterior, name)[:slots] for name in ("trajectories", "log_odds", "extracted", "log_density")}
-    return replace(posterior, history=history, log_weights=rows[-1], **few)
+    return changed(posterior, history=history, log_weights=rows[-1], **few)
 
 
 def test_early_coalescence(good, found):

@@ -3,6 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from posteriors import changed
+
+from motes.ppl.posterior.provenance import Move
 
 MOVES = {"low acceptance", "acceptance near 1", "reference sticks", "low swap rate"}
 
@@ -27,10 +30,11 @@ def test_low_acceptance(declare, sample, found):
 def test_low_acceptance_by_power_and_at_the_last_rung(good, found):
     tempered = good("tempered_smc")
     assert "low acceptance" not in found(tempered)
-    finding = found(replace(tempered, rates={**tempered.rates, "acceptance_at_last": 0.01}))["low acceptance"]
+    finding = found(changed(tempered, moves=(Move("acceptance", "at the last rung", 0.01, 256),)))["low acceptance"]
     assert "0.010 of 256 moves were accepted at the last rung" in finding.seen
     replicas = good("parallel_tempering")
-    finding = found(replace(replicas, rates={**replicas.rates, "acceptance": [0.3, 0.02, 0.3, 1.0]}))["low acceptance"]
+    slow = [move._replace(rate=0.02 if "0.6" in move.place else 0.3) for move in replicas.provenance.moves]
+    finding = found(changed(replicas, moves=tuple(slow)))["low acceptance"]
     assert "at power 0.6" in finding.seen
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from posteriors import changed
 
 from motes.diagnostics.findings import check_runs
 from motes.models import FunctionReward, TableLM
@@ -29,11 +30,11 @@ def test_runs_that_disagree(coalesced, found, good):
     findings = {finding.name: finding for finding in check_runs(coalesced)}
     assert "the answers of 4 runs are 0." in findings["runs disagree"].seen
     assert "particles (8 now)" in findings["runs disagree"].change
-    pooled = replace(coalesced[0], runs=tuple(coalesced))
+    pooled = changed(coalesced[0], runs=tuple(coalesced))
     assert {"runs disagree", "log-evidence disagrees"} <= {*found(pooled)}
     agreeing = [good(seed=seed) for seed in range(4)]
     assert check_runs(agreeing) == []
-    assert found(replace(agreeing[0], runs=tuple(agreeing))) == {}
+    assert found(changed(agreeing[0], runs=tuple(agreeing))) == {}
 
 
 def test_one_run_or_none_disagrees_with_nothing(good):
@@ -44,7 +45,7 @@ def test_runs_as_good_as_they_say_hardly_ever_disagree(good):
     """100 sets of four runs of 64 independent draws, each raising a false alarm with probability 0.01 at most: more than 5 in 1 of 1800."""
     random, one = np.random.default_rng(7), good()
     few = {name: getattr(one, name)[:64] for name in ("trajectories", "log_odds", "log_density")}
-    plain = replace(one, log_weights=np.full(64, -np.log(64)), history=None, **few, extracted=(None,) * 64)
+    plain = changed(one, log_weights=np.full(64, -np.log(64)), history=None, **few, extracted=(None,) * 64)
     alarms = 0
     for _ in range(100):
         runs = [replace(plain, extracted=tuple(random.choice(["3", "5", "8"], 64, p=[0.6, 0.3, 0.1]).tolist())) for _ in range(4)]

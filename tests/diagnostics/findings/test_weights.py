@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from posteriors import changed
 
 from motes.smc import ess
 
@@ -34,7 +35,7 @@ def test_degenerate_in_number_and_in_share(carrying, slots, fires, found, good):
     run, weights = good(), np.zeros(slots)
     weights[:carrying] = 1 / carrying
     few = {name: getattr(run, name)[:slots] for name in ("trajectories", "log_odds", "extracted", "log_density")}
-    posterior = weighted(replace(run, log_weights=np.zeros(slots), history=None, **few), weights)
+    posterior = weighted(changed(run, log_weights=np.zeros(slots), history=None, **few), weights)
     assert ("degenerate weights" in found(posterior)) == fires
 
 

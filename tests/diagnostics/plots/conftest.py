@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from posteriors import posterior_of
 
 from motes.models import Cost, FunctionReward, TableLM, Trajectory
 from motes.ppl import Posterior, StateSpaceModel
@@ -92,7 +93,7 @@ def forked() -> Callable[..., Posterior]:
             "settings": {},
             "cost": Cost(),
         }
-        return Posterior(**attributes | changes)
+        return posterior_of(**attributes | changes)
 
     return make
 

@@ -116,7 +116,7 @@ def test_dots_are_plain_where_there_are_no_scores(name, settings, sampled):
 
 def test_no_scores_where_steps_and_generations_are_apart(forked):
     assert dots_of(plots.plot_ancestry(forked(8)))
-    assert not dots_of(plots.plot_ancestry(forked(8, settings={"program": "solve"})))
+    assert not dots_of(plots.plot_ancestry(forked(8, program=True)))
     posterior = forked(8)
     longer = replace(posterior, log_odds=tuple(np.zeros(9) for _ in range(8)))
     assert not dots_of(plots.plot_ancestry(longer))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from math import log
 from re import escape
@@ -8,11 +7,13 @@ from re import escape
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from posteriors import changed
 
 from motes.diagnostics import plots
 from motes.diagnostics.plots.answer_bars import MOST
 from motes.diagnostics.plots.effective_sample_size import lorenz
 from motes.diagnostics.plots.shades import LONGEST, NAMED, NO_ANSWER, OTHERS, WEIGHTLESS, readable, shades
+from motes.ppl.posterior.provenance import Move
 
 
 def words_of(ax) -> list[str]:
@@ -97,7 +98,7 @@ def test_scores_are_along_distinct_trajectories(make_posterior):
 
 
 def test_ess_and_entropy_by_step(make_posterior):
-    posterior = make_posterior(settings={"ess_threshold": 0.5})
+    posterior = make_posterior(ess_threshold=0.5)
     upper, lower = plots.plot_ess(posterior)
     assert upper.lines[0].get_xydata().tolist() == [[1, 5.2], [2, 4.2]]
     weights = np.array([0.3, 0.1, 0.2, 0.25, 0.15])
@@ -133,7 +134,7 @@ def test_gini_of_extremes(weights, gini):
 
 def test_log_evidence_is_pooled_on_the_natural_scale(make_posterior):
     values = [-1.0, -2.0, -1.5]
-    runs = [make_posterior(log_evidence=value, settings={"seed": seed}) for seed, value in enumerate(values)]
+    runs = [make_posterior(log_evidence=value, seed=(seed, 0)) for seed, value in enumerate(values)]
     for died in (0, 2):
         ax = plots.plot_log_evidence(runs, died=died)
         z = np.array([*np.exp(values), *[0.0] * died])
@@ -150,13 +151,13 @@ def test_log_evidence_is_pooled_on_the_natural_scale(make_posterior):
 
 
 def test_what_cannot_be_pooled_is_refused(make_posterior, open_figures):
-    one = make_posterior(settings={"seed": 1})
+    one = make_posterior(seed=(1, 0))
     for runs, died, sentence in (
         ([], 0, "posteriors must hold at least one run"),
         ([one], -1, "died must be a number of runs, not -1"),
-        ([one, make_posterior(settings={"seed": [1, 0]})], 0, "posteriors must be of independent runs, and several have the seed (1, 0)"),
+        ([one, make_posterior(seed=(1, 0))], 0, "posteriors must be of independent runs, and several have the seed (1, 0)"),
         (
-            [one, replace(one, target="odds", settings={})],
+            [one, changed(one, target="odds", seed=None)],
             0,
             "posteriors must be of one question and one target: their evidence is not of the same thing",
         ),
@@ -171,11 +172,9 @@ def test_powers_by_rung(sampled):
     ax = plots.plot_powers(posterior)
     assert ax.lines[0].get_xydata().tolist() == [[0, 0], [1, 0.25], [2, 1]]
     assert [text.get_text() for text in ax.texts] == [f"ESS {ess:.3g}" for ess in posterior.ess]
-    untold = replace(posterior, rates={})
-    with pytest.raises(
-        ValueError, match=r"^a tempering path needs the powers of its rungs, rates\['powers'\], which 'tempered_smc' does not give$"
-    ):
-        plots.plot_powers(untold)
+    unknown = changed(posterior, ladder=())
+    with pytest.raises(ValueError, match=r"^a tempering path needs the powers of its rungs, which 'tempered_smc' does not give$"):
+        plots.plot_powers(unknown)
 
 
 def test_swaps_by_pair(sampled):
@@ -183,7 +182,8 @@ def test_swaps_by_pair(sampled):
     ax = plots.plot_swaps(posterior)
     assert [bar.get_height() for bar in ax.patches] == posterior.rates["swap"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1 ↔ 0.6", "0.6 ↔ 0.3", "0.3 ↔ 0"]
-    untried = replace(posterior, rates={"swap": [0.5, None, 0.25], "round_trips": 1})
+    swaps = [Move("swap", "", rate, 30) for rate in (0.5, np.nan, 0.25)]
+    untried = changed(posterior, moves=tuple(swaps), round_trips=1)
     ax = plots.plot_swaps(untried)
     assert [bar.get_x() + bar.get_width() / 2 for bar in ax.patches] == pytest.approx([0, 2])
     assert [bar.get_height() for bar in ax.patches] == [0.5, 0.25]

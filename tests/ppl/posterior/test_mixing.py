@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, isnan
 
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
+from posteriors import changed, posterior_of
 
 from motes.diagnostics.summary import summary
 from motes.models import Cost, Trajectory
@@ -22,7 +24,7 @@ def chains(values, answers=None) -> Posterior:
     trajectories = tuple(Trajectory(question="?").child("x", (i,) * (1 + i % 3), **step) for i in range(n))
     extracted = tuple(answers) if answers is not None else ("1",) * n
     settings = {"sampler": "suffix_metropolis", "target": "product", "guarantee": "invariant", "evidence": "none", "settings": {}}
-    return Posterior(
+    return posterior_of(
         question="?",
         trajectories=trajectories,
         log_weights=np.full(n, -np.log(n)),
@@ -63,7 +65,7 @@ def test_rounding_is_not_movement():
     assert len(set(noisy.log_density)) == 120
     step = {"logprob": -1.0, "proposal_logprob": -1.0, "finished": True}
     same = tuple(Trajectory(question="?").child("x", (1,), **step) for _ in range(120))
-    assert isnan(Posterior(**{**vars(noisy), "trajectories": same}).mixing["log_density"].ess)
+    assert isnan(replace(noisy, trajectories=same).mixing["log_density"].ess)
 
 
 def test_chains_are_summarised_and_shown():
@@ -78,4 +80,4 @@ def test_chains_are_summarised_and_shown():
 
 def test_chains_have_one_length():
     with pytest.raises(ValueError, match="5 trajectories are not 2 chains or runs of one length"):
-        Posterior(**{**vars(chains(np.zeros((1, 5)))), "chains": 2})
+        changed(chains(np.zeros((1, 5))), chains=2)

@@ -28,7 +28,12 @@ def assert_equal(first: Posterior, second: Posterior) -> None:
         if field.name == "trajectories":
             for x, y in zip(one, other, strict=True):
                 assert [{**node(a), "step_text": storable(a.step_text)} for a in x.path] == [node(b) for b in y.path]
-        elif field.name in ("log_odds", "history"):
+        elif field.name == "errors":
+            assert type(one) is type(other) and (one.chains, one.runs) == (other.chains, other.runs)
+            for x, y in zip(one.history or (), other.history or (), strict=True):
+                np.testing.assert_array_equal(x, y)
+                assert x.dtype == y.dtype
+        elif field.name == "log_odds":
             for x, y in zip(one, other, strict=True):
                 np.testing.assert_array_equal(x, y)
                 assert x.dtype == y.dtype

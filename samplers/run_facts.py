@@ -1,0 +1,118 @@
+"""The provenance of a run: what its sampler, its declaration and its settings amount to.
+
+This is the one place where settings and rates are read by name. Whoever reads a posterior finds them
+in its `Provenance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from math import nan
+from typing import Any
+
+from ..models import Sampling
+from ..ppl.posterior.provenance import Move, Reason, Remedies
+
+INTERRUPTED = Reason("it was interrupted", "let it end; one with a checkpoint is taken up where it stopped")
+IN_WARMUP = Reason("its chains were stopped in their warm-up", "raise budget, or lower warmup")
+GENTLER = "resample less often (lower {ess_threshold}), temper (sampler='tempered_smc'), or declare a flatter likelihood (beta < 1)"
+LIVELIER = "raise {moves}, or let replicas help (sampler='parallel_tempering', or 'particle_gibbs')"
+
+
+class Now(Mapping[str, str]):
+    """Settings by name, each with its present value in words: "particles (16 now)".
+
+    A setting that the run did not have is its name alone.
+
+    Args:
+        settings: of the run, in plain values.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    def __getitem__(self, name: str) -> str:
+        value = self.settings.get(name)
+        return name if value is None else f"{name} ({value} now)"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.settings)
+
+    def __len__(self) -> int:
+        return len(self.settings)
+
+
+def remedies_of(settings: Mapping[str, Any], *, gentler: str = GENTLER, livelier: str = LIVELIER) -> Remedies:
+    """Say what to change for which trouble, with the present values of the settings.
+
+    Args:
+        settings: of the run, in plain values.
+        gentler: what makes a population keep more of itself; settings in braces.
+        livelier: what makes chains move further in an iteration; settings in braces.
+    """
+    now = Now(settings)
+    of_chains = "iterations" in settings
+    return Remedies(
+        more_draws=f"raise {now['iterations' if of_chains else 'particles']}",
+        more_particles=f"raise {now['particles']}",
+        more_steps=f"raise {now['max_steps']}",
+        more_budget=f"raise {now['budget']}, or lower {now['particles']}",
+        longer_chains=f"raise {now['iterations']} and {now['warmup']}",
+        more_chains=f"raise {now['chains']}",
+        gentler=gentler.format_map(now),
+        livelier=livelier.format_map(now),
+    )
+
+
+def moves_of(rates: Mapping[str, Any], settings: Mapping[str, Any], draws: int, slots: int) -> tuple[Move, ...]:
+    """Give the rates of a run's moves, with where and of how many tries.
+
+    Args:
+        rates: of the run: "acceptance" by chain or by power, "acceptance_at_last" at the last rung,
+            "update_by_step" of a reference, "swap" between neighbouring powers.
+        settings: of the run, in plain values.
+        draws: of all chains, or trajectories of a population.
+        slots: of a population; 0 without one.
+    """
+    moves = settings.get("moves")
+    each = moves if isinstance(moves, int) else 1
+    powers = settings.get("betas") or []
+    found: list[Move] = []
+    last = rates.get("acceptance_at_last")
+    if isinstance(last, float) and slots:
+        found.append(Move("acceptance", "at the last rung", last, each * slots))
+    accepted = rates.get("acceptance")
+    accepted = accepted if isinstance(accepted, list) else []
+    for place, rate in enumerate(accepted):
+        if powers:
+            where = f"at power {powers[place]:g}"
+            found.append(Move("acceptance", where, rate, each * draws, at_target=place == 0))
+        else:
+            where = f"in chain {place + 1}"
+            found.append(Move("acceptance", where, rate, each * draws // len(accepted)))
+    for step, rate in enumerate(rates.get("update_by_step") or [], 1):
+        found.append(Move("update", f"step {step}", rate, draws))
+    # even and odd pairs of neighbours try in turn
+    for rate, (upper, lower) in zip(rates.get("swap") or [], pairwise(powers), strict=False):
+        share = nan if rate is None else rate
+        found.append(Move("swap", f"{upper:g} and {lower:g}", share, draws // 2))
+    return tuple(found)
+
+
+def missed(proposals: Sequence[Sampling | None], prior: Sampling | None) -> Iterator[Reason]:
+    """Give the reason why a proposal makes a run heuristic, if one does.
+
+    A program's steps have priors of their own; they are then held against the model itself.
+    """
+    declared = prior or Sampling()
+    for proposal in proposals:
+        if proposal is not None and not proposal.covers(declared):
+            names = ("temperature", "top_p", "top_k")
+            values = {name: getattr(proposal, name) for name in names}
+            shown = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+            yield Reason(
+                f"its proposal, {shown}, cannot draw all that the prior can",
+                "declare it as the prior, or draw without top-p and top-k",
+            )
+            return
