@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray
 from xarray import DataTree
 
 from ...models import Cost, Trajectory
