@@ -29,6 +29,7 @@ from xarray import DataTree
 
 from ... import checks
 from ...models import Cost, RewardModel, Trajectory, calls
+from ...models.identity import identify
 from .calibration import Calibration
 from .reliability import CLIP, log_rates
 from .streams import unseen
@@ -59,6 +60,12 @@ class CalibratedReward:
         if prm.name != calibration.prm:
             raise ValueError(
                 f"the calibration is of the reward model {calibration.prm!r}, not of {prm.name!r}"
+            )
+        mark = str(identify(prm).text)
+        if calibration.mark not in ("", mark):
+            raise ValueError(
+                f"the calibration is of another reward model of this name: {calibration.mark!r}, "
+                f"not {mark!r}"
             )
         self.prm, self.calibration = prm, calibration
         self.held = checks.count("held", held, most=calibration.size)

@@ -23,8 +23,11 @@ class CalibrationDraws(NutsFit):
         stats: by name, shape (C, S): diverging, lp (nats), energy (nats), acceptance_rate, n_steps.
         seed: of all random numbers.
         warmup: steps of adaptation of a chain.
+        mark: what tells the reward model from others of its name (`motes.models.identity`); ""
+            where that is not known.
     """
 
     prm: str
     labels: Labels
     priors: Priors
+    mark: str = ""

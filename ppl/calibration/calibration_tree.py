@@ -17,8 +17,8 @@ tells which), problem = the J problems that occur, numbered.
                                                     judged_depth; judged_problem
                            (problem)                question
 
-Attributes of the root: the reward model's name (prm), seed, warmup, priors as JSON, and the
-schema's own.
+Attributes of the root: the reward model's name (prm) and mark, seed, warmup, priors as JSON,
+and the schema's own.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def to_datatree(calibration: CalibrationDraws) -> DataTree:
     tree.attrs.update(
         kind=KIND,
         prm=storable(calibration.prm),
+        mark=calibration.mark,
         seed=calibration.seed,
         warmup=calibration.warmup,
         priors=json.dumps(asdict(calibration.priors)),
@@ -97,6 +98,7 @@ def fields_of(tree: DataTree) -> dict[str, Any]:
     )
     return {
         "prm": tree.attrs["prm"],
+        "mark": str(tree.attrs.get("mark", "")),
         "labels": labels,
         "priors": Priors(**json.loads(tree.attrs["priors"])),
         "draws": {name: _values(tree, f"posterior/{name}") for name in (*POPULATION, *EFFECTS)},

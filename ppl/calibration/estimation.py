@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from ... import checks
 from ...models import RewardModel
+from ...models.identity import identify
 from .calibrated_reward import HELD, CalibratedReward, check_reward
 from .calibration import Calibration
 from .labels import LabelledStep, Labels, check_labelled, read
@@ -83,6 +84,7 @@ def calibrate(
         warmup=warmup,
         draws=draws,
     )
+    calibration = replace(calibration, mark=str(identify(prm).text))
     if complaints := calibration.check():
         warnings.warn(
             f"the calibration of {prm.name!r} is doubtful: {'; '.join(complaints)}",

@@ -13,6 +13,7 @@ import pytest
 from judged import Recorder, tree
 
 from motes.models import RewardModel, TableLM, Trajectory
+from motes.models.identity import identify
 from motes.ppl import Particle, StateSpaceModel
 from motes.ppl.calibration import CalibratedReward
 from motes.ppl.calibration.streams import unseen
@@ -245,3 +246,13 @@ def test_bad_input(make_calibration):
     for held, error in ((0, ValueError), (13, ValueError), (2.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match="held must be"):
             CalibratedReward(Recorder(log_odds), make_calibration(), held=held)
+
+
+def test_a_calibration_belongs_to_what_its_reward_model_does(make_calibration):
+    prm, opposite = Recorder(log_odds), Recorder(lambda x: -log_odds(x))
+    calibration = make_calibration(mark=identify(prm).text)
+    prm.score(tree("?", 2))  # what it remembers does not matter
+    for kept in (calibration, type(calibration).from_datatree(calibration.to_datatree())):
+        assert CalibratedReward(prm, kept, held=5).prm is prm
+        with pytest.raises(ValueError, match="the calibration is of another reward model of this name: 'recorder "):
+            CalibratedReward(opposite, kept, held=5)
