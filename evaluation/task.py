@@ -87,7 +87,7 @@ def _run_one(task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any)
         posterior = task.arms[place.arm][1].run(model, seed=seed)
     except (AllParticlesDead, QuestionTooLong) as failure:
         return None, str(failure), replace(model.cost, seconds=own_seconds() - began)
-    if posterior.settings.get("stopped") == "interrupt":  # in one of the user's functions: half a run is no result
+    if posterior.provenance.stopped == "interrupt":  # in one of the user's functions: half a run is no result
         raise KeyboardInterrupt
     return posterior, None, posterior.cost
 
