@@ -6,7 +6,8 @@ import copy
 import multiprocessing
 import pickle
 import sys
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -86,22 +87,30 @@ def posteriors():
     return [filtered, chains, repeated(ParticleFilter(particles=4), model, runs=3, seed=1)]
 
 
+def equal(one, other) -> None:
+    """Assert that two values are the same throughout."""
+    if isinstance(one, Trajectory):
+        assert said(one) == said(other)
+    elif is_dataclass(one):
+        assert type(one) is type(other)
+        for each in fields(one):
+            equal(getattr(one, each.name), getattr(other, each.name))
+    elif isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, other)
+    elif isinstance(one, Mapping):
+        assert one.keys() == other.keys()
+        for name in one:
+            equal(one[name], other[name])
+    elif isinstance(one, tuple | list):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            equal(*pair)
+    else:
+        np.testing.assert_equal(one, other)  # for which NaN equals NaN
+
+
 def same(one: Posterior, other: Posterior) -> None:
-    for each in fields(Posterior):
-        a, b = getattr(one, each.name), getattr(other, each.name)
-        if each.name == "trajectories":
-            assert [said(x) for x in a] == [said(x) for x in b]
-        elif each.name == "runs":
-            for pair in zip(a, b, strict=True):
-                same(*pair)
-        elif each.name in ("log_odds", "history"):
-            assert (a is None) == (b is None)
-            for left, right in zip(a or (), b or (), strict=True):
-                np.testing.assert_array_equal(left, right)
-        elif isinstance(a, np.ndarray):
-            np.testing.assert_array_equal(a, b)
-        else:
-            assert a == b, each.name
+    equal(one, other)
     assert one.answers == other.answers and list(one.distinct.values()) == list(other.distinct.values())
     np.testing.assert_equal(dict(one.answer_mcse), dict(other.answer_mcse))
     assert [str(finding) for finding in one.check()] == [str(finding) for finding in other.check()]

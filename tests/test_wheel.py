@@ -16,7 +16,7 @@ import motes
 
 ROOT = Path(__file__).parents[1]
 STAYS_BEHIND = ("tests", "notebooks", "benchmarks", "docs")  # folders that do not ship; nor do those that begin with a dot
-SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "__main__.py", "cli.py", "files.py", "py.typed"}
+SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "__main__.py", "checks.py", "cli.py", "files.py", "py.typed"}
 LARGEST = 12_000_000  # bytes
 
 
@@ -37,6 +37,8 @@ def ships(file: Path) -> bool:
     """Whether a file of the repository belongs to the package."""
     if len(file.parts) == 1:
         return file.name in SHIPS_FROM_THE_ROOT
+    if file.name == "ruff.toml":  # rules for those who work on the folder
+        return False
     return file.parts[0] not in STAYS_BEHIND and not file.parts[0].startswith(".")
 
 
