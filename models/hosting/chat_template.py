@@ -9,13 +9,20 @@ from typing import Any
 Message = dict[str, str]
 
 
-def rendered(tokenizer: Any, messages: Sequence[Message], arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """Return a conversation in the tokenizer's chat template, up to where the assistant's turn begins.
+def rendered(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    begins: bool = True,
+) -> str:
+    """Return a conversation in the tokenizer's chat template.
 
     Args:
         tokenizer: a transformers tokenizer that has a chat template.
         messages: the turns, as {"role": ..., "content": ...}, what is data quoted (see `TextEncoder`).
         arguments: what the template is given besides.
+        begins: whether another turn of the assistant begins at the end.
 
     Raises:
         ValueError: the template cannot be rendered.
@@ -23,7 +30,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message], arguments: Mapping[str
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False, **arguments)
+        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=begins, tokenize=False, **arguments)
     except TemplateError as error:
         reason = str(error).strip().splitlines()[:1]
         raise ValueError(f"the tokenizer's chat template cannot be rendered: {' '.join(reason)}") from None

@@ -87,7 +87,7 @@ class TextEncoder:
         """Return the ids of a composed text, in one encoding, without what the tokenizer puts around a text."""
         if _SURROGATE.search(text):
             text = _without_surrogates(text)
-        if not _INTERNAL.search(text):
+        if not _INTERNAL.search(text) and not (self._marker and self.tokenizer.is_fast):
             return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         parts = self._parts(text)
         hostile = any(part.quoted for part in parts)
@@ -173,11 +173,14 @@ class TextEncoder:
     def _forms(self) -> frozenset[tuple[int, ...]]:
         """The ids of the marker, which may depend on what stands before it."""
         forms = set()
-        for before in ("a ", "0. "):
+        for before in ("", "\n", "a ", "0. "):
             text = before + self._marker
             encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
             span = len(before), len(text)
-            forms.add(_within(encoding["input_ids"], encoding["offset_mapping"], span))
+            ids = _within(encoding["input_ids"], encoding["offset_mapping"], span)
+            while ids and not self.tokenizer.decode(ids[:1]).strip():  # a blank that begins a text
+                ids = ids[1:]
+            forms.add(ids)
         return frozenset(forms - {()})
 
     def _spelled(self, token: int, *, in_bytes: bool) -> list[int]:

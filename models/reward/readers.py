@@ -1,8 +1,10 @@
 """How a process reward model is asked: what it is shown of a trajectory, and where it answers.
 
-A reader writes the prompt once and then each step by itself, its marker last, so that the tokens of a prefix
-never change when a step is added, and only the new step's tokens need be computed. The model's outputs at a
-step's last token become log-odds, as a difference of logits, never through a probability.
+A reader writes the question and the steps in the layout that the model was published with, up to where the last step is
+scored. The question and the steps are data (see `TextEncoder`): control tokens that they mention stay text, so that no
+step forges a turn, a separator or a verdict. Where the published layout is one text, it is encoded as one text, since a
+piece encoded alone may get other tokens. The model's outputs at the last token become log-odds, as a difference of
+logits, never through a probability.
 """
 
 from __future__ import annotations
@@ -11,68 +13,97 @@ from typing import Any, Protocol
 
 import torch
 
+from ..hosting.chat_template import rendered
+from ..hosting.text_encoder import MARKER, TextEncoder
 from ..trajectory import Trajectory
+
+PLACE = "\ufdd5"  # stands where a template is cut: a noncharacter, which no text holds
 
 
 class Reader(Protocol):
     """What a `TorchPRM` asks its model with."""
 
-    def prompt(self, question: str) -> tuple[int, ...]:
-        """The token ids before the first step; at least one."""
-        ...
+    def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
+        """Return the token ids that end where a trajectory's last step is scored.
 
-    def step(self, node: Trajectory) -> tuple[int, ...]:
-        """The token ids of a node's last step, which end where its score is read."""
+        Of a trajectory without steps they are what all others begin with, as far as that can be; at least one.
+        """
         ...
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Log-odds (N,), float32 or wider, from the model's outputs (N, outputs) at the steps' last tokens."""
+        """Return log-odds (N,), float32 or wider, from the model's outputs (N, outputs) at the last tokens."""
         ...
 
 
 class SeparatorReader:
-    """For token classification: each step, tokenised alone, ends with a separator, where two labels are scored.
+    """For token classification: each step ends with a separator, where two labels are scored.
 
-    The layout of TRL's PRMTrainer and of Qwen2.5-Math-PRM (Zhang et al. 2025): prompt, step, separator, step,
-    separator. The second label means right.
+    The second label means right. Two layouts are published:
+
+        chat      Qwen2.5-Math-PRM (Zhang et al. 2025): the question in the chat template, then the steps, each followed by
+                  the separator; one text.
+        plain     TRL's PRMTrainer: the beginning of text and the question, then each step, encoded alone, followed
+                  by the separator.
 
     Args:
         tokenizer: the model's tokenizer.
         separator: the text of the separator.
-        chat: whether the question stands in the tokenizer's chat template rather than plain.
+        chat: whether the layout is the chat's.
 
     Raises:
         ValueError: the tokenizer has no tokens for the separator.
     """
 
     def __init__(self, tokenizer: Any, *, separator: str, chat: bool = False) -> None:
-        self.tokenizer, self.chat = tokenizer, chat
-        self.marker = tuple(tokenizer(separator, add_special_tokens=False)["input_ids"])
+        self.tokenizer, self.chat, self.separator = tokenizer, chat, separator
+        self._encoder = TextEncoder(tokenizer, written=[separator.strip()], marker=separator.strip())
+        self._mark = _marked(separator)
+        self.marker = self._encoder.encode(self._mark)
         if not self.marker:
             raise ValueError(f"separator must be a text that the tokenizer has tokens for, not {separator!r}")
 
-    def prompt(self, question: str) -> tuple[int, ...]:
-        """The question, in the chat template or behind the tokenizer's beginning of text."""
+    def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
+        """Return the ids of the question and the steps, with a separator behind each."""
         if self.chat:
-            messages = [{"role": "user", "content": question}]
-            return tuple(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
-        return tuple(self.tokenizer(question)["input_ids"])
+            text = self._question(trajectory.question)
+            return self._encoder.encode(text + "".join(map(self._step, trajectory.steps)))
+        ids = self.prompt(trajectory.question)
+        for step in trajectory.steps:
+            ids += self.tokens(step)
+        return ids
 
-    def step(self, node: Trajectory) -> tuple[int, ...]:
-        """The step without the blank space around it, and the separator."""
-        return self.tokens(node.step_text)
+    def prompt(self, question: str) -> tuple[int, ...]:
+        """Return the ids of what stands before the steps."""
+        ids = self._encoder.encode(self._question(question))
+        if self.chat:
+            return ids
+        token = self.tokenizer.bos_token_id  # PRMTrainer puts it even where the tokenizer itself does not
+        return (*(self._encoder.begin if token is None else (token,)), *ids)
 
-    def tokens(self, text: str) -> tuple[int, ...]:
-        """A step's ids, from its text."""
-        return (*self.tokenizer(text.strip(), add_special_tokens=False)["input_ids"], *self.marker)
+    def tokens(self, step: str) -> tuple[int, ...]:
+        """Return the ids of one step, encoded alone, and the separator."""
+        quoted = self._encoder.quoted(_bare(step, self.separator))
+        return (*self._encoder.encode(quoted), *self.marker)
+
+    def _question(self, question: str) -> str:
+        quoted = self._encoder.quoted(question)
+        return rendered(self.tokenizer, [{"role": "user", "content": quoted}]) if self.chat else quoted
+
+    def _step(self, step: str) -> str:
+        return self._encoder.quoted(_bare(step, self.separator)) + self._mark
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Right minus wrong."""
+        """Return right minus wrong."""
         return _difference(outputs, 1, 0)
+
+    def _begin(self) -> tuple[int, ...]:
+        """The beginning of text, which PRMTrainer puts even where the tokenizer itself does not."""
+        token = self.tokenizer.bos_token_id
+        return self._encoder.begin if token is None else (token,)
 
 
 class TokenPairReader:
-    """For causal language models that answer each step with one of two tokens.
+    """For causal language models that answer each step with one of two tokens; one text.
 
     With a `marker`, the layout of Math-Shepherd (Wang et al. 2024): every step ends with the marker, and the two
     tokens are compared behind it. Without one, that of RLHFlow's reward models (Dong et al. 2024): every step
@@ -90,45 +121,66 @@ class TokenPairReader:
     """
 
     def __init__(self, tokenizer: Any, *, good: str = "+", bad: str = "-", marker: str | None = None) -> None:
-        self.tokenizer, self.marker = tokenizer, marker
-        self.good, self.bad = (self._single(text) for text in (good, bad))
-        if marker is None:
-            if not tokenizer.chat_template:
-                raise ValueError("marker must be given for a tokenizer without a chat template")
-            self._head, self._turn, self._next = self._turns(good)
+        if marker is None and not tokenizer.chat_template:
+            raise ValueError("marker must be given for a tokenizer without a chat template")
+        self.tokenizer, self.marker, self.texts = tokenizer, marker, (good, bad)
+        visible = (marker or "").strip()
+        self._encoder = TextEncoder(tokenizer, written=[visible], marker=visible)
+        self._mark = _marked(marker or "")
+        self.good, self.bad = self._verdicts()
 
-    def prompt(self, question: str) -> tuple[int, ...]:
-        """The question, plain or at the beginning of the first turn."""
-        return tuple(self.tokenizer(question)["input_ids"]) if self.marker is not None else self._ids(self._head + question)
-
-    def step(self, node: Trajectory) -> tuple[int, ...]:
-        """The step, and what stands between it and the model's answer."""
-        text, first = node.step_text.strip(), node.depth == 1
-        if self.marker is not None:
-            return self._ids(f"{' ' if first else chr(10)}{text} {self.marker}")
-        return self._ids(f"{' ' if first else self._next}{text}{self._turn}")
+    def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
+        """Return the ids of the conversation up to where the model answers its last step."""
+        question = self._encoder.quoted(trajectory.question)
+        steps = [self._encoder.quoted(_bare(step, self.marker or "")) for step in trajectory.steps]
+        if self.marker is None:
+            return self._turns(question, steps)
+        text = question + (" " if steps else "") + "\n".join(f"{step} {self._mark}" for step in steps)
+        return self._encoder.begin + self._encoder.encode(text)
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The good token's logit minus the bad one's."""
+        """Return the good token's logit minus the bad one's."""
         return _difference(outputs, self.good, self.bad)
 
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _turns(self, question: str, steps: list[str]) -> tuple[int, ...]:
+        if not steps:  # up to the end of the question, which the first step follows in the same turn
+            messages = [{"role": "user", "content": question + PLACE}]
+            return self._encoder.encode(rendered(self.tokenizer, messages).partition(PLACE)[0])
+        return self._answered(question, steps, self.texts[0])[:-1]
 
-    def _single(self, text: str) -> int:
-        before, ids = ((), self._ids(text)) if self.marker is None else (self._ids(self.marker), self._ids(f"{self.marker} {text}"))
-        if len(ids) != len(before) + 1:
-            raise ValueError(f"good and bad must each be one token of the model's vocabulary, and {text!r} is {len(ids) - len(before)}")
-        return ids[-1]
+    def _answered(self, question: str, steps: list[str], verdict: str) -> tuple[int, ...]:
+        """The ids of turns of which the last ends with its verdict, the others being answered with the good one."""
+        messages = []
+        for number, step in enumerate(steps):
+            content = f"{question} {step}" if number == 0 else step
+            messages.append({"role": "user", "content": content})
+            messages.append({"role": "assistant", "content": self.texts[0]})
+        messages[-1]["content"] = PLACE
+        before = rendered(self.tokenizer, messages, begins=False).partition(PLACE)[0]
+        return self._encoder.encode(before + verdict)
 
-    def _turns(self, good: str) -> tuple[str, str, str]:
-        """What stands before a question, between a step and its answer, and between an answer and the next step."""
-        first, second = "\ue000", "\ue001"  # private-use characters, which no template contains
-        messages = [{"role": "user", "content": first}, {"role": "assistant", "content": good}, {"role": "user", "content": second}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        head, _, rest = text.partition(first)
-        between, _, turn = rest.partition(second)
-        return head, turn, between[len(turn) :] if between.startswith(turn) else between
+    def _verdicts(self) -> tuple[int, int]:
+        """The tokens that the two texts are where the model answers."""
+        if self.marker is None:
+            good, bad = (self._answered("x", ["y"], text) for text in self.texts)
+        else:
+            good, bad = (self._encoder.encode(f"{self._mark} {text}") for text in self.texts)
+        shown = tuple(self.tokenizer.decode([ids[-1]]).strip() for ids in (good, bad))
+        if good[:-1] != bad[:-1] or shown != self.texts:
+            raise ValueError(f"good and bad must each be one token where the model answers, and {self.texts} are not")
+        return good[-1], bad[-1]
+
+
+def _bare(step: str, separator: str) -> str:
+    """A step without blank space around it, and without the separator, where its own delimiter was that."""
+    visible = separator.strip()
+    return step.strip().removesuffix(visible).rstrip() if visible else step.strip()
+
+
+def _marked(separator: str) -> str:
+    """The separator as only a reader writes it; blank space is not told from that in a text."""
+    visible = separator.strip()
+    return separator.replace(visible, MARKER) if visible else separator
 
 
 def _difference(outputs: torch.Tensor, right: int, wrong: int) -> torch.Tensor:

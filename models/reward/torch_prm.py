@@ -17,13 +17,15 @@ from ..hosting.tree_cache import Tokens, TreeCache
 from ..identity import identify
 from ..trajectory import Trajectory
 from .readers import Reader
+from .reading_tree import ReadingTree
 
 
 class TorchPRM:
     """A process reward model with a causal backbone, as a `RewardModel`.
 
-    A step is scored from the keys and values of its prefix: every token, markers included, is computed once. A
-    node's score is computed once as well and remembered as long as the node lives.
+    A step is scored from the keys and values of its prefix: every token, markers included, is computed once, as long
+    as a longer conversation's encoding begins with the shorter one's (see `ReadingTree`). A node's score is
+    computed once as well and remembered as long as the node lives.
 
     Args:
         model: the model, on its device, in evaluation mode.
@@ -46,14 +48,15 @@ class TorchPRM:
         self.cost = Cost()
         self.context = declared_context(model.config)
         kept = checks.count("cache_bytes", cache_bytes)
-        self._tree = TreeCache(model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved)
+        self._reading = ReadingTree(reader.conversation)
+        self._tree = TreeCache(model, _tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved)
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
 
     def can_read(self, trajectory: Trajectory) -> bool:
         """Return whether the model's context holds a trajectory; of one without steps, with room for one."""
-        length = self._tree.length(trajectory)
+        length = self._length(trajectory)
         return length < self.context if trajectory.parent is None else length <= self.context
 
     @torch.inference_mode()
@@ -86,16 +89,21 @@ class TorchPRM:
             if trajectory.parent is None:
                 raise ValueError("trajectories must have at least one step to be scored")
             if not self.can_read(trajectory):
-                length = self._tree.length(trajectory)
+                length = self._length(trajectory)
                 raise ValueError(f"{trajectory!r} has {length} tokens for {self.name!r}, whose context holds {self.context}")
-        outputs = self._tree.logits_at(trajectories).logits
+        outputs = self._tree.logits_at([self._reading.node(trajectory) for trajectory in trajectories]).logits
         return self.reader.log_odds(outputs).double().tolist()
 
-    def _tokens_of(self, node: Trajectory) -> tuple[int, ...]:
-        return self.reader.prompt(node.question) if node.parent is None else self.reader.step(node)
+    def _length(self, trajectory: Trajectory) -> int:
+        """How many tokens the model reads for a trajectory."""
+        return self._tree.length(self._reading.node(trajectory))
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
         self.cost += Cost(prm_tokens=tokens.roots + tokens.steps + tokens.again, prm_forward_passes=1, forward_seconds=seconds)
 
     def _moved(self, seconds: float) -> None:
         self.cost += Cost(cache_seconds=seconds)
+
+
+def _tokens_of(node: Trajectory) -> tuple[int, ...]:
+    return node.step_token_ids

@@ -40,9 +40,8 @@ def sliding_prm64(sliding64: Any) -> Any:
 
 
 def plain_score(model: Any, reader: Any, trajectory: Trajectory) -> float:
-    ids = [token for node in trajectory.path[1:] for token in reader.step(node)]
     with torch.no_grad():
-        outputs = model(torch.tensor([[*reader.prompt(trajectory.question), *ids]])).logits[:, -1]
+        outputs = model(torch.tensor([reader.conversation(trajectory)])).logits[:, -1]
     return float(reader.log_odds(outputs))
 
 
@@ -71,7 +70,8 @@ def test_every_token_is_computed_once_and_a_score_is_remembered(prm64: Any, toke
     scores = [prm.score(batch) for batch in (trajectories[:6], trajectories[6:12], trajectories[12:])]
     again = prm.score([*trajectories, trajectories[0]])
     hook.remove()
-    expected = len(reader.prompt(PROBLEM.question)) + sum(len(reader.step(node)) for node in trajectories)
+    read = {node: len(reader.conversation(node)) for node in [trajectories[0].path[0], *trajectories]}
+    expected = sum(length - read.get(node.parent, 0) for node, length in read.items())
     assert sum(given) == prm.cost.prm_tokens == expected
     assert prm.cost.prm_forward_passes == len(given) == 4  # the prompt, then one a batch
     assert np.array_equal(again, [*np.concatenate(scores), scores[0][0]])
@@ -81,18 +81,18 @@ def test_a_token_pair_in_turns_and_behind_a_marker(pocket64: Any, tokenizer: Any
     """The two layouts for causal models: what is read, and that it is read incrementally."""
     turns = TokenPairReader(tokenizer)
     node = trajectories[6]
-    shown = tokenizer.decode([*turns.prompt(node.question), *(token for step in node.path[1:] for token in turns.step(step))])
+    shown = tokenizer.decode(turns.conversation(node))
     first, second = (text.strip() for text in node.steps)
     assert shown == f"<|user|>{node.question} {first}<|assistant|>+<|end|><|user|>{second}<|assistant|>"
     marked = TokenPairReader(tokenizer, marker="<|step|>")
-    shown = tokenizer.decode([*marked.prompt(node.question), *(token for step in node.path[1:] for token in marked.step(step))])
+    shown = tokenizer.decode(marked.conversation(node))
     assert shown == f"{node.question} {first} <|step|>\n{second} <|step|>"
     for reader in (turns, marked):
         prm = TorchPRM(pocket64, reader)
         for batch in (trajectories[:6], trajectories[6:12]):
             assert prm.score(batch) == pytest.approx([plain_score(pocket64, reader, trajectory) for trajectory in batch], abs=1e-9)
     assert (turns.good, turns.bad) == tuple(tokenizer.convert_tokens_to_ids(["+", "-"]))
-    with pytest.raises(ValueError, match="must each be one token"):
+    with pytest.raises(ValueError, match="must each be one token where the model answers"):
         TokenPairReader(tokenizer, good="very good")
 
 
