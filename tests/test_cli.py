@@ -284,7 +284,7 @@ def test_the_pocket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert all(0 < step["reward"] < 1 for step in told["reasoning"]["steps"])
     assert 0 < told["cost"]["seconds"] < time.perf_counter() - began
     with xarray.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
-        assert saved["posterior"].sizes["draw"] == 16
+        assert saved["population"].sizes["particle"] == 16
         assert saved["constant_data/question"].item() == problem.question
 
 

@@ -64,11 +64,12 @@ class NoErrors:
         """
         return np.array([ess(log_weights)])
 
-    def probability(self, stated: np.ndarray, log_weights: np.ndarray) -> float:
-        """Estimate the standard error of the probability of an answer; NaN where it is undefined.
+    def mean(self, values: np.ndarray, log_weights: np.ndarray) -> float:
+        """Estimate the standard error of a mean, in the values' units; NaN where it is undefined.
 
         Args:
-            stated: whether each draw states the answer, float64, shape (N,).
+            values: of every draw, float64, shape (N,); for the probability of an answer, whether
+                each states it.
             log_weights: normalised, shape (N,).
         """
         return nan
@@ -91,12 +92,10 @@ class GenealogyErrors(NoErrors):
     def ess(self, log_weights: np.ndarray, log_density: np.ndarray) -> np.ndarray:
         return self._history.ess
 
-    def probability(self, stated: np.ndarray, log_weights: np.ndarray) -> float:
-        living = stated[log_weights > -np.inf]
-        # where all agree, nothing tells how far that is from the truth
-        if not self._is_of(log_weights) or living.all():
+    def mean(self, values: np.ndarray, log_weights: np.ndarray) -> float:
+        if not self._is_of(log_weights) or unanimous(values, log_weights):
             return nan
-        return standard_error(self._history, log_weights, stated)
+        return standard_error(self._history, log_weights, values)
 
     def log_evidence(self, log_weights: np.ndarray) -> float:
         return log_evidence_error(self._history, log_weights) if self._is_of(log_weights) else nan
@@ -121,8 +120,8 @@ class ChainErrors(NoErrors):
     def ess(self, log_weights: np.ndarray, log_density: np.ndarray) -> np.ndarray:
         return np.array([mixed(log_density.reshape(self.chains, -1)).ess])
 
-    def probability(self, stated: np.ndarray, log_weights: np.ndarray) -> float:
-        return mixed(stated.reshape(self.chains, -1)).mcse
+    def mean(self, values: np.ndarray, log_weights: np.ndarray) -> float:
+        return mixed(values.reshape(self.chains, -1)).mcse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,12 +135,12 @@ class RunErrors(NoErrors):
 
     died: int = 0
 
-    def probability(self, stated: np.ndarray, log_weights: np.ndarray) -> float:
+    def mean(self, values: np.ndarray, log_weights: np.ndarray) -> float:
         shares = run_shares(self.runs, self.died)
-        if len(shares) < 2 or stated[log_weights > -np.inf].all():
+        if len(shares) < 2 or unanimous(values, log_weights):
             return nan
-        own = by_run(self.runs, self.died, stated)
-        gaps = own - float(np.exp(log_weights) @ stated)
+        own = by_run(self.runs, self.died, values)
+        gaps = own - float(np.exp(log_weights) @ values)
         return sqrt(len(shares) / (len(shares) - 1) * float(((shares * gaps) ** 2).sum()))
 
     def log_evidence(self, log_weights: np.ndarray) -> float:
@@ -156,15 +155,21 @@ def run_shares(runs: Sequence[Run], died: int) -> np.ndarray:
     return np.concatenate([shares / shares.sum(), np.zeros(died)])
 
 
-def by_run(runs: Sequence[Run], died: int, stated: np.ndarray) -> np.ndarray:
-    """Compute an answer's probability in each run, with zeros for those that died; shape (K,).
+def unanimous(values: np.ndarray, log_weights: np.ndarray) -> bool:
+    """Say whether all draws of positive weight have one value: nothing then tells its error."""
+    living = values[log_weights > -np.inf]
+    return bool(np.all(living == living[:1]))
+
+
+def by_run(runs: Sequence[Run], died: int, values: np.ndarray) -> np.ndarray:
+    """Compute a mean in each run, with zeros for those that died; shape (K,).
 
     Args:
         runs: of as many trajectories each.
         died: runs besides, all of whose particles died.
-        stated: whether each trajectory states the answer, one run's after the other's, shape (N,).
+        values: of each trajectory, one run's after the other's, shape (N,).
     """
-    rows = stated.reshape(len(runs), -1)
+    rows = values.reshape(len(runs), -1)
     own = [float(np.exp(run.log_weights) @ row) for run, row in zip(runs, rows, strict=True)]
     return np.array([*own, *[0.0] * died])
 

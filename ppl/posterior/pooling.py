@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from ... import checks
-from ...models.randomness import SlotUniforms
 from ...smc import RunKeys, combine
+from .equal_draws import equal_draws
 from .errors import NoErrors, RunErrors, by_run, run_shares
 from .posterior import Posterior
 
@@ -138,10 +138,7 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
     """
     draws, keys = checks.count("draws", draws), RunKeys(seed)
-    uniform = float(SlotUniforms(keys.moves(0, 1, [0]), 1).at(0)[0])
-    cumulative = np.cumsum(np.exp(posterior.log_weights))
-    places = (np.arange(draws) + uniform) / draws * cumulative[-1]
-    chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), np.flatnonzero(posterior.log_weights > -inf)[-1])
+    chosen = equal_draws(posterior.log_weights, draws, keys.seed)
     return replace(
         posterior,
         trajectories=tuple(posterior.trajectories[i] for i in chosen),

@@ -183,7 +183,7 @@ class Posterior:
         also where particles hold several trajectories each, and where all trajectories of positive
         weight give one answer: nothing tells how far that is from the truth.
         """
-        return {answer: self.errors.probability(self._stated(answer), self.log_weights) for answer in self._answers}
+        return {answer: self.errors.mean(self._stated(answer), self.log_weights) for answer in self._answers}
 
     @cached_property
     def log_evidence_mcse(self) -> float:

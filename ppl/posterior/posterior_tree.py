@@ -1,29 +1,41 @@
 """A posterior as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
 
-A chain is an MCMC chain, or one of the independent runs that were pooled, or the one run of a filter; a draw is an iteration, or a
-particle. A filter's draws are *weighted*: an average over them is an average over the posterior only with `sample_stats.weight`;
-`Posterior.resampled` gives equal ones, for what ignores weights. Ragged things are padded: floats with not a number, texts with "".
+A chain is an MCMC chain, a draw one of its iterations. A filter's trajectories are *weighted*, and
+most readers of a tree know nothing of weights. So the group `posterior` holds draws that may be taken
+at face value: of weighted trajectories, copies drawn by weight, as many as their effective sample size.
+The weighted population itself stands in the group `population`, where a chain is one of the
+independent runs that were pooled, or the one run. Ragged things are padded: floats with NaN, texts
+with "".
 
-Dimensions: chain, draw, step = the steps of the longest trajectory (numbered from 1), token = the tokens of the longest, smc_step =
-the T steps of the filter, particle = its slots, answer = the K different answers.
+Dimensions: chain, draw, particle = the trajectories of a population (or the slots of a filter), step =
+the steps of the longest trajectory (numbered from 1), token = the tokens of the longest, smc_step = the
+T steps of the filter, answer = the K different answers.
 `motes.ppl.posterior.reading` makes a posterior of it again.
 
-    posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for no answer
+    posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for none
                                                     depth, tokens: number of steps, and of tokens
                                                     logprob: of the trajectory under the prior, nats
-                     (chain, draw, ...)             what a program has drawn beside its steps, by its sites' names
-    sample_stats     (chain, draw)                  log_weight, weight: normalised over all; -inf and 0 for a dead particle; of pooled
-                                                        runs they contain each run's Z-hat
-                                                    lp: log gamma(x) of the declared target, nats
-                                                    eve: slot after the first step from which it descends (of a filter)
+                     (chain, draw, ...)             what a program has drawn besides its steps, by its
+                                                        sites' names
+                                                    of weighted trajectories each has an attribute mcse
+    sample_stats     (chain, draw)                  lp: log gamma(x) of the declared target, nats
                                                     finished, truncated
-                                                    proposal_logprob: under the proposals it was drawn from, nats
-                     (chain, draw, step)            prefix_logprob, prefix_proposal_logprob: of the steps so far
-                                                    log_odds: of the reward model (only where there is one)
-    log_likelihood   (chain, draw, step)            prm: log r_t, nats (only where there is a reward model)
-    observed_data    (step)                         prm: 1, that step t is right (likewise)
-    prior            (chain, draw)                  answer, depth, tokens, logprob: of draws from the prior, equally weighted, where there
-                                                        are any: given, or the posterior's own where these are independent
+                                                    proposal_logprob: under its proposals, nats
+                                                    log_weight, weight (of chains: all the same)
+                                                    particle: of which it is a copy (of a population)
+                     (chain, draw, step)            prefix_logprob, prefix_proposal_logprob: so far
+                                                    log_odds: of the reward model, where there is one
+    population       (chain, particle)              all of the above, of weighted trajectories; and
+    (if weighted)                                   log_weight, weight: normalised over all; -inf and 0
+                                                        for a dead particle; of pooled runs they
+                                                        contain each run's Z-hat
+                                                    eve: slot after the first step from which it
+                                                        descends (of a filter)
+    log_likelihood   (chain, draw, step)            prm: log r_t, nats (with a reward model)
+    observed_data    (step)                         prm: 1, that step t is right (with a reward model)
+    prior            (chain, draw)                  answer, depth, tokens, logprob: of draws from the
+                                                        prior, equally weighted, where there are any:
+                                                        given, or its own where these are independent
     smc (of filters) (chain, smc_step)              ess, entropy: after reweighing, before any resampling; entropy in nats
                                                     resampled: whether the population was, just before the step
                                                     log_increment: of the evidence, nats
@@ -31,17 +43,18 @@ the T steps of the filter, particle = its slots, answer = the K different answer
                      (chain, smc_step, particle)    ancestor: slot at the step before
                                                     log_weight: normalised
     runs (if pooled) (chain)                        log_evidence, nats; steps: T of the run, -1 for what is not a filter;
-                                                        settings and cost, JSON
+                                                        settings, cost and provenance, JSON
     answers          (answer)                       probability, mcse: its Monte Carlo standard error
-    text             (chain, draw)                  stated: whether an answer was; answer: as it is spelled there, or ""
-                     (chain, draw, step)            step_text; step_tokens: how many; step_delimited: whether the
+    text             (chain, draw or particle)      stated: whether an answer was; answer: as it is spelled there, or ""
+                     (chain, ..., step)             step_text; step_tokens: how many; step_delimited: whether the
                                                         step ended at its rule's delimiter
-                     (chain, draw, token)           token_id, -1 behind the last
-    constant_data    ()                             question; settings, cost, rates and versions, JSON; sites: the
+                     (chain, ..., token)            token_id, -1 after the last
+    constant_data    ()                             question; settings, cost, rates, provenance and
+                                                        versions, JSON; sites: the
                                                         names of latents by variable, JSON
 
 Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what came of it (log_evidence and its
-mcse, not a number for chains, which `chains` counts; no_answer_probability, no_answer_mcse), and
+mcse, NaN for chains, which `chains` counts; no_answer_probability, no_answer_mcse), and
 the schema's own (created_at, ...).
 netCDF has no room in its texts for the character NUL, which becomes U+2400, nor for unpaired surrogates, which become "?".
 """
@@ -56,9 +69,11 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray
 from xarray import Dataset, DataTree
 
-from ...smc import History, distinct_ancestors, entropy
+from ...smc import History, distinct_ancestors, entropy, ess
+from .equal_draws import equal_draws
 from .variable_names import dimension_names, variable_names
 
 if TYPE_CHECKING:
@@ -67,12 +82,27 @@ if TYPE_CHECKING:
 SAMPLE = ("chain", "draw")
 BY_STEP = (*SAMPLE, "step")
 OWN = ("answer", "depth", "tokens", "logprob")  # variables of the posterior group that are not a program's
-DIMENSIONS = ("chain", "draw", "step", "token")
+DIMENSIONS = ("chain", "draw", "particle", "step", "token")
+STATISTICS = (
+    "log_weight",
+    "weight",
+    "lp",
+    "finished",
+    "truncated",
+    "proposal_logprob",
+    "eve",
+    "particle",
+    "prefix_logprob",
+    "prefix_proposal_logprob",
+    "log_odds",
+)
+OF_WEIGHTED = ("log_weight", "weight", "eve")  # statistics that copies do not have
+ROUNDING = 1e-6  # of an effective sample size that is a whole number
 PACKAGES = ("motes", "jax", "numpy", "numpyro", "torch", "transformers", "xarray")
 
 
 def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTree:
-    """The posterior's data tree; see this module's description for what is in it.
+    """Give the posterior's data tree; this module's description says what is in it.
 
     Args:
         posterior: the posterior.
@@ -82,29 +112,69 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
         ValueError: `prior` is weighted, or of another question.
     """
     answers = [answer for answer in posterior.answers if answer is not None]
-    groups = {
-        "posterior": _posterior(posterior, answers),
-        "sample_stats": _sample_stats(posterior),
-        "answers": _answers(posterior, answers),
-        "text": _text(posterior),
-        "constant_data": _constant(posterior),
-    }
+    numbers, stats, text = _posterior(posterior, answers), _sample_stats(posterior), _text(posterior)
+    groups = {"answers": _answers(posterior, answers), "constant_data": _constant(posterior)}
+    if posterior.chains or posterior.provenance.copies:
+        groups |= {"posterior": numbers, "sample_stats": stats, "text": text}
+    else:
+        chosen = _chosen(posterior.log_weights)
+        groups["posterior"] = _stated_errors(posterior, _taken(numbers, chosen))
+        groups["sample_stats"] = _taken(stats.drop_vars(OF_WEIGHTED, errors="ignore"), chosen)
+        groups["sample_stats"]["particle"] = (SAMPLE, chosen[None])
+        groups["population"] = xarray.merge([numbers, stats]).rename(draw="particle")
+        groups["text"] = text.rename(draw="particle")
+    if "log_odds" in stats:
+        log_odds = groups["sample_stats"]["log_odds"]
+        with np.errstate(invalid="ignore"):  # the padding
+            log_likelihood = -np.logaddexp(0.0, -log_odds.values)
+        steps = stats.sizes["step"]
+        groups["log_likelihood"] = Dataset({"prm": (BY_STEP, log_likelihood)})
+        groups["observed_data"] = Dataset({"prm": ("step", np.ones(steps, np.int64))})
     if (drawn := _prior(posterior, prior)) is not None:
         groups["prior"] = drawn
-    if histories := [run.history for run in posterior.runs or (posterior,) if run.history is not None]:
+    histories = [run.history for run in posterior.runs or (posterior,) if run.history is not None]
+    if histories:
         groups["smc"] = _smc(histories)
     if posterior.runs:
         groups["runs"] = _runs(posterior)
-    if any(map(len, posterior.log_odds)):
-        steps = groups["sample_stats"].sizes["step"]
-        log_odds = by_chain(posterior, padded(posterior.log_odds, steps))
-        groups["sample_stats"]["log_odds"] = (BY_STEP, log_odds)
-        with np.errstate(invalid="ignore"):  # the padding
-            groups["log_likelihood"] = Dataset({"prm": (BY_STEP, -np.logaddexp(0.0, -log_odds))})
-        groups["observed_data"] = Dataset({"prm": ("step", np.ones(steps, np.int64))})
     tree = DataTree.from_dict({name: _counted(group) for name, group in groups.items()})
     tree.attrs.update(_attributes(posterior))
     return tree
+
+
+def _chosen(log_weights: np.ndarray) -> np.ndarray:
+    """Choose as many draws as the weights are worth, in random order: positions, shape (M,)."""
+    draws = max(1, int(ess(log_weights) + ROUNDING))
+    return np.random.default_rng(0).permutation(equal_draws(log_weights, draws))
+
+
+def _taken(group: Dataset, chosen: np.ndarray) -> Dataset:
+    """The draws at these positions of all chains together, as one chain."""
+    taken = {}
+    for name, column in group.data_vars.items():
+        chains, draws = column.shape[:2]
+        flat = column.values.reshape(chains * draws, *column.shape[2:])
+        taken[name] = (column.dims, flat[chosen][None])
+    return Dataset(taken)
+
+
+def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
+    """The draws, with what they are and the Monte Carlo error of the weighted mean of each number."""
+    columns = {
+        "depth": np.array([x.depth for x in posterior.trajectories], np.float64),
+        "tokens": posterior.lengths,
+        "logprob": np.array([x.logprob for x in posterior.trajectories], np.float64),
+    }
+    for site, name in _variables(posterior).items():
+        if posterior.latents[site].ndim == 1:
+            columns[name] = posterior.latents[site]
+    for name, values in columns.items():
+        draws[name].attrs["mcse"] = posterior.errors.mean(values, posterior.log_weights)
+    return draws.assign_attrs(
+        draws=f"{draws.sizes['draw']} of {len(posterior.trajectories)} weighted trajectories, "
+        "drawn by weight, as many as their effective sample size",
+        mcse="of a variable: the standard error of its mean over the weighted population",
+    )
 
 
 def padded(rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan) -> np.ndarray:
@@ -164,7 +234,7 @@ def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
 def _variables(posterior: Posterior) -> dict[str, str]:
     """The variable of each site that a program has drawn numbers at."""
     sites = {name: column.ndim - 1 for name, column in posterior.latents.items()}
-    return variable_names(sites, taken=(*OWN, *DIMENSIONS))
+    return variable_names(sites, taken=(*OWN, *STATISTICS, *DIMENSIONS))
 
 
 def _sample_stats(posterior: Posterior) -> Dataset:
@@ -184,6 +254,8 @@ def _sample_stats(posterior: Posterior) -> Dataset:
         "prefix_logprob": padded([[node.logprob for node in path] for path in paths], longest),
         "prefix_proposal_logprob": padded([[node.proposal_logprob for node in path] for path in paths], longest),
     }
+    if any(map(len, posterior.log_odds)):
+        by_step["log_odds"] = padded(posterior.log_odds, longest)
     of_draws = {name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()}
     return Dataset(of_draws | {name: (BY_STEP, by_chain(posterior, column)) for name, column in by_step.items()})
 

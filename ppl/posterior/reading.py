@@ -36,7 +36,10 @@ def load(path: str | Path) -> Posterior:
 
 
 def from_datatree(tree: DataTree) -> Posterior:
-    """The posterior that `to_datatree` made this of."""
+    """Make the posterior that `to_datatree` made this of."""
+    if "population" not in tree:  # of chains, or of before there was such a group
+        draws = xarray.merge([_dataset(tree, "posterior"), _dataset(tree, "sample_stats")])
+        tree = DataTree.from_dict({**{n: g.to_dataset() for n, g in tree.children.items()}, "population": draws}).assign_attrs(tree.attrs)
     if "runs" in tree:
         runs = [_run(tree, row) for row in range(tree["runs"].sizes["chain"])]
         died = _provenance(tree, _dataset(tree, "constant_data")).died
@@ -47,7 +50,7 @@ def from_datatree(tree: DataTree) -> Posterior:
     return _posterior(
         tree,
         slice(None),
-        log_weights=_values(tree, "sample_stats/log_weight"),
+        log_weights=_values(tree, "population/log_weight"),
         log_evidence=None if isnan(log_evidence) else log_evidence,
         errors=errors_of(history, int(tree.attrs["chains"])),
         provenance=_provenance(tree, _dataset(tree, "constant_data")),
@@ -59,7 +62,7 @@ def from_datatree(tree: DataTree) -> Posterior:
 def _run(tree: DataTree, row: int) -> Posterior:
     """One of several runs that were pooled."""
     steps = int(np.asarray(tree["runs/steps"])[row])
-    log_weights, _ = normalise(np.asarray(tree["sample_stats/log_weight"], np.float64)[row])
+    log_weights, _ = normalise(np.asarray(tree["population/log_weight"], np.float64)[row])
     return _posterior(
         tree,
         slice(row, row + 1),
@@ -75,16 +78,16 @@ def _run(tree: DataTree, row: int) -> Posterior:
 def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: Any) -> Posterior:
     """The posterior of some of the chains."""
     question = _text(tree, "constant_data/question")
-    depths = _values(tree, "posterior/depth", rows)
-    log_odds = _values(tree, "sample_stats/log_odds", rows) if "log_likelihood" in tree else np.zeros((len(depths), 0))
+    depths = _values(tree, "population/depth", rows)
+    log_odds = _values(tree, "population/log_odds", rows) if "log_odds" in tree["population"] else np.zeros((len(depths), 0))
     answers = zip(_values(tree, "text/answer", rows).tolist(), _values(tree, "text/stated", rows).tolist(), strict=True)
     return Posterior(
         question=question,
         trajectories=_trajectories(tree, question, rows),
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
-        latents={site: _values(tree, f"posterior/{name}", rows) for name, site in json.loads(_text(tree, "constant_data/sites")).items()},
-        log_density=_values(tree, "sample_stats/lp", rows),
+        latents={site: _values(tree, f"population/{name}", rows) for name, site in json.loads(_text(tree, "constant_data/sites")).items()},
+        log_density=_values(tree, "population/lp", rows),
         rates=json.loads(_text(tree, "constant_data/rates")),
         cost=Cost(**cost),
         **parts,
@@ -127,15 +130,15 @@ def _history(tree: DataTree, row: int, steps: int) -> History:
 
 def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajectory, ...]:
     names = (
-        "posterior/depth",
-        "sample_stats/finished",
-        "sample_stats/truncated",
+        "population/depth",
+        "population/finished",
+        "population/truncated",
         "text/step_text",
         "text/step_tokens",
         "text/step_delimited",
         "text/token_id",
-        "sample_stats/prefix_logprob",
-        "sample_stats/prefix_proposal_logprob",
+        "population/prefix_logprob",
+        "population/prefix_proposal_logprob",
         "text/stated",
         "text/answer",
     )

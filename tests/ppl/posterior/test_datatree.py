@@ -5,46 +5,67 @@ from math import isnan
 from pathlib import Path
 
 import arviz_base
+import arviz_stats
 import numpy as np
 import pytest
 import xarray
 
 from motes.ppl.posterior.posterior_tree import padded, storable
-from motes.smc import History
+from motes.smc import History, ess
 
 
 def test_numbers(make_posterior) -> None:
     posterior = make_posterior()
     tree = posterior.to_datatree()
-    assert tree["posterior"].sizes == {"chain": 1, "draw": 6}
-    assert tree["posterior/answer"].values.tolist() == [[0, 0, 1, -1, 0, -1]]
+    assert {**tree["population"].sizes} == {"chain": 1, "particle": 6, "step": 2}
+    assert tree["population/answer"].values.tolist() == [[0, 0, 1, -1, 0, -1]]
     assert tree["answers/answer"].values.tolist() == ["17", "18"]
     np.testing.assert_allclose(tree["answers/probability"], [0.55, 0.2])
     np.testing.assert_array_equal(tree["answers/mcse"], [posterior.answer_mcse["17"], posterior.answer_mcse["18"]])
     assert tree.attrs["no_answer_probability"] == pytest.approx(0.25)
     assert tree.attrs["no_answer_mcse"] == posterior.answer_mcse[None]
-    assert tree["posterior/depth"].values.tolist() == [[2, 2, 2, 2, 2, 1]]
-    assert tree["posterior/tokens"].values.tolist() == [[5, 5, 5, 4, 5, 0]]
-    np.testing.assert_allclose(tree["posterior/logprob"], [[-1.1, -3.1, -2.1, -2.1, -1.1, -3.0]])
-    np.testing.assert_array_equal(tree["sample_stats/log_weight"], posterior.log_weights[None])
-    np.testing.assert_allclose(tree["sample_stats/weight"], [[0.3, 0.1, 0.2, 0.25, 0.15, 0.0]])
-    assert tree["sample_stats/eve"].values.tolist() == [[0, 0, 2, 2, 4, 5]]
-    assert tree["sample_stats/truncated"].values.tolist() == [[False, False, False, True, False, False]]
+    assert tree["population/depth"].values.tolist() == [[2, 2, 2, 2, 2, 1]]
+    assert tree["population/tokens"].values.tolist() == [[5, 5, 5, 4, 5, 0]]
+    np.testing.assert_allclose(tree["population/logprob"], [[-1.1, -3.1, -2.1, -2.1, -1.1, -3.0]])
+    np.testing.assert_array_equal(tree["population/log_weight"], posterior.log_weights[None])
+    np.testing.assert_allclose(tree["population/weight"], [[0.3, 0.1, 0.2, 0.25, 0.15, 0.0]])
+    assert tree["population/eve"].values.tolist() == [[0, 0, 2, 2, 4, 5]]
+    assert tree["population/truncated"].values.tolist() == [[False, False, False, True, False, False]]
+
+
+def test_draws_may_be_taken_at_face_value(make_posterior) -> None:
+    """Summaries that know nothing of weights are of the posterior, within the error that is stated."""
+    random = np.random.default_rng(0)
+    root = make_posterior().best.path[0]
+    logprobs = random.normal(-8.0, 2.0, 2000)
+    lines = tuple(root.child("x", (i,), logprob=v, proposal_logprob=v, finished=True) for i, v in enumerate(logprobs.tolist()))
+    log_weights = -logprobs / 2 - np.logaddexp.reduce(-logprobs / 2)
+    rows = {"log_odds": (np.zeros(0),) * 2000, "extracted": ("1",) * 2000, "log_density": logprobs}
+    history = History(np.array([1.0]), np.array([False]), np.zeros(1), np.arange(2000)[None], log_weights[None])
+    tree = make_posterior(trajectories=lines, log_weights=log_weights, history=history, **rows).to_datatree()
+    weighted, effective = float(np.exp(log_weights) @ logprobs), float(ess(log_weights))
+    summary = arviz_stats.summary(tree, var_names=["logprob"], round_to="none").loc["logprob"]
+    stated = tree["posterior/logprob"].attrs["mcse"]
+    assert 0.05 < stated < 0.3
+    assert abs(summary["mean"] - weighted) < 4 * stated < abs(logprobs.mean() - weighted)
+    assert tree["posterior"].sizes["draw"] == int(effective) and 0.5 * effective < summary["ess_bulk"] < 1.5 * effective
+    population = tree["population"]
+    assert float((population["logprob"] * population["weight"]).sum()) == pytest.approx(weighted)
 
 
 def test_rewards_are_padded(make_posterior) -> None:
     tree = make_posterior().to_datatree()
-    np.testing.assert_array_equal(tree["sample_stats/log_odds"][0, [0, 2, 5]], [[3, 2], [-1, np.inf], [-np.inf, np.nan]])
-    log_r = tree["log_likelihood/prm"]
-    np.testing.assert_allclose(log_r[0, 0], np.log([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-2))]))
-    np.testing.assert_array_equal(log_r[0, [2, 5]], [[log_r[0, 2, 0], 0.0], [-np.inf, np.nan]])
+    np.testing.assert_array_equal(tree["population/log_odds"][0, [0, 2, 5]], [[3, 2], [-1, np.inf], [-np.inf, np.nan]])
+    log_r, particle = tree["log_likelihood/prm"], tree["sample_stats/particle"].values[0].tolist()
+    np.testing.assert_allclose(log_r[0, particle.index(0)], np.log([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-2))]))
+    np.testing.assert_array_equal(log_r[0, particle.index(3)], [np.log(1 / (1 + np.exp(1))), np.log(0.5)])
     assert log_r["step"].values.tolist() == [1, 2]
 
 
 def test_no_reward_model(make_posterior) -> None:
     tree = make_posterior(log_odds=(np.zeros(0),) * 6).to_datatree()
     assert "log_likelihood" not in tree
-    assert "log_odds" not in tree["sample_stats"]
+    assert "log_odds" not in tree["sample_stats"] and "log_odds" not in tree["population"]
 
 
 def test_the_filter(make_posterior) -> None:
@@ -105,7 +126,7 @@ def test_arviz_reads_it(make_posterior, tmp_path: Path) -> None:
     make_posterior().save(tmp_path / "tree.nc")
     tree = arviz_base.convert_to_datatree(str(tmp_path / "tree.nc"))
     draws = arviz_base.extract(tree, group="posterior", var_names="logprob", combined=True, keep_dataset=True)
-    np.testing.assert_allclose(draws["logprob"], [-1.1, -3.1, -2.1, -2.1, -1.1, -3.0])
+    assert sorted(draws["logprob"].values.tolist()) == [-3.1, -2.1, -1.1, -1.1]  # the ESS of the weights is 4.4
     tree.close()
 
 
@@ -113,13 +134,13 @@ def test_tokens(make_posterior) -> None:
     tree = make_posterior().to_datatree()
     assert tree["text/token_id"].values[0, [0, 3, 5]].tolist() == [[1, 2, 3, 5, 0], [1, 2, 4, 8, -1], [-1] * 5]
     assert tree["text/step_tokens"].values[0, [0, 3, 5]].tolist() == [[3, 2], [3, 1], [0, 0]]
-    np.testing.assert_array_equal(tree["sample_stats/prefix_logprob"][0, [0, 5]], [[-1.0, -1.1], [-3.0, np.nan]])
+    np.testing.assert_array_equal(tree["population/prefix_logprob"][0, [0, 5]], [[-1.0, -1.1], [-3.0, np.nan]])
 
 
 def test_a_step_without_a_score(make_posterior) -> None:
     # a step outside the prior's support is dead already and never scored
     tree = make_posterior(log_odds=(np.array([1.0]),) * 5 + (np.zeros(0),)).to_datatree()
-    np.testing.assert_array_equal(tree["sample_stats/log_odds"][0, [0, 5]], [[1.0, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(tree["population/log_odds"][0, [0, 5]], [[1.0, np.nan], [np.nan, np.nan]])
 
 
 def test_padded() -> None:

@@ -89,7 +89,7 @@ def test_runs_that_died_count_as_zero():
 def test_pooled_runs_are_kept(ending, tmp_path):
     pooled = repeated(ParticleFilter(particles=4), model(), runs=3, seed=5)
     tree = pooled.to_datatree()
-    assert tree["posterior/answer"].sizes == {"chain": 3, "draw": 4} and tree["smc/ess"].sizes["chain"] == 3
+    assert tree["population/answer"].sizes == {"chain": 3, "particle": 4} and tree["smc/ess"].sizes["chain"] == 3
     np.testing.assert_allclose(tree["sample_stats/weight"].sum(), 1.0)
     shares = tree["sample_stats/weight"].sum("draw").values
     np.testing.assert_allclose(shares, np.exp([run.log_evidence - pooled.log_evidence for run in pooled.runs]) / 3)
@@ -127,7 +127,7 @@ def test_equal_draws_have_the_weights_as_frequencies():
     assert all(np.isnan(error) for error in equal.answer_mcse.values())
     for name in ("answer", "depth", "tokens"):
         weighted = posterior.to_datatree()
-        mean = float((weighted[f"posterior/{name}"] * weighted["sample_stats/weight"]).sum())
+        mean = float((weighted[f"population/{name}"] * weighted["population/weight"]).sum())
         assert float(equal.to_datatree()[f"posterior/{name}"].mean()) == pytest.approx(mean, abs=0.05)
     for draws in (0, 2.5, True):
         with pytest.raises((TypeError, ValueError), match="draws must be (at least 1|an integer)"):
