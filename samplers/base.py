@@ -36,7 +36,7 @@ from ..ppl.posterior.provenance import Evidence, Guarantee, Provenance, Reason, 
 from ..ppl.statespace import StateSpaceModel
 from ..smc import History, RunKeys
 from . import checkpoint as checkpoints
-from .run_facts import GENTLER, IN_WARMUP, INTERRUPTED, LIVELIER, missed, moves_of, remedies_of
+from .run_facts import GENTLER, IN_WARMUP, INTERRUPTED, LIVELIER, Advice, missed, moves_of, remedies_of
 
 S = TypeVar("S")
 Seed: TypeAlias = "int | tuple[int, int]"
@@ -125,8 +125,8 @@ class SteppedSampler(ABC, Generic[S]):
     bent_by_budget: ClassVar[bool] = True  # which draws a budget spares depends on what they wrote
     weighs_by_score: ClassVar[bool] = False  # nothing but the score enters the weight of a prior's step
     published_of: ClassVar[str] = ""  # the sampler of a declared target that this procedure is not
-    gentler: ClassVar[str] = GENTLER
-    livelier: ClassVar[str] = LIVELIER
+    gentler: ClassVar[tuple[Advice, ...]] = GENTLER
+    livelier: ClassVar[tuple[Advice, ...]] = LIVELIER
 
     def __post_init__(self) -> None:
         if self.proposal is not None and not isinstance(self.proposal, Sampling):

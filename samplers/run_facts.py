@@ -9,15 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..models import Sampling
 from ..ppl.posterior.provenance import Move, Reason, Remedies
 
 INTERRUPTED = Reason("it was interrupted", "let it end; one with a checkpoint is taken up where it stopped")
 IN_WARMUP = Reason("its chains were stopped in their warm-up", "raise budget, or lower warmup")
-GENTLER = "resample less often (lower {ess_threshold}), temper (sampler='tempered_smc'), or declare a flatter likelihood (beta < 1)"
-LIVELIER = "raise {moves}, or let replicas help (sampler='parallel_tempering', or 'particle_gibbs')"
+
+
+class Advice(NamedTuple):
+    """A piece of advice, left out where the user has followed it.
+
+    Attributes:
+        text: what to change; settings in braces become their names with their present values.
+        only_if: a setting that must be set, and not zero or false, for the advice to make sense.
+        unless: a setting that follows the advice when it is set, and not zero or false.
+    """
+
+    text: str
+    only_if: str = ""
+    unless: str = ""
+
+
+GENTLER = (
+    Advice("resample less often (lower {ess_threshold})", only_if="ess_threshold"),
+    Advice("temper (sampler='tempered_smc')"),
+    Advice("declare a flatter likelihood (beta < 1)"),
+)
+LIVELIER = (
+    Advice("raise {moves}"),
+    Advice("let replicas help (sampler='parallel_tempering', or 'particle_gibbs')"),
+)
 
 
 class Now(Mapping[str, str]):
@@ -43,13 +66,13 @@ class Now(Mapping[str, str]):
         return len(self.settings)
 
 
-def remedies_of(settings: Mapping[str, Any], *, gentler: str = GENTLER, livelier: str = LIVELIER) -> Remedies:
+def remedies_of(settings: Mapping[str, Any], *, gentler: Sequence[Advice] = GENTLER, livelier: Sequence[Advice] = LIVELIER) -> Remedies:
     """Say what to change for which trouble, with the present values of the settings.
 
     Args:
         settings: of the run, in plain values.
-        gentler: what makes a population keep more of itself; settings in braces.
-        livelier: what makes chains move further in an iteration; settings in braces.
+        gentler: what makes a population keep more of itself.
+        livelier: what makes chains move further in an iteration.
     """
     now = Now(settings)
     of_chains = "iterations" in settings
@@ -60,9 +83,22 @@ def remedies_of(settings: Mapping[str, Any], *, gentler: str = GENTLER, livelier
         more_budget=f"raise {now['budget']}, or lower {now['particles']}",
         longer_chains=f"raise {now['iterations']} and {now['warmup']}",
         more_chains=f"raise {now['chains']}",
-        gentler=gentler.format_map(now),
-        livelier=livelier.format_map(now),
+        threshold=now["ess_threshold"],
+        gentler=in_words(gentler, now),
+        livelier=in_words(livelier, now),
     )
+
+
+def in_words(advice: Sequence[Advice], now: Now) -> str:
+    """Join what is left of some advice: "this, that, or something else"."""
+    left = []
+    for text, only_if, unless in advice:
+        makes_sense = not only_if or bool(now.settings.get(only_if))
+        followed = bool(unless and now.settings.get(unless))
+        if makes_sense and not followed:
+            left.append(text.format_map(now))
+    *first, last = left
+    return f"{', '.join(first)}, or {last}" if first else last
 
 
 def moves_of(rates: Mapping[str, Any], settings: Mapping[str, Any], draws: int, slots: int) -> tuple[Move, ...]:

@@ -123,7 +123,7 @@ def test_question_from_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_save(tmp_path: Path) -> None:
     assert main(["solve", "How many?", "--seed", "4", "--save", str(tmp_path / "posterior.nc")]) == 0
     with xarray.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
-        np.testing.assert_array_equal(saved["sample_stats/log_weight"][0], motes.solve("How many?", seed=4).log_weights)
+        np.testing.assert_array_equal(saved["population/log_weight"][0], motes.solve("How many?", seed=4).log_weights)
 
 
 BAD = {

@@ -10,11 +10,13 @@ from .bellman import contradicted
 from .convergence import few_draws, not_mixed, stuck, unknown_mixing
 from .degeneracy import degenerate, heavy_tail, one_heavy
 from .disagreement import answers_disagree, evidence_disagrees
+from .doubted_lines import doubted_best_line, low_evidence
 from .endings import truncated, unfinished, unread
 from .finding import Finding
 from .guarantee import copies, no_guarantee
 from .lineages import early_coalescence, few_first_steps
 from .proposal import far_proposal
+from .resampling import never_resampled
 from .suspect_models import suspect_language_model, suspect_scores
 from .uncertain_evidence import uncertain_evidence
 from .uninformative_reward import flat_reward
@@ -46,11 +48,15 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     reference_sticks,
     low_swaps,
     uncertain_evidence,
-    # the models say little
+    # the models say little, or what they say is bad
+    doubted_best_line,
+    low_evidence,
     flat_reward,
     high_acceptance,
+    # what could have been done
+    never_resampled,
 )
-IMPLIED = {"few first steps": "early coalescence", "acceptance near 1": "flat reward"}
+IMPLIED = {"few first steps": "early coalescence", "acceptance near 1": "flat reward", "low evidence": "doubted best line"}
 """Findings that another one says already, with more."""
 
 

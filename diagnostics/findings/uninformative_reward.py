@@ -26,6 +26,10 @@ def flat_reward(posterior: Posterior) -> Finding | None:
     even = _even_weights(posterior) if not posterior.chains else _all_accepted(posterior) and max(map(_range, likelihoods)) < RANGE
     if not even:
         return None
+    # not where that is the target already
+    odds = ", the target 'odds' where all probabilities are near 1"
+    if posterior.target.startswith("odds"):
+        odds = ""
     least, most = min(rows.min() for rows in scored), max(rows.max() for rows in scored)
     return Finding(
         "flat reward",
@@ -33,8 +37,7 @@ def flat_reward(posterior: Posterior) -> Finding | None:
         f"{most:.2f}), and "
         + ("no more moves were refused than for their lengths" if posterior.chains else "the ESS never fell below 0.99 of the particles"),
         "the weights carry nothing: the posterior is the language model's own distribution, and its answer a majority vote",
-        "if the problem is not simply easy, declare a higher beta, the target 'odds' where all probabilities are near 1, "
-        "or use another reward model",
+        f"if the problem is not simply easy, declare a higher beta{odds}, or use another reward model",
     )
 
 

@@ -56,6 +56,7 @@ class Remedies:
         more_particles: makes more first steps.
         more_steps: lets trajectories grow longer.
         more_budget: lets a run end that its budget stopped.
+        threshold: the setting below which ESS a filter resamples.
         longer_chains: makes chains longer.
         more_chains: makes more chains.
         gentler: makes a population keep more of itself.
@@ -66,6 +67,7 @@ class Remedies:
     more_particles: str = "raise particles"
     more_steps: str = "raise max_steps"
     more_budget: str = "raise budget, or lower particles"
+    threshold: str = "ess_threshold"
     longer_chains: str = "raise iterations and warmup"
     more_chains: str = "raise chains"
     gentler: str = "declare a flatter likelihood (beta < 1)"

@@ -39,7 +39,10 @@ def from_datatree(tree: DataTree) -> Posterior:
     """Make the posterior that `to_datatree` made this of."""
     if "population" not in tree:  # of chains, or of before there was such a group
         draws = xarray.merge([_dataset(tree, "posterior"), _dataset(tree, "sample_stats")])
-        tree = DataTree.from_dict({**{n: g.to_dataset() for n, g in tree.children.items()}, "population": draws}).assign_attrs(tree.attrs)
+        attributes = tree.attrs
+        groups = {name: group.to_dataset() for name, group in tree.children.items()}
+        tree = DataTree.from_dict({**groups, "population": draws})
+        tree.attrs = attributes
     if "runs" in tree:
         runs = [_run(tree, row) for row in range(tree["runs"].sizes["chain"])]
         died = _provenance(tree, _dataset(tree, "constant_data")).died

@@ -14,6 +14,7 @@ from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, subkeys
 from ...smc.conditional_smc import check_conditional
 from ..moves import suffix_move
+from ..run_facts import Advice
 from .chain_sampler import Chains, ChainSampler, Started, Swept
 from .reasoning_gibbs import gibbs_moves
 
@@ -67,7 +68,10 @@ class ParallelTempering(ChainSampler):
     ess_threshold: float = 0.5
 
     name = "parallel_tempering"
-    livelier = "raise {moves}, or put powers closer together (betas)"
+    livelier = (
+        Advice("raise {moves}"),
+        Advice("put powers closer together (betas)"),
+    )
     guarantee = "invariant"
     evidence = "none"
     paper = "Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464"

@@ -17,6 +17,7 @@ from ...smc import Resampling, RunKeys
 from ...smc.arrays import objects
 from ...smc.conditional_smc import check_conditional
 from ...smc.particle_gibbs import sweep
+from ..run_facts import Advice
 from .chain_sampler import Chains, ChainSampler, Swept, in_batch, summed
 
 
@@ -51,7 +52,14 @@ class ParticleGibbs(ChainSampler):
     ancestor_sampling: bool = False
 
     name = "particle_gibbs"
-    livelier = "raise {particles}, set ancestor_sampling=True if the language model can score a text, or temper"
+    livelier = (
+        Advice("raise {particles}"),
+        Advice(
+            "set ancestor_sampling=True if the language model can score a text",
+            unless="ancestor_sampling",
+        ),
+        Advice("temper (sampler='parallel_tempering')"),
+    )
     guarantee = "invariant"
     evidence = "none"
     paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; Lindsten, Jordan and Schon (2014)"

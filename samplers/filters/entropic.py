@@ -21,6 +21,7 @@ from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, entropy, ess, log_sum_exp, subkeys
 from ..base import PopulationSampler
 from ..moves import chosen
+from ..run_facts import Advice
 from .filter_sampler import FilterSampler
 
 SCHEDULES = ("ess", "entropy", "linear")
@@ -91,7 +92,10 @@ class EntropicParticleFilter(Foresight, FilterSampler):
     resampling: str = "systematic"
 
     name = "entropic_particle_filter"
-    gentler = "resample less often (lower {diversity}), look further (raise {look_ahead})"
+    gentler = (
+        Advice("resample less often (lower {diversity})", only_if="diversity"),
+        Advice("look further (raise {look_ahead})"),
+    )
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Giannone et al. (2025), arXiv:2510.05825"

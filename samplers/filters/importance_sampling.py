@@ -13,6 +13,7 @@ from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import History, Resampling, RunKeys, State, advance, ess, normalise, start
 from ...smc.driver import movable
 from ..base import AllParticlesDead, Draws, PopulationSampler
+from ..run_facts import Advice
 
 NEVER = Resampling(ess_threshold=0)
 
@@ -56,7 +57,10 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     name = "importance_sampling"
     independent = True
     bent_by_budget = False
-    gentler = "weigh on the way (sampler='particle_filter'), or move whole solutions (sampler='tempered_smc')"
+    gentler = (
+        Advice("weigh on the way (sampler='particle_filter')"),
+        Advice("move whole solutions (sampler='tempered_smc')"),
+    )
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Kong, Liu and Wong (1994), doi:10.1080/01621459.1994.10476469"

@@ -24,6 +24,7 @@ from ...smc import Resampling, log_sum_exp, normalise, subkeys
 from ...smc.tempering_model import log_power, next_gain
 from ..base import Draws
 from ..moves import chosen, complete, suffix_move
+from ..run_facts import Advice
 from .filter_sampler import Filter, FilterSampler, check_alive
 
 
@@ -80,7 +81,10 @@ class TemperedSMC(FilterSampler):
 
     name = "tempered_smc"
     unit = "rung"
-    gentler = "make more moves between powers ({moves}), take smaller steps (a higher target_ess, or a ladder with more rungs)"
+    gentler = (
+        Advice("make more moves between powers ({moves})"),
+        Advice("take smaller steps (a higher target_ess, or a ladder with more rungs)"),
+    )
     guarantee = "consistent"
     evidence = "consistent"
     paper = "Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x; Dau and Chopin (2022), doi:10.1111/rssb.12475"

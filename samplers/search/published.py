@@ -28,6 +28,7 @@ from ...smc.resampling import draw_ancestors
 from ..base import AllParticlesDead, Draws, PopulationSampler
 from ..filters.entropic import Foresight, temperature
 from ..moves import chosen
+from ..run_facts import Advice
 
 
 class Scored(NamedTuple):
@@ -142,7 +143,7 @@ class Puri2025(PublishedFilter):
 
     name = "puri2025"
     published_of = "particle_filter"
-    gentler = "use sampler='particle_filter', which resamples only where its weights ask for it"
+    gentler = (Advice("use sampler='particle_filter', which resamples only where its weights ask for it"),)
     paper = "Puri et al. (2025), arXiv:2502.01618"
     step_cost = "one step's tokens for each open particle; the reward model reads the new tokens of each distinct one"
 
@@ -174,7 +175,7 @@ class Giannone2025(Foresight, PublishedFilter):
 
     name = "giannone2025"
     published_of = "entropic_particle_filter"
-    gentler = "use sampler='entropic_particle_filter', which carries the weights that annealing leaves"
+    gentler = (Advice("use sampler='entropic_particle_filter', which carries the weights that annealing leaves"),)
     paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
         "one step's tokens for each open particle, looking ahead one for each of K successors; "

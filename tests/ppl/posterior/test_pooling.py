@@ -90,10 +90,10 @@ def test_pooled_runs_are_kept(ending, tmp_path):
     pooled = repeated(ParticleFilter(particles=4), model(), runs=3, seed=5)
     tree = pooled.to_datatree()
     assert tree["population/answer"].sizes == {"chain": 3, "particle": 4} and tree["smc/ess"].sizes["chain"] == 3
-    np.testing.assert_allclose(tree["sample_stats/weight"].sum(), 1.0)
-    shares = tree["sample_stats/weight"].sum("draw").values
+    np.testing.assert_allclose(tree["population/weight"].sum(), 1.0)
+    shares = tree["population/weight"].sum("particle").values
     np.testing.assert_allclose(shares, np.exp([run.log_evidence - pooled.log_evidence for run in pooled.runs]) / 3)
-    assert tree["sample_stats/eve"].shape == (3, 4)
+    assert tree["population/eve"].shape == (3, 4)
     pooled.save(tmp_path / f"run.{ending}")
     pooled.save(tmp_path / f"run.{ending}")  # what is there is replaced
     again = Posterior.load(tmp_path / f"run.{ending}")
