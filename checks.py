@@ -89,12 +89,7 @@ def number(name: str, value: Any, least: float = -inf, most: float = inf, *, abo
         Traceback (most recent call last):
         ValueError: temperature must be a finite number above 0, not 0.0
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, not {shown(value)}")
-    try:
-        plain = float(value)
-    except OverflowError:
-        plain = inf
+    plain = _real(name, value)
     if not (-inf < plain < inf and least <= plain <= most and above < plain < below):
         raise ValueError(f"{name} must be {_range(least, most, above, below)}, not {shown(value)}")
     return plain
@@ -131,7 +126,7 @@ def fraction(name: str, value: Any) -> float:
         >>> fraction("ess_threshold", 1)
         1.0
     """
-    share = number(name, value)
+    share = _real(name, value)
     if not 0 <= share <= 1:
         raise ValueError(f"{name} must be a number in [0, 1], not {shown(value)}")
     return share
@@ -206,11 +201,12 @@ def ladder(name: str, values: Any, first: float, last: float | None) -> tuple[fl
     """
     if isinstance(values, str | bytes) or not isinstance(values, Iterable) or np.ndim(values) == 0:
         raise TypeError(f"{name} must be numbers in order, not {shown(values)}")
-    powers = tuple(number(f"every one of {name}", value) for value in values)
+    powers = tuple(_real(f"every one of {name}", value) for value in values)
     rises = last is not None
-    steps = np.diff(powers) if rises else -np.diff(powers)
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(powers) if rises else -np.diff(powers)
     ends = len(powers) > 1 and powers[0] == first and (powers[-1] == last if rises else powers[-1] >= 0)
-    if not ends or not np.all(steps > 0):
+    if not ends or not np.all(np.isfinite(powers)) or not np.all(steps > 0):
         course = f"ascend from {first:g} to {last:g}" if rises else f"fall from {first:g} to 0 or more"
         raise ValueError(f"{name} must {course}, in at least two numbers, not {shown(values)}")
     return powers
@@ -230,6 +226,16 @@ def shown(value: Any) -> str:
     except Exception:  # a repr of the user's may do anything, and the sentence must still be said
         return f"a {type(value).__name__}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _real(name: str, value: Any) -> float:
+    """A real number as a float, infinite where it is too large for one. Raises TypeError where it is no number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def _range(least: float, most: float, above: float, below: float) -> str:

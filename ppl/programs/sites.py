@@ -36,7 +36,6 @@ from ...models import (
 from ...smc.keys import IMPL
 from ..answers import Answer, settled, stated
 from ..statespace import check_lm, check_prm
-from ..targets import MOST_POWER
 from . import memo
 from .handlers import rooted
 
@@ -125,7 +124,8 @@ def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> 
         raise ValueError(f"power must be one number, not of shape {np.shape(power)}")
     if not isinstance(power, Tracer):
         plain = np.asarray(power).item() if hasattr(power, "dtype") else power
-        power = checks.number("power", plain, least=0, most=MOST_POWER)
+        # a latent far out may be infinite, and is no fault of the program
+        power = inf if plain == inf else checks.number("power", plain, least=0)
     return Judgement(prm, trajectory, power)
 
 

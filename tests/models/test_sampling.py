@@ -61,10 +61,10 @@ def test_which_proposals_cover_which_priors() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature must be above 0, not 0.0"),
-        ({"temperature": float("nan")}, "temperature must be above 0"),
-        ({"top_p": 0.0}, r"top_p must lie in \(0, 1\]"),
-        ({"top_p": 1.1}, r"top_p must lie in \(0, 1\]"),
+        ({"temperature": 0.0}, "temperature must be a finite number above 0, not 0.0"),
+        ({"temperature": float("nan")}, "temperature must be a finite number above 0"),
+        ({"top_p": 0.0}, r"top_p must be a finite number in \(0, 1\]"),
+        ({"top_p": 1.1}, r"top_p must be a finite number in \(0, 1\]"),
         ({"top_k": 0}, "top_k must be at least 1"),
     ],
 )

@@ -183,7 +183,7 @@ X = Trajectory(question="?").child("", (1,), logprob=0.0, proposal_logprob=0.0)
         ({"chains": 0}, ValueError, "chains must be at least 1"),
         ({"draws": 2.5}, TypeError, "draws must be an integer"),
         ({"warmup": 0}, ValueError, "warmup must be at least 1"),
-        ({"held": 4001}, ValueError, "held must be at least 1 and at most the number of draws, 4000"),
+        ({"held": 4001}, ValueError, "held must be at most 4000, not 4001"),
     ],
 )
 def test_bad_input_before_anything_is_scored(changes, error, message):
@@ -195,7 +195,7 @@ def test_bad_input_before_anything_is_scored(changes, error, message):
 @pytest.mark.parametrize("name", ["intercept", "slope", "sigma_depth", "sigma_problem", "false_positive", "false_negative"])
 def test_bad_priors(name):
     for value in (0, -1.0, float("inf"), "1", True, (1.0,), (1.0, 0.0), None):
-        with pytest.raises(ValueError, match=f"{name} must be"):
+        with pytest.raises((TypeError, ValueError), match=f"{name} must be"):
             Priors(**{name: value})
 
 

@@ -245,23 +245,21 @@ def test_parameters_of_a_sub_inference_are_for_the_marginal_sampler():
     assert abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood)) < 5 * mixed(draws).mcse
 
 
-def test_a_program_that_is_always_dead_is_said_to_be(monkeypatch):
-    monkeypatch.setattr(samplers_module, "ATTEMPTS", 3)
-
+def test_a_program_that_is_always_dead_is_said_to_be():
     def hopeless():
         theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))
         numpyro.sample("coin", dist.Bernoulli(0.5))
         numpyro.factor("never", -jnp.inf * (1 + theta**2))
 
     with pytest.raises(AllParticlesDead):
-        ParticleMarginalMetropolis(particles=2, chains=1, iterations=1).run(ppl.Program(hopeless))
+        ParticleMarginalMetropolis(particles=2, chains=1, iterations=1, tries=3).run(ppl.Program(hopeless))
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"kernel": "hmc"}, "kernel must be one of nuts, random_walk"),
-        ({"particles": 1}, "slots must be at least 2"),
+        ({"particles": 1}, "particles must be at least 2"),
         ({"step_size": 0}, "step_size must be a finite number above 0"),
         ({"resampling": "residual"}, "must have a conditional form"),
         ({"moves": 0}, "moves must be at least 1"),

@@ -261,10 +261,14 @@ def test_all_dead_is_said_and_a_violated_condition_ends_a_program():
     [
         (lambda: ppl.Program("solve"), TypeError, "function must be a function, not 'solve'"),
         (lambda: ppl.Program(table.begin, "?", step=3), TypeError, "step must be a function, not 3"),
-        (lambda: ppl.Program(table.solve, "?", max_steps=0), ValueError, "max_steps must be an integer of at least 1, not 0"),
+        (lambda: ppl.Program(table.solve, "?", max_steps=0), ValueError, "max_steps must be at least 1, not 0"),
         (lambda: FILTER.run(table.solve), TypeError, "model must be a StateSpaceModel or a Program, not <function solve"),
         (lambda: seed(lambda: ppl.infer("x", table.solve), 0)(), TypeError, "a sub-inference needs a Program"),
-        (lambda: seed(lambda: ppl.infer("x", ppl.Program(table.solve, "?"), particles=0), 0)(), ValueError, "particles must be an integer"),
+        (
+            lambda: seed(lambda: ppl.infer("x", ppl.Program(table.solve, "?"), particles=0), 0)(),
+            ValueError,
+            "particles must be at least 1",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence(made, error, said):
