@@ -1,8 +1,9 @@
 """Checks of arguments: each returns the value in its plain Python type, or raises one sentence that names the argument.
 
-What is not of the right kind is a TypeError ("particles must be an integer, not 'many'"); what is of the right kind and out of
-its range is a ValueError ("particles must be at least 1, not 0"). Numbers of NumPy count as numbers, truths never do. A frozen
-dataclass keeps what the checks return by `settle`, so that nobody who reads its attributes has to convert them again.
+What is not of the right kind is a TypeError ("particles must be an integer, not 'many'"); what is
+of the right kind and out of its range is a ValueError ("particles must be at least 1, not 0").
+Numbers of NumPy count as numbers, truths never do. A frozen dataclass keeps what the checks return
+by `settle`, so that nobody who reads its attributes has to convert them again.
 """
 
 from __future__ import annotations
@@ -69,7 +70,15 @@ def count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
     return number
 
 
-def number(name: str, value: Any, least: float = -inf, most: float = inf, *, above: float = -inf, below: float = inf) -> float:
+def number(
+    name: str,
+    value: Any,
+    least: float = -inf,
+    most: float = inf,
+    *,
+    above: float = -inf,
+    below: float = inf,
+) -> float:
     """Return a finite number as a float.
 
     Args:
@@ -205,9 +214,15 @@ def ladder(name: str, values: Any, first: float, last: float | None) -> tuple[fl
     rises = last is not None
     with np.errstate(invalid="ignore"):
         steps = np.diff(powers) if rises else -np.diff(powers)
-    ends = len(powers) > 1 and powers[0] == first and (powers[-1] == last if rises else powers[-1] >= 0)
+    ends = (
+        len(powers) > 1
+        and powers[0] == first
+        and (powers[-1] == last if rises else powers[-1] >= 0)
+    )
     if not ends or not np.all(np.isfinite(powers)) or not np.all(steps > 0):
-        course = f"ascend from {first:g} to {last:g}" if rises else f"fall from {first:g} to 0 or more"
+        course = (
+            f"ascend from {first:g} to {last:g}" if rises else f"fall from {first:g} to 0 or more"
+        )
         raise ValueError(f"{name} must {course}, in at least two numbers, not {shown(values)}")
     return powers
 

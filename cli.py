@@ -7,8 +7,8 @@
     motes problems             prints problems of the pocket reasoner's family, with their answers
     motes models               says which models ship with motes, and which others it loads
 
-Results go to stdout, everything else to stderr. Exit status: 0; 1 where a run fails (all particles dead, a model that
-gives NaN, a file that cannot be written); 2 for bad input; 130 when interrupted.
+Results go to stdout, everything else to stderr. Exit status: 0; 1 where a run fails (all particles
+dead, a model that gives NaN, a file that cannot be written); 2 for bad input; 130 when interrupted.
 Nothing heavy is imported before it is needed: `motes --help` is instant.
 """
 
@@ -33,11 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, those of the process by default, and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
+            # a terminal that cannot show a character shows another
+            stream.reconfigure(errors="replace")
     try:
         args = _parser().parse_args(argv)
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(f"motes: warning: {sentence(message)}", file=sys.stderr)
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"motes: warning: {sentence(message)}", file=sys.stderr
+            )
             status = args.command(args)
         sys.stdout.flush()
         return status
@@ -59,7 +62,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     """The command's arguments; each command's function is their attribute `command`."""
-    text = "Reasoning as Bayesian inference: language models, reward models, sequential Monte Carlo."
+    text = (
+        "Reasoning as Bayesian inference: language models, reward models, sequential Monte Carlo."
+    )
     parser = _Parser(prog="motes", description=text)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_solve, add_evaluate, add_report, add_listings):

@@ -1,9 +1,10 @@
 """Held-out accuracy of the pocket against the number of generated solutions.
 
-200 problems of the test split (2 to 8 steps, uniformly), the prior declared at temperature 0.8. For n solutions: one
-sample; the majority of n independent samples (the first n of 64); a particle filter with n particles over the reward model, target
-`product`, whose answer is the most probable one. Votes and posteriors under None (no readable answer) count as wrong.
-Intervals are 95% credible, from Jeffreys' prior.
+200 problems of the test split (2 to 8 steps, uniformly), the prior declared at temperature 0.8. For
+n solutions: one sample; the majority of n independent samples (the first n of 64); a particle
+filter with n particles over the reward model, target `product`, whose answer is the most probable
+one. Votes and posteriors under None (no readable answer) count as wrong. Intervals are 95%
+credible, from Jeffreys' prior.
 
 Run: python benchmarks/accuracy.py [--problems 200]
 """
@@ -33,16 +34,25 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=200)
     count = parser.parse_args().problems
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
-    right: dict[str, dict[int, list[bool]]] = {"majority vote": {n: [] for n in SIZES}, "particle filter": {n: [] for n in SIZES}}
+    right: dict[str, dict[int, list[bool]]] = {
+        "majority vote": {n: [] for n in SIZES},
+        "particle filter": {n: [] for n in SIZES},
+    }
     tokens = {name: dict.fromkeys(SIZES, 0) for name in right}
     began = time.perf_counter()
     for i, problem in enumerate(islice(problems("test", seed=0), count)):
-        draws = motes.solve(problem.question, lm=lm, prm=None, particles=max(SIZES), seed=i, prior=PRIOR)
+        draws = motes.solve(
+            problem.question, lm=lm, prm=None, particles=max(SIZES), seed=i, prior=PRIOR
+        )
         for n in SIZES:  # independent draws, so that the first n are n draws
             right["majority vote"][n].append(_vote(draws.labels[:n]) == str(problem.answer))
-            tokens["majority vote"][n] += sum(len(trajectory.token_ids) for trajectory in draws.trajectories[:n])
+            tokens["majority vote"][n] += sum(
+                len(trajectory.token_ids) for trajectory in draws.trajectories[:n]
+            )
             try:
-                posterior = motes.solve(problem.question, lm=lm, prm=prm, particles=n, seed=i, prior=PRIOR)
+                posterior = motes.solve(
+                    problem.question, lm=lm, prm=prm, particles=n, seed=i, prior=PRIOR
+                )
             except AllParticlesDead:
                 right["particle filter"][n].append(False)
                 continue
@@ -56,7 +66,11 @@ def main() -> None:
     for name, by_size in right.items():
         print(f"| {name} | " + " | ".join(_interval(by_size[n]) for n in SIZES) + " |")
     for name, by_size in tokens.items():
-        print(f"| tokens a problem, {name} | " + " | ".join(f"{by_size[n] / count:.0f}" for n in SIZES) + " |")
+        print(
+            f"| tokens a problem, {name} | "
+            + " | ".join(f"{by_size[n] / count:.0f}" for n in SIZES)
+            + " |"
+        )
 
 
 def _vote(labels: Sequence[str | None]) -> str | None:

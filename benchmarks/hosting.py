@@ -2,10 +2,11 @@
 
 On the pocket with 64 particles, in a warm process, medians of five:
 
-1. the share of a particle filter's wall time that is neither a forward pass nor the moving of keys and values;
-2. tokens a second of one `extend` against `generate` on equal work: the same prompt, 64 rows, 64 tokens, no end
-   of text, the full vocabulary, both returning log-probabilities. Each round runs both, one after the other, and the
-   ratio is taken round by round.
+1. the share of a particle filter's wall time that is neither a forward pass nor the moving of keys
+and values; 2. tokens a second of one `extend` against `generate` on equal work: the same prompt, 64
+rows, 64 tokens, no end
+   of text, the full vocabulary, both returning log-probabilities. Each round runs both, one after
+   the other, and the ratio is taken round by round.
 
 Run: python benchmarks/hosting.py
 """
@@ -29,15 +30,37 @@ def main() -> None:
     """Print both figures."""
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
     problem = next(problems("test", seed=0, steps=6))
-    print(f"torch {torch.__version__} on {torch.get_num_threads()} threads, {ROWS} rows, medians of {ROUNDS}\n")
+    print(
+        f"torch {torch.__version__} on {torch.get_num_threads()} threads, {ROWS} rows, medians of "
+        f"{ROUNDS}\n"
+    )
 
-    runs = [motes.solve(problem.question, lm=lm, prm=prm, particles=ROWS, seed=seed).cost for seed in range(ROUNDS + 1)][1:]
+    runs = [
+        motes.solve(problem.question, lm=lm, prm=prm, particles=ROWS, seed=seed).cost
+        for seed in range(ROUNDS + 1)
+    ][1:]
     shares = [1 - (cost.forward_seconds + cost.cache_seconds) / cost.seconds for cost in runs]
     print(f"particle filter: {median(cost.seconds for cost in runs):.2f} s a run, of which")
-    print(f"  forward passes           {median(cost.forward_seconds / cost.seconds for cost in runs):.1%}")
-    print(f"  moving keys and values   {median(cost.cache_seconds / cost.seconds for cost in runs):.1%}")
-    print(f"  everything else          {median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})")
-    for name in ("prompt_tokens", "generated_tokens", "rescored_tokens", "prm_tokens", "forward_passes", "prm_forward_passes", "idle_rows"):
+    print(
+        "  forward passes           "
+        f"{median(cost.forward_seconds / cost.seconds for cost in runs):.1%}"
+    )
+    print(
+        "  moving keys and values   "
+        f"{median(cost.cache_seconds / cost.seconds for cost in runs):.1%}"
+    )
+    print(
+        f"  everything else          {median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
+    )
+    for name in (
+        "prompt_tokens",
+        "generated_tokens",
+        "rescored_tokens",
+        "prm_tokens",
+        "forward_passes",
+        "prm_forward_passes",
+        "idle_rows",
+    ):
         print(f"  {name:24s} {median(getattr(cost, name) for cost in runs):.0f}")
 
     bare = TorchLM(lm.model, lm.tokenizer, step=StepRule(delimiter=None, tokens=TOKENS, cap=TOKENS))
@@ -55,7 +78,11 @@ def main() -> None:
 
 
 def _extend(lm: TorchLM, question: str, seed: int) -> None:
-    children = lm.extend([lm.start(question)] * ROWS, jax.random.split(jax.random.key(seed), ROWS), sampling=Sampling())
+    children = lm.extend(
+        [lm.start(question)] * ROWS,
+        jax.random.split(jax.random.key(seed), ROWS),
+        sampling=Sampling(),
+    )
     assert all(len(child.token_ids) == TOKENS for child in children)
 
 
@@ -63,13 +90,24 @@ def _extend(lm: TorchLM, question: str, seed: int) -> None:
 def _generate(lm: TorchLM, question: str, seed: int) -> None:
     torch.manual_seed(seed)
     prompt = lm.tokenizer.apply_chat_template(
-        [[{"role": "user", "content": question}]] * ROWS, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        [[{"role": "user", "content": question}]] * ROWS,
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
     )
     output = lm.model.generate(
-        **prompt, do_sample=True, top_k=0, max_new_tokens=TOKENS, eos_token_id=None, output_logits=True, return_dict_in_generate=True
+        **prompt,
+        do_sample=True,
+        top_k=0,
+        max_new_tokens=TOKENS,
+        eos_token_id=None,
+        output_logits=True,
+        return_dict_in_generate=True,
     )
     tokens = output.sequences[:, prompt["input_ids"].shape[1] :]
-    logprobs = torch.stack([torch.log_softmax(logits.float(), dim=-1) for logits in output.logits], dim=1)
+    logprobs = torch.stack(
+        [torch.log_softmax(logits.float(), dim=-1) for logits in output.logits], dim=1
+    )
     assert logprobs.gather(2, tokens[:, :, None]).shape == (ROWS, TOKENS, 1)
 
 

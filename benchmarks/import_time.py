@@ -1,7 +1,7 @@
 """How long a fresh interpreter takes to `import motes`, and to print `motes --help`.
 
-Each is the median of several fresh processes, with an empty process beside it; half a second and one second
-are the most that they may take.
+Each is the median of several fresh processes, with an empty process beside it; half a second and
+one second are the most that they may take.
 """
 
 from __future__ import annotations

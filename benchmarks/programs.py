@@ -1,7 +1,8 @@
 """What it costs to write the state-space model as a program: wall time of a run in step form, and as a whole, over the built-in one's.
 
-64 particles on the pocket, the same seeds, hence the same draws and the same forward passes; what differs is what runs the model. The
-ratio of the medians over problems, with the interval that ratios of single problems span.
+64 particles on the pocket, the same seeds, hence the same draws and the same forward passes; what
+differs is what runs the model. The ratio of the medians over problems, with the interval that
+ratios of single problems span.
 
     python benchmarks/programs.py [--problems 8] [--particles 64] [--threads 2]
 """
@@ -49,7 +50,9 @@ def whole(lm: Any, prm: Any, question: str) -> Any:
 
 def main() -> None:
     """Time the three forms."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problems", type=int, default=9)
     parser.add_argument("--particles", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
@@ -60,8 +63,12 @@ def main() -> None:
     asked = [next(found).question for _ in range(args.problems)]
     sampler = motes.samplers.ParticleFilter(particles=args.particles)
     forms = {
-        "built in": lambda question: ppl.StateSpaceModel(question, lm=lm, prm=prm, max_steps=MAX_STEPS),
-        "steps": lambda question: ppl.Program(begin, lm, prm, question, step=partial(stepped, lm, prm), max_steps=MAX_STEPS),
+        "built in": lambda question: ppl.StateSpaceModel(
+            question, lm=lm, prm=prm, max_steps=MAX_STEPS
+        ),
+        "steps": lambda question: ppl.Program(
+            begin, lm, prm, question, step=partial(stepped, lm, prm), max_steps=MAX_STEPS
+        ),
         "whole": lambda question: ppl.Program(whole, lm, prm, question),
     }
     seconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -78,7 +85,8 @@ def main() -> None:
     for name, times in seconds.items():
         ratios = [one / other for one, other in zip(times, seconds["built in"], strict=True)]
         print(
-            f"{name:9} {statistics.median(times):6.3f} s   ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            f"{name:9} {statistics.median(times):6.3f} s   ratio {statistics.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 

@@ -1,16 +1,20 @@
 """The samplers on the pocket: accuracy against generated tokens, and how far their answer posteriors are from a long reference's.
 
-*Accuracy*: held-out problems of 2 to 8 steps, the prior declared at temperature 0.8, target `product` (`alpha` = 2 times it for the power
-samplers), every sampler at three sizes whose tokens are about those of 4, 16 and 64 independent solutions. Right is who
-gives the right answer the most probability (no answer and all particles dead are wrong); "mean probability" is that of the
-right answer. Intervals are 95%: credible, from Jeffreys' prior, for the share; by the normal law for the mean.
+*Accuracy*: held-out problems of 2 to 8 steps, the prior declared at temperature 0.8, target
+`product` (`alpha` = 2 times it for the power samplers), every sampler at three sizes whose tokens
+are about those of 4, 16 and 64 independent solutions. Right is who gives the right answer the most
+probability (no answer and all particles dead are wrong); "mean probability" is that of the right
+answer. Intervals are 95%: credible, from Jeffreys' prior, for the share; by the normal law for the
+mean.
 
-*Agreement*: on ten problems of 2 steps, total variation between a sampler's answer posterior at the largest size and a reference:
-self-normalised importance sampling, 5 runs of 2,000 trajectories pooled by evidence (tempered SMC with 600 for the power target).
-Beside it the total variation that exact draws would show, as many as the sampler's effective sample size (final weights' for filters, the
-log-density's for chains).
+*Agreement*: on ten problems of 2 steps, total variation between a sampler's answer posterior at the
+largest size and a reference: self-normalised importance sampling, 5 runs of 2,000 trajectories
+pooled by evidence (tempered SMC with 600 for the power target). Beside it the total variation that
+exact draws would show, as many as the sampler's effective sample size (final weights' for filters,
+the log-density's for chains).
 
-Results are kept as JSON lines in build/samplers/ and not computed again: the benchmark can be stopped and started.
+Results are kept as JSON lines in build/samplers/ and not computed again: the benchmark can be
+stopped and started.
 
 Run: python benchmarks/samplers.py [--problems 100] [--agreement 10] [--threads 2]
 """
@@ -52,12 +56,22 @@ def chains(name: str, **settings: Any) -> Callable[[int], dict[str, Any]]:
     """Settings of chains by size: two of them (one, if small), and a budget of as many tokens."""
     many = {"chains": 2, "starts": 2, "warmup": 0, "iterations": DEEP}
     few = many | {"chains": 1, "starts": 1}
-    return lambda size: {"sampler": name, "budget": size * SOLUTION, **(few if size < 16 else many), **settings}
+    return lambda size: {
+        "sampler": name,
+        "budget": size * SOLUTION,
+        **(few if size < 16 else many),
+        **settings,
+    }
 
 
 def waste_free(size: int) -> dict[str, Any]:
     """Waste-free tempering; its particles are a multiple of four."""
-    return {"sampler": "tempered_smc", "particles": max(4, size // 8 * 4), "moves": 3, "waste_free": True}
+    return {
+        "sampler": "tempered_smc",
+        "particles": max(4, size // 8 * 4),
+        "moves": 3,
+        "waste_free": True,
+    }
 
 
 ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -67,7 +81,9 @@ ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
     "twisted, by reward": filters("twisted_smc"),
     "twisted, looking ahead": filters("twisted_smc", 0.4, twist="look_ahead", successors=2),
     "entropic filter": filters("entropic_particle_filter", diversity=0.9),
-    "entropic, looking ahead": filters("entropic_particle_filter", 0.5, look_ahead=2, diversity=0.9),
+    "entropic, looking ahead": filters(
+        "entropic_particle_filter", 0.5, look_ahead=2, diversity=0.9
+    ),
     "tempered": filters("tempered_smc", 0.35, moves=2),
     "tempered, waste-free": waste_free,
     "particle Gibbs": chains("particle_gibbs", particles=4, ess_threshold=1.0),
@@ -83,7 +99,9 @@ HEURISTIC = ("puri2025", "giannone2025")
 
 def main() -> None:
     """Compute what is missing, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--agreement", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
@@ -92,24 +110,49 @@ def main() -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
     asked = list(islice(problems("test", seed=0), args.problems))
-    accuracy = {(name, size): _kept(f"{name}, {size}", asked, ROWS[name](size), lm, prm) for name in ROWS for size in SIZES}
+    accuracy = {
+        (name, size): _kept(f"{name}, {size}", asked, ROWS[name](size), lm, prm)
+        for name in ROWS
+        for size in SIZES
+    }
     _print_accuracy(accuracy)
-    short = [problem for problem in islice(problems("test", seed=1), 1000) if problem.steps == 2][: args.agreement]
+    short = [problem for problem in islice(problems("test", seed=1), 1000) if problem.steps == 2][
+        : args.agreement
+    ]
     _print_agreement(short, lm, prm)
 
 
 def _kept(
-    name: str, asked: list[Problem], arguments: dict[str, Any], lm: Any, prm: Any, at_once: int = 0, seed: int = 0
+    name: str,
+    asked: list[Problem],
+    arguments: dict[str, Any],
+    lm: Any,
+    prm: Any,
+    at_once: int = 0,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """What came of each problem, computed where it is not there yet: a block of problems at a time."""
     path = KEPT / f"{name.replace(', ', '-').replace(' ', '_')}.jsonl"
-    found = {row["question"]: row for row in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
+    found = (
+        {row["question"]: row for row in map(json.loads, path.read_text().splitlines())}
+        if path.exists()
+        else {}
+    )
     at_once = at_once or (50 if "budget" in arguments else 16)  # chains have few rows
     missing = [problem for problem in asked if problem.question not in found]
     for first in range(0, len(missing), at_once):
         block = missing[first : first + at_once]
         questions = [problem.question for problem in block]
-        solved = motes.solve_many(questions, lm=lm, prm=prm, prior=PRIOR, seed=seed, at_once=at_once, dead="keep", **arguments)
+        solved = motes.solve_many(
+            questions,
+            lm=lm,
+            prm=prm,
+            prior=PRIOR,
+            seed=seed,
+            at_once=at_once,
+            dead="keep",
+            **arguments,
+        )
         with path.open("a") as file:
             for problem, posterior in zip(block, solved, strict=True):
                 found[problem.question] = _told(problem, posterior)
@@ -122,9 +165,18 @@ def _kept(
 def _told(problem: Problem, posterior: Posterior | AllParticlesDead) -> dict[str, Any]:
     """A posterior in a line."""
     if isinstance(posterior, AllParticlesDead):
-        return {"question": problem.question, "right": False, "probability": 0.0, "tokens": 0, "answers": {}, "ess": 0.0}
+        return {
+            "question": problem.question,
+            "right": False,
+            "probability": 0.0,
+            "tokens": 0,
+            "answers": {},
+            "ess": 0.0,
+        }
     answers = {str(answer): probability for answer, probability in posterior.answers.items()}
-    effective = posterior.mixing["log_density"].ess if posterior.chains else ess(posterior.log_weights)
+    effective = (
+        posterior.mixing["log_density"].ess if posterior.chains else ess(posterior.log_weights)
+    )
     return {
         "question": problem.question,
         "right": posterior.answer == str(problem.answer),
@@ -140,49 +192,92 @@ def _told(problem: Problem, posterior: Posterior | AllParticlesDead) -> dict[str
 def _print_accuracy(accuracy: dict[tuple[str, int], list[dict[str, Any]]]) -> None:
     for size in SIZES:
         print(
-            f"\n| tokens of about {size} solutions | accuracy | mean probability | tokens | PRM tokens |\n| --- | --- | --- | --- | --- |"
+            f"\n| tokens of about {size} solutions | accuracy | mean probability | tokens | PRM "
+            "tokens |\n| --- | --- | --- | --- | --- |"
         )
         for name in ROWS:
             rows = accuracy[name, size]
             probability = np.array([row["probability"] for row in rows])
             spread = 1.96 * probability.std(ddof=1) / np.sqrt(len(rows))
-            tokens, judged = (np.mean([row.get(key, 0) for row in rows]) for key in ("tokens", "prm_tokens"))
+            tokens, judged = (
+                np.mean([row.get(key, 0) for row in rows]) for key in ("tokens", "prm_tokens")
+            )
             share = _interval([row["right"] for row in rows])
-            print(f"| {name} | {share} | {probability.mean():.3f} ± {spread:.3f} | {tokens:,.0f} | {judged:,.0f} |")
+            print(
+                f"| {name} | {share} | {probability.mean():.3f} ± {spread:.3f} | {tokens:,.0f} | "
+                f"{judged:,.0f} |"
+            )
 
 
 def _print_agreement(short: list[Problem], lm: Any, prm: Any) -> None:
-    likely = _pooled("reference", short, {"sampler": "importance_sampling", "particles": 2000}, lm, prm, runs=5)
-    sharp = _pooled("reference for the power", short, {"sampler": "tempered_smc", "particles": 600, "alpha": POWER}, lm, prm, runs=1)
-    print(f"\nreference ESS: {_range(row['ess'] for row in likely)}; for the power target {_range(row['ess'] for row in sharp)}")
-    print("\n| at the largest size | total variation | of exact draws of equal ESS | ESS |\n| --- | --- | --- | --- |")
+    likely = _pooled(
+        "reference", short, {"sampler": "importance_sampling", "particles": 2000}, lm, prm, runs=5
+    )
+    sharp = _pooled(
+        "reference for the power",
+        short,
+        {"sampler": "tempered_smc", "particles": 600, "alpha": POWER},
+        lm,
+        prm,
+        runs=1,
+    )
+    print(
+        f"\nreference ESS: {_range(row['ess'] for row in likely)}; for the power target "
+        f"{_range(row['ess'] for row in sharp)}"
+    )
+    print(
+        "\n| at the largest size | total variation | of exact draws of equal ESS | ESS |\n| --- | "
+        "--- | --- | --- |"
+    )
     random = np.random.default_rng(0)
     for name in ROWS:
         arguments = ROWS[name](SIZES[-1])
         rows = _kept(f"agreement, {name}", short, arguments, lm, prm)
         reference = sharp if "alpha" in arguments else likely
-        distance = [_total_variation(row["answers"], other["answers"]) for row, other in zip(rows, reference, strict=True)]
-        exact = [_exact(row["ess"], other["answers"], random) for row, other in zip(rows, reference, strict=True)]
+        distance = [
+            _total_variation(row["answers"], other["answers"])
+            for row, other in zip(rows, reference, strict=True)
+        ]
+        exact = [
+            _exact(row["ess"], other["answers"], random)
+            for row, other in zip(rows, reference, strict=True)
+        ]
         mark = " (heuristic)" if name in HEURISTIC else ""
-        print(f"| {name}{mark} | {np.mean(distance):.3f} | {np.nanmean(exact):.3f} | {np.nanmean([row['ess'] for row in rows]):.0f} |")
+        print(
+            f"| {name}{mark} | {np.mean(distance):.3f} | {np.nanmean(exact):.3f} | "
+            f"{np.nanmean([row['ess'] for row in rows]):.0f} |"
+        )
 
 
-def _pooled(name: str, short: list[Problem], arguments: dict[str, Any], lm: Any, prm: Any, runs: int) -> list[dict[str, Any]]:
+def _pooled(
+    name: str, short: list[Problem], arguments: dict[str, Any], lm: Any, prm: Any, runs: int
+) -> list[dict[str, Any]]:
     """Several independent runs on each problem, pooled by their evidence."""
-    by_run = [_kept(f"{name}, run {run}", short, arguments, lm, prm, at_once=1, seed=99 + run) for run in range(runs)]
+    by_run = [
+        _kept(f"{name}, run {run}", short, arguments, lm, prm, at_once=1, seed=99 + run)
+        for run in range(runs)
+    ]
     pooled = []
     for rows in zip(*by_run, strict=True):
         evidences = np.array([row["log_evidence"] for row in rows])
         shares = np.exp(evidences - log_sum_exp(evidences))
         answers = {answer for row in rows for answer in row["answers"]}
-        law = {answer: sum(share * row["answers"].get(answer, 0.0) for share, row in zip(shares, rows, strict=True)) for answer in answers}
+        law = {
+            answer: sum(
+                share * row["answers"].get(answer, 0.0)
+                for share, row in zip(shares, rows, strict=True)
+            )
+            for answer in answers
+        }
         effective = 1 / sum(share**2 / row["ess"] for share, row in zip(shares, rows, strict=True))
         pooled.append({"answers": law, "ess": effective})
     return pooled
 
 
 def _total_variation(one: dict[str, float], other: dict[str, float]) -> float:
-    return sum(abs(one.get(answer, 0.0) - other.get(answer, 0.0)) for answer in {**one, **other}) / 2
+    return (
+        sum(abs(one.get(answer, 0.0) - other.get(answer, 0.0)) for answer in {**one, **other}) / 2
+    )
 
 
 def _exact(size: float, answers: dict[str, float], random: np.random.Generator) -> float:

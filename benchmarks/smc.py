@@ -1,10 +1,12 @@
 """The filter's own speed: traced against cuthbert and BlackJAX, hosted in milliseconds a step.
 
-Traced: a bootstrap filter of a linear-Gaussian model, systematic resampling at every step, the whole run compiled,
-float32 particles. Every tool does the same work (moves, weights, ancestors, log-evidence), in one process, one after the other
-within each repetition, so that the ratio is one of neighbours in time. cuthbert resamples on the CPU with Numba.
+Traced: a bootstrap filter of a linear-Gaussian model, systematic resampling at every step, the
+whole run compiled, float32 particles. Every tool does the same work (moves, weights, ancestors,
+log-evidence), in one process, one after the other within each repetition, so that the ratio is one
+of neighbours in time. cuthbert resamples on the CPU with Numba.
 
-Hosted: the driver's time for a step of N Python objects, with a kernel and a potential that cost nothing.
+Hosted: the driver's time for a step of N Python objects, with a kernel and a potential that cost
+nothing.
 
     python benchmarks/smc.py            # N = 10^3 .. 10^6, T = 1000: some five minutes; --quick to see it work
 """
@@ -45,8 +47,12 @@ def cuthbert_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
 
     built = build_filter(
         init_sample=lambda key: jax.random.normal(key, ()),
-        propagate_sample=lambda key, state, model_inputs: A * state + jnp.sqrt(Q) * jax.random.normal(key, ()),
-        log_potential=lambda state_prev, state, model_inputs: -0.5 * ((model_inputs - state) ** 2 / R + jnp.log(2 * jnp.pi * R)),
+        propagate_sample=lambda key, state, model_inputs: (
+            A * state + jnp.sqrt(Q) * jax.random.normal(key, ())
+        ),
+        log_potential=lambda state_prev, state, model_inputs: (
+            -0.5 * ((model_inputs - state) ** 2 / R + jnp.log(2 * jnp.pi * R))
+        ),
         n_filter_particles=slots,
         resampling_fn=systematic.resampling,
     )
@@ -58,7 +64,9 @@ def cuthbert_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
     @jax.jit
     def filtered(key: Any) -> Any:
         state = built.init_prepare(key=key)._replace(model_inputs=y[0])
-        return jax.lax.scan(step, state, (y, jax.random.split(key, len(y))))[0].log_normalizing_constant
+        return jax.lax.scan(step, state, (y, jax.random.split(key, len(y))))[
+            0
+        ].log_normalizing_constant
 
     return filtered
 
@@ -72,7 +80,9 @@ def blackjax_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
         observed, key = at
 
         def update(keys: Any, particles: Any, _: Any) -> Any:
-            return A * particles + jnp.sqrt(Q) * jax.vmap(lambda key: jax.random.normal(key, ()))(keys), None
+            return A * particles + jnp.sqrt(Q) * jax.vmap(lambda key: jax.random.normal(key, ()))(
+                keys
+            ), None
 
         def weigh(particles: Any) -> Any:
             return -0.5 * ((observed - particles) ** 2 / R + jnp.log(2 * jnp.pi * R))
@@ -83,7 +93,9 @@ def blackjax_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
     @jax.jit
     def filtered(key: Any) -> Any:
         first = base.init(jax.random.normal(key, (slots,)), {})
-        (_, total), _ = jax.lax.scan(step, (first, jnp.zeros(())), (y, jax.random.split(key, len(y))))
+        (_, total), _ = jax.lax.scan(
+            step, (first, jnp.zeros(())), (y, jax.random.split(key, len(y)))
+        )
         return total
 
     return filtered
@@ -92,7 +104,11 @@ def blackjax_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
 def compare(slots: int, length: int, repetitions: int) -> None:
     """One row of the table: milliseconds a step of each tool, and ours against the fastest peer."""
     y = jnp.asarray(np.random.default_rng(0).normal(size=length).cumsum() * 0.3)
-    tools = {"motes": ours(y, slots), "cuthbert": cuthbert_filter(y, slots), "blackjax": blackjax_filter(y, slots)}
+    tools = {
+        "motes": ours(y, slots),
+        "cuthbert": cuthbert_filter(y, slots),
+        "blackjax": blackjax_filter(y, slots),
+    }
     values = {name: float(tool(jax.random.key(0))) for name, tool in tools.items()}  # compiles
     times: dict[str, list[float]] = {name: [] for name in tools}
     for repetition in range(repetitions):
@@ -104,7 +120,11 @@ def compare(slots: int, length: int, repetitions: int) -> None:
     shown = "  ".join(f"{name} {median(row):9.4f}" for name, row in times.items())
     evidence = ", ".join(f"{value:.1f}" for value in values.values())
     print(
-        f"N = {slots:>8}  {shown}   ratio {median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f})   log Z-hat {evidence}", flush=True
+        (
+            f"N = {slots:>8}  {shown}   ratio {median(ratios):5.2f} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f})   log Z-hat {evidence}"
+        ),
+        flush=True,
     )
 
 
@@ -138,15 +158,26 @@ def hosted(slots: int) -> None:
     for _ in steps(model, start(model, keys, slots), keys, Resampling(ess_threshold=1), 220):
         times.append((time.perf_counter() - began) * 1e3)
         began = time.perf_counter()
-    print(f"N = {slots:>5}  {median(times[20:]):.3f} ms a step (median of 200; 90% below {np.quantile(times[20:], 0.9):.3f})", flush=True)
+    print(
+        (
+            f"N = {slots:>5}  {median(times[20:]):.3f} ms a step (median of 200; 90% below "
+            f"{np.quantile(times[20:], 0.9):.3f})"
+        ),
+        flush=True,
+    )
 
 
 def main() -> None:
     """Both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="two sizes and 50 steps")
     quick = parser.parse_args().quick
-    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}\n\ntraced, milliseconds a step; ratio: fastest peer over motes")
+    print(
+        f"jax {jax.__version__} on {jax.devices()[0].device_kind}\n\ntraced, milliseconds a step; "
+        "ratio: fastest peer over motes"
+    )
     for slots in (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         compare(slots, 50 if quick else 1_000, 3 if slots < 10**6 else 1)
     print("\nhosted, the driver alone")

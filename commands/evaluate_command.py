@@ -21,7 +21,9 @@ BUDGETS = ("particles", "samples", "iterations")  # what a budget is, the first 
 def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     text = "run samplers on problems with known answers, and show their accuracy"
-    parser = commands.add_parser("evaluate", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter)
+    parser = commands.add_parser(
+        "evaluate", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter
+    )
     parser.set_defaults(command=evaluate_command)
     parser.add_argument(
         "problems",
@@ -50,7 +52,13 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--count", type=int, metavar="K", help="the first K problems; all where left out")
     add("--repeats", type=int, default=1, metavar="R", help="runs of each sampler on each problem")
     add("--seed", type=int, default=0, help="the same seed gives the same draws")
-    add("--at-once", type=int, default=16, metavar="K", help="runs under way at any time, which share forward passes")
+    add(
+        "--at-once",
+        type=int,
+        default=16,
+        metavar="K",
+        help="runs under way at any time, which share forward passes",
+    )
     add(
         "--results",
         type=Path,
@@ -115,11 +123,15 @@ def _at_budgets(name: str, settings: dict[str, Any], budgets: str | None) -> lis
     known = settings_of(name)
     counted = next(setting for setting in BUDGETS if setting in known)
     if counted in settings:
-        raise ValueError(f"budgets must be left out where the sampler {name!r} is given its {counted}")
+        raise ValueError(
+            f"budgets must be left out where the sampler {name!r} is given its {counted}"
+        )
     try:
         numbers = [int(number) for number in budgets.split(",")]
     except ValueError:
-        raise ValueError(f"budgets must be integers with commas between them, not {budgets!r}") from None
+        raise ValueError(
+            f"budgets must be integers with commas between them, not {budgets!r}"
+        ) from None
     return [make_sampler(name, **settings, **{counted: number}) for number in numbers]
 
 

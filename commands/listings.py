@@ -23,14 +23,20 @@ def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(command=samplers_command)
 
     text = "print problems of the pocket reasoner's family, with their answers"
-    parser = commands.add_parser("problems", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter)
+    parser = commands.add_parser(
+        "problems", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter
+    )
     parser.set_defaults(command=problems_command)
-    parser.add_argument("--steps", type=int, help="steps that the solution needs, 2 to 8; drawn where left out")
+    parser.add_argument(
+        "--steps", type=int, help="steps that the solution needs, 2 to 8; drawn where left out"
+    )
     parser.add_argument("--count", type=int, default=5, metavar="K", help="number of problems")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same problems")
     parser.add_argument("--split", default="test", help="train, validation or test")
     formats = ("text", "question", "json")
-    parser.add_argument("--format", choices=formats, default="text", help="json prints one object a line")
+    parser.add_argument(
+        "--format", choices=formats, default="text", help="json prints one object a line"
+    )
 
     text = "say which models ship with motes, and which others it loads"
     parser = commands.add_parser("models", help=text, description=text.capitalize() + ".")
@@ -64,7 +70,9 @@ def problems_command(args: argparse.Namespace) -> int:
 
     if args.count < 1:
         raise ValueError(f"count must be at least 1, not {args.count}")
-    shown = {"text": _as_text, "question": lambda problem: problem.question, "json": _as_json}[args.format]
+    shown = {"text": _as_text, "question": lambda problem: problem.question, "json": _as_json}[
+        args.format
+    ]
     for problem in islice(problems(args.split, seed=args.seed, steps=args.steps), args.count):
         print(shown(problem))
     return 0
@@ -75,7 +83,12 @@ def _as_text(problem: Problem) -> str:
 
 
 def _as_json(problem: Problem) -> str:
-    return json.dumps({name: getattr(problem, name) for name in ("question", "answer", "steps", "solution", "split")})
+    return json.dumps(
+        {
+            name: getattr(problem, name)
+            for name in ("question", "answer", "steps", "solution", "split")
+        }
+    )
 
 
 def models_command(args: argparse.Namespace) -> int:
@@ -85,7 +98,10 @@ def models_command(args: argparse.Namespace) -> int:
     print("shipped with motes:")
     for kind, folder in (("language model", LM_FOLDER), ("process reward model", PRM_FOLDER)):
         print(f"    pocket  {kind}: {_describe(folder)}\n            {folder}")
-    print("also loaded: a folder with a model in Hugging Face format, a GGUF file, a Hugging Face id (owner/name)")
+    print(
+        "also loaded: a folder with a model in Hugging Face format, a GGUF file, a Hugging Face "
+        "id (owner/name)"
+    )
     return 0
 
 
@@ -94,7 +110,9 @@ def _describe(folder: Path) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         return "its weights are missing (`make pocket` makes them)"
-    context = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
+    context = json.loads((folder / "config.json").read_text(encoding="utf-8"))[
+        "max_position_embeddings"
+    ]
     parameters = sum(_parameters(path) for path in weights)
     return f"{parameters / 1e6:.2f} M parameters, context of {context} tokens, {sum(path.stat().st_size for path in weights) / 1e6:.1f} MB"
 

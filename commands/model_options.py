@@ -24,7 +24,8 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
 
     Args:
         args: the options.
-        by_name: whether the language model is to be its name, or, where options say more of it, the loaded model.
+        by_name: whether the language model is to be its name, or, where options say more of it, the
+            loaded model.
 
     Raises:
         TypeError, ValueError, OSError: an option is not of its kind, or the models are none.
@@ -38,7 +39,11 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
     def load() -> LanguageModel:
         lm = models.load_lm(args.lm, **options)
         if forecast and isinstance(lm, TellsProgress):
-            lm.tell(Forecast(args.max_steps, lambda sentence: print(f"motes: {sentence}", file=sys.stderr)))
+            lm.tell(
+                Forecast(
+                    args.max_steps, lambda sentence: print(f"motes: {sentence}", file=sys.stderr)
+                )
+            )
         return lm
 
     lm = load
@@ -79,7 +84,10 @@ def _prompt(args: argparse.Namespace) -> ChatPrompt | str | None:
     if args.prompt is None:
         return ChatPrompt(**chat) if chat else None
     if chat:
-        raise ValueError(f"prompt must be left out beside --{next(iter(chat))}, which goes into the chat template")
+        raise ValueError(
+            f"prompt must be left out beside --{next(iter(chat))}, which goes into the chat "
+            "template"
+        )
     text = text_of("prompt", args.prompt)
     check_form(text)
     return text
@@ -92,7 +100,10 @@ def _examples(path: Path) -> list[tuple[str, str]]:
         answer = row.get("solution", row.get("answer"))
         answer = "".join(answer) if isinstance(answer, list) else answer
         if not (isinstance(question, str) and isinstance(answer, str)):
-            raise ValueError(f"examples: line {number} of {str(path)!r} needs the texts question and solution (or answer)")
+            raise ValueError(
+                f"examples: line {number} of {str(path)!r} needs the texts question and solution "
+                "(or answer)"
+            )
         pairs.append((question, answer))
     return pairs
 

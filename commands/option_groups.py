@@ -18,16 +18,26 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which models there are, what they read, and where their steps end."""
     models = parser.add_argument_group("models")
     add = models.add_argument
-    add("--lm", default="pocket", help="language model: pocket, a folder, a GGUF file or a Hugging Face id")
+    add(
+        "--lm",
+        default="pocket",
+        help="language model: pocket, a folder, a GGUF file or a Hugging Face id",
+    )
     add(
         "--prm",
         default="auto",
         help="process reward model, as --lm; none for no likelihood; auto is the pocket's, beside the pocket",
     )
     add("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
-    add("--dtype", metavar="TYPE", help="type of the language model's weights: float32, bfloat16, ...")
+    add(
+        "--dtype",
+        metavar="TYPE",
+        help="type of the language model's weights: float32, bfloat16, ...",
+    )
 
-    prompt = parser.add_argument_group("prompt", "Texts that begin with @ are read from the file behind it.")
+    prompt = parser.add_argument_group(
+        "prompt", "Texts that begin with @ are read from the file behind it."
+    )
     add = prompt.add_argument
     add("--system", metavar="TEXT", help="system prompt")
     add(
@@ -42,7 +52,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="an argument of the chat template, such as enable_thinking=false; values are JSON, or texts",
     )
-    add("--prompt", metavar="TEXT", help="in place of the chat template, a text with {question} in it")
+    add(
+        "--prompt",
+        metavar="TEXT",
+        help="in place of the chat template, a text with {question} in it",
+    )
 
     steps = parser.add_argument_group("steps")
     add = steps.add_argument
@@ -51,7 +65,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help=r"what ends a step, with \n for a line break; none for no such text (a blank line where left out)",
     )
-    add("--step-tokens", type=int, metavar="N", help="tokens of every step; without --delimiter, only these end a step")
+    add(
+        "--step-tokens",
+        type=int,
+        metavar="N",
+        help="tokens of every step; without --delimiter, only these end a step",
+    )
     add("--step-cap", type=int, metavar="N", help="the most tokens of a step (256 where left out)")
     add("--max-steps", type=int, default=32, metavar="T", help="longer reasoning is truncated")
 
@@ -60,18 +79,34 @@ def add_declaration(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is to be sampled."""
     declaration = parser.add_argument_group("declaration")
     add = declaration.add_argument
-    add("--target", default="product", help="the declared target: product, odds, final, final-min, ...")
+    add(
+        "--target",
+        default="product",
+        help="the declared target: product, odds, final, final-min, ...",
+    )
     add("--beta", type=float, default=1.0, help="power of the likelihood")
     add("--alpha", type=float, default=1.0, help="power of the prior")
-    add("--temperature", type=float, default=1.0, help="the prior's temperature, part of the target")
-    add("--top-p", type=float, default=1.0, metavar="P", help="the prior keeps the likeliest tokens of this probability")
+    add(
+        "--temperature", type=float, default=1.0, help="the prior's temperature, part of the target"
+    )
+    add(
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="the prior keeps the likeliest tokens of this probability",
+    )
     add("--top-k", type=int, metavar="K", help="the prior keeps the K likeliest tokens")
     add(
         "--answer",
         metavar="RULE",
         help="how answers are read: stated (the default), last_number, last_line, regex:PATTERN, or module:function",
     )
-    add("--constraint", metavar="PATTERN", help="only solutions count in which this regular expression is found")
+    add(
+        "--constraint",
+        metavar="PATTERN",
+        help="only solutions count in which this regular expression is found",
+    )
 
 
 def stated_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -32,7 +32,9 @@ def read_rows(path: Path, option: str) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             row = None
         if not isinstance(row, dict):
-            raise ValueError(f"{option}: line {number} of {str(path)!r} is not a JSON object: {line:.60}")
+            raise ValueError(
+                f"{option}: line {number} of {str(path)!r} is not a JSON object: {line:.60}"
+            )
         rows.append(row)
     if not rows:
         raise ValueError(f"{option}: {str(path)!r} has no line")

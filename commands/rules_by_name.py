@@ -65,7 +65,10 @@ def answer_rule(text: str) -> Answer:
         return by_pattern
     module, separator, name = text.partition(":")
     if not (separator and module and name):
-        raise ValueError(f"answer must be one of {', '.join(BY_NAME)}, regex:PATTERN or module:function, not {text!r}")
+        raise ValueError(
+            f"answer must be one of {', '.join(BY_NAME)}, regex:PATTERN or module:function, not "
+            f"{text!r}"
+        )
     return _imported(module, name)
 
 
@@ -83,7 +86,9 @@ def _compiled(option: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"{option} must be a regular expression, and {pattern!r} is none: {error}") from None
+        raise ValueError(
+            f"{option} must be a regular expression, and {pattern!r} is none: {error}"
+        ) from None
 
 
 def _imported(module: str, name: str) -> Any:
@@ -96,5 +101,7 @@ def _imported(module: str, name: str) -> Any:
     except ImportError as error:
         raise ValueError(f"answer cannot be had from the module {module!r}: {error}") from None
     if not callable(found):
-        raise ValueError(f"answer needs a function {name!r} in the module {module!r}, which has none")
+        raise ValueError(
+            f"answer needs a function {name!r} in the module {module!r}, which has none"
+        )
     return found

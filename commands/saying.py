@@ -23,6 +23,10 @@ def check_destination(name: str, path: Path) -> None:
     if path.is_dir():
         raise IsADirectoryError(f"{name} must be a file, and {str(path)!r} is a folder")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{name} needs a folder that exists, and {str(path.parent)!r} does not")
+        raise FileNotFoundError(
+            f"{name} needs a folder that exists, and {str(path.parent)!r} does not"
+        )
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"{name} needs a folder that can be written to, and {str(path.parent)!r} cannot")
+        raise PermissionError(
+            f"{name} needs a folder that can be written to, and {str(path.parent)!r} cannot"
+        )

@@ -19,21 +19,52 @@ if TYPE_CHECKING:
 def add_solve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     text = "sample the posterior over reasoning about a question, and show it"
-    parser = commands.add_parser("solve", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter)
+    parser = commands.add_parser(
+        "solve", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter
+    )
     parser.set_defaults(command=solve_command)
     parser.add_argument("question", metavar="QUESTION", help="what is asked; - reads it from stdin")
     add_models(parser)
     add_declaration(parser)
     sampler = parser.add_argument_group("sampler")
     add = sampler.add_argument
-    add("--sampler", default="particle_filter", metavar="NAME", help="name of the sampler: see motes samplers")
+    add(
+        "--sampler",
+        default="particle_filter",
+        metavar="NAME",
+        help="name of the sampler: see motes samplers",
+    )
     add("--particles", type=int, default=16, metavar="N", help="number of particles")
-    add("--runs", type=int, default=1, metavar="R", help="independent runs, pooled by their evidence")
-    add("--iterations", type=int, metavar="S", help="draws of each chain, of samplers that are chains")
+    add(
+        "--runs",
+        type=int,
+        default=1,
+        metavar="R",
+        help="independent runs, pooled by their evidence",
+    )
+    add(
+        "--iterations",
+        type=int,
+        metavar="S",
+        help="draws of each chain, of samplers that are chains",
+    )
     add("--chains", type=int, metavar="C", help="number of chains")
-    add("--budget", type=int, metavar="TOKENS", help="generated tokens after which nothing new is begun")
-    add("--resampling", metavar="SCHEME", help="resampling scheme; the sampler's own where left out")
-    add("--ess-threshold", type=float, default=0.5, metavar="KAPPA", help="resample when ESS < KAPPA N")
+    add(
+        "--budget",
+        type=int,
+        metavar="TOKENS",
+        help="generated tokens after which nothing new is begun",
+    )
+    add(
+        "--resampling", metavar="SCHEME", help="resampling scheme; the sampler's own where left out"
+    )
+    add(
+        "--ess-threshold",
+        type=float,
+        default=0.5,
+        metavar="KAPPA",
+        help="resample when ESS < KAPPA N",
+    )
     add(
         "--set",
         action="append",
@@ -50,7 +81,12 @@ def add_solve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     output = parser.add_argument_group("output")
     add = output.add_argument
-    add("--save", type=Path, metavar="FILE.nc", help="also write the posterior as an ArviZ data tree (netCDF)")
+    add(
+        "--save",
+        type=Path,
+        metavar="FILE.nc",
+        help="also write the posterior as an ArviZ data tree (netCDF)",
+    )
     add("--report", type=Path, metavar="FILE.html", help="also write a report to read in a browser")
     add("--json", action="store_true", help="print one JSON object")
     add("--quiet", action="store_true", help="show no progress bar and no forecast")

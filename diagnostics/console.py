@@ -10,7 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ..ppl.posterior.posterior import Posterior
-from .facts import cost_in_words, evidence_in_words, facts, mixing_in_words, population_in_words, rates_in_words
+from .facts import (
+    cost_in_words,
+    evidence_in_words,
+    facts,
+    mixing_in_words,
+    population_in_words,
+    rates_in_words,
+)
 from .formatting import plus_minus, printable
 
 WIDTH = 24  # of the longest bar, in characters
@@ -39,7 +46,9 @@ def bar(fraction: float, width: int = WIDTH) -> str:
 
 def sparkline(fractions: list[float]) -> str:
     """A character for each number in [0, 1], the taller the larger."""
-    return "".join(LEVELS[min(int(fraction * len(LEVELS)), len(LEVELS) - 1)] for fraction in fractions)
+    return "".join(
+        LEVELS[min(int(fraction * len(LEVELS)), len(LEVELS) - 1)] for fraction in fractions
+    )
 
 
 def _finding(name: str, seen: str, why: str, change: str) -> RenderableType:
@@ -52,8 +61,18 @@ def _titled(title: str, body: RenderableType) -> RenderableType:
 
 
 def _heading(known: dict[str, Any]) -> str:
-    state = "" if known["reasoning"]["finished"] else " (truncated)" if known["reasoning"]["truncated"] else " (unfinished)"
-    about = "no answer was stated" if known["answer"] is None else f"the most probable to {printable(known['answer'])}"
+    state = (
+        ""
+        if known["reasoning"]["finished"]
+        else " (truncated)"
+        if known["reasoning"]["truncated"]
+        else " (unfinished)"
+    )
+    about = (
+        "no answer was stated"
+        if known["answer"] is None
+        else f"the most probable to {printable(known['answer'])}"
+    )
     return f"Reasoning: {about}{state}"
 
 
@@ -76,14 +95,28 @@ def _answers(known: dict[str, Any]) -> Table:
         table.add_column(no_wrap=True, style="dim")
     table.add_column(no_wrap=True)
     for row in known["answers"][:MOST]:
-        label = Text("no answer", style="italic dim") if row["answer"] is None else Text(printable(row["answer"]), style="bold")
+        label = (
+            Text("no answer", style="italic dim")
+            if row["answer"] is None
+            else Text(printable(row["answer"]), style="bold")
+        )
         probability = Text(plus_minus(row["probability"], row["mcse"]))
         over_runs = [Text("{:.2f} to {:.2f}".format(*row["interval"]))] if intervals else []
-        table.add_row(label, probability, *over_runs, Text(bar(row["probability"]), style="dim" if row["answer"] is None else "green"))
+        table.add_row(
+            label,
+            probability,
+            *over_runs,
+            Text(bar(row["probability"]), style="dim" if row["answer"] is None else "green"),
+        )
     if rest := known["answers"][MOST:]:
         total = sum(row["probability"] for row in rest)
         blank = [""] if intervals else []
-        table.add_row(Text(f"{len(rest)} others", style="dim"), Text(f"{total:.3f}"), *blank, Text(bar(total), style="dim"))
+        table.add_row(
+            Text(f"{len(rest)} others", style="dim"),
+            Text(f"{total:.3f}"),
+            *blank,
+            Text(bar(total), style="dim"),
+        )
     return table
 
 
@@ -111,5 +144,9 @@ def _ess(known: dict[str, Any]) -> str:
         return ""
     size, ess = known["trajectories"], known["ess"]
     steps = [str(step) for step, resampled in enumerate(known["resampled"], start=1) if resampled]
-    resampled = f"resampled before step{'s' * (len(steps) > 1)} {', '.join(steps)}" if steps else "never resampled"
+    resampled = (
+        f"resampled before step{'s' * (len(steps) > 1)} {', '.join(steps)}"
+        if steps
+        else "never resampled"
+    )
     return f"{sparkline([value / size for value in ess])} of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}; {resampled}"

@@ -1,6 +1,7 @@
 """The facts of a run in plain values and words: what the command line, JSON and notebooks show.
 
-Probabilities carry their Monte Carlo standard error, and what speaks against them is said in words (see `motes.diagnostics.findings`).
+Probabilities carry their Monte Carlo standard error, and what speaks against them is said in words
+(see `motes.diagnostics.findings`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from .findings import check
 def facts(posterior: Posterior) -> dict[str, Any]:
     """Give what is to be known of a posterior, in values that JSON can hold.
 
-    Answers come with their probability, Monte Carlo standard error, and, of pooled runs, 95% credible interval over runs (see
-    `motes.ppl.posterior.pooling.pooled_interval`); the log-evidence with its standard error. What is not finite or not known is None: an
-    undefined standard error, a log-evidence that chains do not have, the answer of trajectories without one, a k-hat of what are
-    not independent draws or too few.
+    Answers come with their probability, Monte Carlo standard error, and, of pooled runs, 95%
+    credible interval over runs (see `motes.ppl.posterior.pooling.pooled_interval`); the
+    log-evidence with its standard error. What is not finite or not known is None: an undefined
+    standard error, a log-evidence that chains do not have, the answer of trajectories without one,
+    a k-hat of what are not independent draws or too few.
     """
     errors = posterior.answer_mcse
     return {
@@ -35,7 +37,9 @@ def facts(posterior: Posterior) -> dict[str, Any]:
                 "answer": answer,
                 "probability": probability,
                 "mcse": _finite(errors[answer]),
-                "interval": list(pooled_interval(posterior, answer) or ()) or None if posterior.runs else None,
+                "interval": list(pooled_interval(posterior, answer) or ()) or None
+                if posterior.runs
+                else None,
             }
             for answer, probability in posterior.answers.items()
         ],
@@ -54,8 +58,14 @@ def facts(posterior: Posterior) -> dict[str, Any]:
         "k_hat": _finite(k_hat(posterior)),
         "resampled": [] if posterior.history is None else posterior.history.resampled.tolist(),
         "chains": posterior.chains,
-        "runs": [{"log_evidence": _finite(run.log_evidence), "answer": run.answer} for run in posterior.runs],
-        "mixing": {name: {key: _finite(value) for key, value in of._asdict().items()} for name, of in posterior.mixing.items()},
+        "runs": [
+            {"log_evidence": _finite(run.log_evidence), "answer": run.answer}
+            for run in posterior.runs
+        ],
+        "mixing": {
+            name: {key: _finite(value) for key, value in of._asdict().items()}
+            for name, of in posterior.mixing.items()
+        },
         "rates": dict(posterior.rates),
         "paper": posterior.paper,
         "step_cost": posterior.step_cost,
@@ -73,8 +83,16 @@ def k_hat(posterior: Posterior) -> float:
 
 def _worst_r_hat(posterior: Posterior) -> tuple[str, float] | None:
     """The quantity that has mixed worst, and its R-hat; None where none is defined. Rare answers, which chains may miss, are left out."""
-    rare = {f"answer {answer}" for answer, probability in posterior.answers.items() if probability < RARE}
-    defined = {name: of.r_hat for name, of in posterior.mixing.items() if name not in rare and not isnan(of.r_hat)}
+    rare = {
+        f"answer {answer}"
+        for answer, probability in posterior.answers.items()
+        if probability < RARE
+    }
+    defined = {
+        name: of.r_hat
+        for name, of in posterior.mixing.items()
+        if name not in rare and not isnan(of.r_hat)
+    }
     return max(defined.items(), key=lambda item: item[1]) if defined else None
 
 
@@ -82,7 +100,11 @@ def mixing_in_words(posterior: Posterior) -> str:
     """R-hat, ESS and rates of chains; "" for what is not chains."""
     if not posterior.chains:
         return ""
-    draws, worst, ess = len(posterior.trajectories) // posterior.chains, _worst_r_hat(posterior), posterior.mixing["log_density"].ess
+    draws, worst, ess = (
+        len(posterior.trajectories) // posterior.chains,
+        _worst_r_hat(posterior),
+        posterior.mixing["log_density"].ess,
+    )
     words = f"{posterior.chains} chain{'s' * (posterior.chains != 1)} of {draws} draw{'s' * (draws != 1)}"
     words += f"; ESS of the log-density {'undefined' if isnan(ess) else f'{ess:.0f}'}"
     return words + (f"; R-hat at most {worst[1]:.2f}" if worst else "")
@@ -90,7 +112,9 @@ def mixing_in_words(posterior: Posterior) -> str:
 
 def rates_in_words(posterior: Posterior) -> str:
     """Rates of acceptance, swaps and the like."""
-    return "; ".join(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in posterior.rates.items())
+    return "; ".join(
+        f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in posterior.rates.items()
+    )
 
 
 def _in_words(value: Any) -> str:
@@ -131,7 +155,10 @@ def cost_in_words(cost: Cost) -> str:
 def _reasoning(posterior: Posterior) -> dict[str, Any]:
     """The most probable trajectory among those that state the answer."""
     labels = dict(zip(posterior.trajectories, posterior.labels, strict=True))
-    chosen = next((trajectory for trajectory in posterior.distinct if labels[trajectory] == posterior.answer), posterior.best)
+    chosen = next(
+        (trajectory for trajectory in posterior.distinct if labels[trajectory] == posterior.answer),
+        posterior.best,
+    )
     log_odds = posterior.log_odds[posterior.trajectories.index(chosen)]
     rewards = [*_sigmoid(log_odds), *[None] * (chosen.depth - len(log_odds))]
     return {
@@ -139,7 +166,10 @@ def _reasoning(posterior: Posterior) -> dict[str, Any]:
         "logprob": _finite(chosen.logprob),
         "finished": chosen.finished,
         "truncated": chosen.truncated,
-        "steps": [{"text": text, "reward": reward} for text, reward in zip(chosen.steps, rewards, strict=True)],
+        "steps": [
+            {"text": text, "reward": reward}
+            for text, reward in zip(chosen.steps, rewards, strict=True)
+        ],
     }
 
 

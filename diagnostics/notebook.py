@@ -1,7 +1,7 @@
 """A posterior in a notebook: a short piece of HTML that needs nothing from outside and is legible on light and dark.
 
-All text is escaped, dollar signs are prices and not formulas, and colours are the page's own but for the bars, whose
-blue stands out on white and on black.
+All text is escaped, dollar signs are prices and not formulas, and colours are the page's own but
+for the bars, whose blue stands out on white and on black.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from html import escape
 from typing import Any
 
 from ..ppl.posterior.posterior import Posterior
-from .facts import cost_in_words, evidence_in_words, facts, mixing_in_words, population_in_words, rates_in_words
+from .facts import (
+    cost_in_words,
+    evidence_in_words,
+    facts,
+    mixing_in_words,
+    population_in_words,
+    rates_in_words,
+)
 from .formatting import plus_minus, printable
 
 MOST = 8  # answers shown by name
@@ -33,10 +40,16 @@ def html(posterior: Posterior) -> str:
         "chains": escape(mixing_in_words(posterior)),
         "rates": escape(rates_in_words(posterior)),
         "population": escape(population_in_words(posterior)),
-        "target": escape(f"{posterior.target}, sampled by {posterior.sampler}: {posterior.guarantee}"),
+        "target": escape(
+            f"{posterior.target}, sampled by {posterior.sampler}: {posterior.guarantee}"
+        ),
         "cost": escape(cost_in_words(posterior.cost)),
     }
-    rows = "".join(_row(f'<td style="{LABEL}">{name}</td><td style="{CELL}">{line}</td>') for name, line in lines.items() if line)
+    rows = "".join(
+        _row(f'<td style="{LABEL}">{name}</td><td style="{CELL}">{line}</td>')
+        for name, line in lines.items()
+        if line
+    )
     notes = "".join(_finding(**finding) for finding in known["findings"])
     return (
         f'<div class="tex2jax_ignore mathjax_ignore" style="font-size:13px;line-height:1.45;max-width:760px">'
@@ -54,8 +67,14 @@ def _finding(name: str, seen: str, why: str, change: str) -> str:
 def _answers(known: dict[str, Any]) -> str:
     lines = []
     for row in known["answers"][:MOST]:
-        label = "<i>no answer</i>" if row["answer"] is None else f"<b>{escape(printable(row['answer']))}</b>"
-        lines.append(_answer(label, plus_minus(row["probability"], row["mcse"]), row["probability"]))
+        label = (
+            "<i>no answer</i>"
+            if row["answer"] is None
+            else f"<b>{escape(printable(row['answer']))}</b>"
+        )
+        lines.append(
+            _answer(label, plus_minus(row["probability"], row["mcse"]), row["probability"])
+        )
     if rest := known["answers"][MOST:]:
         total = sum(row["probability"] for row in rest)
         lines.append(_answer(f"<i>{len(rest)} others</i>", f"{total:.3f}", total))
@@ -89,7 +108,10 @@ def _ess(known: dict[str, Any]) -> str:
         f'fill="{AMBER if resampled else BLUE}"><title>step {i + 1}: {value:.1f}{", after resampling" * resampled}</title></rect>'
         for i, (value, resampled) in enumerate(zip(ess, known["resampled"], strict=True))
     )
-    words = f"of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}" + "; amber: resampled just before" * any(known["resampled"])
+    words = (
+        f"of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}"
+        + "; amber: resampled just before" * any(known["resampled"])
+    )
     return (
         f'<svg role="img" aria-label="effective sample size by step" width="{8 * len(ess)}" height="{height}" '
         f'style="background:{TRACK};vertical-align:bottom;margin-right:8px">{bars}</svg>{words}'

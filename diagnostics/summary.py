@@ -36,9 +36,9 @@ def summary(posterior: Posterior) -> Summary:
     """Summarise a posterior: what is to be known before it is believed.
 
     Answers come with their probability, Monte Carlo standard error, and, of pooled runs, 95%
-    credible interval over runs (see `motes.ppl.posterior.pooling.pooled_interval`); the log-evidence
-    with its standard error. What is not finite or not known is None: an undefined standard error, a
-    log-evidence that chains do not have, the answer of trajectories without one, a k-hat of draws
-    that are not independent or too few.
+    credible interval over runs (see `motes.ppl.posterior.pooling.pooled_interval`); the
+    log-evidence with its standard error. What is not finite or not known is None: an undefined
+    standard error, a log-evidence that chains do not have, the answer of trajectories without one,
+    a k-hat of draws that are not independent or too few.
     """
     return Summary(posterior, facts(posterior))

@@ -73,20 +73,34 @@ class Table:
         from rich.text import Text
 
         table = RichTable(
-            box=None, pad_edge=False, header_style="bold", caption=Text(self.note) if self.note else None, caption_justify="left"
+            box=None,
+            pad_edge=False,
+            header_style="bold",
+            caption=Text(self.note) if self.note else None,
+            caption_justify="left",
         )
         for place, name in enumerate(HEAD):
-            table.add_column(name, justify="left" if place < NUMBERS else "right", no_wrap=place >= NUMBERS, overflow="fold")
+            table.add_column(
+                name,
+                justify="left" if place < NUMBERS else "right",
+                no_wrap=place >= NUMBERS,
+                overflow="fold",
+            )
         for row in self.rows:
             table.add_row(*map(Text, _cells(row)))
         return table
 
     def _repr_html_(self) -> str:
         def line(cells: tuple[str, ...], tag: str) -> str:
-            styles = (CELL.format("left" if place < NUMBERS else "right") for place in range(len(cells)))
+            styles = (
+                CELL.format("left" if place < NUMBERS else "right") for place in range(len(cells))
+            )
             return (
                 "<tr>"
-                + "".join(f'<{tag} style="{style}">{escape(cell)}</{tag}>' for style, cell in zip(styles, cells, strict=True))
+                + "".join(
+                    f'<{tag} style="{style}">{escape(cell)}</{tag}>'
+                    for style, cell in zip(styles, cells, strict=True)
+                )
                 + "</tr>"
             )
 
@@ -147,12 +161,19 @@ def jeffreys(right: float, count: float) -> tuple[float, float]:
     """The 95% credible interval of a share, from Jeffreys' prior."""
     from scipy.special import betaincinv
 
-    low, high = (float(betaincinv(right + 0.5, count - right + 0.5, tail)) for tail in (0.025, 0.975))
+    low, high = (
+        float(betaincinv(right + 0.5, count - right + 0.5, tail)) for tail in (0.025, 0.975)
+    )
     return (0.0 if right == 0 else low), (1.0 if right == count else high)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    figures = f"{row.accuracy:.3f}", f"{row.low:.3f} to {row.high:.3f}", f"{row.tokens:,.0f}", str(row.dead)
+    figures = (
+        f"{row.accuracy:.3f}",
+        f"{row.low:.3f} to {row.high:.3f}",
+        f"{row.tokens:,.0f}",
+        str(row.dead),
+    )
     return printable(row.sampler), printable(row.budget), f"{row.right} of {row.runs}", *figures
 
 

@@ -53,20 +53,35 @@ def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
     Raises:
         TypeError, ValueError: they are something else; the message names the method.
     """
-    if not isinstance(samplers, Mapping) or not all(isinstance(name, str) and name.strip() for name in samplers):
+    if not isinstance(samplers, Mapping) or not all(
+        isinstance(name, str) and name.strip() for name in samplers
+    ):
         raise TypeError(f"samplers must map names to samplers, not {samplers!r:.100}")
     if not samplers:
         raise ValueError("samplers must hold at least one sampler")
     found = []
     for name, of_name in samplers.items():
-        several = list(of_name) if isinstance(of_name, Sequence) and not isinstance(of_name, str) else [of_name]
+        several = (
+            list(of_name)
+            if isinstance(of_name, Sequence) and not isinstance(of_name, str)
+            else [of_name]
+        )
         for sampler in several:
             if isinstance(sampler, type) or not isinstance(sampler, Sampler):
-                raise TypeError(f"samplers[{name!r}] must be a sampler or several (see motes.samplers.make_sampler), not {sampler!r:.100}")
+                raise TypeError(
+                    f"samplers[{name!r}] must be a sampler or several (see "
+                    f"motes.samplers.make_sampler), not {sampler!r:.100}"
+                )
         settings = [{"sampler": type(sampler).__name__, **_fields(sampler)} for sampler in several]
         if not several or any(one in settings[:place] for place, one in enumerate(settings)):
-            raise ValueError(f"samplers[{name!r}] must be one or more samplers that differ in their settings, not {of_name!r:.100}")
-        found += [(Arm(name, _budget(one, settings), one), sampler) for one, sampler in zip(settings, several, strict=True)]
+            raise ValueError(
+                f"samplers[{name!r}] must be one or more samplers that differ in their settings, "
+                f"not {of_name!r:.100}"
+            )
+        found += [
+            (Arm(name, _budget(one, settings), one), sampler)
+            for one, sampler in zip(settings, several, strict=True)
+        ]
     return found
 
 
@@ -88,12 +103,20 @@ def plain(value: Any) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    return {field.name: plain(getattr(value, field.name)) for field in fields(value)} if is_dataclass(value) else {}
+    return (
+        {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        if is_dataclass(value)
+        else {}
+    )
 
 
 def _budget(own: dict[str, Any], all_of_method: Sequence[dict[str, Any]]) -> str:
     """The settings in which the method's budgets differ, in words."""
     missing = object()
     names = dict.fromkeys(name for settings in all_of_method for name in settings)
-    differing = [name for name in names if any(settings.get(name, missing) != own.get(name, missing) for settings in all_of_method)]
+    differing = [
+        name
+        for name in names
+        if any(settings.get(name, missing) != own.get(name, missing) for settings in all_of_method)
+    ]
     return ", ".join(f"{name.replace('_', ' ')} {own[name]}" for name in differing if name in own)

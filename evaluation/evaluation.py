@@ -53,7 +53,15 @@ class Evaluation(Results):
         """Accuracy and mean tokens by method and budget; see `motes.evaluation.accuracy_table`."""
         return tabulated(self)
 
-    def fit(self, seed: int = 0, *, priors: Priors = Priors(), chains: int = 4, warmup: int = 1000, draws: int = 1000) -> ScalingFit:
+    def fit(
+        self,
+        seed: int = 0,
+        *,
+        priors: Priors = Priors(),
+        chains: int = 4,
+        warmup: int = 1000,
+        draws: int = 1000,
+    ) -> ScalingFit:
         """Fit the hierarchical model of accuracy against tokens by NUTS; see `motes.evaluation.scaling`.
 
         Args:
@@ -64,7 +72,8 @@ class Evaluation(Results):
             draws: S of a chain, at least 1.
 
         Raises:
-            TypeError, ValueError: an argument is not of its kind, or out of its range; no problem is done, or tokens were not counted.
+            TypeError, ValueError: an argument is not of its kind, or out of its range; no problem
+                is done, or tokens were not counted.
 
         Warns:
             RuntimeWarning: with what `ScalingFit.check()` says, if anything.

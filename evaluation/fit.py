@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .results import Results
 
 
-def fit(evaluation: Results, *, seed: Any, priors: Any, chains: Any, warmup: Any, draws: Any) -> ScalingFit:
+def fit(
+    evaluation: Results, *, seed: Any, priors: Any, chains: Any, warmup: Any, draws: Any
+) -> ScalingFit:
     """Fit an evaluation; see `Evaluation.fit`."""
     if not evaluation.whole:
         raise ValueError("a fit needs at least one problem that all samplers are done with")
@@ -62,18 +64,33 @@ def fit_scaling(
         TypeError, ValueError: an argument is not of its kind, or out of its range.
     """
     right, tokens = np.asarray(right), np.asarray(tokens, np.float64)
-    if right.ndim != 2 or not right.size or tokens.shape != right.shape[1:] or len(samplers) != right.shape[1]:
-        raise ValueError(f"right must have shape (I, K), and tokens and samplers K, not {right.shape}, {tokens.shape}, {len(samplers)}")
+    if (
+        right.ndim != 2
+        or not right.size
+        or tokens.shape != right.shape[1:]
+        or len(samplers) != right.shape[1]
+    ):
+        raise ValueError(
+            f"right must have shape (I, K), and tokens and samplers K, not {right.shape}, "
+            f"{tokens.shape}, {len(samplers)}"
+        )
     repeats = checks.count("repeats", repeats)
     if not np.isin(right, np.arange(repeats + 1)).all():
         wanted = "true or false" if repeats == 1 else f"numbers of runs, from 0 to {repeats}"
         raise ValueError(f"right must be {wanted}")
     if not np.all((tokens > 0) & np.isfinite(tokens)):
-        raise ValueError("a fit needs the tokens of every arm: the language model must count cost.generated_tokens")
+        raise ValueError(
+            "a fit needs the tokens of every arm: the language model must count "
+            "cost.generated_tokens"
+        )
     seed = checks.seed(seed)
     if not isinstance(priors, Priors):
         raise TypeError(f"priors must be a Priors, not {priors!r}")
-    chains, warmup, draws = checks.count("chains", chains), checks.count("warmup", warmup), checks.count("draws", draws)
+    chains, warmup, draws = (
+        checks.count("chains", chains),
+        checks.count("warmup", warmup),
+        checks.count("draws", draws),
+    )
 
     import jax
 
@@ -86,7 +103,9 @@ def fit_scaling(
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), chains)
         found = nuts.chains(keys, scaling, (given, asdict(priors)), warmup, draws, HIDDEN)
-        values, stats = ({name: np.asarray(value) for name, value in part.items()} for part in found)
+        values, stats = (
+            {name: np.asarray(value) for name, value in part.items()} for part in found
+        )
     return ScalingFit(
         samplers=tuple(names),
         arms=tuple(samplers),

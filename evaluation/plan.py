@@ -1,8 +1,9 @@
 """What an evaluation is to do: every arm on every problem, some number of times.
 
 A run is known by what it is of (problem, arm, repeat) and not by its place among others, so that
-problems, arms and repeats can be added, or given in another order, and what was done stays done. Its
-seed is a function of the same: the first 31 bits of a digest, to which the number of the repeat is added.
+problems, arms and repeats can be added, or given in another order, and what was done stays done.
+Its seed is a function of the same: the first 31 bits of a digest, to which the number of the repeat
+is added.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ def read_plan(content: Any) -> Plan | None:
     """The plan that `as_plain` wrote; None where it is something else."""
     if not isinstance(content, Mapping):
         return None
-    problems, samplers, repeats = (content.get(name) for name in ("problems", "samplers", "repeats"))
+    problems, samplers, repeats = (
+        content.get(name) for name in ("problems", "samplers", "repeats")
+    )
     if not isinstance(problems, list) or not isinstance(samplers, list) or not _is_count(repeats):
         return None
     if not all(_is_asked(problem) for problem in problems) or not all(map(_is_arm, samplers)):

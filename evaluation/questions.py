@@ -40,27 +40,41 @@ class Problem(NamedTuple):
         return sha256(self.question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def read_problems(problems: Iterable[Any], count: int | None, compared: bool = True) -> list[Problem]:
+def read_problems(
+    problems: Iterable[Any], count: int | None, compared: bool = True
+) -> list[Problem]:
     """Return the first `count` problems, checked; all of them where None.
 
     Args:
-        problems: rows with `question` or `problem`, and `answer` or `solution`; or pairs of a question and an answer.
+        problems: rows with `question` or `problem`, and `answer` or `solution`; or pairs of a
+            question and an answer.
         count: how many to take.
-        compared: whether their answers are compared with what models state, and so must be readable; see `motes.evaluation.golds`.
+        compared: whether their answers are compared with what models state, and so must be
+            readable; see `motes.evaluation.golds`.
 
     Raises:
-        TypeError, ValueError: they are no problems, none, or without end; the message names the place.
+        TypeError, ValueError: they are no problems, none, or without end; the message names the
+            place.
     """
     if isinstance(problems, str | bytes | Mapping) or not isinstance(problems, Iterable):
-        raise TypeError(f"problems must be several problems, each with a question and an answer, not {problems!r:.100}")
+        raise TypeError(
+            "problems must be several problems, each with a question and an answer, not "
+            f"{problems!r:.100}"
+        )
     if count is not None:
         count = checks.count("count", count)
     given = list(islice(problems, MOST + 1 if count is None else count))
     if not given:
         raise ValueError("problems must hold at least one problem")
     if len(given) > MOST and count is None:
-        raise ValueError(f"problems must end, or count must say how many of them to take: there are more than {MOST}")
-    return [Problem(number, *_parts(number, problem, compared), problem) for number, problem in enumerate(given)]
+        raise ValueError(
+            "problems must end, or count must say how many of them to take: there are more than "
+            f"{MOST}"
+        )
+    return [
+        Problem(number, *_parts(number, problem, compared), problem)
+        for number, problem in enumerate(given)
+    ]
 
 
 def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) -> list[bool]:
@@ -74,7 +88,9 @@ def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) 
         return [label == right for label in labels]
     found = [correct(answer, problem.given) for answer in answers]
     if bad := [verdict for verdict in found if not isinstance(verdict, bool | np.bool_)]:
-        raise TypeError(f"correct must map an answer and a problem to True or False, not to {bad[0]!r}")
+        raise TypeError(
+            f"correct must map an answer and a problem to True or False, not to {bad[0]!r}"
+        )
     return list(map(bool, found))
 
 
@@ -87,7 +103,9 @@ def _parts(number: int, problem: Any, compared: bool) -> tuple[str, str]:
         question = _first(problem, "question", "problem")
         answer, solution = _first(problem, "answer"), _first(problem, "solution")
     if not isinstance(question, str) or not question.strip():
-        raise TypeError(f"{place} must have a question that is a text and not empty, not {question!r:.100}")
+        raise TypeError(
+            f"{place} must have a question that is a text and not empty, not {question!r:.100}"
+        )
     if compared or not isinstance(answer, str) or not answer.strip():
         return question, read_gold(place, answer, solution)
     return question, answer

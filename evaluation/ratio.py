@@ -2,12 +2,14 @@ r"""The scaling-rate ratio: how many times fewer tokens one sampler needs than a
 
     ratio = n_b / n_a,    n_s = min { n >= least_s : accuracy_s(n) >= accuracy }
 
-draw by draw of the fitted model, least_s being the least tokens that sampler s was measured at: nobody is asked to run it with less. So
-n_s is infinite where the accuracy lies above the ceiling, or where more tokens do not help; beyond the largest measured budget the curve
-extrapolates. Each of these has its share of the draws told, and none is left out, but where neither sampler gets there: that ratio is
-undefined.
+draw by draw of the fitted model, least_s being the least tokens that sampler s was measured at:
+nobody is asked to run it with less. So n_s is infinite where the accuracy lies above the ceiling,
+or where more tokens do not help; beyond the largest measured budget the curve extrapolates. Each of
+these has its share of the draws told, and none is left out, but where neither sampler gets there:
+that ratio is undefined.
 
-The comparison of test-time scaling by such ratios: Snell et al. (2024), arXiv:2408.03314; Puri et al. (2025), arXiv:2502.01618.
+The comparison of test-time scaling by such ratios: Snell et al. (2024), arXiv:2408.03314; Puri et
+al. (2025), arXiv:2502.01618.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Ratio:
     Attributes:
         a, b: the samplers.
         accuracy: that both are to reach.
-        tokens_a, tokens_b: that they need; plus infinity where a sampler never gets there; shape (C, D).
+        tokens_a, tokens_b: that they need; plus infinity where a sampler never gets there; shape
+            (C, D).
         measured_a, measured_b: least and largest tokens that they were measured at.
     """
 
@@ -52,19 +55,32 @@ class Ratio:
     def never(self) -> dict[str, float]:
         """The probability that a sampler never gets there: of each alone by its name, and of "both"."""
         a, b = np.isinf(self.tokens_a), np.isinf(self.tokens_b)
-        return {self.a: float(np.mean(a & ~b)), self.b: float(np.mean(b & ~a)), "both": float(np.mean(a & b))}
+        return {
+            self.a: float(np.mean(a & ~b)),
+            self.b: float(np.mean(b & ~a)),
+            "both": float(np.mean(a & b)),
+        }
 
     @property
     def extrapolated(self) -> float:
         """The probability that a sampler gets there, but beyond the largest budget that it was measured at."""
         pairs = (self.tokens_a, self.measured_a[1]), (self.tokens_b, self.measured_b[1])
-        return float(np.mean(np.any([(tokens > most * (1 + 1e-9)) & np.isfinite(tokens) for tokens, most in pairs], axis=0)))
+        return float(
+            np.mean(
+                np.any(
+                    [(tokens > most * (1 + 1e-9)) & np.isfinite(tokens) for tokens, most in pairs],
+                    axis=0,
+                )
+            )
+        )
 
     @property
     def at_least_budget(self) -> float:
         """The probability that a sampler is there at its least measured budget: then it might have needed still less."""
         pairs = (self.tokens_a, self.measured_a[0]), (self.tokens_b, self.measured_b[0])
-        return float(np.mean(np.any([tokens <= least * (1 + 1e-9) for tokens, least in pairs], axis=0)))
+        return float(
+            np.mean(np.any([tokens <= least * (1 + 1e-9) for tokens, least in pairs], axis=0))
+        )
 
     @property
     def median(self) -> float:
@@ -83,23 +99,46 @@ class Ratio:
     def __str__(self) -> str:
         low, high = self.interval()
         told = f"{self.a} needs {_figure(self.median)} times fewer tokens than {self.b} for an accuracy of {self.accuracy:.3f}"
-        never = {f"only {name}" if name in (self.a, self.b) else "neither": share for name, share in self.never.items()}
+        never = {
+            f"only {name}" if name in (self.a, self.b) else "neither": share
+            for name, share in self.never.items()
+        }
         shares = [
-            f"probability {share:.2f} that {who} {'ever' if who == 'neither' else 'never'} gets there" for who, share in never.items()
+            f"probability {share:.2f} that {who} {'ever' if who == 'neither' else 'never'} gets "
+            "there"
+            for who, share in never.items()
         ]
         shares = [text for text, share in zip(shares, never.values(), strict=True) if share >= TOLD]
-        others = {"beyond what was measured": self.extrapolated, "already at a least budget": self.at_least_budget}
-        shares += [f"probability {share:.2f} that one of them gets there {how}" for how, share in others.items() if share >= TOLD]
-        return "; ".join([f"{told} (95% credible interval {_figure(low)} to {_figure(high)})", *shares])
+        others = {
+            "beyond what was measured": self.extrapolated,
+            "already at a least budget": self.at_least_budget,
+        }
+        shares += [
+            f"probability {share:.2f} that one of them gets there {how}"
+            for how, share in others.items()
+            if share >= TOLD
+        ]
+        return "; ".join(
+            [f"{told} (95% credible interval {_figure(low)} to {_figure(high)})", *shares]
+        )
 
     def _quantile(self, at: float) -> float:
         draws = self.draws[~np.isnan(self.draws)]
-        return float(np.quantile(draws, at, method="inverted_cdf")) if draws.size else np.nan  # between infinities there is no line
+        # between infinities there is no line
+        return float(np.quantile(draws, at, method="inverted_cdf")) if draws.size else np.nan
 
 
 def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
     """The ratio at this accuracy. Raises ValueError where a sampler is unknown."""
-    return Ratio(a, b, accuracy, _tokens(fit, a, accuracy), _tokens(fit, b, accuracy), fit.measured(a), fit.measured(b))
+    return Ratio(
+        a,
+        b,
+        accuracy,
+        _tokens(fit, a, accuracy),
+        _tokens(fit, b, accuracy),
+        fit.measured(a),
+        fit.measured(b),
+    )
 
 
 def common_accuracy(fit: ScalingDraws, a: str, b: str) -> float:

@@ -30,8 +30,8 @@ class Record:
         right_probability: of all answers that are right.
         right: whether the answer is.
         tokens: generated, by language models, those of dead particles included.
-        cost: everything that was computed, as `motes.models.Cost` counts it: what falls to this run in
-            the batches it shared, so that all but generated tokens depends on the company.
+        cost: everything that was computed, as `motes.models.Cost` counts it: what falls to this run
+            in the batches it shared, so that all but generated tokens depends on the company.
         log_evidence: nats; None of chains, and where all particles died.
         ess: the last effective sample size; None where it is not defined, or all particles died.
         seconds: the run's share of the time that passed; all runs' together are the evaluation's.

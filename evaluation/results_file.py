@@ -1,11 +1,12 @@
 """Results on disk: JSON lines, the first saying what is evaluated, then one for each run, as it ends.
 
-A file belongs to the arguments that decide what a run's result is: models, target, seed, and so on. It
-may grow in everything else: problems, samplers and repeats, which a line of its own says (a plan).
+A file belongs to the arguments that decide what a run's result is: models, target, seed, and so on.
+It may grow in everything else: problems, samplers and repeats, which a line of its own says (a
+plan).
 
-A line is written whole or not at all, but for a machine that dies, a full disk, or somebody who edits.
-Lines that are no records, or of the wrong types, are passed over: their runs are done again, and no
-others. One process at a time writes to a file.
+A line is written whole or not at all, but for a machine that dies, a full disk, or somebody who
+edits. Lines that are no records, or of the wrong types, are passed over: their runs are done again,
+and no others. One process at a time writes to a file.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def check_results(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise TypeError(f"results must be the path of a file, not {path!r}")
     if not Path(path).parent.is_dir():
-        raise FileNotFoundError(f"results needs a folder that exists, and {str(Path(path).parent)!r} does not")
+        raise FileNotFoundError(
+            f"results needs a folder that exists, and {str(Path(path).parent)!r} does not"
+        )
     return Path(path)
 
 
@@ -85,14 +88,19 @@ def check_same(path: Path, contents: Contents, arguments: Mapping[str, Any]) -> 
     """Raise ValueError where a file's arguments are not these."""
     here = json.loads(json.dumps(arguments))
     if contents.arguments is None and contents.evaluation != digest_of(arguments):
-        raise ValueError(f"results: the first line of {str(path)!r} is damaged, and its records are of other arguments")
+        raise ValueError(
+            f"results: the first line of {str(path)!r} is damaged, and its records are of other "
+            "arguments"
+        )
     there = here if contents.arguments is None else contents.arguments
     for name in here:
         if there.get(name) != here[name]:
             values = [repr(value) for value in (there.get(name), here[name])]
             short = max(map(len, values)) <= SHORT
             how = f"its {name} is {values[0]}, not {values[1]}" if short else f"its {name} differs"
-            raise ValueError(f"results: {str(path)!r} holds an evaluation of other arguments: {how}")
+            raise ValueError(
+                f"results: {str(path)!r} holds an evaluation of other arguments: {how}"
+            )
 
 
 class Writer:
@@ -149,7 +157,11 @@ def warn_of_damage(path: Path, contents: Contents, stacklevel: int = 2) -> None:
         count, first = len(contents.damaged), contents.damaged[0]
         lines = f"line {first} is" if count == 1 else f"{count} lines, from line {first} on, are"
         warnings.warn(
-            f"results: {lines} damaged in {str(path)!r}; whatever runs stood there are missing, and no others",
+            (
+                f"results: {lines} damaged in {str(path)!r}; whatever runs stood there are "
+                "missing, "
+                "and no others"
+            ),
             RuntimeWarning,
             stacklevel=stacklevel + 1,
         )
@@ -162,7 +174,8 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
         file = lock.__enter__()
     except BlockingIOError:
         raise BlockingIOError(
-            f"results: another evaluation is writing to {str(path)!r}: wait until it has ended, or give another file"
+            f"results: another evaluation is writing to {str(path)!r}: wait until it has ended, "
+            "or give another file"
         ) from None
     try:
         yield file
@@ -179,9 +192,13 @@ def _read(path: Path, content: bytes) -> Contents | None:
     formats = {line[KIND] for line in parsed if KIND in line}
     records = [read_record(line) for line in parsed]
     if formats - {FORMAT} or not (formats or any(records)):
-        raise ValueError(f"results: {str(path)!r} is not a file of results of this version of motes")
+        raise ValueError(
+            f"results: {str(path)!r} is not a file of results of this version of motes"
+        )
     arguments = next((_arguments(line) for line in parsed if KIND in line), None)
-    evaluation = digest_of(arguments) if arguments is not None else next(filter(None, records)).evaluation
+    evaluation = (
+        digest_of(arguments) if arguments is not None else next(filter(None, records)).evaluation
+    )
 
     plan, found, damaged = Plan((), (), 1), {}, []
     for number, (line, record) in enumerate(zip(parsed, records, strict=True), start=1):
@@ -206,7 +223,9 @@ def _with(plan: Plan, records: Mapping[Key, Record]) -> Plan:
     repeats = plan.repeats
     for record in records.values():
         problems.setdefault(Asked(record.question, record.right_answer, record.copy))
-        arms.setdefault(arm_key(record.sampler, record.settings), Arm(record.sampler, "", record.settings))
+        arms.setdefault(
+            arm_key(record.sampler, record.settings), Arm(record.sampler, "", record.settings)
+        )
         repeats = max(repeats, record.repeat + 1)
     return Plan(tuple(problems), tuple(arms.values()), repeats)
 

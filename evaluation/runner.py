@@ -25,7 +25,15 @@ from .evaluation import Evaluation
 from .plan import Key, Place, planned
 from .questions import Correct, read_problems
 from .records import Record
-from .results_file import Writer, check_results, check_same, digest_of, read, warn_of_damage, writing
+from .results_file import (
+    Writer,
+    check_results,
+    check_same,
+    digest_of,
+    read,
+    warn_of_damage,
+    writing,
+)
 from .task import Task, recorded
 
 SILENT = 20  # runs without an answer after which a warning is due
@@ -56,51 +64,69 @@ def evaluate(
 ) -> Evaluation:
     r"""Run samplers on problems whose right answers are known.
 
-    Results are written as they come, a line of JSON for each run (`Record`). The same call with the same file does only
-    what is missing there, whenever and however it was stopped. The file grows: a call with more problems, further samplers
-    or budgets, or more `repeats` does what is new, and leaves the rest as it is; a call with fewer gives those. All else,
-    models and functions included, must be what the file was begun with, by what they do (see `motes.models.identity`).
+    Results are written as they come, a line of JSON for each run (`Record`). The same call with the
+    same file does only what is missing there, whenever and however it was stopped. The file grows:
+    a call with more problems, further samplers or budgets, or more `repeats` does what is new, and
+    leaves the rest as it is; a call with fewer gives those. All else, models and functions
+    included, must be what the file was begun with, by what they do (see `motes.models.identity`).
 
-    The seed of a run is (seed, n), with n a digest of problem, sampler and settings, plus the number of the repeat: what it
-    draws depends neither on the order nor on interruptions, nor on what else is evaluated, nor on `at_once` (up to the
-    rounding of larger batches). A run all of whose particles died counts as wrong, with the tokens it took; its record has
-    an `error`. Lines of the file that are damaged cost their own runs, which are done again.
+    The seed of a run is (seed, n), with n a digest of problem, sampler and settings, plus the
+    number of the repeat: what it draws depends neither on the order nor on interruptions, nor on
+    what else is evaluated, nor on `at_once` (up to the rounding of larger batches). A run all of
+    whose particles died counts as wrong, with the tokens it took; its record has an `error`. Lines
+    of the file that are damaged cost their own runs, which are done again.
 
-    An interrupt (Ctrl-C) after the first result ends the evaluation early: a RuntimeWarning says so, and what is done comes back.
+    An interrupt (Ctrl-C) after the first result ends the evaluation early: a RuntimeWarning says
+    so, and what is done comes back.
 
     Args:
-        problems: objects or mappings with `question` (or `problem`) and `answer` (or `solution`), or pairs of the two. Answers are
-            numbers or texts, or solutions that end in `#### 18` or hold a `\boxed{18}`.
+        problems: objects or mappings with `question` (or `problem`) and `answer` (or `solution`),
+            or pairs of the two. Answers are numbers or texts, or solutions that end in `#### 18` or
+            hold a `\boxed{18}`.
         samplers: by name of the method, a sampler, or several: the method at several budgets.
-        lm, prm, device: as `motes.solve` takes them; no model is loaded where nothing is left to do.
+        lm, prm, device: as `motes.solve` takes them; no model is loaded where nothing is left to
+            do.
         seed: in [0, 2**32).
         results: the file, made where it is not there. One evaluation at a time can write to it.
         progress: show a progress bar, in runs.
         at_once: runs under way at any time, at most, which share forward passes.
         repeats: how many independent runs each sampler has on each problem, at least 1.
-        count: how many of the problems to take; needed where they never end, as `motes.models.pocket.problems` does not.
-        correct: maps an answer and the problem, as it was given, to whether the answer is right; None for equal meaning, by
-            `motes.ppl.group`. No answer is wrong without being asked about.
-        target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled, as `motes.solve` takes them.
+        count: how many of the problems to take; needed where they never end, as
+            `motes.models.pocket.problems` does not.
+        correct: maps an answer and the problem, as it was given, to whether the answer is right;
+            None for equal meaning, by `motes.ppl.group`. No answer is wrong without being asked
+            about.
+        target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled, as
+            `motes.solve` takes them.
         mistaken: nothing; an argument that other tools have is an error that says what to write.
 
     Returns:
         The results of these problems, samplers and repeats, those that the file had included.
 
     Raises:
-        TypeError, ValueError: an argument is not of its kind, or out of its range, or the file holds something else: before a model is
-            loaded. So are right answers that cannot be read, NaN among them.
+        TypeError, ValueError: an argument is not of its kind, or out of its range, or the file
+            holds something else: before a model is loaded. So are right answers that cannot be
+            read, NaN among them.
         OSError: the file cannot be read or written, as when another evaluation is writing to it.
-        FloatingPointError: a model gave something that is not a number; what was done before is in the file.
+        FloatingPointError: a model gave something that is not a number; what was done before is in
+            the file.
 
     Warns:
-        RuntimeWarning: after 20 runs, no answer was read in any; lines of the file are damaged; the name of a model or
-            function is taken on trust.
+        RuntimeWarning: after 20 runs, no answer was read in any; lines of the file are damaged; the
+            name of a model or function is taken on trust.
     """
     for name, value in mistaken.items():
-        raise TypeError(f"evaluate has no argument {name!r}: {instead(name, value) or 'see its docstring'}")
+        raise TypeError(
+            f"evaluate has no argument {name!r}: {instead(name, value) or 'see its docstring'}"
+        )
     given, arms = read_problems(problems, count, compared=correct is None), read_arms(samplers)
-    declared = {"target": target, "beta": beta, "alpha": alpha, "prior": prior or Sampling(), "max_steps": max_steps}
+    declared = {
+        "target": target,
+        "beta": beta,
+        "alpha": alpha,
+        "prior": prior or Sampling(),
+        "max_steps": max_steps,
+    }
     declared |= {"answer": answer, "constraint": constraint}
     check_declaration(given[0].question, **declared)
     seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
@@ -121,7 +147,9 @@ def evaluate(
     task = Task(given, arms, plan, seed, declared, correct, digest_of(arguments))
     with writing(path, arguments, plan) as file:
         warn_of_damage(path, file.contents)
-        done = {key: file.contents.records[key] for key in keys.values() if key in file.contents.records}
+        done = {
+            key: file.contents.records[key] for key in keys.values() if key in file.contents.records
+        }
         loaded = load_models(lm, prm, device)
         _run(task, keys, done, file, loaded, at_once=at_once, progress=progress, path=path)
     return Evaluation.of(plan, done)
@@ -130,7 +158,9 @@ def evaluate(
 def _check(correct: Any) -> None:
     """Raise what `evaluate` raises of these."""
     if correct is not None and not callable(correct):
-        raise TypeError(f"correct must be a function from an answer and a problem to a bool, not {correct!r}")
+        raise TypeError(
+            f"correct must be a function from an answer and a problem to a bool, not {correct!r}"
+        )
 
 
 def _arguments(
@@ -184,7 +214,9 @@ def _run(
 ) -> None:
     """Do the missing runs, and add their records to the file and to what is done."""
     missing = [(place, key) for place, key in keys.items() if key not in done]
-    with tqdm(total=len(keys), initial=len(done), desc="runs", unit="run", disable=not progress) as bar:
+    with tqdm(
+        total=len(keys), initial=len(done), desc="runs", unit="run", disable=not progress
+    ) as bar:
 
         def ended(_: int, record: Record) -> None:
             file.add(record)

@@ -11,17 +11,20 @@ runs). Each of its R runs on problem i is right with probability
     difficulty_i  ~ Normal(0, sigma_difficulty)              all arms face the same problems
     affinity_is   ~ Normal(0, sigma_affinity)                a sampler that fails on a problem fails at its other budgets too
 
-which is the four-parameter model of item response theory (Barton and Lord 1981) without guessing, with tokens for ability. Samplers are
-pooled in part: those of which little is known are taken to be like the others (Gelman and Hill 2007, chapter 11). Everything pooled is
-written with standard normals, *not centred* (Papaspiliopoulos, Roberts and Sköld 2007). The accuracy on problems like these is the
-average over both normals, a function of spread^2 = sigma_difficulty^2 + sigma_affinity^2,
+which is the four-parameter model of item response theory (Barton and Lord 1981) without guessing,
+with tokens for ability. Samplers are pooled in part: those of which little is known are taken to be
+like the others (Gelman and Hill 2007, chapter 11). Everything pooled is written with standard
+normals, *not centred* (Papaspiliopoulos, Roberts and Sköld 2007). The accuracy on problems like
+these is the average over both normals, a function of spread^2 = sigma_difficulty^2 +
+sigma_affinity^2,
 
     accuracy_s(n) = ceiling_s E sigmoid(level_s + slope_s (log2 n - centre) - spread Z),    Z ~ Normal(0, 1)
 
-What identifies it. Effects have mean 0, so that levels are those of a middling problem. An arm has one x, from its mean over problems: the
-tokens of a single run would mix the budget's effect with that of long problems, which are hard, and of rambling, which ends badly. Where
-accuracy stays flat, or far below its ceiling, data do not tell a ceiling from a slope: there the priors speak about either, but accuracy
-within the measured range is known all the same.
+What identifies it. Effects have mean 0, so that levels are those of a middling problem. An arm has
+one x, from its mean over problems: the tokens of a single run would mix the budget's effect with
+that of long problems, which are hard, and of rambling, which ends badly. Where accuracy stays flat,
+or far below its ceiling, data do not tell a ceiling from a slope: there the priors speak about
+either, but accuracy within the measured range is known all the same.
 """
 
 from __future__ import annotations
@@ -35,10 +38,21 @@ from scipy.special import expit
 
 from .. import checks
 
-NODES = 48  # of the quadrature: errors of accuracy below 1e-2 up to a spread of 10, 1e-3 up to 5, 1e-6 up to 2
+# of the quadrature: errors of accuracy below 1e-2 up to a spread of 10, 1e-3 up to 5, 1e-6 up to 2
+NODES = 48
 BY_SAMPLER = ("level", "slope", "ceiling")
-POPULATION = ("mu_level", "tau_level", "mu_slope", "tau_slope", "mu_ceiling", "tau_ceiling", "sigma_difficulty", "sigma_affinity")
-HIDDEN = ("level_z", "slope_z", "ceiling_z", "difficulty_z", "affinity_z")  # coordinates that chains move in, and nobody asks for
+POPULATION = (
+    "mu_level",
+    "tau_level",
+    "mu_slope",
+    "tau_slope",
+    "mu_ceiling",
+    "tau_ceiling",
+    "sigma_difficulty",
+    "sigma_affinity",
+)
+# coordinates that chains move in, and nobody asks for
+HIDDEN = ("level_z", "slope_z", "ceiling_z", "difficulty_z", "affinity_z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +69,8 @@ class Priors:
         sigma_affinity: the same of problems for one sampler.
 
     Raises:
-        TypeError, ValueError: an attribute is not a number, or not positive and finite (the ceiling's mean may be negative).
+        TypeError, ValueError: an attribute is not a number, or not positive and finite (the
+            ceiling's mean may be negative).
     """
 
     mu_level: float = 2.0
@@ -71,9 +86,15 @@ class Priors:
         for name in vars(self).keys() - {"mu_ceiling"}:
             checks.settle(self, **{name: checks.positive(name, getattr(self, name))})
         if not isinstance(self.mu_ceiling, tuple | list) or len(self.mu_ceiling) != 2:
-            raise TypeError(f"mu_ceiling must be a mean and a standard deviation, not {checks.shown(self.mu_ceiling)}")
+            raise TypeError(
+                "mu_ceiling must be a mean and a standard deviation, not "
+                f"{checks.shown(self.mu_ceiling)}"
+            )
         mean, deviation = self.mu_ceiling
-        mu_ceiling = checks.number("the mean of mu_ceiling", mean), checks.positive("the deviation of mu_ceiling", deviation)
+        mu_ceiling = (
+            checks.number("the mean of mu_ceiling", mean),
+            checks.positive("the deviation of mu_ceiling", deviation),
+        )
         checks.settle(self, mu_ceiling=mu_ceiling)
 
 
@@ -102,7 +123,8 @@ def scaling(given: Data, priors: Beliefs) -> None:
 
     Args:
         given: the arms, and what they got right.
-        priors: the attributes of `Priors` by name; numbers, or traced, so that other priors need not be compiled anew.
+        priors: the attributes of `Priors` by name; numbers, or traced, so that other priors need
+            not be compiled anew.
     """
     import jax.numpy as jnp
     import numpyro
@@ -122,8 +144,13 @@ def scaling(given: Data, priors: Beliefs) -> None:
     level = numpyro.deterministic("level", pooled("level", 0.0, priors["mu_level"]))
     slope = numpyro.deterministic("slope", pooled("slope", 0.0, priors["mu_slope"]))
     ceiling = numpyro.deterministic("ceiling", sigmoid(pooled("ceiling", *priors["mu_ceiling"])))
-    sigma = {name: numpyro.sample(f"sigma_{name}", HalfNormal(priors[f"sigma_{name}"])) for name in ("difficulty", "affinity")}
-    difficulty: Any = numpyro.deterministic("difficulty", sigma["difficulty"] * normals("difficulty", problems))
+    sigma = {
+        name: numpyro.sample(f"sigma_{name}", HalfNormal(priors[f"sigma_{name}"]))
+        for name in ("difficulty", "affinity")
+    }
+    difficulty: Any = numpyro.deterministic(
+        "difficulty", sigma["difficulty"] * normals("difficulty", problems)
+    )
     affinity = sigma["affinity"] * normals("affinity", problems, samplers)
 
     of_arm = jnp.asarray(given.sampler)
@@ -146,10 +173,13 @@ def averaged(eta: Any, spread: Any) -> np.ndarray:
     return total
 
 
-def needed(target: float, level: Any, slope: Any, ceiling: Any, spread: Any, least: Any) -> np.ndarray:
+def needed(
+    target: float, level: Any, slope: Any, ceiling: Any, spread: Any, least: Any
+) -> np.ndarray:
     """The least x, of those from `least` on, at which the accuracy is `target` or more; infinity where there is none.
 
-    A slope of 0 or less reaches what it reaches at `least`. All of one shape, but for `target` and `least`.
+    A slope of 0 or less reaches what it reaches at `least`. All of one shape, but for `target` and
+    `least`.
     """
     share = target / np.asarray(ceiling, np.float64)
     low, high = np.full(share.shape, -BOUND), np.full(share.shape, BOUND)
@@ -160,7 +190,10 @@ def needed(target: float, level: Any, slope: Any, ceiling: Any, spread: Any, lea
     with np.errstate(divide="ignore", invalid="ignore"):
         x = (high - np.asarray(level)) / slope
     rising = (np.asarray(slope) > 0) & (share < 1) & (high < BOUND)
-    return np.where(accuracy(level, slope, ceiling, spread, least) >= target, least, np.where(rising, x, np.inf))
+    return np.where(
+        accuracy(level, slope, ceiling, spread, least) >= target, least, np.where(rising, x, np.inf)
+    )
 
 
-BOUND, HALVINGS = 700.0, 60  # log-odds between which accuracy is looked for, and how often that is halved
+# log-odds between which accuracy is looked for, and how often that is halved
+BOUND, HALVINGS = 700.0, 60

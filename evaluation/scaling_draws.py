@@ -38,8 +38,9 @@ class ScalingDraws(NutsFit):
         repeats: how many runs each arm had on each problem.
         centre: log2 of tokens where levels are measured.
         priors: what was believed before.
-        draws: by parameter, float64: those of `scaling.POPULATION`, shape (C, D); level, slope, ceiling, (C, D, S); difficulty, (C, D, I).
-            Their units are those of `motes.evaluation.scaling`.
+        draws: by parameter, float64: those of `scaling.POPULATION`, shape (C, D); level, slope,
+            ceiling, (C, D, S); difficulty, (C, D, I). Their units are those of
+            `motes.evaluation.scaling`.
         stats: by name, shape (C, D): diverging, lp (nats), energy (nats), acceptance_rate, n_steps.
         seed: of all random numbers.
         warmup: steps of adaptation of a chain.
@@ -78,9 +79,18 @@ class ScalingDraws(NutsFit):
     def of(self, sampler: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Draws of a sampler's level, slope and ceiling, and of the spread, shape (C, D). Raises ValueError where it is unknown."""
         if sampler not in self.samplers:
-            raise ValueError(f"sampler must be one of {', '.join(map(repr, self.samplers))}, not {sampler!r}")
-        level, slope, ceiling = (self.draws[name][..., self.samplers.index(sampler)] for name in BY_SAMPLER)
-        return level, slope, ceiling, np.hypot(self.draws["sigma_difficulty"], self.draws["sigma_affinity"])
+            raise ValueError(
+                f"sampler must be one of {', '.join(map(repr, self.samplers))}, not {sampler!r}"
+            )
+        level, slope, ceiling = (
+            self.draws[name][..., self.samplers.index(sampler)] for name in BY_SAMPLER
+        )
+        return (
+            level,
+            slope,
+            ceiling,
+            np.hypot(self.draws["sigma_difficulty"], self.draws["sigma_affinity"]),
+        )
 
     def measured(self, sampler: str) -> tuple[float, float]:
         """The least and the largest number of tokens that a sampler was measured at."""

@@ -27,7 +27,8 @@ class ScalingFit(ScalingDraws):
 
         Args:
             a, b: names of two samplers.
-            accuracy: between 0 and 1; by default one that both reach within what was measured of them, as far as the fit can tell.
+            accuracy: between 0 and 1; by default one that both reach within what was measured of
+                them, as far as the fit can tell.
 
         Raises:
             ValueError: a sampler is unknown, or the accuracy out of its range.
@@ -59,7 +60,8 @@ class ScalingFit(ScalingDraws):
         single = [name for name in self.samplers if self.arms.count(name) == 1]
         if single:
             complaints.append(
-                f"one budget cannot tell how {', '.join(map(repr, single))} grows with tokens: its slope is the others' and the priors'"
+                f"one budget cannot tell how {', '.join(map(repr, single))} grows with tokens: "
+                "its slope is the others' and the priors'"
             )
         always = bool((self.right == self.repeats).all())
         if always or not self.right.any():

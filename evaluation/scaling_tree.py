@@ -1,6 +1,7 @@
 """A fit of accuracy against tokens as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
 
-Dimensions: chain, draw, sampler = the S samplers by name, problem = the I problems, arm = the K arms.
+Dimensions: chain, draw, sampler = the S samplers by name, problem = the I problems, arm = the K
+arms.
 
     posterior       (chain, draw)             mu_level, tau_level, ...: the parameters of `scaling.POPULATION`
                     (chain, draw, sampler)    level, slope, ceiling
@@ -9,8 +10,8 @@ Dimensions: chain, draw, sampler = the S samplers by name, problem = the I probl
     observed_data   (problem, arm)            right
     constant_data   (arm)                     tokens: mean over problems; arm_sampler: whose it is
 
-Attributes of the root: centre (log2 of tokens), seed, warmup, repeats (how many runs `right` is out of),
-priors as JSON, and the schema's own.
+Attributes of the root: centre (log2 of tokens), seed, warmup, repeats (how many runs `right` is out
+of), priors as JSON, and the schema's own.
 """
 
 from __future__ import annotations
@@ -40,8 +41,12 @@ def to_datatree(fit: ScalingDraws) -> DataTree:
     groups = {
         "posterior": _of_draws(fit.draws).assign_coords(sampler=samplers, problem=problems),
         "sample_stats": _of_draws(fit.stats),
-        "observed_data": Dataset({"right": (("problem", "arm"), fit.right)}, {"problem": problems, "arm": arms}),
-        "constant_data": Dataset({"tokens": ("arm", fit.tokens), "arm_sampler": ("arm", of_arm)}, {"arm": arms}),
+        "observed_data": Dataset(
+            {"right": (("problem", "arm"), fit.right)}, {"problem": problems, "arm": arms}
+        ),
+        "constant_data": Dataset(
+            {"tokens": ("arm", fit.tokens), "arm_sampler": ("arm", of_arm)}, {"arm": arms}
+        ),
     }
     tree = DataTree.from_dict(groups)
     tree.attrs.update(

@@ -50,7 +50,11 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
     problem, (arm, _) = task.problems[place.problem], task.arms[place.arm]
     seed = task.seed, run_number(key)
     posterior, error, cost = _run_one(task, place, seed, *map(shared, loaded))
-    answers = {} if posterior is None else {answer: share for answer, share in posterior.answers.items() if answer is not None}
+    answers = (
+        {}
+        if posterior is None
+        else {answer: share for answer, share in posterior.answers.items() if answer is not None}
+    )
     right = dict(zip(answers, verdicts(list(answers), problem, task.correct), strict=True))
     answer = next(iter(answers), None)
     asked = task.plan.problems[place.problem]
@@ -66,12 +70,16 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
         seed=list(seed),
         answer=answer,
         probability=0.0 if answer is None else answers[answer],
-        right_probability=min(sum(share for answer, share in answers.items() if right[answer]), 1.0),
+        right_probability=min(
+            sum(share for answer, share in answers.items() if right[answer]), 1.0
+        ),
         right=answer is not None and right[answer],
         tokens=cost.generated_tokens,
         cost=cost.asdict(),
         log_evidence=None if posterior is None else _finite(posterior.log_evidence),
-        ess=None if posterior is None or not len(posterior.ess) else _finite(float(posterior.ess[-1])),
+        ess=None
+        if posterior is None or not len(posterior.ess)
+        else _finite(float(posterior.ess[-1])),
         seconds=cost.seconds,
         versions=_versions(),
         error=error,
@@ -79,7 +87,9 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
     )
 
 
-def _run_one(task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any) -> tuple[Posterior | None, str | None, Cost]:
+def _run_one(
+    task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any
+) -> tuple[Posterior | None, str | None, Cost]:
     """The posterior, or why there is none: all particles died, or the question is too long; and the cost."""
     question = task.problems[place.problem].question
     model, began = StateSpaceModel(question, lm=lm, prm=prm, **task.declared), own_seconds()
@@ -87,7 +97,8 @@ def _run_one(task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any)
         posterior = task.arms[place.arm][1].run(model, seed=seed)
     except (AllParticlesDead, QuestionTooLong) as failure:
         return None, str(failure), replace(model.cost, seconds=own_seconds() - began)
-    if posterior.provenance.stopped == "interrupt":  # in one of the user's functions: half a run is no result
+    # in one of the user's functions: half a run is no result
+    if posterior.provenance.stopped == "interrupt":
         raise KeyboardInterrupt
     return posterior, None, posterior.cost
 

@@ -1,12 +1,14 @@
 """Several runs at a time, over the same models: what they ask at one moment goes out as one batch.
 
-Every run is an ordinary function in a thread of its own, and is given a function that maps a model to its stand-in. Only one thread runs at
-any time: each goes on until it asks something of a model, then the next one; when all are waiting their questions are
-put together, answered, and each goes on in turn. So the order of events is fixed, and since random numbers belong to
-slots, every run draws what it would draw alone (up to the rounding of larger batches).
+Every run is an ordinary function in a thread of its own, and is given a function that maps a model
+to its stand-in. Only one thread runs at any time: each goes on until it asks something of a model,
+then the next one; when all are waiting their questions are put together, answered, and each goes on
+in turn. So the order of events is fixed, and since random numbers belong to slots, every run draws
+what it would draw alone (up to the rounding of larger batches).
 
-What a batch has cost is shared out: generated tokens by who drew them, all else in proportion to the rows that each run asked about.
-So is its time (see `motes.models.own_time`): the seconds of all runs add up to those that passed.
+What a batch has cost is shared out: generated tokens by who drew them, all else in proportion to
+the rows that each run asked about. So is its time (see `motes.models.own_time`): the seconds of all
+runs add up to those that passed.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ def together(
     """Run functions together that ask the same models.
 
     Args:
-        runs: each is called with a function that gives, for a language model or a reward model, what stands for it in this run (and
-            None for None).
+        runs: each is called with a function that gives, for a language model or a reward model,
+            what stands for it in this run (and None for None).
         at_once: how many runs are under way at any time, at most; all of them where None.
         ended: told of each run as it ends: its number and what it returned.
 
@@ -169,7 +171,9 @@ class _Shared:
         return self.original
 
     def _ask(self, kind: str, rows: tuple[Sequence[Any], ...], *common: Any) -> Sequence[Any]:
-        return self._worker.ask(_Question(self.original, kind, rows, common)) if len(rows[0]) else []
+        return (
+            self._worker.ask(_Question(self.original, kind, rows, common)) if len(rows[0]) else []
+        )
 
 
 class _SharedLM(_Shared):
@@ -187,17 +191,35 @@ class _SharedLM(_Shared):
         return roots[place]
 
     def extend(
-        self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        keys: Any,
+        *,
+        sampling: Sampling | None = None,
+        prior: Sampling | None = None,
     ) -> list[Trajectory]:
-        return list(self._ask("extend", (trajectories, list(raw_keys(keys, len(trajectories)))), sampling, prior))
+        return list(
+            self._ask(
+                "extend", (trajectories, list(raw_keys(keys, len(trajectories)))), sampling, prior
+            )
+        )
 
     def logprob(
-        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        continuations: Sequence[Sequence[int]],
+        *,
+        prior: Sampling | None = None,
     ) -> np.ndarray:
         return np.asarray(self._ask("logprob", (trajectories, continuations), prior))
 
     def continued(
-        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+        self,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        *,
+        prior: Sampling,
+        proposal: Sampling,
     ) -> list[Trajectory | None]:
         return list(self._ask("continued", (trajectories,), tuple(steps), prior, proposal))
 
@@ -217,40 +239,62 @@ def _answer(asking: Sequence[_Worker[Any]]) -> None:
     batches: dict[tuple[Any, ...], list[tuple[_Worker[Any], _Question]]] = {}
     for worker in asking:
         if (question := worker.question) is not None:
-            batches.setdefault((question.kind == "score", question.kind, id(question.model), question.common), []).append(
-                (worker, question)
-            )
+            batches.setdefault(
+                (question.kind == "score", question.kind, id(question.model), question.common), []
+            ).append((worker, question))
     for (_, kind, _, common), askers in sorted(batches.items(), key=lambda item: item[0][0]):
-        columns = [[row for part in parts for row in part] for parts in zip(*(question.rows for _, question in askers), strict=True)]
+        columns = [
+            [row for part in parts for row in part]
+            for parts in zip(*(question.rows for _, question in askers), strict=True)
+        ]
         model = askers[0][1].model
         before, began = model.cost, own_seconds()
         answers = _asked(model, kind, columns, common)
         _share(askers, answers, kind, model.cost - before, own_seconds() - began)
 
 
-def _asked(model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, ...]) -> Sequence[Any]:
+def _asked(
+    model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, ...]
+) -> Sequence[Any]:
     match kind:
         case "extend":
             import jax
 
-            keys = jax.random.wrap_key_data(jax.numpy.asarray(np.array(columns[1], np.uint32)), impl="threefry2x32")
+            keys = jax.random.wrap_key_data(
+                jax.numpy.asarray(np.array(columns[1], np.uint32)), impl="threefry2x32"
+            )
             return calls.extend(model, columns[0], keys, sampling=common[0], prior=common[1])
         case "logprob":
             return calls.logprob(model, *columns, prior=common[0])
         case "continued":
-            return calls.continued(model, columns[0], common[0], prior=common[1], proposal=common[2])
+            return calls.continued(
+                model, columns[0], common[0], prior=common[1], proposal=common[2]
+            )
         case _:
             return calls.score(model, columns[0])
 
 
-def _share(askers: Sequence[tuple[_Worker[Any], _Question]], answers: Sequence[Any], kind: str, cost: Cost, seconds: float) -> None:
+def _share(
+    askers: Sequence[tuple[_Worker[Any], _Question]],
+    answers: Sequence[Any],
+    kind: str,
+    cost: Cost,
+    seconds: float,
+) -> None:
     """Give each run its answers, and its share of the cost and of the seconds that passed."""
     ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
     for (worker, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
         worker.answer = answers[first:last]
-        part = Cost(**{field.name: _between(getattr(cost, field.name), first, last, ends[-1]) for field in fields(cost)})
+        part = Cost(
+            **{
+                field.name: _between(getattr(cost, field.name), first, last, ends[-1])
+                for field in fields(cost)
+            }
+        )
         if kind == "extend":
-            part = replace(part, generated_tokens=sum(len(child.step_token_ids) for child in worker.answer))
+            part = replace(
+                part, generated_tokens=sum(len(child.step_token_ids) for child in worker.answer)
+            )
         worker.shared(question.model).cost += part
         worker.clock.add(_between(seconds, first, last, ends[-1]))
 

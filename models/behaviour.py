@@ -1,11 +1,13 @@
 """What can only be seen of a language model by watching it: whether it draws as it is asked.
 
-A plain object of the user's that declares no `capabilities` is watched while it draws, until it has shown that
+A plain object of the user's that declares no `capabilities` is watched while it draws, until it has
+shown that
 
     it heeds `sampling`     other steps, or other probabilities, than under `Sampling()` with the same keys
     it heeds its keys       two slots with the same past draw different steps
 
-What it has not shown becomes a doubt, which the run reports as a finding; slots that draw alike against all odds are an error.
+What it has not shown becomes a doubt, which the run reports as a finding; slots that draw alike
+against all odds are an error.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from .trajectory import Trajectory
 ROWS = 4  # of a batch, drawn once more to compare
 BATCHES = 3  # compared, at most: a first step may be the same under every law
 CERTAIN = 1e-9  # nats: a step of a larger log-probability than minus this had no alternative
-SUSPICIOUS, IMPOSSIBLE = -6.9, -20.7  # nats: a coincidence of one in a thousand, of one in a billion
+# nats: a coincidence of one in a thousand, of one in a billion
+SUSPICIOUS, IMPOSSIBLE = -6.9, -20.7
 
 Law = tuple[Sampling, Sampling]
 
@@ -35,7 +38,8 @@ class Record:
         compared: by law, batches in which it drew as under `Sampling()`.
         heeds_sampling: whether it has drawn otherwise under any law.
         heeds_keys: whether slots with one past have drawn different steps.
-        coincidence: log-probability, by its own account, that slots with one past all drew alike, as they did; in nats.
+        coincidence: log-probability, by its own account, that slots with one past all drew alike,
+            as they did; in nats.
     """
 
     compared: dict[Law, int] = field(default_factory=dict)
@@ -48,7 +52,12 @@ _records: dict[int, tuple[Any, Record]] = {}
 
 
 def watch(
-    lm: Any, trajectories: Sequence[Trajectory], keys: Any, children: Sequence[Trajectory], sampling: Sampling, prior: Sampling
+    lm: Any,
+    trajectories: Sequence[Trajectory],
+    keys: Any,
+    children: Sequence[Trajectory],
+    sampling: Sampling,
+    prior: Sampling,
 ) -> None:
     """Learn what a batch of draws shows of a language model.
 
@@ -58,7 +67,8 @@ def watch(
         children: what it drew.
 
     Raises:
-        ValueError: slots with one past drew alike, which by its own account has a probability below one in a billion.
+        ValueError: slots with one past drew alike, which by its own account has a probability below
+            one in a billion.
     """
     record = _record(lm)
     if not record.heeds_keys:
@@ -67,7 +77,9 @@ def watch(
     if law == (plain, plain) or record.heeds_sampling or record.compared.get(law, 0) >= BATCHES:
         return
     rows = range(min(ROWS, len(trajectories)))
-    again = lm.extend([trajectories[i] for i in rows], keys[: len(rows)], sampling=plain, prior=plain)
+    again = lm.extend(
+        [trajectories[i] for i in rows], keys[: len(rows)], sampling=plain, prior=plain
+    )
     pairs = [(children[i], other) for i, other in zip(rows, again, strict=True)]
     if not all(_alike(child, other) for child, other in pairs):
         record.heeds_sampling = True
@@ -88,12 +100,14 @@ def doubts(lm: Any, laws: Sequence[Law]) -> list[str]:
     if ignored and not record.heeds_sampling:
         sampling, prior = ignored[0]
         found.append(
-            f"the language model {lm.name!r} draws the same steps with the same probabilities under {sampling!r} (prior {prior!r}) "
+            f"the language model {lm.name!r} draws the same steps with the same probabilities "
+            f"under {sampling!r} (prior {prior!r}) "
             "as under Sampling(): it seems to ignore sampling and prior"
         )
     if not record.heeds_keys and record.coincidence < SUSPICIOUS:
         found.append(
-            f"the language model {lm.name!r} drew the same step in every slot with the same past: it seems to ignore that each "
+            f"the language model {lm.name!r} drew the same step in every slot with the same past: "
+            "it seems to ignore that each "
             "slot has a key of its own"
         )
     return found
@@ -112,13 +126,17 @@ def _watch_keys(lm: Any, record: Record, children: Sequence[Trajectory]) -> None
             record.coincidence += child.step_proposal_logprob
     if record.coincidence < IMPOSSIBLE:
         raise ValueError(
-            f"the language model {lm.name!r} drew the same step in every slot with the same past, which by its own log-probabilities "
+            f"the language model {lm.name!r} drew the same step in every slot with the same past, "
+            "which by its own log-probabilities "
             "is all but impossible: extend must draw step i with keys[i]"
         )
 
 
 def _alike(one: Trajectory, other: Trajectory) -> bool:
-    said, probable = one.step_token_ids == other.step_token_ids, one.step_logprob == other.step_logprob
+    said, probable = (
+        one.step_token_ids == other.step_token_ids,
+        one.step_logprob == other.step_logprob,
+    )
     return said and probable and one.step_proposal_logprob == other.step_proposal_logprob
 
 
@@ -128,6 +146,7 @@ def _record(lm: Any) -> Record:
     if known is not None and known[0]() is lm:
         return known[1]
     record = Record()
-    with suppress(TypeError):  # an object that cannot be referred to weakly is watched anew at every batch
+    # an object that cannot be referred to weakly is watched anew at every batch
+    with suppress(TypeError):
         _records[id(lm)] = ref(lm, lambda _, place=id(lm): _records.pop(place, None)), record
     return record

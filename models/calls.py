@@ -1,9 +1,10 @@
 """Every call of a language model or a reward model, and the check of what comes back.
 
-Models may be plain objects of the user's, so what they return is checked here, once, before a weight is made of it: as many
-rows as were asked about, children of the right parents, log-probabilities that are log-probabilities, scores that are
-log-odds. What is certainly wrong is an error that names the model. What only looks wrong (see `behaviour`) is remembered,
-and becomes a finding of the run.
+Models may be plain objects of the user's, so what they return is checked here, once, before a
+weight is made of it: as many rows as were asked about, children of the right parents,
+log-probabilities that are log-probabilities, scores that are log-odds. What is certainly wrong is
+an error that names the model. What only looks wrong (see `behaviour`) is remembered, and becomes a
+finding of the run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from .protocols import Capabilities, QuestionTooLong, capabilities
 from .sampling import Sampling
 from .trajectory import Trajectory
 
-ROUNDING = 1e-3  # nats: by how much a log-probability of some hundred float32 terms may come out above 0
+# nats: by how much a log-probability of some hundred float32 terms may come out above 0
+ROUNDING = 1e-3
 NO_SAMPLING = Sampling()
 UNREAD = 0.0  # log-odds of a step beyond the reward model's context: r = 1/2
 MOST_LOG_ODDS = 1e100  # sums of many, to any power that can be declared, stay finite
@@ -34,19 +36,28 @@ def start(lm: Any, question: str) -> Trajectory:
     """
     root = lm.start(question)
     if not isinstance(root, Trajectory) or root.parent is not None or not root.open:
-        raise TypeError(f"start of the language model {lm.name!r} must return an open Trajectory without steps, not {root!r}")
+        raise TypeError(
+            f"start of the language model {lm.name!r} must return an open Trajectory without "
+            f"steps, not {root!r}"
+        )
     return root
 
 
 def extend(
-    lm: Any, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+    lm: Any,
+    trajectories: Sequence[Trajectory],
+    keys: Any,
+    *,
+    sampling: Sampling | None = None,
+    prior: Sampling | None = None,
 ) -> list[Trajectory]:
     """Draw one step of each trajectory; see `LanguageModel.extend`.
 
     Raises:
-        TypeError, ValueError: what came back is not a new child of each trajectory, in order, or the model cannot sample
-            in this way.
-        FloatingPointError: a log-probability is above 0, or NaN where the model gives log-probabilities.
+        TypeError, ValueError: what came back is not a new child of each trajectory, in order, or
+            the model cannot sample in this way.
+        FloatingPointError: a log-probability is above 0, or NaN where the model gives
+            log-probabilities.
     """
     prior = prior or NO_SAMPLING
     sampling = sampling or prior
@@ -68,47 +79,66 @@ def check_sampling(lm: Any, *laws: Sampling | None) -> None:
     for law in laws:
         if law not in (None, NO_SAMPLING):
             raise ValueError(
-                f"prior and proposal must be Sampling() for the language model {lm.name!r}, not {law!r}: "
+                f"prior and proposal must be Sampling() for the language model {lm.name!r}, not "
+                f"{law!r}: "
                 "it declares that it has one law, which no temperature changes"
             )
 
 
-def logprob(lm: Any, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling) -> np.ndarray:
+def logprob(
+    lm: Any,
+    trajectories: Sequence[Trajectory],
+    continuations: Sequence[Sequence[int]],
+    *,
+    prior: Sampling,
+) -> np.ndarray:
     """Return the log-probability of a continuation of each trajectory; see `TractableLanguageModel.logprob`.
 
     Raises:
         ValueError: another number of them came back.
         FloatingPointError: one is above 0, or NaN.
     """
-    values = _numbers(lm.logprob(trajectories, continuations, prior=prior), len(trajectories), f"logprob of the language model {lm.name!r}")
+    values = _numbers(
+        lm.logprob(trajectories, continuations, prior=prior),
+        len(trajectories),
+        f"logprob of the language model {lm.name!r}",
+    )
     wrong = np.flatnonzero(np.isnan(values) | (values > ROUNDING))
     if len(wrong):
         raise FloatingPointError(
-            f"the language model {lm.name!r} gave the log-probability {values[wrong[0]]} for a continuation of "
+            f"the language model {lm.name!r} gave the log-probability {values[wrong[0]]} for a "
+            "continuation of "
             f"{trajectories[wrong[0]]!r}: it must be at most 0"
         )
     return values
 
 
 def continued(
-    lm: Any, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+    lm: Any,
+    trajectories: Sequence[Trajectory],
+    steps: Sequence[Trajectory],
+    *,
+    prior: Sampling,
+    proposal: Sampling,
 ) -> list[Trajectory | None]:
     """Return each trajectory followed by steps with the token ids of these.
 
-    What a remainder's tokens are worth depends on all that precedes them, and so may its text (a character can begin in one step
-    and end in the next) and its end (a context may be full sooner). So only its token ids are taken over.
+    What a remainder's tokens are worth depends on all that precedes them, and so may its text (a
+    character can begin in one step and end in the next) and its end (a context may be full sooner).
+    So only its token ids are taken over.
 
     Args:
-        lm: a language model that can score. It is asked itself if it can continue; otherwise the steps are taken to end where
-            and as they did.
+        lm: a language model that can score. It is asked itself if it can continue; otherwise the
+            steps are taken to end where and as they did.
         trajectories: N open ones.
         steps: nodes of another trajectory, at least one, in order.
         prior: the declared prior.
         proposal: what the steps are to be thought of as drawn from.
 
     Returns:
-        N trajectories as `extend` would have made them step by step, had it drawn these tokens, with their log-probabilities
-        under prior and proposal; None where it could not have, since a step would have ended elsewhere.
+        N trajectories as `extend` would have made them step by step, had it drawn these tokens,
+        with their log-probabilities under prior and proposal; None where it could not have, since a
+        step would have ended elsewhere.
 
     Raises:
         ValueError, FloatingPointError: as `logprob`.
@@ -116,7 +146,11 @@ def continued(
     if capabilities(lm).continuation:
         ends = lm.continued(trajectories, steps, prior=prior, proposal=proposal)
         if len(ends) != len(trajectories):
-            raise ValueError(_miscounted(f"continued of the language model {lm.name!r}", len(ends), len(trajectories)))
+            raise ValueError(
+                _miscounted(
+                    f"continued of the language model {lm.name!r}", len(ends), len(trajectories)
+                )
+            )
         return list(ends)
     heads = list(trajectories)
     for step in steps:
@@ -145,20 +179,24 @@ def can_read(prm: Any, trajectory: Trajectory) -> bool:
 def check_question(prm: Any, root: Trajectory) -> None:
     """Raise QuestionTooLong where a reward model's context has no room for a step after a question."""
     if not can_read(prm, root):
-        raise QuestionTooLong(f"the question is too long for the reward model {prm.name!r}: it leaves no room for a step in its context")
+        raise QuestionTooLong(
+            f"the question is too long for the reward model {prm.name!r}: it leaves no room for a "
+            "step in its context"
+        )
 
 
 def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
     """Return the log-odds of each trajectory's last step, float64, shape (N,); see `RewardModel.score`.
 
-    A step that lies beyond the reward model's context is not shown to it. Nothing is known of such a step, so
-    that its log-odds are `UNREAD`, r = 1/2.
+    A step that lies beyond the reward model's context is not shown to it. Nothing is known of such
+    a step, so that its log-odds are `UNREAD`, r = 1/2.
 
     Raises:
         QuestionTooLong: not even a first step could be read.
         TypeError: they are truths or texts, and not numbers.
         ValueError: another number of scores came back.
-        FloatingPointError: a score is NaN, or finite and above 1e100; the message names the model and the trajectory.
+        FloatingPointError: a score is NaN, or finite and above 1e100; the message names the model
+            and the trajectory.
     """
     if not len(trajectories):
         return np.zeros(0)
@@ -170,23 +208,29 @@ def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
         return scores
     if _are_truths(scores):
         raise TypeError(
-            f"the reward model {prm.name!r} gave True or False where log-odds are meant: return logit(r), "
+            f"the reward model {prm.name!r} gave True or False where log-odds are meant: return "
+            "logit(r), "
             "or see motes.models.FunctionReward.from_probability"
         )
     values = _numbers(scores, len(trajectories), f"the reward model {prm.name!r}")
     wrong = np.flatnonzero(np.isnan(values))
     if len(wrong):
-        raise FloatingPointError(f"the reward model {prm.name!r} gave a score that is NaN for {trajectories[wrong[0]]!r}")
+        raise FloatingPointError(
+            f"the reward model {prm.name!r} gave a score that is NaN for {trajectories[wrong[0]]!r}"
+        )
     huge = np.flatnonzero(np.isfinite(values) & (np.abs(values) > MOST_LOG_ODDS))
     if len(huge):
         raise FloatingPointError(
-            f"the reward model {prm.name!r} gave the log-odds {values[huge[0]]} for {trajectories[huge[0]]!r}: they must be "
+            f"the reward model {prm.name!r} gave the log-odds {values[huge[0]]} for "
+            f"{trajectories[huge[0]]!r}: they must be "
             f"infinite, or at most {MOST_LOG_ODDS:g} in size"
         )
     return values
 
 
-def _score_those_read(prm: Any, trajectories: Sequence[Trajectory], read: Sequence[bool]) -> np.ndarray:
+def _score_those_read(
+    prm: Any, trajectories: Sequence[Trajectory], read: Sequence[bool]
+) -> np.ndarray:
     """Return the log-odds of trajectories some of which lie beyond the reward model's context."""
     for i in np.flatnonzero(~np.array(read)):
         check_question(prm, trajectories[i].path[0])
@@ -202,7 +246,9 @@ def is_stand_in(model: Any) -> bool:
     return getattr(model, "original", None) is not None
 
 
-def _check_children(lm: Any, can: Capabilities, parents: Sequence[Trajectory], children: Any) -> None:
+def _check_children(
+    lm: Any, can: Capabilities, parents: Sequence[Trajectory], children: Any
+) -> None:
     what = f"extend of the language model {lm.name!r}"
     if not isinstance(children, Sequence) or isinstance(children, str | bytes):
         raise TypeError(f"{what} must return a list of trajectories, not {children!r}")
@@ -211,12 +257,19 @@ def _check_children(lm: Any, can: Capabilities, parents: Sequence[Trajectory], c
     seen: dict[int, int] = {}
     for i, (parent, child) in enumerate(zip(parents, children, strict=True)):
         if not isinstance(child, Trajectory):
-            raise TypeError(f"{what} must return trajectories, made by the method child of those it is given, not {child!r}")
+            raise TypeError(
+                f"{what} must return trajectories, made by the method child of those it is given, "
+                f"not {child!r}"
+            )
         if child.parent is not parent or child.depth != parent.depth + 1:
-            raise ValueError(f"{what} must return a child of each trajectory, in order; {child!r}, number {i}, is not one of {parent!r}")
+            raise ValueError(
+                f"{what} must return a child of each trajectory, in order; {child!r}, number {i}, "
+                f"is not one of {parent!r}"
+            )
         if seen.setdefault(id(child), i) != i:
             raise ValueError(
-                f"{what} must return a child for each trajectory, drawn with a key of its own: numbers {seen[id(child)]} and {i} "
+                f"{what} must return a child for each trajectory, drawn with a key of its own: "
+                f"numbers {seen[id(child)]} and {i} "
                 f"are one object, {child!r}"
             )
         _check_step(lm, can, parent, child)
@@ -225,7 +278,8 @@ def _check_children(lm: Any, can: Capabilities, parents: Sequence[Trajectory], c
 def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajectory) -> None:
     if not isinstance(child.step_text, str) or not isinstance(child.step_token_ids, tuple):
         raise TypeError(
-            f"a step of the language model {lm.name!r} must have a str for its text and a tuple of token ids, "
+            f"a step of the language model {lm.name!r} must have a str for its text and a tuple "
+            "of token ids, "
             f"not {child.step_text!r} and {child.step_token_ids!r}"
         )
     log_p, log_q = child.logprob - parent.logprob, child.proposal_logprob - parent.proposal_logprob
@@ -234,7 +288,8 @@ def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajector
         return
     where = f"a step log-probability {log_p} under the prior and {log_q} under the proposal in {child!r}"
     raise FloatingPointError(
-        f"the language model {lm.name!r} gave {where}: both must be at most 0, of the step alone and in nats, and the proposal's finite"
+        f"the language model {lm.name!r} gave {where}: both must be at most 0, of the step alone "
+        "and in nats, and the proposal's finite"
     )
 
 
@@ -242,14 +297,19 @@ def _numbers(values: Any, count: int, what: str) -> np.ndarray:
     """What a model returned as float64, shape (count,)."""
     try:
         array = np.asarray(values)
-        plain = array.dtype.kind in "fiu" or all(isinstance(value, Real) for value in array.ravel().tolist())
+        plain = array.dtype.kind in "fiu" or all(
+            isinstance(value, Real) for value in array.ravel().tolist()
+        )
         numbers = array.astype(np.float64) if plain else None
     except (TypeError, ValueError, OverflowError):
         numbers = None
     if numbers is None:
         raise TypeError(f"{what} must give numbers, not {values!r}")
     if numbers.shape != (count,):
-        raise ValueError(f"{what} gave values of shape {numbers.shape} for {count} trajectories: one number for each is needed")
+        raise ValueError(
+            f"{what} gave values of shape {numbers.shape} for {count} trajectories: one number "
+            "for each is needed"
+        )
     return numbers
 
 

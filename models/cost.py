@@ -20,8 +20,9 @@ class Cost:
         idle_rows: rows of language-model forward passes spent on steps already ended.
         forward_seconds: wall time inside forward passes of either model.
         cache_seconds: wall time spent moving keys and values.
-        seconds: wall time of the whole. Of one of several runs that shared batches, what falls to it: the time
-            it worked by itself, and its share of each batch, so that the runs' seconds add up to the whole's.
+        seconds: wall time of the whole. Of one of several runs that shared batches, what falls to
+            it: the time it worked by itself, and its share of each batch, so that the runs' seconds
+            add up to the whole's.
     """
 
     prompt_tokens: int = 0
@@ -36,10 +37,20 @@ class Cost:
     seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
+        return Cost(
+            **{
+                field.name: getattr(self, field.name) + getattr(other, field.name)
+                for field in fields(self)
+            }
+        )
 
     def __sub__(self, other: Cost) -> Cost:
-        return Cost(**{field.name: getattr(self, field.name) - getattr(other, field.name) for field in fields(self)})
+        return Cost(
+            **{
+                field.name: getattr(self, field.name) - getattr(other, field.name)
+                for field in fields(self)
+            }
+        )
 
     def asdict(self) -> dict[str, int | float]:
         """The counters by name."""

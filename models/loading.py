@@ -31,22 +31,24 @@ def load_lm(
 ) -> TorchLM:
     """Load a causal language model.
 
-    What the checkpoint contains is what is used: weights that find no place in the model, or are missing, and a tokenizer that
-    is empty or another model's are errors.
+    What the checkpoint contains is what is used: weights that find no place in the model, or are
+    missing, and a tokenizer that is empty or another model's are errors.
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
         device: "auto" (CUDA if there is one, else the CPU), or a torch device.
         dtype: "auto" (the checkpoint's on CUDA, float32 on the CPU), or the name of a torch type.
         step: when a step ends; at a blank line by default.
-        prompt: what the model reads before it writes: a `ChatPrompt` (system prompt, examples, arguments of the chat template), a text
-            with {question} in it, or a function from a question to a text; the chat template with the question alone where None.
+        prompt: what the model reads before it writes: a `ChatPrompt` (system prompt, examples,
+            arguments of the chat template), a text with {question} in it, or a function from a
+            question to a text; the chat template with the question alone where None.
         cache_bytes: the most bytes of keys and values to keep.
-        probe: whether to find out that the model's law does not depend on what else is in a batch (see
-            `motes.models.hosting.probe`); it takes a fraction of a second.
+        probe: whether to find out that the model's law does not depend on what else is in a batch
+            (see `motes.models.hosting.probe`); it takes a fraction of a second.
 
     Raises:
-        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, or the model cannot be hosted.
+        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, or the model
+            cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
     """
@@ -57,7 +59,15 @@ def load_lm(
     where, dtype = _device_and_dtype(device, dtype)
     _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
     model, tokenizer = load_checkpoint(place, found, where, dtype)
-    return TorchLM(model, tokenizer, step=step, prompt=prompt, name=str(source), cache_bytes=cache_bytes, probe=probe)
+    return TorchLM(
+        model,
+        tokenizer,
+        step=step,
+        prompt=prompt,
+        name=str(source),
+        cache_bytes=cache_bytes,
+        probe=probe,
+    )
 
 
 def load_prm(
@@ -72,8 +82,9 @@ def load_prm(
     """Load a process reward model.
 
     A token classifier is read at a separator behind each step: the one that its configuration names
-    (``step_separator``), else ``<extra_0>`` if that is a token, else a line break. A causal language model is read by its
-    answers "+" and "-": in turns if its tokenizer has a chat template, else behind the marker of Math-Shepherd.
+    (``step_separator``), else ``<extra_0>`` if that is a token, else a line break. A causal
+    language model is read by its answers "+" and "-": in turns if its tokenizer has a chat
+    template, else behind the marker of Math-Shepherd.
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
@@ -84,8 +95,8 @@ def load_prm(
         probe: as for `load_lm`.
 
     Raises:
-        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, the labels are not two, or the model
-            cannot be hosted.
+        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, the labels
+            are not two, or the model cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
     """
@@ -94,10 +105,16 @@ def load_prm(
     place = _locate(source, shipped=PRM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     config = read_config(place)
-    kinds = {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING, CLASSIFIER: MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING}
+    kinds = {
+        CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING,
+        CLASSIFIER: MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    }
     kind, found = model_class(place, config, kinds)
     if kind == CLASSIFIER and config.num_labels != 2:
-        raise ValueError(f"a process reward model needs two labels, wrong and right, and {str(source)!r} has {config.num_labels}")
+        raise ValueError(
+            f"a process reward model needs two labels, wrong and right, and {str(source)!r} has "
+            f"{config.num_labels}"
+        )
     model, tokenizer = load_checkpoint(place, found, where, dtype)
     asked = (reader or _reader(config, kind == CLASSIFIER))(tokenizer)
     return TorchPRM(model, asked, name=str(source), cache_bytes=cache_bytes, probe=probe)
@@ -113,7 +130,11 @@ def _reader(config: Any, classifies: bool) -> Callable[[Any], Reader]:
         if not classifies:
             return TokenPairReader(tokenizer, marker=None if tokenizer.chat_template else "ки")
         default = "<extra_0>" if "<extra_0>" in tokenizer.get_vocab() else "\n"
-        return SeparatorReader(tokenizer, separator=getattr(config, "step_separator", default), chat=getattr(config, "step_chat", False))
+        return SeparatorReader(
+            tokenizer,
+            separator=getattr(config, "step_separator", default),
+            chat=getattr(config, "step_chat", False),
+        )
 
     return make
 
@@ -125,13 +146,19 @@ def _locate(source: str | Path, *, shipped: Path) -> Place:
     if path.is_file() and path.suffix == ".gguf":
         return Place(name, str(path.parent), path.name)
     if path.is_file():
-        raise ValueError(f"{name!r} is a file; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face id 'owner/name'")
+        raise ValueError(
+            f"{name!r} is a file; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face "
+            "id 'owner/name'"
+        )
     if path.is_dir():
         return Place(name, str(path), _gguf_of(path))
     if path.is_absolute() or path.suffix == ".gguf" or name.startswith((".", "~")):
         raise FileNotFoundError(f"there is no model at {str(path)!r}")
     if name.count("/") != 1:
-        raise ValueError(f"unknown model {name!r}; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face id 'owner/name'")
+        raise ValueError(
+            f"unknown model {name!r}; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging "
+            "Face id 'owner/name'"
+        )
     return Place(name, name)
 
 
@@ -139,11 +166,16 @@ def _gguf_of(folder: Path) -> str | None:
     """Return the name of the GGUF file that holds a folder's weights; None where they have another format."""
     files = [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern))]
     if not files:
-        raise FileNotFoundError(f"the folder {str(folder)!r} holds no weights ({', '.join(WEIGHTS)})")
+        raise FileNotFoundError(
+            f"the folder {str(folder)!r} holds no weights ({', '.join(WEIGHTS)})"
+        )
     if files[0].suffix != ".gguf":
         return None
     if len(files) > 1:
-        raise ValueError(f"the folder {str(folder)!r} holds {len(files)} GGUF files: choose one, such as {str(files[0])!r}")
+        raise ValueError(
+            f"the folder {str(folder)!r} holds {len(files)} GGUF files: choose one, such as "
+            f"{str(files[0])!r}"
+        )
     return files[0].name
 
 
@@ -157,7 +189,10 @@ def _device_and_dtype(device: str, dtype: str) -> tuple[Any, str]:
         return where, "float32" if where.type == "cpu" else "auto"
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else None
     if not isinstance(named, torch.dtype) or not named.is_floating_point:
-        raise ValueError(f"dtype must be 'auto' or the name of a torch type such as 'float32' or 'bfloat16', not {dtype!r}")
+        raise ValueError(
+            "dtype must be 'auto' or the name of a torch type such as 'float32' or 'bfloat16', "
+            f"not {dtype!r}"
+        )
     return where, dtype
 
 
@@ -169,7 +204,9 @@ def _device(name: str) -> Any:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', not {name!r}") from None
+        raise ValueError(
+            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', not {name!r}"
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device")
     return device

@@ -34,6 +34,7 @@ def paired(lm: Any, prm: Any) -> Any:
         return POCKET
     shown = repr(lm) if isinstance(lm, str) else repr(getattr(lm, "name", lm))
     raise ValueError(
-        f"prm must be given beside the language model {shown}: a reward model (motes.load_prm, or a "
+        f"prm must be given beside the language model {shown}: a reward model (motes.load_prm, or "
+        "a "
         "FunctionReward), or prm=None for no likelihood; only lm='pocket' has one of its own"
     )

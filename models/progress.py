@@ -18,7 +18,8 @@ class Drawn(NamedTuple):
         rows: steps of the batch that are still being written.
         column: tokens that each of these has so far, from 1.
         longest: the most tokens that a step may have.
-        room: the most tokens that the model's context holds behind the prompt and what was written before.
+        room: the most tokens that the model's context holds behind the prompt and what was written
+            before.
     """
 
     rows: int

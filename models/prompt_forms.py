@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 PLACE = "{question}"
-RESERVED = ("conversation", "messages", "tokenize", "add_generation_prompt", "return_tensors", "return_dict")
+RESERVED = (
+    "conversation",
+    "messages",
+    "tokenize",
+    "add_generation_prompt",
+    "return_tensors",
+    "return_dict",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +23,13 @@ class ChatPrompt:
 
     Attributes:
         system: what the system turn says; None for no such turn.
-        examples: pairs of a question and its answer, which come first, as turns of user and assistant.
+        examples: pairs of a question and its answer, which come first, as turns of user and
+            assistant.
         template: further arguments of the chat template, such as {"enable_thinking": False}.
 
     Raises:
-        TypeError: `system` is no text, `examples` are no pairs of texts, or `template` is no mapping from names.
+        TypeError: `system` is no text, `examples` are no pairs of texts, or `template` is no
+            mapping from names.
         ValueError: `template` gives an argument that is motes' to give.
 
     Example:
@@ -37,10 +46,19 @@ class ChatPrompt:
         if not (self.system is None or isinstance(self.system, str)):
             raise TypeError(f"system must be a text or None, not {self.system!r:.100}")
         if not isinstance(self.examples, Sequence) or not all(map(_is_pair, self.examples)):
-            raise TypeError(f"examples must be pairs of a question and its answer, not {self.examples!r:.100}")
-        object.__setattr__(self, "examples", tuple((question, answer) for question, answer in self.examples))
-        if not isinstance(self.template, Mapping) or not all(isinstance(name, str) for name in self.template):
-            raise TypeError(f"template must map names of the chat template's arguments to values, not {self.template!r:.100}")
+            raise TypeError(
+                f"examples must be pairs of a question and its answer, not {self.examples!r:.100}"
+            )
+        object.__setattr__(
+            self, "examples", tuple((question, answer) for question, answer in self.examples)
+        )
+        if not isinstance(self.template, Mapping) or not all(
+            isinstance(name, str) for name in self.template
+        ):
+            raise TypeError(
+                "template must map names of the chat template's arguments to values, not "
+                f"{self.template!r:.100}"
+            )
         for name in RESERVED:
             if name in self.template:
                 raise ValueError(f"template cannot give {name!r}, which motes gives")
@@ -49,14 +67,18 @@ class ChatPrompt:
         """Return the turns up to the question, as chat templates take them."""
         turns = [] if self.system is None else [{"role": "system", "content": self.system}]
         for asked, answered in self.examples:
-            turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+            turns += [
+                {"role": "user", "content": asked},
+                {"role": "assistant", "content": answered},
+            ]
         return [*turns, {"role": "user", "content": question}]
 
 
 PromptForm: TypeAlias = "Callable[[str], str] | str | ChatPrompt | None"
 """A function from a question to the prompt's text, such a text with {question} in it, or a `ChatPrompt`.
 
-None stands for the tokenizer's chat template with the question alone; where there is none, for the question as it is.
+None stands for the tokenizer's chat template with the question alone; where there is none, for the
+question as it is.
 """
 
 
@@ -71,12 +93,20 @@ def check_form(prompt: Any) -> None:
     """
     if isinstance(prompt, str):
         if PLACE not in prompt:
-            raise ValueError(f"prompt must have {PLACE} in its text, where the question goes, not {prompt!r:.100}")
+            raise ValueError(
+                f"prompt must have {PLACE} in its text, where the question goes, not "
+                f"{prompt!r:.100}"
+            )
     elif not (prompt is None or isinstance(prompt, ChatPrompt) or callable(prompt)):
         raise TypeError(
-            f"prompt must be a function from a question to a text, a text with {PLACE} in it, a ChatPrompt or None, not {prompt!r:.100}"
+            f"prompt must be a function from a question to a text, a text with {PLACE} in it, a "
+            f"ChatPrompt or None, not {prompt!r:.100}"
         )
 
 
 def _is_pair(example: Any) -> bool:
-    return isinstance(example, list | tuple) and len(example) == 2 and all(isinstance(part, str) for part in example)
+    return (
+        isinstance(example, list | tuple)
+        and len(example) == 2
+        and all(isinstance(part, str) for part in example)
+    )

@@ -1,7 +1,8 @@
 """What a language model and a reward model must offer; anything that does can be used everywhere in motes.
 
-What a language model can do besides writing steps stands in one record, its `Capabilities`. A model of motes declares it; of a
-plain object of the user's, which declares none, it is inferred here and nowhere else.
+What a language model can do besides writing steps stands in one record, its `Capabilities`. A model
+of motes declares it; of a plain object of the user's, which declares none, it is inferred here and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -44,12 +45,18 @@ class LanguageModel(Protocol):
         """The root of a new tree, without steps.
 
         Raises:
-            ValueError: the question is empty; or, `QuestionTooLong`, it leaves no room in the model's context.
+            ValueError: the question is empty; or, `QuestionTooLong`, it leaves no room in the
+                model's context.
         """
         ...
 
     def extend(
-        self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        keys: Any,
+        *,
+        sampling: Sampling | None = None,
+        prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one step for each trajectory, in one batch.
 
@@ -60,9 +67,11 @@ class LanguageModel(Protocol):
             prior: the declared prior, which `logprob` refers to; `Sampling()` when None.
 
         Returns:
-            N new children, one each, in order, made by `Trajectory.child`. The step's log-probability is that under `prior`, its
-            proposal log-probability that under `sampling`, both in nats and at most 0; both NaN where they are not known.
-            A model that has one law, whatever it is asked, says so by its attribute `capabilities`, `Capabilities(sampling=False)`.
+            N new children, one each, in order, made by `Trajectory.child`. The step's
+            log-probability is that under `prior`, its proposal log-probability that under
+            `sampling`, both in nats and at most 0; both NaN where they are not known. A model that
+            has one law, whatever it is asked, says so by its attribute `capabilities`,
+            `Capabilities(sampling=False)`.
 
         Raises:
             ValueError: a trajectory is not open.
@@ -75,12 +84,16 @@ class LanguageModel(Protocol):
 class TractableLanguageModel(LanguageModel, Protocol):
     """A language model that also tells how probable a given text is: what ancestor sampling needs.
 
-    The trajectories of one that does not give even the probability of its own draws have NaN for `logprob` and
-    `proposal_logprob`; it serves where no weight depends on them.
+    The trajectories of one that does not give even the probability of its own draws have NaN for
+    `logprob` and `proposal_logprob`; it serves where no weight depends on them.
     """
 
     def logprob(
-        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        continuations: Sequence[Sequence[int]],
+        *,
+        prior: Sampling | None = None,
     ) -> np.ndarray:
         """Log-probability, under the prior, that trajectory i goes on with the token ids continuations[i].
 
@@ -94,9 +107,10 @@ class TractableLanguageModel(LanguageModel, Protocol):
 class RewardModel(Protocol):
     """Judges reasoning steps.
 
-    A reward model that cannot read any length has a method besides, `can_read(trajectory) -> bool`: whether
-    its context holds the question and all steps (of a trajectory without steps: the question, with room for a
-    step). It must depend on the trajectory alone. What `motes` makes of it is said at `motes.models.calls.score`.
+    A reward model that cannot read any length has a method besides, `can_read(trajectory) -> bool`:
+    whether its context holds the question and all steps (of a trajectory without steps: the
+    question, with room for a step). It must depend on the trajectory alone. What `motes` makes of
+    it is said at `motes.models.calls.score`.
 
     Attributes:
         name: what to call the model in reports.
@@ -125,13 +139,14 @@ class Capabilities:
     """What can be asked of a language model.
 
     Attributes:
-        sampling: whether steps are drawn as `sampling` asks, and told their log-probability under `prior`. False for a
-            model with one fixed law, which serves under `Sampling()` alone; None where nobody has said so, and its draws
-            are compared.
-        probabilities: whether it gives the log-probability of what it draws. Where it is False they are NaN, and the
-            model serves wherever no weight depends on them.
+        sampling: whether steps are drawn as `sampling` asks, and told their log-probability under
+            `prior`. False for a model with one fixed law, which serves under `Sampling()` alone;
+            None where nobody has said so, and its draws are compared.
+        probabilities: whether it gives the log-probability of what it draws. Where it is False they
+            are NaN, and the model serves wherever no weight depends on them.
         scoring: whether it has a method `logprob`, which gives the log-probability of a given text.
-        continuation: whether it has a method `continued`, which puts given steps after another trajectory.
+        continuation: whether it has a method `continued`, which puts given steps after another
+            trajectory.
         step_rule: where its steps end; None where it follows no `StepRule`.
 
     Example:
@@ -164,7 +179,9 @@ def capabilities(lm: Any) -> Capabilities:
     if declared is None:
         return _inferred(lm)
     if not isinstance(declared, Capabilities):
-        raise TypeError(f"the attribute capabilities of {lm!r} must be a Capabilities, not {declared!r}")
+        raise TypeError(
+            f"the attribute capabilities of {lm!r} must be a Capabilities, not {declared!r}"
+        )
     return declared
 
 
@@ -190,6 +207,7 @@ def check_extend(lm: Any) -> None:
     missing = [name for name in ASKED_OF_EXTEND if name not in parameters]
     if missing:
         raise TypeError(
-            f"the method extend of the language model {lm.name!r} must take the arguments sampling and prior, "
+            f"the method extend of the language model {lm.name!r} must take the arguments "
+            "sampling and prior, "
             f"and has no {' nor '.join(missing)}: see motes.models.LanguageModel.extend"
         )

@@ -1,8 +1,9 @@
 """Random numbers that belong to slots.
 
-Every slot of a batch has a JAX key, and the uniform that draws its j-th token is a function of that key and
-of j alone: not of the batch it travels in, nor of the trajectory it extends. Uniforms come in blocks of
-`BLOCK` tokens by `ROWS` slots, a jitted call each, whose shape never changes: nothing is compiled twice.
+Every slot of a batch has a JAX key, and the uniform that draws its j-th token is a function of that
+key and of j alone: not of the batch it travels in, nor of the trajectory it extends. Uniforms come
+in blocks of `BLOCK` tokens by `ROWS` slots, a jitted call each, whose shape never changes: nothing
+is compiled twice.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class SlotUniforms:
         if block != self._block:
             drawn = [np.asarray(_bits()(keys, np.uint32(block))) for keys in self._keys]
             words = np.concatenate(drawn)[: self._rows].astype(np.uint64)
-            self._values = ((words[..., 0] << 21) ^ (words[..., 1] >> 11)).astype(np.float64) * 2.0**-53
+            self._values = ((words[..., 0] << 21) ^ (words[..., 1] >> 11)).astype(
+                np.float64
+            ) * 2.0**-53
             self._block = block
         return self._values[:, offset]
 
@@ -55,7 +58,10 @@ def raw_keys(keys: Any, rows: int) -> np.ndarray:
         keys = jax.random.key_data(keys)
     raw = np.asarray(keys, np.uint32)
     if raw.shape != (rows, 2):
-        raise ValueError(f"keys must hold one JAX random key for each of the {rows} trajectories, not an array of shape {raw.shape}")
+        raise ValueError(
+            f"keys must hold one JAX random key for each of the {rows} trajectories, not an array "
+            f"of shape {raw.shape}"
+        )
     return raw
 
 
@@ -64,6 +70,10 @@ def _bits() -> Any:
     import jax
 
     def block_of(key: Any, block: Any) -> Any:
-        return jax.random.bits(jax.random.fold_in(jax.random.wrap_key_data(key, impl="threefry2x32"), block), (BLOCK, 2), "uint32")
+        return jax.random.bits(
+            jax.random.fold_in(jax.random.wrap_key_data(key, impl="threefry2x32"), block),
+            (BLOCK, 2),
+            "uint32",
+        )
 
     return jax.jit(jax.vmap(block_of, in_axes=(0, None)))

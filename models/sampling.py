@@ -15,9 +15,9 @@ COLD = 1e-4  # temperature below which logits are shifted before they are divide
 class Sampling:
     """A next-token distribution made from a language model's logits.
 
-    Applied in this order: logits are divided by the temperature; only the `top_k` likeliest tokens stay;
-    of these, only the smallest set of likeliest tokens whose probability reaches `top_p`; the rest is
-    normalised. Ties go to the smaller token id. The default leaves the model as it is.
+    Applied in this order: logits are divided by the temperature; only the `top_k` likeliest tokens
+    stay; of these, only the smallest set of likeliest tokens whose probability reaches `top_p`; the
+    rest is normalised. Ties go to the smaller token id. The default leaves the model as it is.
 
     Attributes:
         temperature: above 0.
@@ -49,8 +49,14 @@ class Sampling:
         """Whether every token that `prior` can draw can be drawn by this, whatever the logits."""
         if self == prior or not self.truncates:
             return True
-        # the k likeliest tokens are the same at every temperature, and top-p may only remove from them
-        return self.top_p == 1 and prior.top_k is not None and self.top_k is not None and prior.top_k <= self.top_k
+        # the k likeliest tokens are the same at every temperature, and top-p may only remove from
+        # them
+        return (
+            self.top_p == 1
+            and prior.top_k is not None
+            and self.top_k is not None
+            and prior.top_k <= self.top_k
+        )
 
     def log_probs(self, logits: np.ndarray) -> np.ndarray:
         """Normalised log-probabilities.
@@ -62,7 +68,8 @@ class Sampling:
             float64, the same shape; minus infinity where the token cannot be drawn.
         """
         scaled = np.asarray(logits, dtype=np.float64)
-        if self.temperature < COLD:  # where a quotient may overflow, only differences from the likeliest token count
+        # where a quotient may overflow, only differences from the likeliest token count
+        if self.temperature < COLD:
             scaled = scaled - scaled.max(axis=-1, keepdims=True)
         with np.errstate(over="ignore"):
             scaled = scaled / self.temperature

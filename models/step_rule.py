@@ -1,8 +1,9 @@
 """Where a reasoning step ends.
 
-A step is a run of whole tokens. It ends at the first token after which its text contains the delimiter, or
-after a fixed number of tokens, or when a predicate says so; at the latest at the cap. Nothing is trimmed and
-nothing tokenised again: the partition is a function of the token ids, and part of the declared prior.
+A step is a run of whole tokens. It ends at the first token after which its text contains the
+delimiter, or after a fixed number of tokens, or when a predicate says so; at the latest at the cap.
+Nothing is trimmed and nothing tokenised again: the partition is a function of the token ids, and
+part of the declared prior.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ class StepRule:
     """When a step ends; end of text always ends it too.
 
     Attributes:
-        delimiter: ends the step at the first token after which its text contains this; None for no delimiter.
+        delimiter: ends the step at the first token after which its text contains this; None for no
+            delimiter.
         tokens: ends the step after this many tokens; None for no fixed length.
-        predicate: ends the step at the first token after which it is true of the step's text; None for none.
+        predicate: ends the step at the first token after which it is true of the step's text; None
+            for none.
         cap: the most tokens of a step.
 
     Raises:
         TypeError: the delimiter is neither a text nor None.
-        ValueError: a number is below 1, or the delimiter is empty or holds characters that no tokenizer can write.
+        ValueError: a number is below 1, or the delimiter is empty or holds characters that no
+            tokenizer can write.
     """
 
     delimiter: str | None = "\n\n"
@@ -49,7 +53,9 @@ class StepRule:
 
     def ends(self, text: str) -> bool:
         """Whether a step with this text is complete by its text alone."""
-        return bool((self.delimiter and self.delimiter in text) or (self.predicate and self.predicate(text)))
+        return bool(
+            (self.delimiter and self.delimiter in text) or (self.predicate and self.predicate(text))
+        )
 
 
 def _check_delimiter(delimiter: object) -> None:
@@ -58,4 +64,6 @@ def _check_delimiter(delimiter: object) -> None:
     if not delimiter:
         raise ValueError("delimiter must be a text that ends a step, or None, not the empty text")
     if any("\ud800" <= character <= "\udfff" for character in delimiter):
-        raise ValueError(f"delimiter must be a text that can be encoded, and {delimiter!a} holds lone surrogates")
+        raise ValueError(
+            f"delimiter must be a text that can be encoded, and {delimiter!a} holds lone surrogates"
+        )

@@ -1,14 +1,16 @@
 """Trajectories: immutable nodes of the tree that a run's particles form.
 
-A node holds one step of reasoning and points at its parent. Forks share their parent, so everything that
-is expensive to know about a prefix (keys and values, scores) can hang on the node that ends it and serve
-all that descend from it. Nodes are compared by identity; compare `token_ids` to compare what was said.
+A node holds one step of reasoning and points at its parent. Forks share their parent, so everything
+that is expensive to know about a prefix (keys and values, scores) can hang on the node that ends it
+and serve all that descend from it. Nodes are compared by identity; compare `token_ids` to compare
+what was said.
 
-A copy of a node is the node itself, since nothing can change it. Pickled nodes keep sharing their parents, and chains of
-any length can be pickled: pickle descends from a node into what it refers to, so each node refers to a few ancestors beside
-its parent, the farthest first. Node number d refers to d - 2^j, ..., d - 2, d - 1, where 2^j is the largest power of two that
-divides d. Whatever node pickle begins with, it then descends through 2 log2(d) nodes at most before it meets one that it
-has seen.
+A copy of a node is the node itself, since nothing can change it. Pickled nodes keep sharing their
+parents, and chains of any length can be pickled: pickle descends from a node into what it refers
+to, so each node refers to a few ancestors beside its parent, the farthest first. Node number d
+refers to d - 2^j, ..., d - 2, d - 1, where 2^j is the largest power of two that divides d. Whatever
+node pickle begins with, it then descends through 2 log2(d) nodes at most before it meets one that
+it has seen.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ class Trajectory:
         proposal_logprob: the same under the proposals the steps were drawn from.
         finished: the reasoning has ended, by end of text or by stating its answer.
         truncated: it was cut off, out of steps or out of the model's context.
-        delimited: the last step ended where its rule's delimiter does, so that its text is whole; False where it
-            was cut at a cap, at a number of tokens or by a predicate. True of models whose steps are whole.
+        delimited: the last step ended where its rule's delimiter does, so that its text is whole;
+            False where it was cut at a cap, at a number of tokens or by a predicate. True of models
+            whose steps are whole.
         answer: what it answers, where somebody has read that; only of a finished one.
     """
 
@@ -74,9 +77,16 @@ class Trajectory:
             delimited=delimited,
         )
 
-    def close(self, *, finished: bool = False, truncated: bool = False, answer: str | None = None) -> Trajectory:
+    def close(
+        self, *, finished: bool = False, truncated: bool = False, answer: str | None = None
+    ) -> Trajectory:
         """A copy of this node that is finished, with this answer, or truncated."""
-        return replace(self, finished=self.finished or finished, truncated=self.truncated or truncated, answer=answer)
+        return replace(
+            self,
+            finished=self.finished or finished,
+            truncated=self.truncated or truncated,
+            answer=answer,
+        )
 
     @property
     def open(self) -> bool:

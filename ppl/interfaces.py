@@ -1,7 +1,8 @@
 """What samplers ask of a declared posterior, be it the state-space model or a program.
 
-A declaration says what is sampled; its `stepwise` form is the Feynman-Kac model that a filter samples, whose particles hold
-pieces of reasoning, `Reasoning`, that grow from one weighing to the next and close.
+A declaration says what is sampled; its `stepwise` form is the Feynman-Kac model that a filter
+samples, whose particles hold pieces of reasoning, `Reasoning`, that grow from one weighing to the
+next and close.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ class Reasoning(Protocol):
 
     Attributes:
         trajectory: what has been written.
-        log_odds: of the reward model, one for each step of the trajectory, in order; empty without a reward model.
-        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing twists it, and once it is closed.
+        log_odds: of the reward model, one for each step of the trajectory, in order; empty without
+            a reward model.
+        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing
+            twists it, and once it is closed.
         open: whether it goes on.
         length: how many times it has been weighed.
         impossible: whether it has left the prior's support, so that it is not worth going on.
@@ -78,7 +81,13 @@ class Stepwise(Protocol):
         ...
 
     def successors(
-        self, proposal: Sampling | None, keys: Any, particles: Sequence[Any], count: int, chosen: Sequence[int], part: int = 0
+        self,
+        proposal: Sampling | None,
+        keys: Any,
+        particles: Sequence[Any],
+        count: int,
+        chosen: Sequence[int],
+        part: int = 0,
     ) -> list[list[Any]]:
         """`count` next steps of each chosen particle, in one batch."""
         ...

@@ -1,8 +1,9 @@
 """Posterior draws of a NumPyro model: the no-U-turn sampler, by BlackJAX.
 
-Every chain adapts its step size and a diagonal mass matrix in windows, as Stan does (Hoffman and Gelman 2014; Carpenter et al.
-2017), then draws. All chains run as one compiled, vectorised computation. Call it with JAX in float64: sums over thousands of observations
-have errors in float32 that an energy can feel.
+Every chain adapts its step size and a diagonal mass matrix in windows, as Stan does (Hoffman and
+Gelman 2014; Carpenter et al. 2017), then draws. All chains run as one compiled, vectorised
+computation. Call it with JAX in float64: sums over thousands of observations have errors in float32
+that an energy can feel.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ Draws = dict[str, Any]
 
 @partial(jax.jit, static_argnames=("model", "warmup", "draws", "hidden"))
 def chains(
-    keys: Any, model: Callable[..., None], arguments: tuple[Any, ...], warmup: int, draws: int, hidden: tuple[str, ...] = ()
+    keys: Any,
+    model: Callable[..., None],
+    arguments: tuple[Any, ...],
+    warmup: int,
+    draws: int,
+    hidden: tuple[str, ...] = (),
 ) -> tuple[Draws, Draws]:
     """Draw from the posterior.
 
@@ -39,14 +45,20 @@ def chains(
         hidden: sites that are left out of the result.
 
     Returns:
-        The draws by site, deterministic ones included, shapes (C, S, ...); and what is known of each: diverging, lp (the log-density in the
-        sampler's coordinates, nats), energy, acceptance_rate and n_steps, all of shape (C, S).
+        The draws by site, deterministic ones included, shapes (C, S, ...); and what is known of
+        each: diverging, lp (the log-density in the sampler's coordinates, nats), energy,
+        acceptance_rate and n_steps, all of shape (C, S).
     """
     return jax.vmap(lambda key: chain(key, model, arguments, warmup, draws, hidden))(keys)
 
 
 def chain(
-    key: Any, model: Callable[..., None], arguments: tuple[Any, ...], warmup: int, draws: int, hidden: tuple[str, ...] = ()
+    key: Any,
+    model: Callable[..., None],
+    arguments: tuple[Any, ...],
+    warmup: int,
+    draws: int,
+    hidden: tuple[str, ...] = (),
 ) -> tuple[Draws, Draws]:
     """One chain; as `chains`, without the first axis. To be traced."""
     start_key, warm_key, draw_key = jax.random.split(key, 3)
@@ -55,7 +67,10 @@ def chain(
         return -potential_energy(model, arguments, {}, position)
 
     adaptation: Any = blackjax.window_adaptation(
-        blackjax.nuts, log_density, target_acceptance_rate=ACCEPTANCE, adaptation_info_fn=get_filter_adapt_info_fn()
+        blackjax.nuts,
+        log_density,
+        target_acceptance_rate=ACCEPTANCE,
+        adaptation_info_fn=get_filter_adapt_info_fn(),
     )
     (state, parameters), _ = adaptation.run(warm_key, _start(start_key, model, arguments), warmup)
     kernel: Any = blackjax.nuts(log_density, **parameters)
@@ -79,7 +94,17 @@ def chain(
 def _start(key: Any, model: Callable[..., None], arguments: tuple[Any, ...]) -> Draws:
     """Overdispersed starting places: uniform on (-1, 1) in the sampler's coordinates, where the density is positive everywhere."""
     trace = handlers.trace(handlers.seed(model, key)).get_trace(*arguments)
-    sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
-    shapes = {name: biject_to(site["fn"].support).inverse_shape(jnp.shape(site["value"])) for name, site in sites.items()}
+    sites = {
+        name: site
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+    shapes = {
+        name: biject_to(site["fn"].support).inverse_shape(jnp.shape(site["value"]))
+        for name, site in sites.items()
+    }
     keys = dict(zip(shapes, jax.random.split(key, len(shapes)), strict=True))
-    return {name: jax.random.uniform(keys[name], shape, minval=-1.0, maxval=1.0) for name, shape in shapes.items()}
+    return {
+        name: jax.random.uniform(keys[name], shape, minval=-1.0, maxval=1.0)
+        for name, shape in shapes.items()
+    }

@@ -52,7 +52,10 @@ class NutsFit:
             By parameter, shape (count, ...).
         """
         chosen = (np.arange(count) * 2 + 1) * self.size // (2 * count)
-        return {name: values.reshape(self.size, *values.shape[2:])[chosen] for name, values in self.draws.items()}
+        return {
+            name: values.reshape(self.size, *values.shape[2:])[chosen]
+            for name, values in self.draws.items()
+        }
 
 
 def sampling_complaints(fit: NutsFit, mixing: Mapping[str, Mixing]) -> list[str]:
@@ -68,13 +71,19 @@ def _unmixed(fit: NutsFit, mixing: Mapping[str, Mixing]) -> list[str]:
     scarce = [name for name, one in mixing.items() if not one.ess >= enough]
     complaints = []
     if chains == 1:
-        complaints.append("there is one chain, so that no R-hat can tell whether it has found the posterior")
+        complaints.append(
+            "there is one chain, so that no R-hat can tell whether it has found the posterior"
+        )
     elif apart:
         complaints.append(
-            f"the chains disagree (R-hat above {R_HAT}, more warm-up or more draws may help) on {_listed(mixing, 'r_hat', apart)}"
+            f"the chains disagree (R-hat above {R_HAT}, more warm-up or more draws may help) on "
+            f"{_listed(mixing, 'r_hat', apart)}"
         )
     if scarce:
-        complaints.append(f"too few draws are effective (under {enough}: ask for more) of {_listed(mixing, 'ess', scarce)}")
+        complaints.append(
+            f"too few draws are effective (under {enough}: ask for more) of "
+            f"{_listed(mixing, 'ess', scarce)}"
+        )
     return complaints
 
 
@@ -86,4 +95,7 @@ def _divergences(fit: NutsFit) -> list[str]:
     diverging = int(np.sum(fit.stats["diverging"]))
     if not diverging:
         return []
-    return [f"{diverging} of {fit.size} draws diverged, so that a part of the posterior may be missing: try narrower priors"]
+    return [
+        f"{diverging} of {fit.size} draws diverged, so that a part of the posterior may be "
+        "missing: try narrower priors"
+    ]

@@ -16,7 +16,8 @@ class Particle(NamedTuple):
     Attributes:
         trajectory: the trajectory.
         log_odds: of the reward model, one a step.
-        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing twists it, and once it is closed.
+        log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing
+            twists it, and once it is closed.
     """
 
     trajectory: Trajectory

@@ -4,15 +4,16 @@
     likelihood   o_t ~ Bernoulli(r_t)            r_t, a reward model's probability that step t is right
     posterior    p(x_1:tau | c, o_1:tau = 1)     or another declared target; see `motes.ppl.targets`
 
-tau is the step at which the trajectory closes: it finishes by end of text or by stating its answer, or is
-truncated after max_steps, where the language model's context is full, or at the first step that the reward
-model's context does not hold. Nothing is known of such a step, so that its r is 1/2 (be the trajectory
-truncated there or finished): a function of the trajectory alone. All of that is part of the target, whose
-density over complete trajectories is
+tau is the step at which the trajectory closes: it finishes by end of text or by stating its answer,
+or is truncated after max_steps, where the language model's context is full, or at the first step
+that the reward model's context does not hold. Nothing is known of such a step, so that its r is 1/2
+(be the trajectory truncated there or finished): a function of the trajectory alone. All of that is
+part of the target, whose density over complete trajectories is
 
     gamma(x) = p(x)^alpha L(x)^beta 1[C(x)]
 
-`StateSpaceModel` is the declaration, which every sampler takes; `motes.ppl.StepwiseModel` is the same seen by a filter.
+`StateSpaceModel` is the declaration, which every sampler takes; `motes.ppl.StepwiseModel` is the
+same seen by a filter.
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory, behaviour, calls, capabilities, prompt_of
+from ..models import (
+    Cost,
+    LanguageModel,
+    RewardModel,
+    Sampling,
+    Trajectory,
+    behaviour,
+    calls,
+    capabilities,
+    prompt_of,
+)
 from ..models.protocols import check_extend
 from .answers import Answer, read, settled, stated
 from .interfaces import Proposal, Shared
@@ -42,16 +53,18 @@ class StateSpaceModel:
     Attributes:
         question: what is asked.
         lm: the language model, which writes steps.
-        prm: the reward model, which judges them; None for no likelihood, so that the posterior is the prior.
+        prm: the reward model, which judges them; None for no likelihood, so that the posterior is
+            the prior.
         target: a name of `motes.ppl.targets.TARGETS`, or a `Target`.
         beta: the power of the likelihood under a target given by name.
-        alpha: the power of the prior, from 1e-9 to 1e9: at 1 the posterior, above 1 a sharpened one (a *power target*).
+        alpha: the power of the prior, from 1e-9 to 1e9: at 1 the posterior, above 1 a sharpened one
+            (a *power target*).
         prior: how the language model is sampled, by declaration.
         max_steps: trajectories still open after this many steps are truncated.
-        answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None. Trajectories
-            that are truncated have no answer.
-        stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads an
-            answer. Of open trajectories, `answer` is asked where the last step ended at its
+        answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None.
+            Trajectories that are truncated have no answer.
+        stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads
+            an answer. Of open trajectories, `answer` is asked where the last step ended at its
             delimiter; `motes.ppl.stated` tells what is complete in what was cut off.
         constraint: maps a closed trajectory to whether it is allowed; None for no constraint.
 
@@ -74,7 +87,14 @@ class StateSpaceModel:
 
     def __post_init__(self) -> None:
         check_declaration(
-            self.question, self.target, self.beta, self.prior, self.max_steps, self.answer, alpha=self.alpha, constraint=self.constraint
+            self.question,
+            self.target,
+            self.beta,
+            self.prior,
+            self.max_steps,
+            self.answer,
+            alpha=self.alpha,
+            constraint=self.constraint,
         )
         checks.settle(
             self,
@@ -100,7 +120,11 @@ class StateSpaceModel:
     def target_name(self) -> str:
         """The declared target in words, powers included; "prior" without a reward model."""
         power = f", prior to the power {self.alpha:g}" * (self.alpha != 1)
-        return str(self.likelihood or "prior") + power + ", constrained" * (self.constraint is not None)
+        return (
+            str(self.likelihood or "prior")
+            + power
+            + ", constrained" * (self.constraint is not None)
+        )
 
     @property
     def cost(self) -> Cost:
@@ -114,7 +138,9 @@ class StateSpaceModel:
             calls.check_question(self.prm, start)
         return Particle(start, ())
 
-    def stepwise(self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None) -> StepwiseModel:
+    def stepwise(
+        self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None
+    ) -> StepwiseModel:
         """The model as a filter samples it."""
         return StepwiseModel(self, proposal, twist, root)
 
@@ -132,7 +158,8 @@ class StateSpaceModel:
             "prior": asdict(self.prior),
             "likelihood": repr(self.likelihood),
             "alpha": self.alpha,
-            "constraint": self.constraint and (getattr(self.constraint, "__qualname__", None) or repr(self.constraint)),
+            "constraint": self.constraint
+            and (getattr(self.constraint, "__qualname__", None) or repr(self.constraint)),
             "max_steps": self.max_steps,
             "stop_at_answer": self.stop_at_answer,
             "lm": self.lm.name,
@@ -145,7 +172,11 @@ class StateSpaceModel:
         prompt = prompt_of(self.lm, self.question)
         if prompt is None:
             return {}
-        return {"prompt": prompt.text, "prompt_token_ids": [*prompt.token_ids], "prompt_date": prompt.date}
+        return {
+            "prompt": prompt.text,
+            "prompt_token_ids": [*prompt.token_ids],
+            "prompt_date": prompt.date,
+        }
 
     def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
         """What is doubtful about how the language model draws, as clauses."""
@@ -172,18 +203,25 @@ class StateSpaceModel:
         likelihood, alpha = self.likelihood, 1 + power * (self.alpha - 1)
         if likelihood is None:
             return replace(self, alpha=alpha)
-        return replace(self, alpha=alpha, target=replace(likelihood, beta=likelihood.beta * power), beta=1.0)
+        return replace(
+            self, alpha=alpha, target=replace(likelihood, beta=likelihood.beta * power), beta=1.0
+        )
 
     def log_likelihood(self, particle: Particle) -> float:
         """log of L(x)^beta 1[C(x)] of a complete trajectory, in nats.
 
         Raises:
-            FloatingPointError: it is infinite; the message names the reward model and the trajectory.
+            FloatingPointError: it is infinite; the message names the reward model and the
+                trajectory.
         """
         if particle.trajectory.logprob == -inf or not self.allows(particle.trajectory):
             return -inf
         try:
-            return 0.0 if self.likelihood is None else self.likelihood.log_likelihood(particle.log_odds)
+            return (
+                0.0
+                if self.likelihood is None
+                else self.likelihood.log_likelihood(particle.log_odds)
+            )
         except FloatingPointError as error:
             raise self.blamed(error, particle.trajectory) from None
 
@@ -193,7 +231,11 @@ class StateSpaceModel:
         Raises as `log_likelihood` does.
         """
         log_likelihood = self.log_likelihood(particle)
-        return -inf if log_likelihood == -inf else self.alpha * particle.trajectory.logprob + log_likelihood
+        return (
+            -inf
+            if log_likelihood == -inf
+            else self.alpha * particle.trajectory.logprob + log_likelihood
+        )
 
     def log_excess(self, particle: Particle) -> float:
         """log of gamma over the prior, p^(alpha - 1) L^beta 1[C], of a complete trajectory, in nats.
@@ -213,7 +255,8 @@ class StateSpaceModel:
         """The error that a probability is needed and not told."""
         what = what or f"a power target (alpha {self.alpha:g})"
         return ValueError(
-            f"{what} needs the probability of every step, and the language model {self.lm.name!r} does not tell proposal_logprob"
+            f"{what} needs the probability of every step, and the language model {self.lm.name!r} "
+            "does not tell proposal_logprob"
         )
 
     def allows(self, trajectory: Trajectory) -> bool:
@@ -221,12 +264,16 @@ class StateSpaceModel:
         if self.constraint is None:
             return True
         if not isinstance(allowed := self.constraint(trajectory), bool | np.bool_):
-            raise TypeError(f"constraint must map a trajectory to True or False, not to {allowed!r}")
+            raise TypeError(
+                f"constraint must map a trajectory to True or False, not to {allowed!r}"
+            )
         return bool(allowed)
 
     def blamed(self, error: FloatingPointError, trajectory: Trajectory) -> FloatingPointError:
         """The error, with the names of the reward model and the trajectory that it comes from."""
-        return FloatingPointError(f"{error}, as {getattr(self.prm, 'name', None)!r} does in {trajectory!r}")
+        return FloatingPointError(
+            f"{error}, as {getattr(self.prm, 'name', None)!r} does in {trajectory!r}"
+        )
 
     def answer_of(self, particle: Particle) -> str | None:
         """The answer of a finished trajectory; None for any other."""
@@ -239,8 +286,8 @@ class StateSpaceModel:
     def close(self, trajectory: Trajectory) -> Trajectory:
         """Close a trajectory where it ends.
 
-        It is finished if it has stated its answer, and truncated if it is out of steps or longer than the
-        reward model can read.
+        It is finished if it has stated its answer, and truncated if it is out of steps or longer
+        than the reward model can read.
         """
         settled_one = settled(trajectory, self.answer or stated, self.stop_at_answer)
         if not settled_one.open:
@@ -258,7 +305,8 @@ class StateSpaceModel:
         """The reward model's log-odds of each trajectory's last step, in one batch; none without a reward model.
 
         Raises:
-            TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see `motes.models.calls.score`.
+            TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see
+                `motes.models.calls.score`.
         """
         if self.prm is None or not trajectories:
             return []
@@ -266,7 +314,15 @@ class StateSpaceModel:
 
 
 def check_declaration(
-    question: Any, target: Any, beta: Any, prior: Any, max_steps: Any, answer: Any, *, alpha: Any = 1.0, constraint: Any = None
+    question: Any,
+    target: Any,
+    beta: Any,
+    prior: Any,
+    max_steps: Any,
+    answer: Any,
+    *,
+    alpha: Any = 1.0,
+    constraint: Any = None,
 ) -> None:
     """Raise what `StateSpaceModel` raises of the parts of a declaration that are not models."""
     if not isinstance(question, str):
@@ -288,7 +344,10 @@ def check_lm(lm: Any) -> None:
     """Raise TypeError where `lm` is not a language model."""
     if not isinstance(lm, LanguageModel):
         missing = [name for name in ("name", "cost", "start", "extend") if not hasattr(lm, name)]
-        raise TypeError(f"lm must be a language model (see motes.load_lm), not {lm!r}, which has no {', '.join(missing)}")
+        raise TypeError(
+            f"lm must be a language model (see motes.load_lm), not {lm!r}, which has no "
+            f"{', '.join(missing)}"
+        )
     check_named(lm, "lm")
     check_extend(lm)
 
@@ -306,4 +365,6 @@ def check_named(model: Any, argument: str) -> None:
     if not isinstance(model.name, str):
         raise TypeError(f"the attribute name of {argument} must be a str, not {model.name!r}")
     if not isinstance(model.cost, Cost):
-        raise TypeError(f"the attribute cost of {argument} must be a motes.models.Cost, not {model.cost!r}")
+        raise TypeError(
+            f"the attribute cost of {argument} must be a motes.models.Cost, not {model.cost!r}"
+        )

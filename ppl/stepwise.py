@@ -4,11 +4,12 @@ A Feynman-Kac model that moves by one step of reasoning, drawn from a proposal q
 
     G_t = p(x_t)^alpha / q(x_t)  *  likelihood's increment  *  psi_t(x_1:t) / psi_t-1(x_1:t-1)
 
-where psi is a *twist*: what the weight anticipates of the future (Whiteley and Lee 2014). It is 1 at the start and once a
-trajectory is closed, so that over a complete trajectory it cancels whatever it is, even where it is random: a particle
-keeps the value it was weighed by. Without one psi is 1.
+where psi is a *twist*: what the weight anticipates of the future (Whiteley and Lee 2014). It is 1
+at the start and once a trajectory is closed, so that over a complete trajectory it cancels whatever
+it is, even where it is random: a particle keeps the value it was weighed by. Without one psi is 1.
 
-The model can be spliced (`motes.smc.Spliceable`): a trajectory's steps from t on behind another trajectory's first t - 1.
+The model can be spliced (`motes.smc.Spliceable`): a trajectory's steps from t on behind another
+trajectory's first t - 1.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Steps(ABC):
 
     Attributes:
         model: the declared posterior.
-        proposal: how steps are sampled: one for all of them, the prior where None, or a function of their number t >= 1.
+        proposal: how steps are sampled: one for all of them, the prior where None, or a function of
+            their number t >= 1.
         twist: what weights anticipate; None for nothing.
         root: the particle without steps to begin with; a new one where None.
     """
@@ -62,24 +64,35 @@ class Steps(ABC):
 
     def move(self, t: int, keys: Any, particles: Sequence[Any]) -> list[Any]:
         """Draw, close, score and twist one step of each particle."""
-        moved = self.step(self.proposal(t) if callable(self.proposal) else self.proposal, keys, particles)
+        moved = self.step(
+            self.proposal(t) if callable(self.proposal) else self.proposal, keys, particles
+        )
         if self.twist is None:
             return moved
         anticipating = [i for i, x in enumerate(moved) if x.open and not x.impossible]
         if anticipating:
-            values = self.twist(self.model, t, subkeys(keys, 0, anticipating), [moved[i] for i in anticipating])
+            values = self.twist(
+                self.model, t, subkeys(keys, 0, anticipating), [moved[i] for i in anticipating]
+            )
             for i, value in zip(anticipating, values, strict=True):
                 moved[i] = moved[i].twisted(float(value))
         return moved
 
     def successors(
-        self, proposal: Sampling | None, keys: Any, particles: Sequence[Any], count: int, chosen: Sequence[int], part: int = 0
+        self,
+        proposal: Sampling | None,
+        keys: Any,
+        particles: Sequence[Any],
+        count: int,
+        chosen: Sequence[int],
+        part: int = 0,
     ) -> list[list[Any]]:
         """`count` next steps of each chosen particle, untwisted, all in one batch.
 
         Args:
             proposal: what they are drawn from.
-            keys: of all particles, typed JAX random keys; the j-th step is drawn from part `part` + j of its particle's key.
+            keys: of all particles, typed JAX random keys; the j-th step is drawn from part `part` +
+                j of its particle's key.
             particles: N of them.
             count: K.
             chosen: slots of open ones.
@@ -94,12 +107,15 @@ class Steps(ABC):
         """log G_t, shape (K,).
 
         Raises:
-            FloatingPointError: a log-probability is not a number, or the target's increment is infinite; the message
-                names the model and the trajectory.
-            ValueError: the weight needs a probability that the language model does not tell, or the twist is zero or
-                infinite where the likelihood is not zero.
+            FloatingPointError: a log-probability is not a number, or the target's increment is
+                infinite; the message names the model and the trajectory.
+            ValueError: the weight needs a probability that the language model does not tell, or the
+                twist is zero or infinite where the likelihood is not zero.
         """
-        return np.array([self._log_potential(x.log_twist, x, y) for x, y in zip(before, after, strict=True)], np.float64)
+        return np.array(
+            [self._log_potential(x.log_twist, x, y) for x, y in zip(before, after, strict=True)],
+            np.float64,
+        )
 
     def _twisted(self, increment: float, spent: float, after: Any) -> float:
         """An increment with what the twist adds to it."""
@@ -107,7 +123,9 @@ class Steps(ABC):
             return -inf
         if not -inf < after.log_twist < inf:
             where = f"but its log is {after.log_twist} in {after.trajectory!r}"
-            raise ValueError(f"the twist must be a positive number where the likelihood is not zero, {where}")
+            raise ValueError(
+                f"the twist must be a positive number where the likelihood is not zero, {where}"
+            )
         return increment + after.log_twist - spent
 
 
@@ -116,15 +134,22 @@ class StepwiseModel(Steps):
     """A state-space model as a Feynman-Kac model that draws steps from `proposal`; its attributes are those of `Steps`."""
 
     model: StateSpace
-    _spliced: dict[tuple[Trajectory, int], list[Particle]] = field(default_factory=dict, init=False, repr=False)
+    _spliced: dict[tuple[Trajectory, int], list[Particle]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
-    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Particle]) -> list[Particle]:
+    def step(
+        self, proposal: Sampling | None, keys: Any, particles: Sequence[Particle]
+    ) -> list[Particle]:
         """One more step of each particle, untwisted.
 
-        Siblings that drew the same tokens become one node, which is scored once and whose cache serves both.
+        Siblings that drew the same tokens become one node, which is scored once and whose cache
+        serves both.
         """
         parents = [particle.trajectory for particle in particles]
-        children = calls.extend(self.model.lm, parents, keys, sampling=proposal, prior=self.model.prior)
+        children = calls.extend(
+            self.model.lm, parents, keys, sampling=proposal, prior=self.model.prior
+        )
         firsts = first_of_equals(children)
         nodes = {i: self.model.close(children[i]) for i in dict.fromkeys(firsts)}
         scored = self._scored({i: [*particles[i].log_odds] for i in nodes}, nodes)
@@ -138,16 +163,23 @@ class StepwiseModel(Steps):
         """
         values, path = [], particle.trajectory.path[1:]
         for s, node in enumerate(path, 1):
-            values.append(self._increment(Particle(node, particle.log_odds[:s], particle.log_twist * (s == len(path)))))
+            values.append(
+                self._increment(
+                    Particle(node, particle.log_odds[:s], particle.log_twist * (s == len(path)))
+                )
+            )
             if values[-1] == -inf:
                 break
         return values
 
-    def log_splice(self, t: int, particles: Sequence[Particle], reference: Sequence[Particle]) -> np.ndarray:
+    def log_splice(
+        self, t: int, particles: Sequence[Particle], reference: Sequence[Particle]
+    ) -> np.ndarray:
         """How well each particle's past fits the reference's remainder; see `motes.smc.Spliceable`.
 
-        An open particle fits a remainder that it could have produced, a closed one an empty remainder. The remainder is scored
-        under all pasts at once, by the language model and by the reward model.
+        An open particle fits a remainder that it could have produced, a closed one an empty
+        remainder. The remainder is scored under all pasts at once, by the language model and by the
+        reward model.
 
         Raises:
             TypeError: the language model has no `logprob`.
@@ -163,7 +195,11 @@ class StepwiseModel(Steps):
         self._check_splices()
         own = last.path[t - 1]
         pasts = {x.trajectory: x for x in particles if x.trajectory.open}
-        remainders = {own: [reference[min(s, len(reference) - 1)] for s in range(t, t + len(rest))]} if own in pasts else {}
+        remainders = (
+            {own: [reference[min(s, len(reference) - 1)] for s in range(t, t + len(rest))]}
+            if own in pasts
+            else {}
+        )
         others = [x for node, x in pasts.items() if node is not own]
         remainders |= self._joined(others, rest) if others else {}
         for i, particle in enumerate(particles):
@@ -177,41 +213,66 @@ class StepwiseModel(Steps):
         remainder = self._spliced.get((particle.trajectory, t), [particle])
         return objects([*[None] * t, *remainder] if particle.trajectory.open else [particle])
 
-    def _joined(self, particles: Sequence[Particle], rest: Sequence[Trajectory]) -> dict[Trajectory, list[Particle]]:
+    def _joined(
+        self, particles: Sequence[Particle], rest: Sequence[Trajectory]
+    ) -> dict[Trajectory, list[Particle]]:
         """For each particle's node the remainder behind it, as particles, where it is producible there."""
         model = self.model
         proposal = self.proposal or model.prior
         assert isinstance(proposal, Sampling)
-        ends = continued(model.lm, [x.trajectory for x in particles], rest, prior=model.prior, proposal=proposal)
+        ends = continued(
+            model.lm, [x.trajectory for x in particles], rest, prior=model.prior, proposal=proposal
+        )
         paths: dict[Trajectory, tuple[Particle, list[Trajectory]]] = {}
         for particle, end in zip(particles, ends, strict=True):
             if end is None or -inf in (end.logprob, end.proposal_logprob):
                 continue
             *inner, end = end.path[-len(rest) :]
             end = model.close(end)
-            # who cannot tell how its text would have ended takes over that it did, be it by the answer rule
-            ends_alike = capabilities(model.lm).continuation or not model.stop_at_answer or model.states(end) == model.states(rest[-1])
+            # who cannot tell how its text would have ended takes over that it did, be it by the
+            # answer rule
+            ends_alike = (
+                capabilities(model.lm).continuation
+                or not model.stop_at_answer
+                or model.states(end) == model.states(rest[-1])
+            )
             same = (end.finished, end.truncated) == (rest[-1].finished, rest[-1].truncated)
             if same and ends_alike and all(model.close(x).open for x in inner):
                 paths[particle.trajectory] = particle, [*inner, end]
-        nodes = {(head, s): node for head, (_, path) in paths.items() for s, node in enumerate(path)}
+        nodes = {
+            (head, s): node for head, (_, path) in paths.items() for s, node in enumerate(path)
+        }
         scores = dict(zip(nodes, model.score(list(nodes.values())), strict=model.prm is not None))
         joined = {}
         for head, (particle, path) in paths.items():
-            log_odds = particle.log_odds + tuple(scores[head, s] for s in range(len(path)) if scores)
-            joined[head] = [Particle(node, log_odds[: len(log_odds) - len(path) + s + 1]) for s, node in enumerate(path)]
+            log_odds = particle.log_odds + tuple(
+                scores[head, s] for s in range(len(path)) if scores
+            )
+            joined[head] = [
+                Particle(node, log_odds[: len(log_odds) - len(path) + s + 1])
+                for s, node in enumerate(path)
+            ]
         return joined
 
     def _check_splices(self) -> None:
         if not capabilities(self.model.lm).scoring:
-            raise TypeError(f"ancestor sampling needs a language model with a method `logprob`, and {self.model.lm.name!r} has none")
+            raise TypeError(
+                "ancestor sampling needs a language model with a method `logprob`, and "
+                f"{self.model.lm.name!r} has none"
+            )
         if self.twist is not None or callable(self.proposal):
-            raise ValueError("ancestor sampling needs a model without a twist, with one proposal for all steps")
+            raise ValueError(
+                "ancestor sampling needs a model without a twist, with one proposal for all steps"
+            )
 
-    def _scored(self, log_odds: dict[int, list[float]], nodes: dict[int, Trajectory]) -> dict[int, list[float]]:
+    def _scored(
+        self, log_odds: dict[int, list[float]], nodes: dict[int, Trajectory]
+    ) -> dict[int, list[float]]:
         """The log-odds of each node's path, its own included, where it is inside the prior's support."""
         living = [i for i, node in nodes.items() if node.step_logprob != -inf]
-        for i, score in zip(living, self.model.score([nodes[i] for i in living]), strict=self.model.prm is not None):
+        for i, score in zip(
+            living, self.model.score([nodes[i] for i in living]), strict=self.model.prm is not None
+        ):
             log_odds[i].append(score)
         return log_odds
 
@@ -229,12 +290,15 @@ class StepwiseModel(Steps):
             log_ratio = self.model.alpha * log_p - log_q
         if isnan(log_ratio) or log_ratio == inf:
             raise FloatingPointError(
-                f"the language model {self.model.lm.name!r} gave a step log-probability {log_p} under the prior "
+                f"the language model {self.model.lm.name!r} gave a step log-probability {log_p} "
+                "under the prior "
                 f"and {log_q} under the proposal in {x!r}"
             )
         if log_ratio == -inf:
             return -inf
-        return self._twisted(log_ratio + self._log_increment_of_likelihood(particle), spent, particle)
+        return self._twisted(
+            log_ratio + self._log_increment_of_likelihood(particle), spent, particle
+        )
 
     def _log_increment(self, particle: Particle) -> float:
         """Of log gamma by the particle's last step: q has no part in it."""
@@ -246,7 +310,11 @@ class StepwiseModel(Steps):
         if not (x.open or self.model.allows(x)):
             return -inf
         try:
-            return 0.0 if likelihood is None else likelihood.log_potential(particle.log_odds, closed=not x.open)
+            return (
+                0.0
+                if likelihood is None
+                else likelihood.log_potential(particle.log_odds, closed=not x.open)
+            )
         except FloatingPointError as error:
             raise self.model.blamed(error, x) from None
 
@@ -262,5 +330,8 @@ def first_of_equals(children: Sequence[Trajectory]) -> list[int]:
     """For each child of a population the first that is the same: of the same parent, with the same tokens and status."""
     firsts: dict[tuple[Any, ...], int] = {}
     return [
-        firsts.setdefault((id(child.parent), child.step_token_ids, child.finished, child.truncated), i) for i, child in enumerate(children)
+        firsts.setdefault(
+            (id(child.parent), child.step_token_ids, child.finished, child.truncated), i
+        )
+        for i, child in enumerate(children)
     ]

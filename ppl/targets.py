@@ -1,17 +1,19 @@
 """Declared targets: what distribution over complete trajectories a sampler samples.
 
-A language model writes trajectories x = x_1..x_tau with prior p(x), and a reward model gives every step a
-probability r_t of being right, here as log-odds l_t = logit(r_t). A target is p(x) L(x)^beta with
+A language model writes trajectories x = x_1..x_tau with prior p(x), and a reward model gives every
+step a probability r_t of being right, here as log-odds l_t = logit(r_t). A target is p(x) L(x)^beta
+with
 
     product    L = prod_t r_t                            the state-space model with observations o_t = 1
     odds       L = prod_t r_t / (1 - r_t)                what a softmax over the reward model's logits samples
     final      L = R_tau, R_t = last, min, product or mean of r_1..r_t
 
-(`final` with the product is `product` again, written otherwise.) A filter reaches L step by step through
-potentials G_t, whose product over a closed trajectory is L(x)^beta exactly. For `final` they are G_t = psi_t / psi_t-1, where psi_0 = 1,
-psi_tau = R_tau, and in between psi_t = R_t only steers the search (a twist; Whiteley and Lee 2014), so it may be
-anything positive: under `last` and `mean` a low R_t can be made good later, so psi_t is held above a floor,
-while a low `min` or `product` is final. Everything is computed from log-odds in log space: r = sigmoid(800) is 1 in
+(`final` with the product is `product` again, written otherwise.) A filter reaches L step by step
+through potentials G_t, whose product over a closed trajectory is L(x)^beta exactly. For `final`
+they are G_t = psi_t / psi_t-1, where psi_0 = 1, psi_tau = R_tau, and in between psi_t = R_t only
+steers the search (a twist; Whiteley and Lee 2014), so it may be anything positive: under `last` and
+`mean` a low R_t can be made good later, so psi_t is held above a floor, while a low `min` or
+`product` is final. Everything is computed from log-odds in log space: r = sigmoid(800) is 1 in
 floating point, and so is no longer known to have odds exp(800).
 """
 
@@ -71,7 +73,10 @@ class Target(ABC):
     def _powered(self, value: float, log_odds: Sequence[float]) -> float:
         powered = self.beta * value
         if powered == inf:
-            raise FloatingPointError(f"the target {self.name!r} is infinite where the reward model gives log-odds up to {max(log_odds)}")
+            raise FloatingPointError(
+                f"the target {self.name!r} is infinite where the reward model gives log-odds up "
+                f"to {max(log_odds)}"
+            )
         return powered
 
     @property
@@ -86,7 +91,9 @@ class Target(ABC):
     def _log_likelihood(self, log_odds: Sequence[float]) -> float: ...
 
     def __str__(self) -> str:
-        return self.name if self.beta == 1 else f"{self.name}, likelihood to the power {self.beta:g}"
+        return (
+            self.name if self.beta == 1 else f"{self.name}, likelihood to the power {self.beta:g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +121,9 @@ class Odds(Target):
 
     def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
         if log_odds[-1] == inf:
-            raise FloatingPointError("the target 'odds' is infinite where the reward model gives a step probability 1")
+            raise FloatingPointError(
+                "the target 'odds' is infinite where the reward model gives a step probability 1"
+            )
         return log_odds[-1]
 
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
@@ -127,7 +136,8 @@ class Final(Target):
 
     Attributes:
         aggregate: R_t is the "last", "min", "product" or "mean" of r_1..r_t.
-        floor: in (0, 1); psi_t = max(R_t, floor) while a trajectory is open, under "last" and "mean".
+        floor: in (0, 1); psi_t = max(R_t, floor) while a trajectory is open, under "last" and
+            "mean".
     """
 
     aggregate: Aggregate = "last"
@@ -151,7 +161,9 @@ class Final(Target):
     def _log_twist(self, log_odds: Sequence[float]) -> float:
         """log psi_t of an open trajectory."""
         log_reward = self._log_likelihood(log_odds)
-        return max(log_reward, log(self.floor)) if self.aggregate in ("last", "mean") else log_reward
+        return (
+            max(log_reward, log(self.floor)) if self.aggregate in ("last", "mean") else log_reward
+        )
 
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
         match self.aggregate:
@@ -162,7 +174,9 @@ class Final(Target):
             case "product":
                 return _total(map(_log_sigmoid, log_odds))
             case "mean":
-                return float(np.logaddexp.reduce([_log_sigmoid(value) for value in log_odds])) - log(len(log_odds))
+                return float(
+                    np.logaddexp.reduce([_log_sigmoid(value) for value in log_odds])
+                ) - log(len(log_odds))
 
 
 TARGETS = {
@@ -179,13 +193,16 @@ def resolve(target: str | Target, beta: float = 1.0) -> Target:
     """The target of this name with this beta; a `Target` is returned as it is.
 
     Raises:
-        ValueError: the name is unknown, beta is negative, or beta is given beside a target that has its own.
+        ValueError: the name is unknown, beta is negative, or beta is given beside a target that has
+            its own.
         TypeError: `target` is neither a name nor a target.
     """
     checks.number("beta", beta, least=0, most=MOST_POWER)
     if isinstance(target, Target):
         if beta != 1:
-            raise ValueError(f"beta must be left at 1 beside {target!r}, which has a beta of its own")
+            raise ValueError(
+                f"beta must be left at 1 beside {target!r}, which has a beta of its own"
+            )
         return target
     if not isinstance(target, str):
         raise TypeError(f"target must be a name or a Target, not {target!r}")

@@ -1,6 +1,7 @@
 """What all samplers share: a run cut into steps, between which it can be bounded, watched, stopped and taken up again.
 
-A sampler is a frozen configuration. What it does is written as four functions of a model, the run's keys and a state,
+A sampler is a frozen configuration. What it does is written as four functions of a model, the run's
+keys and a state,
 
     init     the state before the first step
     step     the state one step on: a generation of a filter, a rung of a ladder, an iteration of chains
@@ -20,7 +21,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from operator import index
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -36,7 +47,16 @@ from ..ppl.posterior.provenance import Evidence, Guarantee, Provenance, Reason, 
 from ..ppl.statespace import StateSpaceModel
 from ..smc import History, RunKeys
 from . import checkpoint as checkpoints
-from .run_facts import GENTLER, IN_WARMUP, INTERRUPTED, LIVELIER, Advice, missed, moves_of, remedies_of
+from .run_facts import (
+    GENTLER,
+    IN_WARMUP,
+    INTERRUPTED,
+    LIVELIER,
+    Advice,
+    missed,
+    moves_of,
+    remedies_of,
+)
 
 S = TypeVar("S")
 Seed: TypeAlias = "int | tuple[int, int]"
@@ -58,7 +78,10 @@ class AllParticlesDead(RuntimeError):
 
     def __init__(self, step: int, particles: int, tries: int = 1) -> None:
         again = f", and of {tries - 1} populations before them" if tries > 1 else ""
-        super().__init__(f"all {particles} particles are dead at step {step}: the target gives none of their trajectories{again} any mass")
+        super().__init__(
+            f"all {particles} particles are dead at step {step}: the target gives none of their "
+            f"trajectories{again} any mass"
+        )
         self.step, self.particles, self.tries = step, particles, tries
 
     def __reduce__(self) -> tuple[type[AllParticlesDead], tuple[int, int, int]]:
@@ -103,8 +126,8 @@ class SteppedSampler(ABC, Generic[S]):
 
     Attributes:
         proposal: what steps are drawn from; the model's prior when None.
-        budget: tokens generated after which no new step is begun (of a run that finishes what it began: no new whole); None
-            for no limit.
+        budget: tokens generated after which no new step is begun (of a run that finishes what it
+            began: no new whole); None for no limit.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -123,7 +146,8 @@ class SteppedSampler(ABC, Generic[S]):
     # What whoever reads a posterior may want to know of its sampler; see `Provenance`.
     independent: ClassVar[bool] = False
     bent_by_budget: ClassVar[bool] = True  # which draws a budget spares depends on what they wrote
-    weighs_by_score: ClassVar[bool] = False  # nothing but the score enters the weight of a prior's step
+    # nothing but the score enters the weight of a prior's step
+    weighs_by_score: ClassVar[bool] = False
     published_of: ClassVar[str] = ""  # the sampler of a declared target that this procedure is not
     gentler: ClassVar[tuple[Advice, ...]] = GENTLER
     livelier: ClassVar[tuple[Advice, ...]] = LIVELIER
@@ -134,7 +158,10 @@ class SteppedSampler(ABC, Generic[S]):
         if self.budget is not None:
             checks.settle(self, budget=checks.count("budget", self.budget))
             if self.budget < self.least_tokens:
-                raise ValueError(f"budget must be at least the {self.least_tokens} tokens of one step of all, not {self.budget}")
+                raise ValueError(
+                    f"budget must be at least the {self.least_tokens} tokens of one step of all, "
+                    f"not {self.budget}"
+                )
 
     @property
     @abstractmethod
@@ -189,31 +216,43 @@ class SteppedSampler(ABC, Generic[S]):
         """Whether moves draw the remainder of a trajectory from the prior."""
         return False
 
-    def run(self, model: Declared, seed: Seed = 0, progress: bool = False, checkpoint: str | Path | None = None) -> Posterior:
+    def run(
+        self,
+        model: Declared,
+        seed: Seed = 0,
+        progress: bool = False,
+        checkpoint: str | Path | None = None,
+    ) -> Posterior:
         """Sample the model's posterior.
 
-        An interrupt (Ctrl-C) after the first step ends the run early instead of losing it: a RuntimeWarning says so, and
-        what there is comes back. Of a filter that is a population with open particles, under no answer, heuristic and without
-        evidence; of chains the iterations done.
+        An interrupt (Ctrl-C) after the first step ends the run early instead of losing it: a
+        RuntimeWarning says so, and what there is comes back. Of a filter that is a population with
+        open particles, under no answer, heuristic and without evidence; of chains the iterations
+        done.
 
         Args:
             model: the declared posterior.
             seed: the same seed gives the same draws; see `Seed`.
             progress: show a progress bar, in steps.
-            checkpoint: a file in which the state is kept while the run goes on and when it ends, and from which the same run is
-                taken up again if it is there. More iterations, or a larger budget, continue a run that was done. What a step cost
-                that was not finished is not counted when the run is taken up.
+            checkpoint: a file in which the state is kept while the run goes on and when it ends,
+                and from which the same run is taken up again if it is there. More iterations, or a
+                larger budget, continue a run that was done. What a step cost that was not finished
+                is not counted when the run is taken up.
 
         Raises:
             AllParticlesDead: no particle has any weight left; the message names the step.
-            FloatingPointError: a model gave something that is not a number; the message names model and trajectory.
-            ValueError: the model is not one that this sampler can sample, or the checkpoint is another run's.
+            FloatingPointError: a model gave something that is not a number; the message names model
+                and trajectory.
+            ValueError: the model is not one that this sampler can sample, or the checkpoint is
+                another run's.
             OSError: the checkpoint cannot be read or written.
         """
         if not isinstance(model, Declared):
             raise TypeError(f"model must be a StateSpaceModel or a Program, not {model!r}")
         if checkpoint is not None and not isinstance(model, StateSpaceModel):
-            raise ValueError(f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept")
+            raise ValueError(
+                f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept"
+            )
         keys = run_keys(seed)
         self.check(model)
         before, began = model.cost, own_seconds()
@@ -223,7 +262,11 @@ class SteppedSampler(ABC, Generic[S]):
         kept = None
         if checkpoint is not None:
             check_vouched(marks, "checkpoint")
-            place = {"sampler": self.name, "question": model.question, "seed": [keys.seed, keys.run]}
+            place = {
+                "sampler": self.name,
+                "question": model.question,
+                "seed": [keys.seed, keys.run],
+            }
             kept = _Keeper(checkpoint, place | self._settings(model) | texts)
         state, spent = (kept and kept.load()) or (None, Cost())
 
@@ -234,15 +277,25 @@ class SteppedSampler(ABC, Generic[S]):
         try:
             if state is None:
                 state, so_far = self.init(model, keys), cost()
-            with tqdm(total=self.total(model), desc=self.name.replace("_", " "), unit=self.unit, disable=not progress) as bar:
+            with tqdm(
+                total=self.total(model),
+                desc=self.name.replace("_", " "),
+                unit=self.unit,
+                disable=not progress,
+            ) as bar:
                 while not self.done(model, state):
-                    if self.budget is not None and self.whole(state) and so_far.generated_tokens >= self.budget:
+                    if (
+                        self.budget is not None
+                        and self.whole(state)
+                        and so_far.generated_tokens >= self.budget
+                    ):
                         stopped = "budget"
                         break
                     state, so_far = self.step(model, keys, state), cost()
                     if self.budget is not None and not so_far.generated_tokens:
                         raise ValueError(
-                            f"a budget needs a language model that counts cost.generated_tokens, and {model.settings()['lm']!r} does not"
+                            "a budget needs a language model that counts cost.generated_tokens, "
+                            f"and {model.settings()['lm']!r} does not"
                         )
                     bar.set_postfix(self.vitals(state), refresh=False)
                     bar.update(self.count(state) - bar.n)
@@ -262,14 +315,22 @@ class SteppedSampler(ABC, Generic[S]):
             settings["doubts"] = doubts
         posterior = self._posterior(model, draws, settings, cost())
         if stopped == "interrupt":
-            left = "the posterior is unfinished and heuristic" if posterior.guarantee == "heuristic" else "the posterior is of these"
+            left = (
+                "the posterior is unfinished and heuristic"
+                if posterior.guarantee == "heuristic"
+                else "the posterior is of these"
+            )
             message = f"interrupted after {self.count(state)} {self.unit}s: {left}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return posterior
 
-    def _posterior(self, model: Declared, draws: Draws, settings: Mapping[str, Any], cost: Cost) -> Posterior:
+    def _posterior(
+        self, model: Declared, draws: Draws, settings: Mapping[str, Any], cost: Cost
+    ) -> Posterior:
         trajectories = tuple(particle.trajectory for particle in draws.particles)
-        heuristic = "heuristic" in (draws.guarantee, self.guarantee) or not all(map(model.covers, self.proposals(model)))
+        heuristic = "heuristic" in (draws.guarantee, self.guarantee) or not all(
+            map(model.covers, self.proposals(model))
+        )
         densities = [float("nan") if x.open else model.log_density(x) for x in draws.particles]
         return Posterior(
             question=model.question,
@@ -287,14 +348,18 @@ class SteppedSampler(ABC, Generic[S]):
             cost=cost,
         )
 
-    def _provenance(self, model: Declared, draws: Draws, settings: Mapping[str, Any], heuristic: bool) -> Provenance:
+    def _provenance(
+        self, model: Declared, draws: Draws, settings: Mapping[str, Any], heuristic: bool
+    ) -> Provenance:
         """Say what made the posterior; `heuristic` where nothing is guaranteed."""
         plain = list(self.proposals(model)) == [model.prior]
         stopped: Any = settings["stopped"]
         judged = settings.get("prm") is not None
         program = "program" in settings
         slots = 0 if draws.history is None else draws.history.ancestors.shape[1]
-        seed = run_keys(settings["seed"] if isinstance(settings["seed"], int) else tuple(settings["seed"]))
+        seed = run_keys(
+            settings["seed"] if isinstance(settings["seed"], int) else tuple(settings["seed"])
+        )
         return Provenance(
             sampler=self.name,
             target=model.target_name,
@@ -337,8 +402,15 @@ class SteppedSampler(ABC, Generic[S]):
             yield INTERRUPTED
         elif self.budget is not None and self.bent_by_budget:
             yield Reason(
-                f"it has a budget of {self.budget} tokens, and what that spares depends on what was written",
-                "bound the run by particles and max_steps instead, or use sampler='importance_sampling', which finishes what it began",
+                (
+                    f"it has a budget of {self.budget} tokens, and what that spares depends on "
+                    "what "
+                    "was written"
+                ),
+                (
+                    "bound the run by particles and max_steps instead, or use "
+                    "sampler='importance_sampling', which finishes what it began"
+                ),
             )
         elif draws.chains and not draws.rates:
             yield IN_WARMUP
@@ -353,7 +425,12 @@ class SteppedSampler(ABC, Generic[S]):
         """Everything that the run is asked to do, in plain values."""
         own = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         first, *others = map(_plain, self.proposals(model))
-        return {**own, "sampler": self.name, "proposal": [first, *others] if others else first, **model.settings()}
+        return {
+            **own,
+            "sampler": self.name,
+            "proposal": [first, *others] if others else first,
+            **model.settings(),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,9 +460,13 @@ class _Keeper:
 
     def __init__(self, path: str | Path, identity: Mapping[str, Any]) -> None:
         if not Path(path).parent.is_dir():
-            raise FileNotFoundError(f"checkpoint needs a folder that exists, and {str(Path(path).parent)!r} does not")
+            raise FileNotFoundError(
+                f"checkpoint needs a folder that exists, and {str(Path(path).parent)!r} does not"
+            )
         self.path, self.saved = path, time.perf_counter()
-        self.identity = {name: value for name, value in identity.items() if name not in GROWING + UNCOMPARED}
+        self.identity = {
+            name: value for name, value in identity.items() if name not in GROWING + UNCOMPARED
+        }
 
     def load(self) -> tuple[Any, Cost] | None:
         return checkpoints.load(self.path, self.identity)
@@ -403,7 +484,9 @@ def run_keys(seed: Any) -> RunKeys:
     Raises:
         TypeError, ValueError: it is not a seed.
     """
-    number, run = cast("tuple[int, int]", seed if isinstance(seed, tuple) and len(seed) == 2 else (seed, 0))
+    number, run = cast(
+        "tuple[int, int]", seed if isinstance(seed, tuple) and len(seed) == 2 else (seed, 0)
+    )
     return RunKeys(number, run=checks.count("the number of a run", run, least=0, most=2**32 - 1))
 
 

@@ -1,7 +1,8 @@
 """The state of a run on disk: plain JSON, from which it is taken up as if it had never stopped.
 
-Kept are plain values, arrays, named tuples of motes, and trajectories, which share their prefixes in the file as they do in
-memory. Floating-point numbers are written so that they are read back bit by bit. Nothing in the file is executed.
+Kept are plain values, arrays, named tuples of motes, and trajectories, which share their prefixes
+in the file as they do in memory. Floating-point numbers are written so that they are read back bit
+by bit. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ def save(path: str | Path, identity: Mapping[str, Any], state: Any, cost: Cost) 
     """
     writer = _Writer()
     tree = writer.written(state)
-    content = {"motes": FORMAT, "identity": identity, "nodes": writer.nodes, "state": tree, "cost": cost.asdict()}
+    content = {
+        "motes": FORMAT,
+        "identity": identity,
+        "nodes": writer.nodes,
+        "state": tree,
+        "cost": cost.asdict(),
+    }
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         json.dump(content, file)
 
@@ -60,7 +67,10 @@ def load(path: str | Path, identity: Mapping[str, Any]) -> tuple[Any, Cost] | No
     there, here = content["identity"], json.loads(json.dumps(identity))
     for name in {**there, **here}:
         if there.get(name) != here.get(name):
-            raise ValueError(f"{str(path)!r} is the checkpoint of another run: its {name} is {there.get(name)!r}, not {here.get(name)!r}")
+            raise ValueError(
+                f"{str(path)!r} is the checkpoint of another run: its {name} is "
+                f"{there.get(name)!r}, not {here.get(name)!r}"
+            )
     return _Reader(content["nodes"]).read(content["state"]), Cost(**content["cost"])
 
 
@@ -82,18 +92,27 @@ class _Writer:
             case np.ndarray() if value.dtype == object:
                 return {"objects": [self.written(item) for item in value]}
             case np.ndarray():
-                return {"array": value.ravel().tolist(), "dtype": str(value.dtype), "shape": value.shape}
+                return {
+                    "array": value.ravel().tolist(),
+                    "dtype": str(value.dtype),
+                    "shape": value.shape,
+                }
             case Trajectory():
                 return {"node": self._number(value)}
             case tuple() if hasattr(value, "_fields"):
                 kind = type(value)
-                return {"kind": f"{kind.__module__}:{kind.__name__}", "fields": [self.written(item) for item in value]}
+                return {
+                    "kind": f"{kind.__module__}:{kind.__name__}",
+                    "fields": [self.written(item) for item in value],
+                }
             case tuple():
                 return {"tuple": [self.written(item) for item in value]}
             case list():
                 return [self.written(item) for item in value]
             case dict():
-                return {"dict": [[self.written(key), self.written(item)] for key, item in value.items()]}
+                return {
+                    "dict": [[self.written(key), self.written(item)] for key, item in value.items()]
+                }
             case _:
                 raise TypeError(f"a state cannot hold {value!r}")
 
@@ -101,7 +120,12 @@ class _Writer:
         for ancestor in node.path:
             if ancestor not in self._numbers:
                 parent = None if ancestor.parent is None else self._numbers[ancestor.parent]
-                said = ancestor.step_text, list(ancestor.step_token_ids), ancestor.logprob, ancestor.proposal_logprob
+                said = (
+                    ancestor.step_text,
+                    list(ancestor.step_token_ids),
+                    ancestor.logprob,
+                    ancestor.proposal_logprob,
+                )
                 ended = ancestor.finished, ancestor.truncated, ancestor.delimited, ancestor.answer
                 self.nodes.append([parent, ancestor.question, *said, *ended])
                 self._numbers[ancestor] = len(self.nodes) - 1
@@ -154,7 +178,9 @@ class _Reader:
     @staticmethod
     def _kind(name: str) -> type:
         module, _, kind = name.partition(":")
-        found = getattr(import_module(module), kind, None) if module.split(".")[0] == PACKAGE else None
+        found = (
+            getattr(import_module(module), kind, None) if module.split(".")[0] == PACKAGE else None
+        )
         if not (isinstance(found, type) and issubclass(found, tuple) and hasattr(found, "_fields")):
             raise ValueError(f"a checkpoint cannot hold {name!r}")
         return found

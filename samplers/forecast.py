@@ -1,7 +1,8 @@
 """How far a run is within a step, and how long it may take at most.
 
-The most that a run may take is known when its first tokens have come: rows, steps and tokens of a step are
-bounded by declaration, and the rate has been seen. Most solutions end long before the bound.
+The most that a run may take is known when its first tokens have come: rows, steps and tokens of a
+step are bounded by declaration, and the rate has been seen. Most solutions end long before the
+bound.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ class Forecast:
         ('at most 7,600 tokens', '2 h 7 min at 1 token/s')
     """
 
-    def __init__(self, max_steps: int, say: Callable[[str], None], clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        max_steps: int,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.max_steps, self.tokens, self.rate = max_steps, 0, 0.0
         self._say, self._clock, self._said = say, clock, False
         self._began: float | None = None
@@ -51,9 +57,13 @@ class Forecast:
         """Take note of a token in every row."""
         now = self._clock()
         self.tokens += drawn.rows
-        if self._began is None:  # the first token came after the prompt was read, so its time is not counted
+        # the first token came after the prompt was read, so its time is not counted
+        if self._began is None:
             self._began, self._first = now, self.tokens
-            self._solutions, self._most = drawn.rows, drawn.rows * min(self.max_steps * drawn.longest, drawn.room)
+            self._solutions, self._most = (
+                drawn.rows,
+                drawn.rows * min(self.max_steps * drawn.longest, drawn.room),
+            )
             return
         if now > self._began:
             self.rate = (self.tokens - self._first) / (now - self._began)
@@ -82,7 +92,9 @@ def step_bar(lm: Any, max_steps: int, shown: bool) -> Iterator[None]:
         yield
         return
     with tqdm(desc="tokens of a step", unit="token", leave=False, position=1, delay=1.0) as bar:
-        forecast = Forecast(max_steps, lambda sentence: tqdm.write(f"motes: {sentence}", file=sys.stderr))
+        forecast = Forecast(
+            max_steps, lambda sentence: tqdm.write(f"motes: {sentence}", file=sys.stderr)
+        )
 
         def told(drawn: Drawn) -> None:
             forecast(drawn)

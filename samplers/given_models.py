@@ -15,7 +15,8 @@ def checked_models(lm: Any, prm: Any) -> tuple[Any, Any]:
     """Return what `load_models` takes, with the reward model that "auto" stands for. Nothing is loaded.
 
     Raises:
-        TypeError, ValueError: one of them is no model, or a name where none can be, or no reward model was chosen.
+        TypeError, ValueError: one of them is no model, or a name where none can be, or no reward
+            model was chosen.
         FileNotFoundError: one of them is a folder or file without a model.
     """
     if isinstance(lm, str):
@@ -31,14 +32,18 @@ def checked_models(lm: Any, prm: Any) -> tuple[Any, Any]:
 
 
 def load_models(
-    lm: str | LanguageModel | Callable[[], LanguageModel], prm: str | RewardModel | None, device: str
+    lm: str | LanguageModel | Callable[[], LanguageModel],
+    prm: str | RewardModel | None,
+    device: str,
 ) -> tuple[LanguageModel, RewardModel | None]:
     """Return the models, loaded where they are names or functions.
 
     Raises:
         TypeError, ValueError, OSError: as `motes.load_lm` and `motes.load_prm`.
     """
-    return _loaded_lm(lm, device), models.load_prm(prm, device=device) if isinstance(prm, str) else prm
+    return _loaded_lm(lm, device), models.load_prm(prm, device=device) if isinstance(
+        prm, str
+    ) else prm
 
 
 def _loaded_lm(lm: Any, device: str) -> LanguageModel:

@@ -8,7 +8,8 @@ PRIOR = "prior=Sampling({name}={value!r}) declares it, as a part of the target"
 PARTICLES = "particles={value!r} is the number of particles"
 DRAWS = "iterations={value!r} is the number of draws of a chain, particles={value!r} that of a population"
 LENGTH = (
-    "max_steps= bounds the steps of a trajectory, StepRule(cap=...) in load_lm(..., step=) the tokens of a step, "
+    "max_steps= bounds the steps of a trajectory, StepRule(cap=...) in load_lm(..., step=) the "
+    "tokens of a step, "
     "and budget= the tokens of a run"
 )
 PROMPT = "the prompt belongs to the language model: load_lm(..., prompt=ChatPrompt(system=..., examples=...))"
@@ -17,20 +18,43 @@ STEP = "a rule for steps belongs to the language model: load_lm(..., step=StepRu
 
 INSTEAD: dict[str, str] = {
     **dict.fromkeys(("temperature", "top_p", "top_k"), PRIOR),
-    **dict.fromkeys(("n", "num_particles", "n_particles", "width", "beam_width", "num_return_sequences"), PARTICLES),
+    **dict.fromkeys(
+        ("n", "num_particles", "n_particles", "width", "beam_width", "num_return_sequences"),
+        PARTICLES,
+    ),
     **dict.fromkeys(("num_samples", "n_samples", "samples", "draws"), DRAWS),
-    **dict.fromkeys(("max_tokens", "max_new_tokens", "max_length", "max_completion_tokens"), LENGTH),
-    **dict.fromkeys(("model", "llm", "language_model", "model_name", "policy"), "lm= is the language model"),
-    **dict.fromkeys(("reward_model", "reward", "rm", "verifier", "judge"), "prm= is the reward model"),
-    **dict.fromkeys(("prompt", "system", "system_prompt", "few_shot", "examples", "messages"), PROMPT),
+    **dict.fromkeys(
+        ("max_tokens", "max_new_tokens", "max_length", "max_completion_tokens"), LENGTH
+    ),
+    **dict.fromkeys(
+        ("model", "llm", "language_model", "model_name", "policy"), "lm= is the language model"
+    ),
+    **dict.fromkeys(
+        ("reward_model", "reward", "rm", "verifier", "judge"), "prm= is the reward model"
+    ),
+    **dict.fromkeys(
+        ("prompt", "system", "system_prompt", "few_shot", "examples", "messages"), PROMPT
+    ),
     **dict.fromkeys(("stop", "delimiter", "step", "step_rule", "stop_strings"), STEP),
     **dict.fromkeys(("random_seed", "rng_key", "key", "random_state", "rng"), SEED),
     **dict.fromkeys(("num_chains", "n_chains"), "chains={value!r} is the number of chains"),
-    **dict.fromkeys(("num_warmup", "tune", "burn_in"), "warmup={value!r} is the number of a chain's steps that are not kept"),
-    **dict.fromkeys(("method", "algorithm", "strategy"), "sampler= is the sampler, by name or as an object"),
-    **dict.fromkeys(("progress_bar", "progressbar", "verbose"), "progress=True shows a progress bar"),
-    **dict.fromkeys(("n_runs", "repeats", "num_runs"), "runs={value!r} is the number of independent runs"),
-    **dict.fromkeys(("extract", "answer_fn", "answer_rule", "parser"), "answer= is a function from a trajectory to its answer"),
+    **dict.fromkeys(
+        ("num_warmup", "tune", "burn_in"),
+        "warmup={value!r} is the number of a chain's steps that are not kept",
+    ),
+    **dict.fromkeys(
+        ("method", "algorithm", "strategy"), "sampler= is the sampler, by name or as an object"
+    ),
+    **dict.fromkeys(
+        ("progress_bar", "progressbar", "verbose"), "progress=True shows a progress bar"
+    ),
+    **dict.fromkeys(
+        ("n_runs", "repeats", "num_runs"), "runs={value!r} is the number of independent runs"
+    ),
+    **dict.fromkeys(
+        ("extract", "answer_fn", "answer_rule", "parser"),
+        "answer= is a function from a trajectory to its answer",
+    ),
 }
 
 

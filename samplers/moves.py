@@ -1,12 +1,13 @@
 """Moves on trajectories: cut one, write its remainder anew, accept or not.
 
-A trajectory x of tau steps is cut before step u + 1, u uniform among 0 .. tau - 1; x' has its first u steps and others, drawn from q
-to the end. It is accepted with probability
+A trajectory x of tau steps is cut before step u + 1, u uniform among 0 .. tau - 1; x' has its first
+u steps and others, drawn from q to the end. It is accepted with probability
 
     min(1, gamma(x') q(x_u+1:tau | x_1:u) tau / (gamma(x) q(x'_u+1:tau' | x_1:u) tau'))
 
-which leaves gamma invariant: tau / tau' because the same cut is less likely in a longer trajectory (Metropolis et al. 1953; Hastings
-1970; for language models Karan and Du 2025, arXiv:2510.14901, whose published code leaves the lengths out).
+which leaves gamma invariant: tau / tau' because the same cut is less likely in a longer trajectory
+(Metropolis et al. 1953; Hastings 1970; for language models Karan and Du 2025, arXiv:2510.14901,
+whose published code leaves the lengths out).
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def suffix_move(
         particles: N, of positive density.
         log_weight: of a whole trajectory.
         stop: steps after which a trajectory counts as whole though it is open; None for none.
-        anew: rows that are drawn anew from their first step on, whatever their length: an independence sampler; bool, shape (N,).
+        anew: rows that are drawn anew from their first step on, whatever their length: an
+            independence sampler; bool, shape (N,).
     """
     n = len(particles)
     uniforms = SlotUniforms(subkeys(keys, 0), n)
@@ -71,11 +73,18 @@ def suffix_move(
         if not anew[i]:
             log_ratios[i] += np.log(lengths[i]) - np.log(new.length)
     accepted = uniforms.at(1) < np.exp(np.minimum(log_ratios, 0.0))
-    return Moved([new if yes else old for old, new, yes in zip(particles, drawn, accepted, strict=True)], accepted)
+    return Moved(
+        [new if yes else old for old, new, yes in zip(particles, drawn, accepted, strict=True)],
+        accepted,
+    )
 
 
 def complete(
-    model: Declared, proposal: Sampling | None, keys: Any, particles: Sequence[Reasoning], stop: int | None = None
+    model: Declared,
+    proposal: Sampling | None,
+    keys: Any,
+    particles: Sequence[Reasoning],
+    stop: int | None = None,
 ) -> list[Reasoning]:
     """Write each trajectory to its end, a step of all open ones at a time; with `stop`, no further than to that many steps."""
     stepwise, particles = model.stepwise(proposal), list(particles)

@@ -40,7 +40,8 @@ SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
 }
 
 
-# What every sampler has to beat, by name as well; they leave the reward model out, so they sample the prior alone.
+# What every sampler has to beat, by name as well; they leave the reward model out, so they sample
+# the prior alone.
 BASELINES: dict[str, type[MajorityVote]] = {"majority_vote": MajorityVote}
 
 

@@ -18,7 +18,9 @@ from ..ppl.posterior.posterior import Posterior
 from .base import AllParticlesDead, Sampler, run_keys
 
 
-def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progress: bool = False) -> Posterior:
+def repeated(
+    sampler: Sampler, model: Declared, runs: int, seed: int = 0, progress: bool = False
+) -> Posterior:
     """Sample a posterior several times independently, in shared batches, and pool the runs; see `motes.ppl.pool`.
 
     How the runs differ is an honest error of the log-evidence and of every answer's probability.
@@ -31,8 +33,9 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
         progress: show a progress bar, in runs.
 
     Returns:
-        The pooled posterior, whose `runs` are those that have a particle alive; the others count as evidence 0. Its cost is
-        that of all runs, the dead ones included, and its seconds are wall time; each run's are its share of them.
+        The pooled posterior, whose `runs` are those that have a particle alive; the others count as
+        evidence 0. Its cost is that of all runs, the dead ones included, and its seconds are wall
+        time; each run's are its share of them.
 
     Raises:
         AllParticlesDead: in every run.
@@ -41,7 +44,10 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
     runs = checks.count("runs", runs)
     run_keys((seed, 0))
     if getattr(sampler, "evidence", "") == "none":
-        raise ValueError(f"runs are pooled by their evidence, and {getattr(sampler, 'name', sampler)!r} has none: chains repeat themselves")
+        raise ValueError(
+            f"runs are pooled by their evidence, and {getattr(sampler, 'name', sampler)!r} has "
+            "none: chains repeat themselves"
+        )
 
     def run(number: int, shared: Callable[[Any], Any]) -> Posterior | AllParticlesDead:
         try:
@@ -51,7 +57,9 @@ def repeated(sampler: Sampler, model: Declared, runs: int, seed: int = 0, progre
 
     before, began = model.cost, own_seconds()
     with tqdm(total=runs, desc="runs", unit="run", disable=not progress) as bar:
-        found = together([partial(run, number) for number in range(runs)], ended=lambda *_: bar.update())
+        found = together(
+            [partial(run, number) for number in range(runs)], ended=lambda *_: bar.update()
+        )
     living = [each for each in found if isinstance(each, Posterior)]
     if not living:
         raise next(each for each in found if isinstance(each, AllParticlesDead))

@@ -1,7 +1,7 @@
 """The provenance of a run: what its sampler, its declaration and its settings amount to.
 
-This is the one place where settings and rates are read by name. Whoever reads a posterior finds them
-in its `Provenance`.
+This is the one place where settings and rates are read by name. Whoever reads a posterior finds
+them in its `Provenance`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from ..models import Sampling
 from ..ppl.posterior.provenance import Move, Reason, Remedies
 
-INTERRUPTED = Reason("it was interrupted", "let it end; one with a checkpoint is taken up where it stopped")
+INTERRUPTED = Reason(
+    "it was interrupted", "let it end; one with a checkpoint is taken up where it stopped"
+)
 IN_WARMUP = Reason("its chains were stopped in their warm-up", "raise budget, or lower warmup")
 
 
@@ -66,7 +68,12 @@ class Now(Mapping[str, str]):
         return len(self.settings)
 
 
-def remedies_of(settings: Mapping[str, Any], *, gentler: Sequence[Advice] = GENTLER, livelier: Sequence[Advice] = LIVELIER) -> Remedies:
+def remedies_of(
+    settings: Mapping[str, Any],
+    *,
+    gentler: Sequence[Advice] = GENTLER,
+    livelier: Sequence[Advice] = LIVELIER,
+) -> Remedies:
     """Say what to change for which trouble, with the present values of the settings.
 
     Args:
@@ -101,7 +108,9 @@ def in_words(advice: Sequence[Advice], now: Now) -> str:
     return f"{', '.join(first)}, or {last}" if first else last
 
 
-def moves_of(rates: Mapping[str, Any], settings: Mapping[str, Any], draws: int, slots: int) -> tuple[Move, ...]:
+def moves_of(
+    rates: Mapping[str, Any], settings: Mapping[str, Any], draws: int, slots: int
+) -> tuple[Move, ...]:
     """Give the rates of a run's moves, with where and of how many tries.
 
     Args:
@@ -146,7 +155,9 @@ def missed(proposals: Sequence[Sampling | None], prior: Sampling | None) -> Iter
         if proposal is not None and not proposal.covers(declared):
             names = ("temperature", "top_p", "top_k")
             values = {name: getattr(proposal, name) for name in names}
-            shown = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+            shown = ", ".join(
+                f"{name}={value}" for name, value in values.items() if value is not None
+            )
             yield Reason(
                 f"its proposal, {shown}, cannot draw all that the prior can",
                 "declare it as the prior, or draw without top-p and top-k",

@@ -50,29 +50,36 @@ def solve(
 ) -> Posterior:
     """Sample the posterior over reasoning about a question.
 
-    The same as building a `StateSpaceModel` and running a sampler on it. Every other argument is checked
-    before a model is loaded.
+    The same as building a `StateSpaceModel` and running a sampler on it. Every other argument is
+    checked before a model is loaded.
 
     Args:
         question: what is asked.
-        lm: the language model: "pocket", which ships with the package, a folder, a Hugging Face id, a loaded model, or a function
-            that loads one, called when everything else has been checked.
-        prm: the reward model, as a name or a loaded model; None for no likelihood. "auto" is the pocket's beside lm="pocket"; any other
-            language model needs a choice.
-        sampler: a name of `motes.samplers.SAMPLERS`, or a sampler, which then brings its own settings.
-        particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where it has them; `resampling` is the
-            sampler's own default where None.
+        lm: the language model: "pocket", which ships with the package, a folder, a Hugging Face id,
+            a loaded model, or a function that loads one, called when everything else has been
+            checked.
+        prm: the reward model, as a name or a loaded model; None for no likelihood. "auto" is the
+            pocket's beside lm="pocket"; any other language model needs a choice.
+        sampler: a name of `motes.samplers.SAMPLERS`, or a sampler, which then brings its own
+            settings.
+        particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where
+            it has them; `resampling` is the sampler's own default where None.
         runs: how many independent runs are pooled by their evidence; see `motes.samplers.repeated`.
-        seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same draws.
-        target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see `StateSpaceModel`.
+        seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same
+            draws.
+        target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see
+            `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
-        progress: show a progress bar; of a hosted model a second one within each step, and how long the run may take at most.
-        checkpoint: a file in which the run's state is kept, and from which it is taken up again; given more `iterations` or `budget`, a
-            run that was done goes on.
-        settings: further settings of a sampler given by name: `iterations`, `chains`, `budget`, ...; see its class.
+        progress: show a progress bar; of a hosted model a second one within each step, and how long
+            the run may take at most.
+        checkpoint: a file in which the run's state is kept, and from which it is taken up again;
+            given more `iterations` or `budget`, a run that was done goes on.
+        settings: further settings of a sampler given by name: `iterations`, `chains`, `budget`,
+            ...; see its class.
 
     Raises:
-        TypeError, ValueError: an argument is not of its kind, or out of its range; unknown names list the known ones.
+        TypeError, ValueError: an argument is not of its kind, or out of its range; unknown names
+            list the known ones.
         AllParticlesDead: no particle has any weight left; the message names the step.
     """
     declared = _declared(
@@ -88,14 +95,27 @@ def solve(
     run_keys(seed)
     runs = checks.count("runs", runs)
     if runs > 1 and (checkpoint is not None or not hasattr(seed, "__index__")):
-        raise ValueError("several runs have no checkpoint, and seeds (seed, 0), (seed, 1), ... of their own: seed must be one number")
-    given = {"particles": particles, "resampling": resampling, "ess_threshold": ess_threshold, "proposal": proposal}
+        raise ValueError(
+            "several runs have no checkpoint, and seeds (seed, 0), (seed, 1), ... of their own: "
+            "seed must be one number"
+        )
+    given = {
+        "particles": particles,
+        "resampling": resampling,
+        "ess_threshold": ess_threshold,
+        "proposal": proposal,
+    }
     chosen = _sampler(sampler, given, settings)
     model = declared(*load_models(*checked_models(lm, prm), device))
     with step_bar(model.lm, max_steps, progress):
         if runs > 1:
             return repeated(chosen, model, runs, cast("int", seed), progress)
-        return chosen.run(model, seed=seed, progress=progress, **({} if checkpoint is None else {"checkpoint": checkpoint}))
+        return chosen.run(
+            model,
+            seed=seed,
+            progress=progress,
+            **({} if checkpoint is None else {"checkpoint": checkpoint}),
+        )
 
 
 def solve_many(
@@ -112,9 +132,10 @@ def solve_many(
 ) -> list[Any]:
     """Sample the posteriors of several questions, whose particles share forward passes.
 
-    Resampling and evidence stay with each question: posterior i is that of `solve(questions[i], ..., seed=(seed, i))`, draw for draw
-    (to rounding, where larger batches round otherwise). Its cost is what falls to it, seconds included: those of all posteriors
-    add up to the time that passed.
+    Resampling and evidence stay with each question: posterior i is that of `solve(questions[i],
+    ..., seed=(seed, i))`, draw for draw (to rounding, where larger batches round otherwise). Its
+    cost is what falls to it, seconds included: those of all posteriors add up to the time that
+    passed.
 
     Args:
         questions: what is asked.
@@ -122,11 +143,14 @@ def solve_many(
         seed: in [0, 2**32).
         progress: show a progress bar, in questions.
         at_once: questions under way at any time, at most.
-        dead: what becomes of a question all of whose particles died: "raise" the error, or "keep" it in the posterior's place.
-        arguments: any other argument of `solve`, the same for all questions, but `checkpoint` and `runs`.
+        dead: what becomes of a question all of whose particles died: "raise" the error, or "keep"
+            it in the posterior's place.
+        arguments: any other argument of `solve`, the same for all questions, but `checkpoint` and
+            `runs`.
 
     Returns:
-        Posteriors, in the order of the questions; `AllParticlesDead` in the place of some if they are to be kept.
+        Posteriors, in the order of the questions; `AllParticlesDead` in the place of some if they
+        are to be kept.
 
     Raises:
         TypeError, ValueError, AllParticlesDead: as `solve`; no model is loaded for bad arguments.
@@ -140,9 +164,15 @@ def solve_many(
     if names := [name for name in ("checkpoint", "runs") if name in arguments]:
         raise ValueError(f"{names[0]} is for one question: see solve")
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
-    own = {name: arguments.pop(name, defaults[name]) for name in ("sampler", "particles", "resampling", "ess_threshold", "proposal")}
+    own = {
+        name: arguments.pop(name, defaults[name])
+        for name in ("sampler", "particles", "resampling", "ess_threshold", "proposal")
+    }
     prior = arguments.pop("prior", None) or Sampling()
-    of_model = {name: arguments.pop(name, defaults[name]) for name in ("target", "beta", "alpha", "max_steps", "answer", "constraint")}
+    of_model = {
+        name: arguments.pop(name, defaults[name])
+        for name in ("target", "beta", "alpha", "max_steps", "answer", "constraint")
+    }
     declared = [_declared(question, prior=prior, **of_model) for question in questions]
     run_keys(seed)
     chosen = _sampler(own.pop("sampler"), own, arguments)
@@ -165,7 +195,9 @@ def solve_many(
         return together(runs, at_once=at_once, ended=lambda *_: bar.update())
 
 
-def _declared(question: Any, **parts: Any) -> Callable[[LanguageModel, RewardModel | None], StateSpaceModel]:
+def _declared(
+    question: Any, **parts: Any
+) -> Callable[[LanguageModel, RewardModel | None], StateSpaceModel]:
     """A declaration that has been checked, as a function of its models."""
     check_declaration(question, **parts)
     return lambda lm, prm: StateSpaceModel(question, lm=lm, prm=prm, **parts)

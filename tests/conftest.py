@@ -10,7 +10,9 @@ import pytest
 class _RootIsAFolder:
     """Collects the root as a plain folder: as a package it would be imported again, under the name of the clone's folder."""
 
-    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    def pytest_collect_directory(
+        self, path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
         return pytest.Dir.from_parent(parent, path=path) if path == parent.config.rootpath else None
 
 

@@ -21,14 +21,45 @@ from motes.ppl import Program, StateSpaceModel
 from motes.ppl.calibration.reliability import Priors
 from motes.ppl.programs.subinference import SubInference
 from motes.ppl.targets import TARGETS, Final, Odds, Product
-from motes.samplers import SAMPLERS, MajorityVote, ParameterGibbs, ParticleFilter, ParticleMarginalMetropolis, SuffixMetropolis
+from motes.samplers import (
+    SAMPLERS,
+    MajorityVote,
+    ParameterGibbs,
+    ParticleFilter,
+    ParticleMarginalMetropolis,
+    SuffixMetropolis,
+)
 from motes.smc import Resampling, RunKeys
 
 EDGES = [
     *(0, -1, 1, 2, 7, 2**31, 2**63, 2**64, 10**30, 10**400, -(10**400), 10**5000),
     *(0.0, -0.0, 0.5, 1.0, 1e-5, 1e-300, 1e-320, 5e-324, 1e308, -1e308, inf, -inf, nan, 2.5),
-    *(np.int8(3), np.uint64(2**63), np.float16(0.5), np.float32(1e-40), np.float64(0.5), np.array(3), np.array([3]), np.longdouble(2)),
-    *(True, False, np.True_, "3", "many", b"3", None, [], [1], (0.5,), {}, object(), 1j, Fraction(1, 3)),
+    *(
+        np.int8(3),
+        np.uint64(2**63),
+        np.float16(0.5),
+        np.float32(1e-40),
+        np.float64(0.5),
+        np.array(3),
+        np.array([3]),
+        np.longdouble(2),
+    ),
+    *(
+        True,
+        False,
+        np.True_,
+        "3",
+        "many",
+        b"3",
+        None,
+        [],
+        [1],
+        (0.5,),
+        {},
+        object(),
+        1j,
+        Fraction(1, 3),
+    ),
 ]
 
 LM = TableLM(lambda prefix: [0.5, 0.5], eos=1)
@@ -48,24 +79,44 @@ MAKERS = {
     "Product": (Product, ("beta",)),
     "Odds": (Odds, ("beta",)),
     "Final": (Final, ("beta", "floor")),
-    "StateSpaceModel": (lambda **given: StateSpaceModel("?", lm=LM, prm=PRM, **DECLARED | given), tuple(DECLARED)),
+    "StateSpaceModel": (
+        lambda **given: StateSpaceModel("?", lm=LM, prm=PRM, **DECLARED | given),
+        tuple(DECLARED),
+    ),
     "Program": (lambda **given: Program(inner, **given), ("max_steps",)),
-    "SubInference": (lambda particles: SubInference(Program(inner), particles, Resampling()), ("particles",)),
+    "SubInference": (
+        lambda particles: SubInference(Program(inner), particles, Resampling()),
+        ("particles",),
+    ),
     "judgement": (
-        lambda power: motes.ppl.judgement(PRM, Trajectory(question="?").child("a", (0,), logprob=0.0, proposal_logprob=0.0), power=power),
+        lambda power: motes.ppl.judgement(
+            PRM,
+            Trajectory(question="?").child("a", (0,), logprob=0.0, proposal_logprob=0.0),
+            power=power,
+        ),
         ("power",),
     ),
     "Tampered": (lambda **given: Tampered(PRM, **given), ("noise", "bias", "seed")),
-    "Priors": (Priors, ("intercept", "slope", "sigma_depth", "sigma_problem", "false_positive", "false_negative")),
+    "Priors": (
+        Priors,
+        ("intercept", "slope", "sigma_depth", "sigma_problem", "false_positive", "false_negative"),
+    ),
     "ScalingPriors": (ScalingPriors, ("mu_level", "tau_slope", "mu_ceiling", "sigma_affinity")),
     "TableLM": (lambda eos: TableLM(lambda prefix: [1.0], eos=eos), ("eos",)),
     "problems": (problems, ("seed", "steps")),
-    "solve": (lambda **given: motes.solve("?", lm=LM, prm=None, **{"particles": 2, "max_steps": 2} | given), ("seed", "beta", "alpha")),
+    "solve": (
+        lambda **given: motes.solve(
+            "?", lm=LM, prm=None, **{"particles": 2, "max_steps": 2} | given
+        ),
+        ("seed", "beta", "alpha"),
+    ),
     "MajorityVote": (MajorityVote, ("samples",)),
 }
 NUMERIC = ("int", "float", "bool", "int | None", "Sequence[float] | None", "Sequence[float]")
 for kind in (*SAMPLERS.values(), ParameterGibbs, ParticleMarginalMetropolis):
-    numeric = tuple(name for name, field in kind.__dataclass_fields__.items() if field.type in NUMERIC)
+    numeric = tuple(
+        name for name, field in kind.__dataclass_fields__.items() if field.type in NUMERIC
+    )
     MAKERS[kind.__name__] = kind, numeric
 PAIRS = [(maker, argument) for maker, (_, arguments) in MAKERS.items() for argument in arguments]
 
@@ -93,7 +144,16 @@ def test_no_sampler_takes_what_is_no_count():
     assert type(replace(ParticleFilter(), ess_threshold=np.float32(0.5)).ess_threshold) is float
 
 
-@given(st.integers() | st.floats() | st.fractions() | st.complex_numbers() | st.text() | st.booleans() | st.none() | st.binary())
+@given(
+    st.integers()
+    | st.floats()
+    | st.fractions()
+    | st.complex_numbers()
+    | st.text()
+    | st.booleans()
+    | st.none()
+    | st.binary()
+)
 def test_checks_return_plain_numbers_in_their_range(value):
     for check, kind, right in (
         (lambda v: checks.count("n", v, least=2, most=9), int, lambda v: 2 <= v <= 9),
@@ -111,7 +171,9 @@ def test_checks_return_plain_numbers_in_their_range(value):
 
 @settings(suppress_health_check=[HealthCheck.differing_executors])
 @given(
-    st.lists(st.integers(-(10**4), 10**4).map(float) | st.just(-inf), min_size=1, max_size=6).filter(lambda x: max(x) > -inf),
+    st.lists(
+        st.integers(-(10**4), 10**4).map(float) | st.just(-inf), min_size=1, max_size=6
+    ).filter(lambda x: max(x) > -inf),
     st.floats(min_value=0, max_value=1.7e308, exclude_min=True),
     st.floats(min_value=0, max_value=1, exclude_min=True),
     st.none() | st.integers(1, 10**12),
@@ -134,19 +196,30 @@ def test_the_device_draws_by_the_same_law(temperature):
 
 
 @pytest.mark.parametrize("temperature", [1e-320, 1e-5, 1e308])
-@pytest.mark.parametrize("sampler", ["particle_filter", "power_smc", "power_metropolis", "parallel_tempering", "tempered_smc"])
+@pytest.mark.parametrize(
+    "sampler",
+    ["particle_filter", "power_smc", "power_metropolis", "parallel_tempering", "tempered_smc"],
+)
 def test_runs_at_the_edge_of_temperature(temperature, sampler):
     lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
     prior = Sampling(temperature=temperature)
-    small = {"iterations": 2, "warmup": 1} if "metropolis" in sampler or "parallel" in sampler else {"particles": 8}
-    posterior = motes.solve("?", lm=lm, prm=PRM, sampler=sampler, prior=prior, alpha=1.5, max_steps=3, **small)
+    small = (
+        {"iterations": 2, "warmup": 1}
+        if "metropolis" in sampler or "parallel" in sampler
+        else {"particles": 8}
+    )
+    posterior = motes.solve(
+        "?", lm=lm, prm=PRM, sampler=sampler, prior=prior, alpha=1.5, max_steps=3, **small
+    )
     assert np.exp(posterior.log_weights).sum() == pytest.approx(1.0)
 
 
 def run(value, target, beta=1.0):
     lm = TableLM(lambda prefix: [0.5, 0.5], eos=None)
     prm = FunctionReward(lambda x: value if x.token_ids[-1] else 0.0)
-    return motes.solve("?", lm=lm, prm=prm, target=target, beta=beta, max_steps=4, particles=16, ess_threshold=0.0)
+    return motes.solve(
+        "?", lm=lm, prm=prm, target=target, beta=beta, max_steps=4, particles=16, ess_threshold=0.0
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -159,7 +232,9 @@ def test_scores_at_the_edge(target, beta):
             assert "\n" not in str(error)
         else:
             assert not np.isnan(posterior.log_weights).any() and posterior.log_evidence < inf
-    with pytest.raises(FloatingPointError, match=r"the reward model 'function' gave the log-odds 1e\+308 for"):
+    with pytest.raises(
+        FloatingPointError, match=r"the reward model 'function' gave the log-odds 1e\+308 for"
+    ):
         run(1e308, target)
 
 
@@ -174,7 +249,9 @@ def test_targets_of_sums_that_overflow():
 def test_tokens_outside_the_vocabulary():
     root = LM.start("?")
     for token in (2, -1, 10**30, "1"):
-        with pytest.raises((TypeError, ValueError), match="a token of the language model 'table' must be"):
+        with pytest.raises(
+            (TypeError, ValueError), match="a token of the language model 'table' must be"
+        ):
             calls.logprob(LM, [root], [(token,)], prior=Sampling())
 
 
@@ -187,11 +264,19 @@ def test_ladders():
 
 def test_a_cap_far_beyond_every_trajectory_costs_nothing():
     lm = TableLM(lambda prefix: [0.5, 0.5], eos=1)
-    posterior = motes.solve("?", lm=lm, prm=PRM, sampler="particle_gibbs", iterations=3, warmup=0, max_steps=10**15)
+    posterior = motes.solve(
+        "?", lm=lm, prm=PRM, sampler="particle_gibbs", iterations=3, warmup=0, max_steps=10**15
+    )
     assert len(posterior.rates["update_by_step"]) <= 60
 
 
 def test_a_chain_is_no_longer_than_it_says():
-    posterior = SuffixMetropolis(iterations=np.int16(3), warmup=0, chains=np.uint8(2)).run(StateSpaceModel("?", lm=LM, prm=PRM), seed=0)
-    assert (len(posterior.trajectories), posterior.settings["iterations"], posterior.settings["chains"]) == (6, 3, 2)
+    posterior = SuffixMetropolis(iterations=np.int16(3), warmup=0, chains=np.uint8(2)).run(
+        StateSpaceModel("?", lm=LM, prm=PRM), seed=0
+    )
+    assert (
+        len(posterior.trajectories),
+        posterior.settings["iterations"],
+        posterior.settings["chains"],
+    ) == (6, 3, 2)
     assert log(len(posterior.trajectories)) == pytest.approx(-posterior.log_weights[0])

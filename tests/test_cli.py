@@ -31,7 +31,12 @@ class Talker(TableLM):
         print("a model that prints")
         drawn = super().extend(trajectories, keys, sampling=sampling, prior=prior)
         return [
-            x.child(TEXTS[y.token_ids[-1]], y.step_token_ids, logprob=y.step_logprob, proposal_logprob=y.step_proposal_logprob)
+            x.child(
+                TEXTS[y.token_ids[-1]],
+                y.step_token_ids,
+                logprob=y.step_logprob,
+                proposal_logprob=y.step_proposal_logprob,
+            )
             for x, y in zip(trajectories, drawn, strict=True)
         ]
 
@@ -40,14 +45,22 @@ class Talker(TableLM):
 def talker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every language model is `Talker`, and every reward model judges 18 wrong."""
     monkeypatch.setattr(motes.models, "load_lm", lambda source, device: Talker())
-    monkeypatch.setattr(motes.models, "load_prm", lambda source, device: FunctionReward(lambda x: -2.0 if "18" in x.text else 2.0))
+    monkeypatch.setattr(
+        motes.models,
+        "load_prm",
+        lambda source, device: FunctionReward(lambda x: -2.0 if "18" in x.text else 2.0),
+    )
 
 
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model may be loaded."""
     for name in ("load_lm", "load_prm"):
-        monkeypatch.setattr(motes.models, name, lambda *_, **__: pytest.fail("a model was loaded before the arguments were checked"))
+        monkeypatch.setattr(
+            motes.models,
+            name,
+            lambda *_, **__: pytest.fail("a model was loaded before the arguments were checked"),
+        )
 
 
 @pytest.mark.usefixtures("talker")
@@ -113,7 +126,9 @@ def test_no_reward_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("talker")
-def test_question_from_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_question_from_stdin(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(" How many,\nthen?\n"))
     assert main(["solve", "-", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["question"] == "How many,\nthen?"
@@ -121,9 +136,13 @@ def test_question_from_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 @pytest.mark.usefixtures("talker")
 def test_save(tmp_path: Path) -> None:
-    assert main(["solve", "How many?", "--seed", "4", "--save", str(tmp_path / "posterior.nc")]) == 0
+    assert (
+        main(["solve", "How many?", "--seed", "4", "--save", str(tmp_path / "posterior.nc")]) == 0
+    )
     with xarray.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as saved:
-        np.testing.assert_array_equal(saved["population/log_weight"][0], motes.solve("How many?", seed=4).log_weights)
+        np.testing.assert_array_equal(
+            saved["population/log_weight"][0], motes.solve("How many?", seed=4).log_weights
+        )
 
 
 BAD = {
@@ -140,7 +159,12 @@ BAD = {
     "max_steps must be at least 1": ["solve", "q", "--max-steps", "0"],
     "temperature must be a finite number above 0": ["solve", "q", "--temperature", "0"],
     "seed must": ["solve", "q", "--seed", "-1"],
-    "save needs a folder that exists, and '/nowhere' does not": ["solve", "q", "--save", "/nowhere/posterior.nc"],
+    "save needs a folder that exists, and '/nowhere' does not": [
+        "solve",
+        "q",
+        "--save",
+        "/nowhere/posterior.nc",
+    ],
     "save must be a file, and '/' is a folder": ["solve", "q", "--save", "/"],
     "count must be at least 1, not 0": ["problems", "--count", "0"],
     "steps must lie in 2..8, not 99": ["problems", "--steps", "99"],
@@ -169,11 +193,21 @@ def test_unknown_models_are_bad_input(capsys: pytest.CaptureFixture[str]) -> Non
     assert "unknown model 'magic'; known are 'pocket'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("score", "piece"), [(-np.inf, "all 16 particles are dead at step 1"), (np.nan, "a score that is NaN")])
+@pytest.mark.parametrize(
+    ("score", "piece"),
+    [(-np.inf, "all 16 particles are dead at step 1"), (np.nan, "a score that is NaN")],
+)
 def test_a_failed_run(
-    score: float, piece: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, talker: None, tmp_path: Path
+    score: float,
+    piece: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    talker: None,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(motes.models, "load_prm", lambda source, device: FunctionReward(lambda x: score))
+    monkeypatch.setattr(
+        motes.models, "load_prm", lambda source, device: FunctionReward(lambda x: score)
+    )
     assert main(["solve", "q", "--json", "--save", str(tmp_path / "posterior.nc")]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -195,7 +229,9 @@ def test_a_failed_save_still_shows_the_posterior(
     assert err.splitlines()[-1] == "motes: error: the disk is full"
 
 
-def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_quiet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -206,7 +242,9 @@ def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 @pytest.mark.usefixtures("talker")
 @pytest.mark.filterwarnings("default:interrupted after:RuntimeWarning")
-def test_an_interrupted_run_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def score(self: FunctionReward, trajectories: list[Trajectory]) -> np.ndarray:
         if trajectories[0].depth == 2:
             raise KeyboardInterrupt
@@ -221,9 +259,22 @@ def test_an_interrupted_run_is_shown(capsys: pytest.CaptureFixture[str], monkeyp
 
 def test_problems(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = list(islice(problems("validation", seed=3, steps=4), 2))
-    arguments = ["problems", "--split", "validation", "--seed", "3", "--steps", "4", "--count", "2", "--format"]
+    arguments = [
+        "problems",
+        "--split",
+        "validation",
+        "--seed",
+        "3",
+        "--steps",
+        "4",
+        "--count",
+        "2",
+        "--format",
+    ]
     assert main([*arguments, "text"]) == 0
-    assert capsys.readouterr().out == "".join(f"{problem.question}\n    4 steps; the answer is {problem.answer}\n\n" for problem in wanted)
+    assert capsys.readouterr().out == "".join(
+        f"{problem.question}\n    4 steps; the answer is {problem.answer}\n\n" for problem in wanted
+    )
     assert main([*arguments, "question"]) == 0
     assert capsys.readouterr().out.splitlines() == [problem.question for problem in wanted]
     assert main([*arguments, "json"]) == 0
@@ -243,7 +294,9 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_reader_that_leaves(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "motes.cli", "problems", "--count", "2000", "--steps", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
@@ -252,7 +305,9 @@ def test_a_reader_that_leaves(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["solve", "--help"], ["problems", "--help"], ["models", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["solve", "--help"], ["problems", "--help"], ["models", "--help"]]
+)
 def test_help_takes_less_than_a_second(arguments: list[str], tmp_path: Path) -> None:
     times = []
     for _ in range(2):
@@ -277,7 +332,20 @@ def test_terminals_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_pocket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     problem = next(problems("test", seed=1, steps=3))
     began = time.perf_counter()
-    assert main(["solve", problem.question, "--particles", "16", "--json", "--save", str(tmp_path / "posterior.nc")]) == 0
+    assert (
+        main(
+            [
+                "solve",
+                problem.question,
+                "--particles",
+                "16",
+                "--json",
+                "--save",
+                str(tmp_path / "posterior.nc"),
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert sum(row["probability"] for row in told["answers"]) == pytest.approx(1.0)
     assert told["answer"] is not None
@@ -291,14 +359,40 @@ def test_the_pocket(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 @pytest.mark.usefixtures("talker")
 def test_runs_and_reports(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     saved, page = tmp_path / "posterior.nc", tmp_path / "page.html"
-    assert main(["solve", "How many?", "--json", "--runs", "3", "--particles", "4", "--save", str(saved), "--report", str(page)]) == 0
+    assert (
+        main(
+            [
+                "solve",
+                "How many?",
+                "--json",
+                "--runs",
+                "3",
+                "--particles",
+                "4",
+                "--save",
+                str(saved),
+                "--report",
+                str(page),
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
-    assert len(told["runs"]) == 3 and told["trajectories"] == 12 and told["log_evidence_mcse"] is not None
+    assert (
+        len(told["runs"]) == 3
+        and told["trajectories"] == 12
+        and told["log_evidence_mcse"] is not None
+    )
     assert all(0 <= row["interval"][0] <= row["interval"][1] <= 1 for row in told["answers"])
     assert "How many?" in page.read_text(encoding="utf-8")
     assert main(["report", str(saved)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "posterior.html")
-    assert (tmp_path / "posterior.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert (
+        (tmp_path / "posterior.html")
+        .read_text(encoding="utf-8")
+        .lower()
+        .startswith("<!doctype html>")
+    )
     assert main(["report", str(tmp_path / "nothing.nc")]) == 2
     assert main(["report", str(saved), "--out", str(tmp_path / "no" / "page.html")]) == 2
     assert main(["solve", "How many?", "--runs", "2", "--sampler", "suffix_metropolis"]) == 2
@@ -307,19 +401,79 @@ def test_runs_and_reports(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 
 @pytest.mark.usefixtures("talker")
 def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    command = ["solve", "How many?", "--json", "--sampler", "suffix_metropolis", "--chains", "3", "--iterations", "6", "--max-steps", "4"]
-    assert main([*command, "--set", "warmup=1", "--alpha", "2", "--checkpoint", str(tmp_path / "run.json")]) == 0
+    command = [
+        "solve",
+        "How many?",
+        "--json",
+        "--sampler",
+        "suffix_metropolis",
+        "--chains",
+        "3",
+        "--iterations",
+        "6",
+        "--max-steps",
+        "4",
+    ]
+    assert (
+        main(
+            [
+                *command,
+                "--set",
+                "warmup=1",
+                "--alpha",
+                "2",
+                "--checkpoint",
+                str(tmp_path / "run.json"),
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
-    assert (told["chains"], told["trajectories"], told["guarantee"], told["log_evidence"]) == (3, 18, "invariant", None)
-    assert told["settings"]["warmup"] == 1 and told["settings"]["alpha"] == 2.0 and len(told["rates"]["acceptance"]) == 3
+    assert (told["chains"], told["trajectories"], told["guarantee"], told["log_evidence"]) == (
+        3,
+        18,
+        "invariant",
+        None,
+    )
+    assert (
+        told["settings"]["warmup"] == 1
+        and told["settings"]["alpha"] == 2.0
+        and len(told["rates"]["acceptance"]) == 3
+    )
     assert (tmp_path / "run.json").exists()
     assert (
-        main(["solve", "How many?", "--sampler", "twisted_smc", "--set", "twist=look_ahead", "--set", "successors=2", "--max-steps", "4"])
+        main(
+            [
+                "solve",
+                "How many?",
+                "--sampler",
+                "twisted_smc",
+                "--set",
+                "twist=look_ahead",
+                "--set",
+                "successors=2",
+                "--max-steps",
+                "4",
+            ]
+        )
         == 0
     )
     assert "sampled by twisted_smc: consistent" in capsys.readouterr().out
     assert (
-        main(["solve", "How many?", "--sampler", "parallel_tempering", "--set", "betas=[1, 0.5]", "--iterations", "8", "--max-steps", "4"])
+        main(
+            [
+                "solve",
+                "How many?",
+                "--sampler",
+                "parallel_tempering",
+                "--set",
+                "betas=[1, 0.5]",
+                "--iterations",
+                "8",
+                "--max-steps",
+                "4",
+            ]
+        )
         == 0
     )
     out = " ".join(capsys.readouterr().out.split())
@@ -332,9 +486,18 @@ def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_p
     [
         (["--set", "warmup"], "set must be NAME=VALUE, not 'warmup'"),
         (["--set", "=3"], "set must be NAME=VALUE, not '=3'"),
-        (["--set", "particles=3"], "set cannot give 'particles', which has an option of its own: --particles"),
-        (["--set", "max_steps=3"], "set cannot give 'max_steps', which has an option of its own: --max-steps"),
-        (["--sampler", "particle_gibbs", "--set", "ancestor_sampling=False"], "ancestor_sampling must be True or False, not 'False'"),
+        (
+            ["--set", "particles=3"],
+            "set cannot give 'particles', which has an option of its own: --particles",
+        ),
+        (
+            ["--set", "max_steps=3"],
+            "set cannot give 'max_steps', which has an option of its own: --max-steps",
+        ),
+        (
+            ["--sampler", "particle_gibbs", "--set", "ancestor_sampling=False"],
+            "ancestor_sampling must be True or False, not 'False'",
+        ),
         (["--iterations", "5"], "iterations is not a setting of 'particle_filter', which has"),
         (["--sampler", "tempered_smc", "--set", "ladder=[0, 2]"], "ladder must ascend from 0 to 1"),
         (["--alpha", "0"], "alpha must be a finite number"),
@@ -342,7 +505,9 @@ def test_any_sampler_with_its_settings(capsys: pytest.CaptureFixture[str], tmp_p
         (["--checkpoint", "/nowhere/run.json"], "checkpoint needs a folder that exists"),
     ],
 )
-def test_bad_settings_of_samplers(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_settings_of_samplers(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["solve", "How many?", *arguments]) == 2
     assert message in capsys.readouterr().err
 
@@ -362,10 +527,23 @@ def test_another_language_model_needs_a_reward_model(capsys: pytest.CaptureFixtu
 def test_the_package_runs_as_the_command(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"COLUMNS": "80"}
+            [sys.executable, "-m", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"COLUMNS": "80"},
         )
 
-    for arguments in (["--help"], ["problems", "--count", "1"], ["solve", "q", "--particles", "0"], []):
+    for arguments in (
+        ["--help"],
+        ["problems", "--count", "1"],
+        ["solve", "q", "--particles", "0"],
+        [],
+    ):
         ours, theirs = run("motes", *arguments), run("motes.cli", *arguments)
-        assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
+        assert (ours.returncode, ours.stdout, ours.stderr) == (
+            theirs.returncode,
+            theirs.stdout,
+            theirs.stderr,
+        )
     assert ours.stderr.startswith("motes: error: ")

@@ -23,7 +23,9 @@ class Talker(TableLM):
     def __init__(self) -> None:
         super().__init__(lambda prefix: [0.4, 0.35, 0.25], name="talker")
 
-    def extend(self, trajectories: Any, keys: Any, *, sampling: Any = None, prior: Any = None) -> list[Trajectory]:
+    def extend(
+        self, trajectories: Any, keys: Any, *, sampling: Any = None, prior: Any = None
+    ) -> list[Trajectory]:
         drawn = super().extend(trajectories, keys, sampling=sampling, prior=prior)
         return [
             x.child(
@@ -59,7 +61,9 @@ def solved(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
 
-def test_the_whole_path(loads: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_whole_path(
+    loads: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "system.txt").write_text("Think, é.\n", encoding="utf-8")
     rows = [{"question": "1 + 1?", "solution": "So, 2"}, {"problem": "2 + 2?", "answer": "4"}]
     (tmp_path / "shots.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -95,19 +99,25 @@ def test_the_whole_path(loads: list[dict[str, Any]], capsys: pytest.CaptureFixtu
         (["--delimiter", "é"], StepRule(delimiter="é")),
     ],
 )
-def test_rules_for_steps(options: list[str], rule: StepRule, loads: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rules_for_steps(
+    options: list[str], rule: StepRule, loads: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     solved(capsys, *options)
     assert loads == [{"source": "pocket", "device": "auto", "step": rule}]
 
 
-def test_a_prompt_in_place_of_the_template(loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_prompt_in_place_of_the_template(
+    loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "prompt.txt").write_text("Q: {question}\nA:")
     for text in ("Q: {question}\nA:", f"@{tmp_path / 'prompt.txt'}"):
         solved(capsys, "--prompt", text)
         assert loads.pop() == {"source": "pocket", "device": "auto", "prompt": "Q: {question}\nA:"}
 
 
-def test_the_pocket_is_a_pair_under_options_too(loads: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pocket_is_a_pair_under_options_too(
+    loads: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert solved(capsys, "--step-cap", "9")["settings"]["prm"] == "judge"
 
 
@@ -115,11 +125,18 @@ def test_answers_and_constraints_are_those_of_the_library(
     loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("own_rules.py").write_text("def sign(x):\n    return 'seventeen' if '17' in x.text else None\n")
-    expected = motes.solve(
-        "How many?", lm=Talker(), prm=FunctionReward(lambda x: -2.0 if "18" in x.text else 2.0), answer=answer_rule("last_number")
+    Path("own_rules.py").write_text(
+        "def sign(x):\n    return 'seventeen' if '17' in x.text else None\n"
     )
-    assert {row["answer"]: row["probability"] for row in solved(capsys)["answers"]} == expected.answers
+    expected = motes.solve(
+        "How many?",
+        lm=Talker(),
+        prm=FunctionReward(lambda x: -2.0 if "18" in x.text else 2.0),
+        answer=answer_rule("last_number"),
+    )
+    assert {
+        row["answer"]: row["probability"] for row in solved(capsys)["answers"]
+    } == expected.answers
     told = solved(capsys, "--answer", "regex:So, (1.)")
     assert {row["answer"]: row["probability"] for row in told["answers"]} == expected.answers
     assert solved(capsys, "--answer", "own_rules:sign")["answer"] == "seventeen"
@@ -132,7 +149,12 @@ def test_rules_that_a_text_names() -> None:
     root = Trajectory(question="?")
     written = root.child("It is 1,234.5 of 7/8\nyes \n", (1,), logprob=0.0, proposal_logprob=0.0)
     done = written.close(finished=True)
-    for rule, answer in (("last_number", "7/8"), ("last_line", "yes"), ("regex:\\d+", "8"), ("regex:is ([\\d,]+)", "1,234")):
+    for rule, answer in (
+        ("last_number", "7/8"),
+        ("last_line", "yes"),
+        ("regex:\\d+", "8"),
+        ("regex:is ([\\d,]+)", "1,234"),
+    ):
         assert answer_rule(rule)(done) == answer
     assert answer_rule("last_number")(written) is None
     assert answer_rule("regex:never")(done) is answer_rule("regex:(x)?$")(done) is None
@@ -150,15 +172,28 @@ def test_a_vote(loads: Any, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def problems_file(tmp_path: Path) -> Path:
-    rows = [{"question": f"How many, {k}?", "answer": 17} for k in range(3)] + [{"problem": "And?", "solution": "#### 18"}]
+    rows = [{"question": f"How many, {k}?", "answer": 17} for k in range(3)] + [
+        {"problem": "And?", "solution": "#### 18"}
+    ]
     file = tmp_path / "problems.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)) + "\n")
     return file
 
 
-def test_evaluate(loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, problems_file: Path) -> None:
+def test_evaluate(
+    loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, problems_file: Path
+) -> None:
     results = tmp_path / "results.jsonl"
-    command = ["evaluate", str(problems_file), "--answer", "last_number", "--results", str(results), "--budgets", "1,4"]
+    command = [
+        "evaluate",
+        str(problems_file),
+        "--answer",
+        "last_number",
+        "--results",
+        str(results),
+        "--budgets",
+        "1,4",
+    ]
     command += ["--sampler", "particle_filter", "--sampler", "majority_vote", "--lm", "pocket"]
     assert main([*command, "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -173,9 +208,33 @@ def test_evaluate(loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 def test_evaluate_takes_settings_and_loads_with_options(
     loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, problems_file: Path
 ) -> None:
-    command = ["evaluate", str(problems_file), "--answer", "last_number", "--results", str(tmp_path / "r.jsonl"), "--quiet", "--json"]
+    command = [
+        "evaluate",
+        str(problems_file),
+        "--answer",
+        "last_number",
+        "--results",
+        str(tmp_path / "r.jsonl"),
+        "--quiet",
+        "--json",
+    ]
     settings = "parallel_tempering:betas=[1,0.5],iterations=4,warmup=0"
-    assert main([*command, "--count", "2", "--sampler", settings, "--step-cap", "7", "--temperature", "0.9"]) == 0
+    assert (
+        main(
+            [
+                *command,
+                "--count",
+                "2",
+                "--sampler",
+                settings,
+                "--step-cap",
+                "7",
+                "--temperature",
+                "0.9",
+            ]
+        )
+        == 0
+    )
     [row] = map(json.loads, capsys.readouterr().out.splitlines())
     assert row["problems"] == 2 and row["sampler"] == "parallel_tempering"
     assert loads == [{"source": "pocket", "device": "auto", "step": StepRule(cap=7)}]
@@ -193,7 +252,10 @@ BAD: dict[str, list[str]] = {
     "delimiter must be": ["--delimiter", ""],
     "top_p must": ["--top-p", "2"],
     "top_k must": ["--top-k", "0"],
-    "answer must be one of stated, last_number, last_line, regex:PATTERN or module:function": ["--answer", "first"],
+    "answer must be one of stated, last_number, last_line, regex:PATTERN or module:function": [
+        "--answer",
+        "first",
+    ],
     "answer must be a regular expression, and '(' is none": ["--answer", "regex:("],
     "constraint must be a regular expression": ["--constraint", "["],
     "answer cannot be had from the module 'no_such_module'": ["--answer", "no_such_module:f"],
@@ -208,12 +270,19 @@ def test_bad_options_are_one_sentence_before_a_model_is_loaded(
     piece: str, loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, problems_file: Path
 ) -> None:
     (tmp_path / "broken.jsonl").write_text('{"question": 3}\n')
-    options = [str(tmp_path / "broken.jsonl") if option == "BROKEN" else option for option in BAD[piece]]
-    commands = [["solve", "How many?"], ["evaluate", str(problems_file), "--results", str(tmp_path / "r.jsonl")]]
+    options = [
+        str(tmp_path / "broken.jsonl") if option == "BROKEN" else option for option in BAD[piece]
+    ]
+    commands = [
+        ["solve", "How many?"],
+        ["evaluate", str(problems_file), "--results", str(tmp_path / "r.jsonl")],
+    ]
     for command in commands[: 1 if "--set" in options else 2]:
         assert main([*command, *options]) == 2
         out, err = capsys.readouterr()
-        assert out == "" and err.startswith("motes: error: ") and piece in err and err.count("\n") == 1
+        assert (
+            out == "" and err.startswith("motes: error: ") and piece in err and err.count("\n") == 1
+        )
     assert loads == []
 
 
@@ -227,28 +296,72 @@ def test_bad_options_are_one_sentence_before_a_model_is_loaded(
         (b'{"question": "?"}\n', [], "problems[0] must have an answer"),
         (b'{"question": "?", "answer": 1}\n', ["--budgets", "1,x"], "budgets must be integers"),
         (b'{"question": "?", "answer": 1}\n', ["--budgets", "0"], "particles must be"),
-        (b'{"question": "?", "answer": 1}\n', ["--sampler", "magic"], "sampler must be one of particle_filter"),
-        (b'{"question": "?", "answer": 1}\n', ["--sampler", "particle_filter:particles"], "sampler must be NAME=VALUE"),
-        (b'{"question": "?", "answer": 1}\n', ["--sampler", "particle_filter:particles=2", "--budgets", "1"], "budgets must be left out"),
-        (b'{"question": "?", "answer": 1}\n', ["--results", "/nowhere/r.jsonl"], "results needs a folder that exists"),
+        (
+            b'{"question": "?", "answer": 1}\n',
+            ["--sampler", "magic"],
+            "sampler must be one of particle_filter",
+        ),
+        (
+            b'{"question": "?", "answer": 1}\n',
+            ["--sampler", "particle_filter:particles"],
+            "sampler must be NAME=VALUE",
+        ),
+        (
+            b'{"question": "?", "answer": 1}\n',
+            ["--sampler", "particle_filter:particles=2", "--budgets", "1"],
+            "budgets must be left out",
+        ),
+        (
+            b'{"question": "?", "answer": 1}\n',
+            ["--results", "/nowhere/r.jsonl"],
+            "results needs a folder that exists",
+        ),
     ],
 )
 def test_bad_files_of_problems(
-    content: bytes, options: list[str], said: str, loads: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    content: bytes,
+    options: list[str],
+    said: str,
+    loads: Any,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "problems.jsonl").write_bytes(content)
-    command = ["evaluate", str(tmp_path / "problems.jsonl"), "--results", str(tmp_path / "r.jsonl"), *options]
+    command = [
+        "evaluate",
+        str(tmp_path / "problems.jsonl"),
+        "--results",
+        str(tmp_path / "r.jsonl"),
+        *options,
+    ]
     assert main(command) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1 and loads == []
 
 
-def test_a_long_run_is_announced(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_run_is_announced(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("SEEN", "LONG"):
         monkeypatch.setattr(f"motes.samplers.forecast.{name}", 0.0)
     question = "Ann has 3 eggs. How many eggs does Ann have?"
-    command = ["solve", question, "--prm", "none", "--particles", "2", "--max-steps", "2", "--step-tokens", "4", "--json"]
+    command = [
+        "solve",
+        question,
+        "--prm",
+        "none",
+        "--particles",
+        "2",
+        "--max-steps",
+        "2",
+        "--step-tokens",
+        "4",
+        "--json",
+    ]
     assert main(command) == 0
-    assert "motes: at most 16 tokens (2 solutions of up to 2 steps of 4 tokens" in capsys.readouterr().err
+    assert (
+        "motes: at most 16 tokens (2 solutions of up to 2 steps of 4 tokens"
+        in capsys.readouterr().err
+    )
     assert main([*command, "--quiet"]) == 0
     assert capsys.readouterr().err == ""

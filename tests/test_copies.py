@@ -44,7 +44,10 @@ def written_in_python(value):
 
 
 def said(x):
-    return [(n.step_text, n.step_token_ids, n.logprob, n.depth, n.finished, n.truncated, n.answer) for n in x.path]
+    return [
+        (n.step_text, n.step_token_ids, n.logprob, n.depth, n.finished, n.truncated, n.answer)
+        for n in x.path
+    ]
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
@@ -52,7 +55,11 @@ def test_trajectories_of_any_length_are_pickled_and_share_their_parents(protocol
     deep, other = chain(3_000, fork_at=1_700)
     one, two, again = pickle.loads(pickle.dumps([deep, other, deep], protocol))
     assert said(one) == said(deep) and said(two) == said(other)
-    assert one is again and two.path[1_700] is one.path[1_700] and two.path[1_701] is not one.path[1_701]
+    assert (
+        one is again
+        and two.path[1_700] is one.path[1_700]
+        and two.path[1_701] is not one.path[1_701]
+    )
     two_first = pickle.loads(pickle.dumps((other, deep), protocol))
     assert two_first[0].path[1_700] is two_first[1].path[1_700]
 
@@ -111,17 +118,26 @@ def equal(one, other) -> None:
 
 def same(one: Posterior, other: Posterior) -> None:
     equal(one, other)
-    assert one.answers == other.answers and list(one.distinct.values()) == list(other.distinct.values())
+    assert one.answers == other.answers and list(one.distinct.values()) == list(
+        other.distinct.values()
+    )
     np.testing.assert_equal(dict(one.answer_mcse), dict(other.answer_mcse))
     assert [str(finding) for finding in one.check()] == [str(finding) for finding in other.check()]
 
 
-@pytest.mark.parametrize("how", [pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize(
+    "how", [pickled, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
+)
 @pytest.mark.parametrize("touched", [False, True])
 def test_posteriors_are_what_they_were(how, touched):
     for posterior in posteriors():
         if touched:  # what is computed once and kept
-            assert posterior.best and posterior.check() is not None and posterior.labels and posterior.mixing is not None
+            assert (
+                posterior.best
+                and posterior.check() is not None
+                and posterior.labels
+                and posterior.mixing is not None
+            )
         same(how(posterior), posterior)
     pooled = how(posteriors()[2])
     shared = {id(x) for run in pooled.runs for x in run.trajectories}
@@ -129,7 +145,12 @@ def test_posteriors_are_what_they_were(how, touched):
 
 
 def test_values_are_equal_to_their_copies():
-    values = [Sampling(temperature=0.5, top_k=3), StepRule(delimiter="."), Cost(seconds=1.5), ParticleFilter(particles=3)]
+    values = [
+        Sampling(temperature=0.5, top_k=3),
+        StepRule(delimiter="."),
+        Cost(seconds=1.5),
+        ParticleFilter(particles=3),
+    ]
     for value in values:
         for how in (pickled, copy.copy, copy.deepcopy):
             assert how(value) == value and hash(how(value)) == hash(value)
@@ -158,4 +179,7 @@ def test_other_processes_are_given_and_give_results():
 
 def test_models_by_functions_can_be_sent():
     lm, prm = TableLM(table_models.next_probs, eos=2), FunctionReward(table_models.log_odds)
-    assert pickled(lm).next_probs is table_models.next_probs and pickled(prm).fn is table_models.log_odds
+    assert (
+        pickled(lm).next_probs is table_models.next_probs
+        and pickled(prm).fn is table_models.log_odds
+    )

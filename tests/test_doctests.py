@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = [file for folder in ("models", "ppl", "samplers", "smc") for file in sorted((ROOT / folder).rglob("*.py"))]
+FILES = [
+    file
+    for folder in ("models", "ppl", "samplers", "smc")
+    for file in sorted((ROOT / folder).rglob("*.py"))
+]
 
 
 @pytest.mark.parametrize(
-    "file", [file for file in (*ROOT.glob("*.py"), *FILES) if ">>>" in file.read_text()], ids=lambda file: str(file.relative_to(ROOT))
+    "file",
+    [file for file in (*ROOT.glob("*.py"), *FILES) if ">>>" in file.read_text()],
+    ids=lambda file: str(file.relative_to(ROOT)),
 )
 def test_examples(file: Path) -> None:
     parts = file.relative_to(ROOT).with_suffix("").parts

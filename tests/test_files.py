@@ -51,7 +51,9 @@ def test_links_are_followed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "kept" / "file")
     with replacing(tmp_path / "link") as partial:
         partial.write_text("through")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "kept" / "file").read_text() == "through"
+    assert (tmp_path / "link").is_symlink() and (
+        tmp_path / "kept" / "file"
+    ).read_text() == "through"
 
 
 HOLDER = """

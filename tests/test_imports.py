@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 GROUND = {"checks", "files"}
 
 # A file belongs to the deepest room that it stands in. It may import its own room, the ground, and
-# these; an import through a face counts for the room that the name lives in. Modules at the root ("")
-# may import everything.
+# these; an import through a face counts for the room that the name lives in. Modules at the root
+# ("") may import everything.
 BELOW = {"models", "models/identity", "smc"}
 DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior"}
 SHOWN = DECLARED | {"diagnostics"}
@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ppl/programs": DECLARED | {"smc/resampling"},
     "samplers": DECLARED | {"samplers/filters", "samplers/chains", "samplers/search"},
     "samplers/filters": DECLARED | {"smc/resampling", "samplers"},
-    "samplers/chains": DECLARED | {"smc/resampling", "ppl/programs", "samplers", "samplers/filters"},
+    "samplers/chains": DECLARED
+    | {"smc/resampling", "ppl/programs", "samplers", "samplers/filters"},
     "samplers/search": DECLARED | {"smc/resampling", "samplers", "samplers/filters"},
     "diagnostics": SHOWN | {"diagnostics/findings"},
     "diagnostics/findings": SHOWN,
@@ -58,7 +59,10 @@ TOP = [room for room in MAY_IMPORT if "/" not in room]
 
 # What everybody calls on a posterior stays there as one-line methods. These import what they call
 # when they are called; nothing else looks up.
-VERBS = ["diagnostics", *(f"ppl/posterior/{name}" for name in ("pooling", "posterior_tree", "reading"))]
+VERBS = [
+    "diagnostics",
+    *(f"ppl/posterior/{name}" for name in ("pooling", "posterior_tree", "reading")),
+]
 LATE = {("ppl/posterior/posterior", verb) for verb in VERBS}
 
 
@@ -87,7 +91,11 @@ def allowed(tree: Tree, line: Import) -> bool:
 def violations(root: Path) -> list[str]:
     """Every import that the table does not allow, as "file:line: import"."""
     tree = Tree(root, TOP)
-    return [f"{line.file}:{line.line}: {line.written}" for line in tree.imports() if not allowed(tree, line)]
+    return [
+        f"{line.file}:{line.line}: {line.written}"
+        for line in tree.imports()
+        if not allowed(tree, line)
+    ]
 
 
 def plant(root: Path, files: dict[str, str]) -> None:
@@ -99,7 +107,11 @@ def plant(root: Path, files: dict[str, str]) -> None:
 
 
 def test_every_folder_of_the_package_has_a_row() -> None:
-    folders = {path.parent.relative_to(ROOT).as_posix() for room in TOP for path in (ROOT / room).rglob("*.py")}
+    folders = {
+        path.parent.relative_to(ROOT).as_posix()
+        for room in TOP
+        for path in (ROOT / room).rglob("*.py")
+    }
     assert folders == set(MAY_IMPORT)
 
 
@@ -123,7 +135,9 @@ def test_a_forbidden_import_is_found_in_every_room(room: str, tmp_path: Path) ->
     plant(tmp_path, {**things, "cli.py": "main = 1", f"{room}/planted.py": text})
     first = 3 + len(good)
     expected = [*bad, f"    from {up}cli import main"]
-    assert violations(tmp_path) == [f"{room}/planted.py:{first + i}: {line.strip()}" for i, line in enumerate(expected)]
+    assert violations(tmp_path) == [
+        f"{room}/planted.py:{first + i}: {line.strip()}" for i, line in enumerate(expected)
+    ]
 
 
 def test_forbidden_imports_of_every_kind_are_found(tmp_path: Path) -> None:
@@ -163,7 +177,8 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
     files = {
         "ppl/__init__.pyi": "from .c import C as C",
         "ppl/a.py": "def late():\n    from .b import B",  # in a function
-        "ppl/b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import C",  # for types, by a face
+        # for types, by a face
+        "ppl/b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import C",
         "ppl/c.py": "from .a import A\nC = 1",
         "ppl/d.py": "from .a import A",
     }
@@ -191,7 +206,12 @@ def test_what_is_imported_is_declared() -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import motes", "import motes.cli", "from motes import models, smc, ppl, samplers", "import motes.cli; motes.cli.main(['--help'])"],
+    [
+        "import motes",
+        "import motes.cli",
+        "from motes import models, smc, ppl, samplers",
+        "import motes.cli; motes.cli.main(['--help'])",
+    ],
 )
 def test_importing_loads_nothing_heavy(statement: str, tmp_path: Path) -> None:
     program = f"""
@@ -203,8 +223,13 @@ except SystemExit:
     pass
 print(json.dumps(sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})))
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert set(json.loads(run.stdout.splitlines()[-1])) - sys.stdlib_module_names == {"motes", "lazy_loader"}
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert set(json.loads(run.stdout.splitlines()[-1])) - sys.stdlib_module_names == {
+        "motes",
+        "lazy_loader",
+    }
 
 
 def test_the_face_holds_what_it_lists() -> None:
@@ -231,6 +256,8 @@ def test_the_root_is_imported_once() -> None:
     face = Path(str(motes.__file__)).resolve()
     assert face == ROOT / "__init__.py"
     loaded = [
-        name for name, module in list(sys.modules.items()) if (file := getattr(module, "__file__", None)) and Path(file).resolve() == face
+        name
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None)) and Path(file).resolve() == face
     ]
     assert loaded == ["motes"]

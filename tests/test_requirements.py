@@ -25,16 +25,29 @@ def closure(asked: Iterable[str]) -> dict[str, set[Requirement]]:
         seen.add(requirement)
         for text in distribution(requirement.name).requires or ():
             further = Requirement(text)
-            if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+            if further.marker is None or any(
+                further.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
+            ):
                 waiting.append(further)
     return reached
 
 
 def test_the_lock_pins_what_is_installed_and_allowed() -> None:
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    lines = [
+        line
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    pins = {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines)
+    }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    reached = closure([*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)])
+    reached = closure(
+        [
+            *project["dependencies"],
+            *(text for extra in project["optional-dependencies"].values() for text in extra),
+        ]
+    )
     assert sorted(set(reached) - set(pins)) == []
     misfits = [
         f"{name}=={pins[name]} is not within {requirement}"

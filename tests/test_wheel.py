@@ -15,21 +15,34 @@ import pytest
 import motes
 
 ROOT = Path(__file__).parents[1]
-STAYS_BEHIND = ("tests", "notebooks", "benchmarks", "docs")  # folders that do not ship; nor do those that begin with a dot
-SHIPS_FROM_THE_ROOT = {"__init__.py", "__init__.pyi", "__main__.py", "checks.py", "cli.py", "files.py", "py.typed"}
+# folders that do not ship; nor do those that begin with a dot
+STAYS_BEHIND = ("tests", "notebooks", "benchmarks", "docs")
+SHIPS_FROM_THE_ROOT = {
+    "__init__.py",
+    "__init__.pyi",
+    "__main__.py",
+    "checks.py",
+    "cli.py",
+    "files.py",
+    "py.typed",
+}
 LARGEST = 12_000_000  # bytes
 
 
 def run(command: Sequence[str | Path], *, cwd: Path, **environment: str) -> str:
     """What a command prints; its errors are in the failure's message."""
-    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def repository_files() -> list[Path]:
     """Files that are part of the repository or about to be: what git tracks, and what it neither tracks nor ignores."""
-    listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT).split("\0")
+    listed = run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT
+    ).split("\0")
     return [Path(name) for name in listed if name and (ROOT / name).is_file()]
 
 
@@ -80,8 +93,26 @@ def test_it_is_small(wheel: Path) -> None:
 def test_it_works_from_elsewhere(wheel: Path, tmp_path: Path) -> None:
     site, here = tmp_path / "site", tmp_path / "here"
     here.mkdir()
-    run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel], cwd=here)
-    where = run([sys.executable, "-c", "import motes; print(motes.__file__)"], cwd=here, PYTHONPATH=str(site))
+    run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            site,
+            wheel,
+        ],
+        cwd=here,
+    )
+    where = run(
+        [sys.executable, "-c", "import motes; print(motes.__file__)"],
+        cwd=here,
+        PYTHONPATH=str(site),
+    )
     assert Path(where.strip()) == site / "motes" / "__init__.py"
     shown = run([sys.executable, site / "bin" / "motes", "models"], cwd=here, PYTHONPATH=str(site))
     assert str(site / "motes" / "models" / "pocket" / "lm") in shown

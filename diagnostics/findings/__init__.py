@@ -4,10 +4,11 @@
     for finding in findings.check(posterior):
         print(finding)
 
-Every finding says what was seen, with this run's figures, why it matters, and which setting of this sampler to change. There is none
-where nothing is wrong. The tests behind them are sparing: each threshold is a constant of its module with its reason or its source, and
-what cannot be told from a run (Pareto's k-hat of few draws, R-hat of one chain, the evidence's error after systematic resampling)
-is left out, or reported as unknown, and never guessed.
+Every finding says what was seen, with this run's figures, why it matters, and which setting of this
+sampler to change. There is none where nothing is wrong. The tests behind them are sparing: each
+threshold is a constant of its module with its reason or its source, and what cannot be told from a
+run (Pareto's k-hat of few draws, R-hat of one chain, the evidence's error after systematic
+resampling) is left out, or reported as unknown, and never guessed.
 
     degeneracy            degenerate, carried by one particle, of infinite variance
     lineages              resampling has left one first step, or few

@@ -1,7 +1,8 @@
 """Rates of moves: what is hardly ever accepted does not move, and what is always accepted was hardly judged.
 
-For a suffix move from the prior, log L before and after differ like independent draws at worst. Were log L normal with standard deviation s
-and the remainder all of the trajectory, the acceptance rate would be 2 Phi(-s / sqrt 2): above 0.95 only for s < 0.09 nats.
+For a suffix move from the prior, log L before and after differ like independent draws at worst.
+Were log L normal with standard deviation s and the remainder all of the trajectory, the acceptance
+rate would be 2 Phi(-s / sqrt 2): above 0.95 only for s < 0.09 nats.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ def high_acceptance(posterior: Posterior) -> Finding | None:
     return Finding(
         "acceptance near 1",
         f"{accepted:.3f} of the moves were accepted",
-        "the likelihood hardly tells old from new, so that the posterior is nearly the language model's own distribution",
+        (
+            "the likelihood hardly tells old from new, so that the posterior is nearly the "
+            "language "
+            "model's own distribution"
+        ),
         "look at the reward model's scores along some trajectories "
         "(diagnostics.plots.plot_scores); if it knows better, declare a higher beta",
     )
@@ -62,7 +67,10 @@ def reference_sticks(posterior: Posterior) -> Finding | None:
     return Finding(
         "reference sticks",
         f"{low.place} of the reference was renewed in {low.rate:.3f} of the iterations",
-        "other particles' lineages die out before they reach it, and the chain keeps what it began with there",
+        (
+            "other particles' lineages die out before they reach it, and the chain keeps what it "
+            "began with there"
+        ),
         posterior.provenance.remedies.livelier,
     )
 
@@ -74,7 +82,10 @@ def low_swaps(posterior: Posterior) -> Finding | None:
         return None
     return Finding(
         "low swap rate",
-        f"replicas at the powers {low.place} changed places in {low.rate:.3f} of about {low.tries} attempts",
+        (
+            f"replicas at the powers {low.place} changed places in {low.rate:.3f} of about "
+            f"{low.tries} attempts"
+        ),
         "what the flat replicas find does not reach the target",
         f"put a power between {low.place} (betas), and {posterior.provenance.remedies.more_draws}",
     )

@@ -1,25 +1,29 @@
 """A reward model at odds with its own later judgement: the empirical Bellman error.
 
-Let v(x_1:t) be the probability that the solution turns out right, given its first t steps. Then by the tower rule
+Let v(x_1:t) be the probability that the solution turns out right, given its first t steps. Then by
+the tower rule
 
     v(x_1:t)  =  E[ v(x_1:t+1) | x_1:t ],      x_t+1 drawn from the prior,
 
-and a reward model read as v should give a prefix the mean of what it gives that prefix's next steps. This holds of a model of *final
-success* and of no other: a calibrated probability that step t *by itself* is right may be 0.9 before steps at 0.5. So it is asked of
-runs under the target "final", where the last score stands for the whole solution and the earlier ones for what is expected of it, and
-where the caller says that success is what the scores mean.
+and a reward model read as v should give a prefix the mean of what it gives that prefix's next
+steps. This holds of a model of *final success* and of no other: a calibrated probability that step
+t *by itself* is right may be 0.9 before steps at 0.5. So it is asked of runs under the target
+"final", where the last score stands for the whole solution and the earlier ones for what is
+expected of it, and where the caller says that success is what the scores mean.
 
-Selection. What is left in the end is no fair sample of a prefix's next steps: those that scored low have been resampled away, and the
-survivors' mean is too high. But a filter's history keeps the weights of all particles of every generation, from which G_t, and from it
-the score, follows for those too that left no descendants. Given a parent, its children are independent draws from the prior, and
-whether it has several was decided by weights before they were drawn; so with m children of mean score r-bar and variance s^2, and the
-parent's score r,
+Selection. What is left in the end is no fair sample of a prefix's next steps: those that scored low
+have been resampled away, and the survivors' mean is too high. But a filter's history keeps the
+weights of all particles of every generation, from which G_t, and from it the score, follows for
+those too that left no descendants. Given a parent, its children are independent draws from the
+prior, and whether it has several was decided by weights before they were drawn; so with m children
+of mean score r-bar and variance s^2, and the parent's score r,
 
     e = (r-bar - r)^2 - s^2 / m,      E e = (E r-bar - r)^2,
 
-without bias, and the e of all parents are uncorrelated under the tower rule. Children are counted as drawn, equal ones too: to drop
-repetitions would favour what is rare. Used are the parents that resampling has multiplied, of filters that draw from the prior
-and weigh by the score alone: with another proposal, a twist or a rejuvenation the weights are something else.
+without bias, and the e of all parents are uncorrelated under the tower rule. Children are counted
+as drawn, equal ones too: to drop repetitions would favour what is rare. Used are the parents that
+resampling has multiplied, of filters that draw from the prior and weigh by the score alone: with
+another proposal, a twist or a rejuvenation the weights are something else.
 """
 
 from __future__ import annotations
@@ -32,10 +36,13 @@ from ...ppl.posterior.posterior import Posterior
 from ...smc import History
 from .finding import Finding
 
-READ = ("product", "odds", "final")  # targets, at power 1 and without a constraint, whose weights give back the scores
+# targets, at power 1 and without a constraint, whose weights give back the scores
+READ = ("product", "odds", "final")
 PARENTS = 10  # fewer do not tell their own spread
 ERRORS = 3.0  # standard errors: one false alarm in some 700 runs
-MATTERS = 0.1  # root mean square, in probability: calibrated reward models are off by about as much at a single prefix
+# root mean square, in probability: calibrated reward models are off by about as much at a single
+# prefix
+MATTERS = 0.1
 UNSCORED = 1e-9  # nats, of log G: a closed particle has G = 1
 
 
@@ -44,7 +51,8 @@ def contradicted(posterior: Posterior, success: bool | None = None) -> Finding |
 
     Args:
         posterior: of the particle filter.
-        success: whether the scores are probabilities of final success; None for what the target implies, which is so for "final" alone.
+        success: whether the scores are probabilities of final success; None for what the target
+            implies, which is so for "final" alone.
     """
     history = posterior.history
     wanted = posterior.target == "final" if success is None else success
@@ -60,13 +68,23 @@ def contradicted(posterior: Posterior, success: bool | None = None) -> Finding |
     if mean <= MATTERS**2 or mean <= ERRORS * error:
         return None
     drift = float(families[:, 0].mean())
-    twice = "" if posterior.target == "final" else f"; and the target {posterior.target!r} counts one and the same success at every step"
+    twice = (
+        ""
+        if posterior.target == "final"
+        else f"; and the target {posterior.target!r} counts one and the same success at every step"
+    )
     return Finding(
         "contradicted scores",
-        f"at {len(families)} prefixes that were continued several times the score is {mean**0.5:.2f} off the mean score of the next steps "
-        f"(root mean square; these are {'higher' if drift > 0 else 'lower'} by {abs(drift):.2f} on average)",
-        "a probability of final success would equal that mean: the filter keeps what the next step will not bear out" + twice,
-        "calibrate the reward model, or weigh late (sampler='importance_sampling' or 'tempered_smc'); if it judges each step by itself, "
+        f"at {len(families)} prefixes that were continued several times the score is "
+        f"{mean**0.5:.2f} off the mean score of the next steps "(
+            f"(root mean square; these are {'higher' if drift > 0 else 'lower'} by "
+            f"{abs(drift):.2f} "
+            "on average)"
+        ),
+        "a probability of final success would equal that mean: the filter keeps what the next "
+        "step will not bear out" + twice,
+        "calibrate the reward model, or weigh late (sampler='importance_sampling' or "
+        "'tempered_smc'); if it judges each step by itself, "
         "this is no fault of its own, and the target to declare is 'product'",
     )
 
@@ -75,17 +93,26 @@ def _families(history: History, target: str) -> Iterator[tuple[float, float]]:
     """Of each multiplied parent r-bar - r and s^2 / m."""
     slots = history.ancestors.shape[1]
     scores, weights = np.ones(slots), np.full(slots, -np.log(slots))  # psi_0 is 1
-    for t, (resampled, ancestors) in enumerate(zip(history.resampled.tolist(), history.ancestors, strict=True)):
+    for t, (resampled, ancestors) in enumerate(
+        zip(history.resampled.tolist(), history.ancestors, strict=True)
+    ):
         weights = np.full(slots, -np.log(slots)) if resampled else weights
         alive = weights > -np.inf
-        log_g = np.where(alive, history.log_weights[t] + history.log_increments[t] - np.where(alive, weights, 0.0), -np.inf)
+        log_g = np.where(
+            alive,
+            history.log_weights[t] + history.log_increments[t] - np.where(alive, weights, 0.0),
+            -np.inf,
+        )
         before, weights = scores, history.log_weights[t]
         scores = _score(log_g, before[ancestors], target)
         if resampled and t:
             for parent in np.unique(ancestors):
                 children = np.flatnonzero(ancestors == parent)
                 if len(children) > 1 and np.abs(log_g[children]).max() > UNSCORED:
-                    yield float(scores[children].mean() - before[parent]), float(scores[children].var(ddof=1) / len(children))
+                    yield (
+                        float(scores[children].mean() - before[parent]),
+                        float(scores[children].var(ddof=1) / len(children)),
+                    )
 
 
 def _score(log_g: np.ndarray, before: np.ndarray, target: str) -> np.ndarray:

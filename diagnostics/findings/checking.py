@@ -56,24 +56,32 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     # what could have been done
     never_resampled,
 )
-IMPLIED = {"few first steps": "early coalescence", "acceptance near 1": "flat reward", "low evidence": "doubted best line"}
+IMPLIED = {
+    "few first steps": "early coalescence",
+    "acceptance near 1": "flat reward",
+    "low evidence": "doubted best line",
+}
 """Findings that another one says already, with more."""
 
 
 def check(posterior: Posterior, *, success: bool | None = None) -> list[Finding]:
     """What is wrong with a run, the most serious first; nothing where nothing is.
 
-    Runs that the posterior pools are compared with one another; what is wrong within one of them only `check` of that one tells.
+    Runs that the posterior pools are compared with one another; what is wrong within one of them
+    only `check` of that one tells.
 
     Args:
         posterior: of any sampler.
-        success: whether the reward model's scores are probabilities that the solution turns out right, rather than that its last step
-            is: scores are then compared with those of their continuations (see `motes.diagnostics.findings.bellman`). None for what the
-            target implies, which is so for "final" alone.
+        success: whether the reward model's scores are probabilities that the solution turns out
+            right, rather than that its last step is: scores are then compared with those of their
+            continuations (see `motes.diagnostics.findings.bellman`). None for what the target
+            implies, which is so for "final" alone.
     """
     of_runs = check_runs(posterior.runs, died=posterior.provenance.died)
     own = _found(finding(posterior) for finding in CHECKS)
-    serious = [finding for finding in own if finding.name in ("no guarantee", "unfinished particles")]
+    serious = [
+        finding for finding in own if finding.name in ("no guarantee", "unfinished particles")
+    ]
     others = [finding for finding in own if finding not in serious]
     return [*serious, *of_runs, *others, *_found([contradicted(posterior, success)])]
 

@@ -1,7 +1,8 @@
 """Chains that cannot be believed yet: rank-normalised split R-hat and bulk ESS, as `posterior.mixing` has them.
 
-Thresholds are those of Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021, doi:10.1214/20-BA1221): R-hat of at most 1.01 and an ESS of
-100 a chain, for the log-density, the length, and every answer that is not rare.
+Thresholds are those of Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021,
+doi:10.1214/20-BA1221): R-hat of at most 1.01 and an ESS of 100 a chain, for the log-density, the
+length, and every answer that is not rare.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from ...ppl.posterior.posterior import Posterior
 from ..formatting import counted, printable
 from .finding import Finding
 
-CHANCE = 0.01  # that independent draws would all be one trajectory, as frequent as it is among all chains' draws
+# that independent draws would all be one trajectory, as frequent as it is among all chains' draws
+CHANCE = 0.01
 
 
 def stuck(posterior: Posterior) -> Finding | None:
@@ -23,13 +25,24 @@ def stuck(posterior: Posterior) -> Finding | None:
         return None
     marks = [(x.token_ids, x.finished, x.truncated) for x in posterior.trajectories]
     draws = len(marks) // posterior.chains
-    rows, frequency = [marks[first : first + draws] for first in range(0, len(marks), draws)], Counter(marks)
-    still = [row for row in rows if len(set(row)) == 1 and (frequency[row[0]] / len(marks)) ** draws < CHANCE]
+    rows, frequency = (
+        [marks[first : first + draws] for first in range(0, len(marks), draws)],
+        Counter(marks),
+    )
+    still = [
+        row
+        for row in rows
+        if len(set(row)) == 1 and (frequency[row[0]] / len(marks)) ** draws < CHANCE
+    ]
     if not still:
         return None
     return Finding(
         "stuck chains",
-        f"{len(still)} of {counted(posterior.chains, 'chain')} stood at one trajectory for all of {counted(draws, 'draw')}",
+        (
+            f"{len(still)} of {counted(posterior.chains, 'chain')} stood at one trajectory for "
+            "all of "
+            f"{counted(draws, 'draw')}"
+        ),
         "a chain that stays where it began counts its start as often as it has draws",
         posterior.provenance.remedies.livelier,
     )
@@ -53,14 +66,17 @@ def not_mixed(posterior: Posterior) -> Finding | None:
 
 def few_draws(posterior: Posterior) -> Finding | None:
     """A bulk ESS below 100 a chain."""
-    told = {name: of for name, of in _told(posterior).items() if of.ess < FEW_DRAWS * posterior.chains}
+    told = {
+        name: of for name, of in _told(posterior).items() if of.ess < FEW_DRAWS * posterior.chains
+    }
     if not told:
         return None
     name, worst = min(told.items(), key=lambda item: item[1].ess)
     remedies = posterior.provenance.remedies
     return Finding(
         "few effective draws",
-        f"{counted(len(posterior.trajectories), 'draw')} of {counted(posterior.chains, 'chain')} are worth {worst.ess:.0f} independent "
+        f"{counted(len(posterior.trajectories), 'draw')} of {counted(posterior.chains, 'chain')} "
+        f"are worth {worst.ess:.0f} independent "
         f"ones for {printable(name)}, where {FEW_DRAWS} a chain are wanted",
         "below that R-hat, the ESS and the standard errors are themselves too noisy to rely on",
         f"{remedies.more_draws}; {remedies.livelier}",
@@ -81,11 +97,20 @@ def unknown_mixing(posterior: Posterior) -> Finding | None:
     else:
         seen = f"all {len(posterior.trajectories)} draws have one length, one answer and one density, or one that is not known"
         change = "compare with sampler='importance_sampling', which has no memory: where it finds the same, the target is that narrow"
-    return Finding("mixing unknown", f"R-hat is undefined: {seen}", "nothing tells whether the chains have left their starts", change)
+    return Finding(
+        "mixing unknown",
+        f"R-hat is undefined: {seen}",
+        "nothing tells whether the chains have left their starts",
+        change,
+    )
 
 
 def _told(posterior: Posterior) -> dict[str, Mixing]:
     """The mixing of what is not rare; empty for what is not chains."""
-    rare = {f"answer {answer}" for answer, probability in posterior.answers.items() if probability < RARE}
+    rare = {
+        f"answer {answer}"
+        for answer, probability in posterior.answers.items()
+        if probability < RARE
+    }
     rare |= {"no answer"} if posterior.answers.get(None, 1.0) < RARE else set()
     return {name: of for name, of in posterior.mixing.items() if name not in rare}

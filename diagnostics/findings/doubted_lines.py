@@ -37,7 +37,11 @@ def doubted_best_line(posterior: Posterior) -> Finding | None:
         "doubted best line",
         f"{which} of the most probable line is a probability of {middle:.2f} of being right "
         f"(its best step has {rights.max():.2f}, its worst {rights.min():.2f})",
-        "the reward model thinks that even this line is wrong: the posterior only says which of the lines it doubts least",
+        (
+            "the reward model thinks that even this line is wrong: the posterior only says which "
+            "of "
+            "the lines it doubts least"
+        ),
         "read the line; if it is right, calibrate the reward model (motes.ppl.calibrate) or use "
         "another; if it is wrong, the language model needs more draws, or is too weak",
     )
@@ -59,8 +63,16 @@ def low_evidence(posterior: Posterior) -> Finding | None:
     per_step = exp(posterior.log_evidence / max(steps, 1.0))
     return Finding(
         "low evidence",
-        f"the log-evidence is {posterior.log_evidence:.2f}, as if each of {steps:.1f} steps were right with probability {per_step:.2f}",
-        "the language model seldom writes what the reward model believes, so that few draws carry what there is of it",
+        (
+            f"the log-evidence is {posterior.log_evidence:.2f}, as if each of {steps:.1f} steps "
+            "were "
+            f"right with probability {per_step:.2f}"
+        ),
+        (
+            "the language model seldom writes what the reward model believes, so that few draws "
+            "carry "
+            "what there is of it"
+        ),
         f"{posterior.provenance.remedies.more_draws}, use a stronger language model, "
         "or check that the reward model was made for texts like these",
     )

@@ -7,7 +7,9 @@ from ...ppl.posterior.provenance import Reason
 from ..formatting import counted
 from .finding import Finding
 
-UNKNOWN = Reason("its sampler promises nothing", "use one that states a guarantee (`motes samplers`)")
+UNKNOWN = Reason(
+    "its sampler promises nothing", "use one that states a guarantee (`motes samplers`)"
+)
 
 
 def no_guarantee(posterior: Posterior) -> Finding | None:
@@ -21,7 +23,10 @@ def no_guarantee(posterior: Posterior) -> Finding | None:
     return Finding(
         "no guarantee",
         "the run is heuristic: " + "; ".join(reason.seen for reason in reasons),
-        f"its weights do not converge to the declared target, however many particles there are{evidence}",
+        (
+            "its weights do not converge to the declared target, however many particles there "
+            f"are{evidence}"
+        ),
         "; ".join(reason.change for reason in reasons),
     )
 
@@ -36,7 +41,15 @@ def copies(posterior: Posterior) -> Finding | None:
     distinct = counted(len(posterior.distinct), "trajectory", "trajectories")
     return Finding(
         "copies",
-        f"the {len(posterior.trajectories)} draws are copies of {distinct} of another posterior, drawn by weight",
-        "they weigh the same whatever the weights were before, and their number says nothing of precision",
+        (
+            f"the {len(posterior.trajectories)} draws are copies of {distinct} of another "
+            "posterior, "
+            "drawn by weight"
+        ),
+        (
+            "they weigh the same whatever the weights were before, and their number says nothing "
+            "of "
+            "precision"
+        ),
         "check the posterior from which they were drawn",
     )

@@ -1,9 +1,11 @@
 """Lineages: from how few of their first steps a filter's particles descend.
 
-D_t is the number of particles of generation t from which those that are alive in the end descend (`motes.smc.distinct_ancestors`), and
-E_t = 1 / sum_a W_t(a)^2 what they are worth, W_t(a) being the final weight of all that descend from a. Both fall going back, whatever the
-weights: k multinomial resamplings of N equal weights leave about N / (1 + k / 2) lineages (dn/dk = -n^2 / 2N; Kingman 1982). Where fewer
-are left, the weights did that. What the posterior says of the first t steps rests on D_t draws, worth E_t.
+D_t is the number of particles of generation t from which those that are alive in the end descend
+(`motes.smc.distinct_ancestors`), and E_t = 1 / sum_a W_t(a)^2 what they are worth, W_t(a) being the
+final weight of all that descend from a. Both fall going back, whatever the weights: k multinomial
+resamplings of N equal weights leave about N / (1 + k / 2) lineages (dn/dk = -n^2 / 2N; Kingman
+1982). Where fewer are left, the weights did that. What the posterior says of the first t steps
+rests on D_t draws, worth E_t.
 """
 
 from __future__ import annotations
@@ -15,11 +17,16 @@ from ...smc import History, lineages
 from ..formatting import counted
 from .finding import Finding
 
-FEW = 6  # an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
+# an error estimated from fewer eves is itself uncertain by a third and more, 1 / sqrt(2 (eves - 1))
+FEW = 6
 
 ALONE = 1.25  # lineages: one has nine tenths of the weight
-REMNANT = 1 / 16  # of the particles; with equal weights it takes some 30 resamplings to leave so few, longer than most reasoning
-CHANCE = 0.5  # of the lineages that equal weights leave: their number is itself uncertain by that where it is small
+# of the particles; with equal weights it takes some 30 resamplings to leave so few, longer than
+# most reasoning
+REMNANT = 1 / 16
+# of the lineages that equal weights leave: their number is itself uncertain by that where it is
+# small
+CHANCE = 0.5
 COUNTED = 1e-6  # rounding: equal weights on 6 first steps are not few
 
 
@@ -31,7 +38,8 @@ def early_coalescence(posterior: Posterior) -> Finding | None:
     left, distinct = _lineages(history)
     steps, slots = history.ancestors.shape
     most = max(ALONE, REMNANT * slots)
-    if left[1] > most or left[steps] <= most:  # what is left of the final weights alone is no matter of lineages
+    # what is left of the final weights alone is no matter of lineages
+    if left[1] > most or left[steps] <= most:
         return None
     last = max(t for t in range(1, steps) if left[t] <= most)
     word, one = posterior.provenance.unit, distinct[last] == 1
@@ -39,14 +47,21 @@ def early_coalescence(posterior: Posterior) -> Finding | None:
     who = f"{'all' if one else 'the weight of the'} {distinct[steps]} living {noun} descend{'s' * (not one)} from"
     whom = "one" if one else f"{distinct[last]} (worth {left[last]:.1f} of equal weight)"
     chance = max(slots / (1 + int(history.resampled[last:].sum()) / 2), 1.0)
-    hasty, worn = "the weights decided before there was much to judge by", "so many resamplings leave little more by chance alone"
+    hasty, worn = (
+        "the weights decided before there was much to judge by",
+        "so many resamplings leave little more by chance alone",
+    )
     cause = hasty if left[last] < CHANCE * chance else worn
     remedies = posterior.provenance.remedies
     return Finding(
         "early coalescence",
-        f"{who} {whom} of the {slots} at {word} {last} of {steps}; as often resampled with equal weights, some {chance:.0f} would be left",
-        f"up to that {word} the posterior rests on {'a single draw' if one else 'these few'}: {cause}"
-        + ", and the standard errors are undefined" * (distinct[1] == 1),
+        (
+            f"{who} {whom} of the {slots} at {word} {last} of {steps}; as often resampled with "
+            "equal "
+            f"weights, some {chance:.0f} would be left"
+        ),
+        f"up to that {word} the posterior rests on {'a single draw' if one else 'these few'}: "
+        f"{cause}" + ", and the standard errors are undefined" * (distinct[1] == 1),
         f"{remedies.more_draws}; {remedies.gentler}",
     )
 
@@ -62,10 +77,21 @@ def few_first_steps(posterior: Posterior) -> Finding | None:
         return None
     return Finding(
         "few first steps",
-        f"the weight of {len(eves)} particles descends from {counted(living, 'first step')}, worth {effective:.1f} of equal weight",
+        (
+            f"the weight of {len(eves)} particles descends from {counted(living, 'first step')}, "
+            f"worth {effective:.1f} of equal weight"
+        ),
         "standard errors are estimated from the differences between first steps, "
-        + ("and there are none between one" if living < 2 else "and from so few they are themselves uncertain by a third or more"),
-        f"{posterior.provenance.remedies.more_particles}, or repeat the run with other seeds and look at how far the answers differ",
+        + (
+            "and there are none between one"
+            if living < 2
+            else "and from so few they are themselves uncertain by a third or more"
+        ),
+        (
+            f"{posterior.provenance.remedies.more_particles}, or repeat the run with other seeds "
+            "and "
+            "look at how far the answers differ"
+        ),
     )
 
 

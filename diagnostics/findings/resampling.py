@@ -26,6 +26,12 @@ def never_resampled(posterior: Posterior) -> Finding | None:
         "never resampled",
         f"in {steps} steps the {slots} particles were never resampled, and are worth {final:.1f} "
         f"in the end (the threshold is {provenance.ess_threshold * slots:.1f})",
-        "the filter was importance sampling: what the reward model said early has not changed what was written later",
-        f"raise {provenance.remedies.threshold} if early scores can be believed; otherwise nothing is wrong",
+        (
+            "the filter was importance sampling: what the reward model said early has not changed "
+            "what was written later"
+        ),
+        (
+            f"raise {provenance.remedies.threshold} if early scores can be believed; otherwise "
+            "nothing is wrong"
+        ),
     )

@@ -7,7 +7,9 @@ import numpy as np
 from ...ppl.posterior.posterior import Posterior
 from .finding import Finding
 
-SCORES = 12  # steps scored, at least: log-odds of both signs have all in [0, 1] once in 4,096 such runs if the sign is a coin's
+# steps scored, at least: log-odds of both signs have all in [0, 1] once in 4,096 such runs if the
+# sign is a coin's
+SCORES = 12
 
 
 def suspect_language_model(posterior: Posterior) -> Finding | None:
@@ -18,8 +20,13 @@ def suspect_language_model(posterior: Posterior) -> Finding | None:
     return Finding(
         "suspect language model",
         "; ".join(doubts),
-        "then it does not sample what was declared, and the weights correct for draws that were never made",
-        "let extend draw step i with keys[i] from sampling, and give its log-probabilities under prior and sampling; a model "
+        (
+            "then it does not sample what was declared, and the weights correct for draws that "
+            "were "
+            "never made"
+        ),
+        "let extend draw step i with keys[i] from sampling, and give its log-probabilities under "
+        "prior and sampling; a model "
         "with one law declares capabilities = Capabilities(sampling=False)",
     )
 
@@ -34,7 +41,18 @@ def suspect_scores(posterior: Posterior) -> Finding | None:
         return None
     return Finding(
         "scores like probabilities",
-        f"all {len(scores)} scores of the reward model lie between {scores.min():.2g} and {scores.max():.2g}",
-        "a score is the log-odds of being right, logit(r): read so, every step has a probability between 0.5 and 0.73",
-        "if they are probabilities, make the reward model by FunctionReward.from_probability, or return log(r / (1 - r))",
+        (
+            f"all {len(scores)} scores of the reward model lie between {scores.min():.2g} and "
+            f"{scores.max():.2g}"
+        ),
+        (
+            "a score is the log-odds of being right, logit(r): read so, every step has a "
+            "probability "
+            "between 0.5 and 0.73"
+        ),
+        (
+            "if they are probabilities, make the reward model by FunctionReward.from_probability, "
+            "or "
+            "return log(r / (1 - r))"
+        ),
     )

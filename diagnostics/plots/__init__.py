@@ -3,9 +3,10 @@
     from motes.diagnostics import plots
     plots.plot_answers(posterior)
 
-Each takes axes to draw on (`ax=`, or `axes=` where it has several panels), makes a figure of its own where it gets none, and
-returns the axes. None shows anything or changes a setting of matplotlib. Weights are always heeded: a picture is of the posterior
-and not of the particles, wherever the two can differ. A posterior that lacks what a picture needs is refused.
+Each takes axes to draw on (`ax=`, or `axes=` where it has several panels), makes a figure of its
+own where it gets none, and returns the axes. None shows anything or changes a setting of
+matplotlib. Weights are always heeded: a picture is of the posterior and not of the particles,
+wherever the two can differ. A posterior that lacks what a picture needs is refused.
 
     plot_answers        probability of each answer, with its standard error
     plot_scores         the reward model's probabilities along trajectories
@@ -19,8 +20,9 @@ and not of the particles, wherever the two can differ. A posterior that lacks wh
     plot_rank           whether chains have been at the same places            chains
     plot_reliability    predicted probabilities against what happened          arrays
 
-An answer has one colour in all pictures of a posterior: six colours for the most probable (Okabe and Ito 2008, *Color universal
-design*, which colour-blind people can tell apart), brown for the others together, grey for no answer.
+An answer has one colour in all pictures of a posterior: six colours for the most probable (Okabe
+and Ito 2008, *Color universal design*, which colour-blind people can tell apart), brown for the
+others together, grey for no answer.
 """
 
 import lazy_loader

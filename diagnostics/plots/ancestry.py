@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 
-SMALL, WIDE = 3.0, 6.0  # points: lower dots are drawn as bars of this width, so that their grey can be seen
+# points: lower dots are drawn as bars of this width, so that their grey can be seen
+SMALL, WIDE = 3.0, 6.0
 
 
 def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """Who descends from whom: a line from every particle to its parent, from the first step to the last.
 
-    Lines that lead to a particle of positive weight have the colour of its answer (where they lead to several, of the answer
-    with most of the weight), the others are light grey. A dot is a particle that has written a step, the darker the more probable
-    the reward model holds it that the step is right; of a step that was rewritten later, as it stands in the end. After its last
-    step a trajectory has no dots. Dots are plain, and there at every step, where there are no scores to show: without a reward model, on
-    a tempering path, and of a program, which need not be weighed once for each step it writes. Dotted lines mark resampling. Heights
-    have no meaning: lines are ordered so that they do not cross.
+    Lines that lead to a particle of positive weight have the colour of its answer (where they lead
+    to several, of the answer with most of the weight), the others are light grey. A dot is a
+    particle that has written a step, the darker the more probable the reward model holds it that
+    the step is right; of a step that was rewritten later, as it stands in the end. After its last
+    step a trajectory has no dots. Dots are plain, and there at every step, where there are no
+    scores to show: without a reward model, on a tempering path, and of a program, which need not be
+    weighed once for each step it writes. Dotted lines mark resampling. Heights have no meaning:
+    lines are ordered so that they do not cross.
 
     Args:
         posterior: of a filter each of whose slots holds one trajectory.
@@ -40,12 +43,16 @@ def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     Raises:
         ValueError: the posterior has no genealogy, as chains and waste-free populations have none.
 
-    Source: after the ancestral lineages of Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; why few of
-    them reach far back: Jacob, Murray and Rubenthaler (2015), doi:10.1007/s11222-013-9445-x.
+    Source: after the ancestral lineages of Andrieu, Doucet and Holenstein (2010),
+    doi:10.1111/j.1467-9868.2009.00736.x; why few of them reach far back: Jacob, Murray and
+    Rubenthaler (2015), doi:10.1007/s11222-013-9445-x.
     """
     history = history_of(posterior, "an ancestry")
     if posterior.genealogy is None:
-        raise ValueError(f"an ancestry needs one trajectory for each slot, and those of this {posterior.sampler!r} hold several")
+        raise ValueError(
+            "an ancestry needs one trajectory for each slot, and those of this "
+            f"{posterior.sampler!r} hold several"
+        )
     groups = shades(posterior)
     grown = forest(posterior, groups)
     steps, slots = history.ancestors.shape
@@ -58,38 +65,68 @@ def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(slots - 0.5, -0.5)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
-    frame(ax, title=f"Ancestry of {slots} particle{'s' * (slots != 1)}", x=generation(posterior), y="particles")
-    legend(ax, [*keys(groups), *_entries(grown, scored), *filter(None, [resampled])], "answer (probability)")
+    frame(
+        ax,
+        title=f"Ancestry of {slots} particle{'s' * (slots != 1)}",
+        x=generation(posterior),
+        y="particles",
+    )
+    legend(
+        ax,
+        [*keys(groups), *_entries(grown, scored), *filter(None, [resampled])],
+        "answer (probability)",
+    )
     return ax
 
 
-def _draw_lines(ax: Axes, grown: Forest, ancestors: np.ndarray, groups: list[Shade], width: float) -> None:
+def _draw_lines(
+    ax: Axes, grown: Forest, ancestors: np.ndarray, groups: list[Shade], width: float
+) -> None:
     """A line this many points wide from each particle of steps 2 to T to its parent, those without living descendants underneath."""
     from matplotlib.collections import LineCollection
 
     steps = len(ancestors)
     starts = np.take_along_axis(grown.rows[:-1], ancestors[1:], axis=1)
     left = np.broadcast_to(np.arange(1, steps)[:, None], starts.shape)
-    segments = np.stack([np.stack([left, starts], axis=-1), np.stack([left + 1, grown.rows[1:]], axis=-1)], axis=-2).reshape(-1, 2, 2)
+    segments = np.stack(
+        [np.stack([left, starts], axis=-1), np.stack([left + 1, grown.rows[1:]], axis=-1)], axis=-2
+    ).reshape(-1, 2, 2)
     shade = grown.shade[1:].ravel()
     order = np.argsort(shade >= 0, kind="stable")
     colours = np.array([*(group.colour for group in groups), WEIGHTLESS])
     widths = np.where(shade < 0, 0.6 * width, width)
-    ax.add_collection(LineCollection(list(segments[order]), colors=list(colours[shade[order]]), linewidths=list(widths[order]), zorder=2))
+    ax.add_collection(
+        LineCollection(
+            list(segments[order]),
+            colors=list(colours[shade[order]]),
+            linewidths=list(widths[order]),
+            zorder=2,
+        )
+    )
 
 
 def _draw_dots(ax: Axes, grown: Forest, groups: list[Shade], size: float) -> bool:
     """Dots of the particles, this many points high; whether they show scores."""
     scored, dead = ~np.isnan(grown.score), grown.shade < 0
     t, slot = np.nonzero(dead)
-    ax.scatter(t + 1, grown.rows[t, slot], s=(size / 2) ** 2, color=WEIGHTLESS, linewidth=0, zorder=3)
+    ax.scatter(
+        t + 1, grown.rows[t, slot], s=(size / 2) ** 2, color=WEIGHTLESS, linewidth=0, zorder=3
+    )
     t, slot = np.nonzero(scored if scored.any() else ~dead)
     colours = [groups[number].colour for number in grown.shade[t, slot]]
-    look: dict[str, Any] = {"c": grown.score[t, slot], "cmap": _greys(), "vmin": 0.0, "vmax": 1.0} if scored.any() else {"color": colours}
+    look: dict[str, Any] = (
+        {"c": grown.score[t, slot], "cmap": _greys(), "vmin": 0.0, "vmax": 1.0}
+        if scored.any()
+        else {"color": colours}
+    )
     if size > SMALL:
         look |= {"s": size**2, "edgecolors": colours, "linewidths": size / 6}
     else:
-        look |= {"s": WIDE**2, "marker": [(-WIDE, -size), (WIDE, -size), (WIDE, size), (-WIDE, size)], "linewidths": 0}
+        look |= {
+            "s": WIDE**2,
+            "marker": [(-WIDE, -size), (WIDE, -size), (WIDE, size), (-WIDE, size)],
+            "linewidths": 0,
+        }
     ax.scatter(t + 1, grown.rows[t, slot], zorder=4, **look)
     return bool(scored.any())
 
@@ -98,10 +135,23 @@ def _entries(grown: Forest, scored: bool) -> list[Line2D]:
     """Entries of the legend for lines that end, and for dots."""
     from matplotlib.lines import Line2D
 
-    ended = [Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label="no living descendant")] if (grown.shade < 0).any() else []
-    dot: dict[str, Any] = {"color": "none", "marker": "o", "markersize": 6, "markeredgecolor": FAINT}
+    ended = (
+        [Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label="no living descendant")]
+        if (grown.shade < 0).any()
+        else []
+    )
+    dot: dict[str, Any] = {
+        "color": "none",
+        "marker": "o",
+        "markersize": 6,
+        "markeredgecolor": FAINT,
+    }
     grey = _greys()
-    return ended + [Line2D([], [], **dot, markerfacecolor=grey(level), label=f"PRM score {level:g}") for level in (0.0, 0.5, 1.0) if scored]
+    return ended + [
+        Line2D([], [], **dot, markerfacecolor=grey(level), label=f"PRM score {level:g}")
+        for level in (0.0, 0.5, 1.0)
+        if scored
+    ]
 
 
 def _greys() -> Colormap:

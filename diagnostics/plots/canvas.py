@@ -30,7 +30,9 @@ def one(ax: Axes | None, width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def several(axes: Any, panels: int, width: float, height: float, *, columns: int = 1, **settings: Any) -> np.ndarray:
+def several(
+    axes: Any, panels: int, width: float, height: float, *, columns: int = 1, **settings: Any
+) -> np.ndarray:
     """These axes, or those of a new figure of this size, as an array of shape (panels,).
 
     Args:
@@ -51,7 +53,9 @@ def several(axes: Any, panels: int, width: float, height: float, *, columns: int
     import matplotlib.pyplot as plt
 
     rows = -(-panels // columns)
-    _, made = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **settings)
+    _, made = plt.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **settings
+    )
     for spare in made.ravel()[panels:]:
         spare.remove()
     return made.ravel()[:panels]
@@ -108,12 +112,18 @@ def generation(posterior: Posterior) -> str:
 def history_of(posterior: Posterior, picture: str) -> History:
     """The history of the steps. Raises ValueError where there is none."""
     if posterior.history is None or not len(posterior.history.ess):
-        raise ValueError(f"{picture} needs the history of a filter's steps, and this posterior of {posterior.sampler!r} has none")
+        raise ValueError(
+            f"{picture} needs the history of a filter's steps, and this posterior of "
+            f"{posterior.sampler!r} has none"
+        )
     return posterior.history
 
 
 def chains_of(posterior: Posterior, picture: str) -> int:
     """The number of chains. Raises ValueError where there are none."""
     if not posterior.chains:
-        raise ValueError(f"{picture} is for chains, and the draws of {posterior.sampler!r} are weighted particles")
+        raise ValueError(
+            f"{picture} is for chains, and the draws of {posterior.sampler!r} are weighted "
+            "particles"
+        )
     return posterior.chains

@@ -39,14 +39,20 @@ def indicators(posterior: Posterior) -> list[Quantity]:
     """Whether a draw states an answer, for each group of answers that has a colour."""
     groups = shades(posterior)
     numbers = shade_numbers(posterior, groups).reshape(posterior.chains, -1)
-    names = [shade.name if shade.answers[0] is None or len(shade.answers) > 1 else f"answer {shade.name}" for shade in groups]
+    names = [
+        shade.name if shade.answers[0] is None or len(shade.answers) > 1 else f"answer {shade.name}"
+        for shade in groups
+    ]
     return [Quantity(name, "", (numbers == i).astype(np.float64)) for i, name in enumerate(names)]
 
 
 def heading(quantity: Quantity) -> str:
     """Its name with R-hat and ESS; see `motes.ppl.posterior.mixing`."""
     found = mixed(quantity.values)
-    r_hat, ess = ("?" if isnan(value) else f"{value:{form}}" for value, form in ((found.r_hat, ".2f"), (found.ess, ".0f")))
+    r_hat, ess = (
+        "?" if isnan(value) else f"{value:{form}}"
+        for value, form in ((found.r_hat, ".2f"), (found.ess, ".0f"))
+    )
     return f"{quantity.name}: R-hat {r_hat}, ESS {ess}"
 
 

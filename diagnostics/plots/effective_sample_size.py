@@ -9,7 +9,20 @@ import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
 from ...smc import entropy
-from .canvas import BLUE, FAINT, INK, VERMILION, count_up, frame, generation, history_of, legend, mark_resampling, one, several
+from .canvas import (
+    BLUE,
+    FAINT,
+    INK,
+    VERMILION,
+    count_up,
+    frame,
+    generation,
+    history_of,
+    legend,
+    mark_resampling,
+    one,
+    several,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +33,9 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
 
         ESS = 1 / sum_i W_i^2, in particles        entropy = - sum_i W_i log W_i, in nats
 
-    Both are greatest, N and log N, where all weights are equal. Dotted lines mark resampling, a dashed one the ESS below which
-    the population is resampled, where the sampler has such a threshold.
+    Both are greatest, N and log N, where all weights are equal. Dotted lines mark resampling, a
+    dashed one the ESS below which the population is resampled, where the sampler has such a
+    threshold.
 
     Args:
         posterior: of a filter, or of importance sampling.
@@ -43,22 +57,33 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
         ax.plot(np.arange(1, steps + 1), values, color=BLUE, marker="o", markersize=5, zorder=3)
         marks = [ax.axhline(most, color=FAINT, linewidth=1, label=f"equal weights: {most:.4g}")]
         if ax is upper and threshold:
-            marks.append(ax.axhline(threshold, color=VERMILION, linestyle="--", linewidth=1, label=f"resamples below {threshold:.4g}"))
+            marks.append(
+                ax.axhline(
+                    threshold,
+                    color=VERMILION,
+                    linestyle="--",
+                    linewidth=1,
+                    label=f"resamples below {threshold:.4g}",
+                )
+            )
         marks += filter(None, [mark_resampling(ax, history)])
         ax.set_ylim(0, 1.08 * max(most, 0.1))
         legend(ax, marks)
         count_up(ax, steps)
     frame(upper, title="Effective sample size", y=f"ESS ({unit})", grid="y")
-    frame(lower, title="Entropy of the weights", x=generation(posterior), y="entropy (nats)", grid="y")
+    frame(
+        lower, title="Entropy of the weights", x=generation(posterior), y="entropy (nats)", grid="y"
+    )
     return panels
 
 
 def plot_lorenz(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """How unequal the final weights are: the Lorenz curve, with the Gini coefficient.
 
-    The curve tells which share of the weight the lightest particles hold together, from the lightest up. On the diagonal all weights
-    are equal; the Gini coefficient is twice the area between the two, 0 for equal weights and 1 - 1/N for a single particle.
-    Dead particles count, with weight zero; copies of one trajectory count each.
+    The curve tells which share of the weight the lightest particles hold together, from the
+    lightest up. On the diagonal all weights are equal; the Gini coefficient is twice the area
+    between the two, 0 for equal weights and 1 - 1/N for a single particle. Dead particles count,
+    with weight zero; copies of one trajectory count each.
 
     Args:
         posterior: of weighted particles.
@@ -73,17 +98,31 @@ def plot_lorenz(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     Source: Lorenz (1905), doi:10.2307/2276207; Gini (1912).
     """
     if posterior.chains:
-        raise ValueError(f"a Lorenz curve is for weighted particles, and the draws of {posterior.sampler!r} all weigh the same")
+        raise ValueError(
+            f"a Lorenz curve is for weighted particles, and the draws of {posterior.sampler!r} "
+            "all weigh the same"
+        )
     particles, weight = lorenz(np.exp(posterior.log_weights))
     slots = len(particles) - 1
     gini = 1 - 2 * float(np.trapezoid(weight, particles))
     ax = one(ax, 4.6, 4.4)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="equal weights")
     ax.fill_between(particles, weight, particles, color=BLUE, alpha=0.12, linewidth=0)
-    ax.plot(particles, weight, color=BLUE, marker="o" if slots <= 32 else "", markersize=4, label=f"Gini coefficient {max(gini, 0.0):.2f}")
+    ax.plot(
+        particles,
+        weight,
+        color=BLUE,
+        marker="o" if slots <= 32 else "",
+        markersize=4,
+        label=f"Gini coefficient {max(gini, 0.0):.2f}",
+    )
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     frame(
-        ax, title="Concentration of the weights", x=f"share of the {slots} particles, lightest first", y="share of the weight", grid="both"
+        ax,
+        title="Concentration of the weights",
+        x=f"share of the {slots} particles, lightest first",
+        y="share of the weight",
+        grid="both",
     )
     ax.legend(loc="upper left", frameon=False, fontsize="small", labelcolor=INK)
     return ax

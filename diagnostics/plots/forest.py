@@ -1,7 +1,8 @@
 """The forest that resampling makes of a filter's particles, laid out so that no two lines cross.
 
-Slot i at step t descends from slot a_t^i at step t - 1. Each step's particles are put in the order of their parents, siblings in the
-order of what their descendants answer, those without descendants last.
+Slot i at step t descends from slot a_t^i at step t - 1. Each step's particles are put in the order
+of their parents, siblings in the order of what their descendants answer, those without descendants
+last.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ class Forest(NamedTuple):
 
     Attributes:
         rows: the height at which each slot is drawn, 0 being the uppermost, int64, (T, N).
-        shade: number of the shade to which most of its descendants' weight belongs; -1 without any; int64, (T, N).
-        score: the mean probability r_t of its last step over its descendants, by weight; not a number where it has none, (T, N).
+        shade: number of the shade to which most of its descendants' weight belongs; -1 without any;
+            int64, (T, N).
+        score: the mean probability r_t of its last step over its descendants, by weight; not a
+            number where it has none, (T, N).
     """
 
     rows: np.ndarray
@@ -65,7 +68,8 @@ def _rows(ancestors: np.ndarray, shade: np.ndarray) -> np.ndarray:
 def _scores(posterior: Posterior, steps: int) -> np.ndarray:
     """r of the step that each final trajectory wrote at each step of the filter; not a number where it wrote none; (T, N)."""
     scores = np.full((steps, len(posterior.trajectories)), np.nan)
-    behind = int(posterior.provenance.look_ahead)  # with it the filter knows the next steps before one of them is chosen
+    # with it the filter knows the next steps before one of them is chosen
+    behind = int(posterior.provenance.look_ahead)
     apart = posterior.provenance.generations_apart  # generations, and steps that are written
     if apart or max(map(len, posterior.log_odds)) > steps - behind:
         return scores

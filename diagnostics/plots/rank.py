@@ -1,8 +1,9 @@
 """Rank plots: whether chains have been at the same places (Vehtari, Gelman, Simpson, Carpenter and Bürkner 2021).
 
-All draws of all chains are ranked together, and each chain's ranks are counted in bins of equal width. Where the chains have mixed
-every bin of every chain holds the same, up to chance. Draws that tie, as those of a length or of an indicator do, share their ranks
-evenly: what a bin holds is the mean over all ways to break the ties.
+All draws of all chains are ranked together, and each chain's ranks are counted in bins of equal
+width. Where the chains have mixed every bin of every chain holds the same, up to chance. Draws that
+tie, as those of a length or of an indicator do, share their ranks evenly: what a bin holds is the
+mean over all ways to break the ties.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ MOST, DRAWS = 20, 5  # bins at most, and draws of a chain that each bin is to ho
 def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     """Rank histograms of the chains: of the log-density, of the length, and of whether a draw states each answer.
 
-    Each chain has a row of bars; the dashed line is what each bar would be if the chains had mixed. For an answer, which a draw states or
-    does not, a step in a chain's bars says that it states it more often, or less, than all chains do. The panels' headings
-    give R-hat and ESS. Answers are grouped as in all pictures.
+    Each chain has a row of bars; the dashed line is what each bar would be if the chains had mixed.
+    For an answer, which a draw states or does not, a step in a chain's bars says that it states it
+    more often, or less, than all chains do. The panels' headings give R-hat and ESS. Answers are
+    grouped as in all pictures.
 
     Args:
         posterior: of chains.
-        axes: one for each panel: log-density, length, and one for each shade of answers; of a new figure when None.
+        axes: one for each panel: log-density, length, and one for each shade of answers; of a new
+            figure when None.
 
     Returns:
         The axes, shape (panels,).
@@ -41,7 +44,9 @@ def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     chains = chains_of(posterior, "a rank plot")
     quantities = [*measures(posterior), *indicators(posterior)]
     rows = -(-len(quantities) // COLUMNS)
-    panels = several(axes, len(quantities), 3.4 * COLUMNS, rows * (1.3 + 0.3 * chains), columns=COLUMNS)
+    panels = several(
+        axes, len(quantities), 3.4 * COLUMNS, rows * (1.3 + 0.3 * chains), columns=COLUMNS
+    )
     bins = int(np.clip(len(posterior.trajectories) // chains // DRAWS, 2, MOST))
     for number, (ax, quantity) in enumerate(zip(panels, quantities, strict=True)):
         below = number >= len(quantities) - COLUMNS
@@ -49,7 +54,14 @@ def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
         ax.set_yticks(np.arange(chains) + 0.4, range(chains, 0, -1))
         ax.tick_params(axis="y", length=0)
         if np.isnan(quantity.values).any():
-            ax.text(0.5, 0.5, "not known of every draw", transform=ax.transAxes, ha="center", color=FAINT)
+            ax.text(
+                0.5,
+                0.5,
+                "not known of every draw",
+                transform=ax.transAxes,
+                ha="center",
+                color=FAINT,
+            )
         else:
             _draw(ax, rank_counts(quantity.values, bins))
     return panels
@@ -79,7 +91,15 @@ def _draw(ax: Any, counts: np.ndarray) -> None:
     width = chains * draws / bins
     for chain, (row, colour) in enumerate(zip(counts, chain_colours(chains), strict=True)):
         base = chains - 1 - chain
-        ax.bar(np.arange(bins) * width, row * scale, width=0.92 * width, bottom=base, align="edge", color=colour, linewidth=0)
+        ax.bar(
+            np.arange(bins) * width,
+            row * scale,
+            width=0.92 * width,
+            bottom=base,
+            align="edge",
+            color=colour,
+            linewidth=0,
+        )
         ax.axhline(base + even * scale, color=FAINT, linestyle="--", linewidth=1)
     ax.set_xlim(0, chains * draws)
     ax.set_ylim(-0.05, chains)

@@ -33,14 +33,17 @@ class Bins(NamedTuple):
         return float(np.average(np.abs(self.predicted - self.observed), weights=self.size))
 
 
-def plot_reliability(probabilities: Any, outcomes: Any, *, bins: int = 10, axes: Any = None) -> np.ndarray:
+def plot_reliability(
+    probabilities: Any, outcomes: Any, *, bins: int = 10, axes: Any = None
+) -> np.ndarray:
     """Predicted probability against observed frequency, and how many predictions there were.
 
-    On the diagonal predictions are calibrated. Each dot is a bin, at the mean of its predictions; its bar is the 95% credible
-    interval of the frequency, from Jeffreys' prior (ending at 0 or 1 where nothing, or everything, came true), for independent
-    outcomes. The legend has the expected calibration error, sum_b n_b |predicted_b - observed_b| / n, which is above zero even
-    for calibrated predictions, the more so the fewer they are. For the steps of a reward model the probabilities are its r_t, and
-    the outcomes whether the steps were right.
+    On the diagonal predictions are calibrated. Each dot is a bin, at the mean of its predictions;
+    its bar is the 95% credible interval of the frequency, from Jeffreys' prior (ending at 0 or 1
+    where nothing, or everything, came true), for independent outcomes. The legend has the expected
+    calibration error, sum_b n_b |predicted_b - observed_b| / n, which is above zero even for
+    calibrated predictions, the more so the fewer they are. For the steps of a reward model the
+    probabilities are its r_t, and the outcomes whether the steps were right.
 
     Args:
         probabilities: in [0, 1], shape (n,).
@@ -52,25 +55,47 @@ def plot_reliability(probabilities: Any, outcomes: Any, *, bins: int = 10, axes:
         The two axes, shape (2,).
 
     Raises:
-        ValueError: the arrays are empty, differ in shape or hold something else; `bins` is not positive; `axes` are not two.
+        ValueError: the arrays are empty, differ in shape or hold something else; `bins` is not
+            positive; `axes` are not two.
 
-    Source: Guo, Pleiss, Sun and Weinberger (2017), arXiv:1706.04599; the intervals: Brown, Cai and DasGupta (2001),
-    doi:10.1214/ss/1009213286.
+    Source: Guo, Pleiss, Sun and Weinberger (2017), arXiv:1706.04599; the intervals: Brown, Cai and
+    DasGupta (2001), doi:10.1214/ss/1009213286.
     """
     found = reliability(*_checked(probabilities, outcomes), bins)
     upper, lower = panels = several(axes, 2, 4.8, 5.6, sharex=True, height_ratios=[3.4, 1.0])
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="calibrated")
     spread = np.stack([found.observed - found.low, found.high - found.observed])
     error = f"observed, 95% intervals\nexpected calibration error {found.error:.3f}"
-    upper.errorbar(found.predicted, found.observed, spread, fmt="o", color=BLUE, markersize=6, linewidth=1.4, capsize=3, label=error)
+    upper.errorbar(
+        found.predicted,
+        found.observed,
+        spread,
+        fmt="o",
+        color=BLUE,
+        markersize=6,
+        linewidth=1.4,
+        capsize=3,
+        label=error,
+    )
     lower.bar((found.number + 0.5) / bins, found.size, width=0.92 / bins, color=BLUE)
     for number, count in zip(found.number, found.size, strict=True):
         lower.annotate(
-            f"{count}", ((number + 0.5) / bins, count), (0, 2), textcoords="offset points", ha="center", fontsize="x-small", color=INK
+            f"{count}",
+            ((number + 0.5) / bins, count),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize="x-small",
+            color=INK,
         )
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     lower.set(xlim=(-0.02, 1.02), ylim=(0, 1.25 * found.size.max()))
-    frame(upper, title=f"Reliability of {found.size.sum()} predictions", y="observed frequency", grid="both")
+    frame(
+        upper,
+        title=f"Reliability of {found.size.sum()} predictions",
+        y="observed frequency",
+        grid="both",
+    )
     frame(lower, x="predicted probability", y="predictions")
     upper.legend(loc="best", frameon=False, fontsize="small")
     return panels
@@ -85,17 +110,30 @@ def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int) -> B
     number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     count = np.bincount(number, minlength=bins)
     kept = count > 0
-    came, total = np.bincount(number, outcomes, bins)[kept], np.bincount(number, probabilities, bins)[kept]
+    came, total = (
+        np.bincount(number, outcomes, bins)[kept],
+        np.bincount(number, probabilities, bins)[kept],
+    )
     count = count[kept]
     low, high = (betaincinv(came + 0.5, count - came + 0.5, tail) for tail in (0.025, 0.975))
-    return Bins(total / count, came / count, np.where(came == 0, 0.0, low), np.where(came == count, 1.0, high), count, np.nonzero(kept)[0])
+    return Bins(
+        total / count,
+        came / count,
+        np.where(came == 0, 0.0, low),
+        np.where(came == count, 1.0, high),
+        count,
+        np.nonzero(kept)[0],
+    )
 
 
 def _checked(probabilities: Any, outcomes: Any) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64. Raises ValueError where they are not what they should be."""
     predicted, came = np.asarray(probabilities, np.float64), np.asarray(outcomes, np.float64)
     if predicted.ndim != 1 or predicted.shape != came.shape or not predicted.size:
-        raise ValueError(f"probabilities and outcomes must be of one shape (n,), not {predicted.shape} and {came.shape}")
+        raise ValueError(
+            f"probabilities and outcomes must be of one shape (n,), not {predicted.shape} and "
+            f"{came.shape}"
+        )
     if not np.all((predicted >= 0) & (predicted <= 1)):
         raise ValueError("probabilities must lie in [0, 1]")
     if not np.isin(came, (0.0, 1.0)).all():

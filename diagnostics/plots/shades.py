@@ -12,7 +12,14 @@ from ..formatting import printable
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
-NAMED = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")  # Okabe and Ito's, but for black and yellow
+NAMED = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+)  # Okabe and Ito's, but for black and yellow
 OTHERS, NO_ANSWER, WEIGHTLESS = "#5D4037", "#8F8F8F", "#D9D9D9"
 LONGEST = 28  # characters of an answer
 
@@ -38,9 +45,16 @@ def shades(posterior: Posterior) -> list[Shade]:
     probabilities = posterior.answers
     stated = [answer for answer in probabilities if answer is not None]
     named, others = stated[: len(NAMED)], tuple(stated[len(NAMED) :])
-    found = [Shade(readable(answer), colour, (answer,), probabilities[answer]) for answer, colour in zip(named, NAMED, strict=False)]
+    found = [
+        Shade(readable(answer), colour, (answer,), probabilities[answer])
+        for answer, colour in zip(named, NAMED, strict=False)
+    ]
     if others:
-        found.append(Shade(other(len(others)), OTHERS, others, sum(probabilities[answer] for answer in others)))
+        found.append(
+            Shade(
+                other(len(others)), OTHERS, others, sum(probabilities[answer] for answer in others)
+            )
+        )
     if None in probabilities:
         found.append(Shade("no answer", NO_ANSWER, (None,), probabilities[None]))
     return found
@@ -50,7 +64,13 @@ def shade_numbers(posterior: Posterior, groups: list[Shade]) -> np.ndarray:
     """For each trajectory its shade's number; -1 where its weight is zero; int64, shape (N,)."""
     number = {answer: i for i, shade in enumerate(groups) for answer in shade.answers}
     living = (posterior.log_weights > -np.inf).tolist()
-    return np.array([number[label] if alive else -1 for label, alive in zip(posterior.labels, living, strict=True)], np.int64)
+    return np.array(
+        [
+            number[label] if alive else -1
+            for label, alive in zip(posterior.labels, living, strict=True)
+        ],
+        np.int64,
+    )
 
 
 def readable(answer: str | None) -> str:
@@ -59,7 +79,8 @@ def readable(answer: str | None) -> str:
         return "no answer"
     line = " ".join(printable(answer).split()) or "(empty)"
     short = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-    spaced = f" {short}" if short.startswith("_") else short  # legends leave out what begins with an underscore
+    # legends leave out what begins with an underscore
+    spaced = f" {short}" if short.startswith("_") else short
     return spaced.replace("$", r"\$")
 
 
@@ -72,4 +93,13 @@ def keys(groups: list[Shade]) -> list[Line2D]:
     """An entry of a legend for each shade, with its probability."""
     from matplotlib.lines import Line2D
 
-    return [Line2D([], [], color=shade.colour, linewidth=3, label=f"{shade.name}  ({shade.probability:.2f})") for shade in groups]
+    return [
+        Line2D(
+            [],
+            [],
+            color=shade.colour,
+            linewidth=3,
+            label=f"{shade.name}  ({shade.probability:.2f})",
+        )
+        for shade in groups
+    ]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """The powers that tempered SMC went through, from 0, the prior, to 1, the target, by rung.
 
-    An adaptive ladder takes small steps where the target changes the weights most. Beside each rung stands the ESS that its
-    reweighing left, in particles (in chains, if waste-free).
+    An adaptive ladder takes small steps where the target changes the weights most. Beside each rung
+    stands the ESS that its reweighing left, in particles (in chains, if waste-free).
 
     Args:
         posterior: of `motes.samplers.TemperedSMC`.
@@ -34,25 +34,42 @@ def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """
     powers = posterior.provenance.ladder
     if not powers:
-        raise ValueError(f"a tempering path needs the powers of its rungs, which {posterior.sampler!r} does not give")
+        raise ValueError(
+            f"a tempering path needs the powers of its rungs, which {posterior.sampler!r} does "
+            "not give"
+        )
     history = history_of(posterior, "a tempering path")
     rungs, slots = len(powers), history.log_weights.shape[1]
     unit = "particles" if posterior.genealogy is not None else "chains"
     ax = one(ax, min(4.8 + 0.3 * rungs, 9.0), 3.4)
     ax.plot(range(rungs + 1), [0.0, *powers], color=BLUE, marker="o", clip_on=False, zorder=3)
     for rung, (power, ess) in enumerate(zip(powers, history.ess.tolist(), strict=True), start=1):
-        ax.annotate(f"ESS {ess:.3g}", (rung, power), (6, -8), textcoords="offset points", va="center", fontsize="small", color=INK)
+        ax.annotate(
+            f"ESS {ess:.3g}",
+            (rung, power),
+            (6, -8),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            color=INK,
+        )
     count_up(ax, rungs)
     ax.set(xlim=(-0.2, rungs + 0.5), ylim=(0, 1.05))
-    frame(ax, title=f"Tempering path, with the ESS of {slots} {unit}", x="rung", y="power of the likelihood", grid="y")
+    frame(
+        ax,
+        title=f"Tempering path, with the ESS of {slots} {unit}",
+        x="rung",
+        y="power of the likelihood",
+        grid="y",
+    )
     return ax
 
 
 def plot_swaps(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """How often neighbouring replicas of parallel tempering changed places, of the times they tried, by pair of powers.
 
-    The powers are well placed where the rates are about equal, and a low one is a gap that replicas do not cross. Pairs that never
-    tried have no bar.
+    The powers are well placed where the rates are about equal, and a low one is a gap that replicas
+    do not cross. Pairs that never tried have no bar.
 
     Args:
         posterior: of `motes.samplers.ParallelTempering`.
@@ -68,7 +85,10 @@ def plot_swaps(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """
     swaps = [move.rate for move in posterior.provenance.moves if move.kind == "swap"]
     if not swaps:
-        raise ValueError(f"a plot of swaps needs the swap rates of parallel tempering, which {posterior.sampler!r} does not have")
+        raise ValueError(
+            "a plot of swaps needs the swap rates of parallel tempering, which "
+            f"{posterior.sampler!r} does not have"
+        )
     betas = posterior.provenance.betas
     ax = one(ax, min(3.0 + 0.9 * len(swaps), 9.0), 3.4)
     tried = [(pair, rate) for pair, rate in enumerate(swaps) if not isnan(rate)]
@@ -76,11 +96,23 @@ def plot_swaps(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     for pair, rate in enumerate(swaps):
         words, colour = ("not tried", FAINT) if isnan(rate) else (f"{rate:.2f}", INK)
         ax.annotate(
-            words, (pair, 0.0 if isnan(rate) else rate), (0, 3), textcoords="offset points", ha="center", color=colour, fontsize="small"
+            words,
+            (pair, 0.0 if isnan(rate) else rate),
+            (0, 3),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
+            fontsize="small",
         )
     names = [f"{upper:.3g} ↔ {lower:.3g}" for upper, lower in pairwise(betas)]
     ax.set_xticks(range(len(swaps)), names)
     ax.set(xlim=(-0.6, len(swaps) - 0.4), ylim=(0, 1.1))
     trips = counted(posterior.provenance.round_trips, "round trip")
-    frame(ax, title=f"Swaps between replicas; {trips}", x="powers of the neighbours", y="share of attempts that succeeded", grid="y")
+    frame(
+        ax,
+        title=f"Swaps between replicas; {trips}",
+        x="powers of the neighbours",
+        y="share of attempts that succeeded",
+        grid="y",
+    )
     return ax

@@ -17,8 +17,9 @@ NAMED = 10  # chains that fit into a legend
 def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     """Log-density, length and answer of every chain's draws, in their order.
 
-    The first two are lines, a colour for each chain, with R-hat and ESS (see `motes.ppl.posterior.mixing`); the third is a row of cells for
-    each chain, in the colours of the answers. Chains that have mixed look alike and change often.
+    The first two are lines, a colour for each chain, with R-hat and ESS (see
+    `motes.ppl.posterior.mixing`); the third is a row of cells for each chain, in the colours of the
+    answers. Chains that have mixed look alike and change often.
 
     Args:
         posterior: of chains.
@@ -33,11 +34,27 @@ def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     chains = chains_of(posterior, "a trace plot")
     draws = len(posterior.trajectories) // chains
     colours = chain_colours(chains)
-    panels = several(axes, 3, 8.0, 5.2 + 0.15 * chains, sharex=True, height_ratios=[1.2, 1.0, 0.5 + 0.12 * chains])
+    panels = several(
+        axes,
+        3,
+        8.0,
+        5.2 + 0.15 * chains,
+        sharex=True,
+        height_ratios=[1.2, 1.0, 0.5 + 0.12 * chains],
+    )
     for ax, quantity in zip(panels, measures(posterior), strict=False):
         lines = [
-            ax.plot(np.arange(1, draws + 1), row, color=colour, linewidth=1, marker="o" if draws == 1 else "", label=f"chain {number}")[0]
-            for number, (row, colour) in enumerate(zip(quantity.values, colours, strict=True), start=1)
+            ax.plot(
+                np.arange(1, draws + 1),
+                row,
+                color=colour,
+                linewidth=1,
+                marker="o" if draws == 1 else "",
+                label=f"chain {number}",
+            )[0]
+            for number, (row, colour) in enumerate(
+                zip(quantity.values, colours, strict=True), start=1
+            )
         ]
         frame(ax, title=heading(quantity), y=f"{quantity.name} ({quantity.unit})", grid="y")
         if ax is panels[0] and chains <= NAMED:

@@ -3,9 +3,10 @@
     from motes.diagnostics.report import report
     report(posterior, "report.html")
 
-It says, in this order: the question; how probable each answer is; what speaks against believing it; pictures, each with how to read
-it; the best reasoning beside the most different; an ancestry that can be followed; and what was run. Whatever comes from a model is
-shown as text and never run: everything is escaped, and the file's own policy allows no script but its own, and no connection.
+It says, in this order: the question; how probable each answer is; what speaks against believing it;
+pictures, each with how to read it; the best reasoning beside the most different; an ancestry that
+can be followed; and what was run. Whatever comes from a model is shown as text and never run:
+everything is escaped, and the file's own policy allows no script but its own, and no connection.
 """
 
 import lazy_loader

@@ -1,7 +1,8 @@
 """The ancestry of a filter's particles as the page draws it, so that lines can be followed.
 
-Where there are more particles than a page can hold, those of the greatest final weight are kept, with all their ancestors: whole
-lines, so that each can be followed to its beginning. What was left out is said.
+Where there are more particles than a page can hold, those of the greatest final weight are kept,
+with all their ancestors: whole lines, so that each can be followed to its beginning. What was left
+out is said.
 """
 
 from __future__ import annotations
@@ -82,16 +83,28 @@ def ancestry(posterior: Posterior) -> Ancestry | None:
     shown = [Particle(t, slot) for t in range(first, steps) for slot in sorted(heights[t])]
     data: dict[str, Any] = particle_numbers(posterior, shown, lineage, grown)
     data["answers"] = [said(group.name) for group in groups]
-    places = [(MARGIN + ACROSS * (t - first), round(MARGIN + DOWN * heights[t][slot], 1)) for t, slot in shown]
-    lines = ["" if parent < 0 else _line(places[parent], place) for parent, place in zip(data["parent"], places, strict=True)]
+    places = [
+        (MARGIN + ACROSS * (t - first), round(MARGIN + DOWN * heights[t][slot], 1))
+        for t, slot in shown
+    ]
+    lines = [
+        "" if parent < 0 else _line(places[parent], place)
+        for parent, place in zip(data["parent"], places, strict=True)
+    ]
     looks = zip(places, data["answer"], data["score"], data["ended"], lines, strict=True)
     return Ancestry(
         kind=data["kind"],
         width=2 * MARGIN + ACROSS * (steps - first - 1),
         height=2 * MARGIN + DOWN * (len(kept) - 1),
-        dots=[Dot(*place, shade, score, ended > 0, line) for place, shade, score, ended, line in looks],
+        dots=[
+            Dot(*place, shade, score, ended > 0, line) for place, shade, score, ended, line in looks
+        ],
         columns=[(MARGIN + ACROSS * (t - first), t + 1) for t in range(first, steps)],
-        resampled=[MARGIN + ACROSS * (t - first - 0.5) for t in range(first + 1, steps) if history.resampled[t]],
+        resampled=[
+            MARGIN + ACROSS * (t - first - 0.5)
+            for t in range(first + 1, steps)
+            if history.resampled[t]
+        ],
         shown=len(kept),
         slots=slots,
         held=float(np.exp(posterior.log_weights[kept]).sum()),

@@ -1,8 +1,8 @@
 """Colours on a light and on a dark page.
 
-Pictures are drawn once. Each colour in them becomes a variable of the page's style, `--c-` and its six digits, which stands for the
-colour itself on a light page, on paper and on panels that are always light, and for one that can be told apart from a dark page where
-the page is dark.
+Pictures are drawn once. Each colour in them becomes a variable of the page's style, `--c-` and its
+six digits, which stands for the colour itself on a light page, on paper and on panels that are
+always light, and for one that can be told apart from a dark page where the page is dark.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 LEAST, MOST = 0.62, 0.92  # lightness of lines and text on a dark page
-CALM = 0.6  # share of its saturation that a colour keeps when it is made lighter, which would make it glare
+# share of its saturation that a colour keeps when it is made lighter, which would make it glare
+CALM = 0.6
 GREY = 0.05  # saturation of what has no hue
 
-# What a rule would not find: hues that lie near each other once they are light, and the greys of frames, from paper to ink.
+# What a rule would not find: hues that lie near each other once they are light, and the greys of
+# frames, from paper to ink.
 DARK = {
     "#ffffff": "#1b1f24",
     "#e6e6e6": "#343a41",
@@ -53,15 +55,31 @@ def dark(colour: str) -> str:
     if saturation < GREY:
         lifted = 1 - lightness
     else:
-        lifted, saturation = min(max(lightness, LEAST), MOST), saturation * (CALM if lightness < LEAST else 1)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lifted, saturation))
+        lifted, saturation = (
+            min(max(lightness, LEAST), MOST),
+            saturation * (CALM if lightness < LEAST else 1),
+        )
+    return "#" + "".join(
+        f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lifted, saturation)
+    )
 
 
 def declared(styled: Iterable[str]) -> Markup:
     """The style that declares every colour that these pieces of markup use a variable of."""
-    used = sorted({f"#{digits}" for piece in styled for digits in re.findall(r"var\(--c-([0-9a-f]{6})\)", piece)})
-    day, night = ("".join(f"--c-{colour[1:]}:{of(colour)};" for colour in used) for of in (str, dark))
-    return Markup(f":root,.paper{{{day}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{night}}}.paper{{{day}}}}}")
+    used = sorted(
+        {
+            f"#{digits}"
+            for piece in styled
+            for digits in re.findall(r"var\(--c-([0-9a-f]{6})\)", piece)
+        }
+    )
+    day, night = (
+        "".join(f"--c-{colour[1:]}:{of(colour)};" for colour in used) for of in (str, dark)
+    )
+    return Markup(
+        f":root,.paper{{{day}}}\n@media screen and (prefers-color-scheme: "
+        f"dark){{:root{{{night}}}.paper{{{day}}}}}"
+    )
 
 
 def themed(style: str) -> str:

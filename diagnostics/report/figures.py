@@ -1,7 +1,7 @@
 """The pictures that a posterior has, drawn for the page.
 
-Which those are, the pictures themselves say: `motes.diagnostics.plots` refuses a posterior that lacks what a picture needs, and the report
-leaves that picture out.
+Which those are, the pictures themselves say: `motes.diagnostics.plots` refuses a posterior that
+lacks what a picture needs, and the report leaves that picture out.
 """
 
 from __future__ import annotations
@@ -50,14 +50,21 @@ def pictures(posterior: Posterior, *, every: bool) -> list[Picture]:
         posterior: of any sampler.
         every: whether the ancestry of all particles is among them.
     """
-    return [found for kind in KINDS if (kind.name != "ancestry" or every) and (found := picture(posterior, kind)) is not None]
+    return [
+        found
+        for kind in KINDS
+        if (kind.name != "ancestry" or every) and (found := picture(posterior, kind)) is not None
+    ]
 
 
 def picture(posterior: Posterior, kind: Kind) -> Picture | None:
     """One picture; None where the posterior lacks what it needs."""
     with drawing():
         axes = _axes(posterior, kind)
-        draw, given = getattr(plots, f"plot_{kind.name}"), {"axes": axes} if kind.panels(posterior) else {"ax": axes[0]}
+        draw, given = (
+            getattr(plots, f"plot_{kind.name}"),
+            {"axes": axes} if kind.panels(posterior) else {"ax": axes[0]},
+        )
         try:
             draw(kind.of(posterior), **given, **kind.settings(posterior))
         except ValueError:  # it says what is lacking
@@ -68,7 +75,9 @@ def picture(posterior: Posterior, kind: Kind) -> Picture | None:
             axes[0].set_title("", loc="left")
         _tidy(axes, kind, paint=len(posterior.trajectories) > CELLS)
         words = kind.alt(posterior)
-        svg, painted = inline(axes[0].figure, kind.name.replace("_", "-"), f"{title}: {words}" if words else title)  # type: ignore[arg-type]
+        svg, painted = inline(
+            axes[0].figure, kind.name.replace("_", "-"), f"{title}: {words}" if words else title
+        )  # type: ignore[arg-type]
     return Picture(kind.name, title, svg, painted, keys, kind.caption)
 
 
@@ -78,7 +87,11 @@ def _axes(posterior: Posterior, kind: Kind) -> list[Axes]:
 
     panels = kind.panels(posterior) or 1
     figure = Figure(figsize=(WIDTH, kind.height(posterior)), layout="constrained")
-    axes = figure.subplots(-(-panels // kind.columns), kind.columns, squeeze=False, **kind.layout).ravel().tolist()
+    axes = (
+        figure.subplots(-(-panels // kind.columns), kind.columns, squeeze=False, **kind.layout)
+        .ravel()
+        .tolist()
+    )
     for spare in axes[panels:]:
         spare.remove()
     return axes[:panels]
@@ -96,4 +109,6 @@ def _tidy(axes: list[Axes], kind: Kind, *, paint: bool) -> None:
             ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
             ax.set_xlabel(ax.get_xlabel() if number >= len(axes) - kind.columns else "")
             ax.set_ylabel(ax.get_ylabel() if number % kind.columns == 0 else "")
-            ax.set_title("\n".join(ax.get_title(loc="left").rsplit(": ", 1)), loc="left", fontsize="medium")  # too long for one line
+            ax.set_title(
+                "\n".join(ax.get_title(loc="left").rsplit(": ", 1)), loc="left", fontsize="medium"
+            )  # too long for one line

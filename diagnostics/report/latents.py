@@ -21,8 +21,8 @@ class Latent(NamedTuple):
         mean, sd: over the trajectories that have drawn it, by weight; not a number where none has.
         drawn: the weight of those.
         low, high: the least and the greatest of positive weight; the histogram's ends.
-        bars: for each bin where it begins, how wide it is and how much weight it holds, all as shares: of the range, of the range, and
-            of the fullest bin.
+        bars: for each bin where it begins, how wide it is and how much weight it holds, all as
+            shares: of the range, of the range, and of the fullest bin.
     """
 
     name: str
@@ -37,7 +37,10 @@ class Latent(NamedTuple):
 def latents(posterior: Posterior) -> tuple[list[Latent], int]:
     """The first ones of all numbers, and how many are left out."""
     columns = [
-        (name if values.ndim == 1 else f"{name}[{', '.join(map(str, place))}]", values[(slice(None), *place)])
+        (
+            name if values.ndim == 1 else f"{name}[{', '.join(map(str, place))}]",
+            values[(slice(None), *place)],
+        )
         for name, values in posterior.latents.items()
         for place in np.ndindex(values.shape[1:])
     ]
@@ -63,7 +66,13 @@ def _bars(values: np.ndarray, weights: np.ndarray) -> list[tuple[float, float, f
     """Bins of equal width; whole numbers get one each where there are few of them."""
     low, high = values.min(), values.max()
     whole = bool(np.all(values == np.round(values))) and high - low < BINS
-    edges = np.arange(low, high + 2) - 0.5 if whole or low == high else np.linspace(low, high, BINS + 1)
+    edges = (
+        np.arange(low, high + 2) - 0.5 if whole or low == high else np.linspace(low, high, BINS + 1)
+    )
     heights = np.histogram(values, edges, weights=weights)[0]
     width = 1 / len(heights)
-    return [(i * width, width, float(height)) for i, height in enumerate(heights / heights.max()) if height > 0]
+    return [
+        (i * width, width, float(height))
+        for i, height in enumerate(heights / heights.max())
+        if height > 0
+    ]

@@ -47,7 +47,9 @@ def taken(axes: list[Axes]) -> list[Keys]:
     legends = {ax: legend for ax in axes if (legend := ax.get_legend()) is not None}
     found = []
     for ax, legend in legends.items():
-        title = legend.get_title().get_text() or (ax.get_title(loc="left").partition(":")[0] if len(legends) > 1 else "")
+        title = legend.get_title().get_text() or (
+            ax.get_title(loc="left").partition(":")[0] if len(legends) > 1 else ""
+        )
         handles = zip(legend.legend_handles, legend.get_texts(), strict=True)
         found.append(Keys(title, [key(handle, text.get_text()) for handle, text in handles]))  # type: ignore[arg-type]
         legend.remove()

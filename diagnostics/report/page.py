@@ -30,7 +30,11 @@ def page(posterior: Posterior) -> str:
     script = _file("page.js")
     colours = [variable(group.colour) for group in groups]
     keyed = [key for picture in seen for keys in picture.keys for key in keys.entries]
-    used = [*colours, *(picture.svg for picture in seen), *(f"{key.line}{key.fill}{key.edge}" for key in keyed)]
+    used = [
+        *colours,
+        *(picture.svg for picture in seen),
+        *(f"{key.line}{key.fill}{key.edge}" for key in keyed),
+    ]
     numbers, more = latents(posterior)
     return (
         _environment()
@@ -49,7 +53,9 @@ def page(posterior: Posterior) -> str:
             latents=numbers,
             more_latents=more,
             chosen=chosen(posterior),
-            answer_shade={answer: number for number, group in enumerate(groups) for answer in group.answers},
+            answer_shade={
+                answer: number for number, group in enumerate(groups) for answer in group.answers
+            },
             ancestry=drawn,
             groups=groups,
             facts=told.facts(posterior),
@@ -81,5 +87,7 @@ def _file(name: str) -> str:
 
 def _title(posterior: Posterior) -> str:
     answer = posterior.answer
-    said = "no answer" if answer is None else f"{short(answer, 40)} ({posterior.answers[answer]:.2f})"
+    said = (
+        "no answer" if answer is None else f"{short(answer, 40)} ({posterior.answers[answer]:.2f})"
+    )
     return f"{said}: {short(posterior.question, 60)}"

@@ -12,8 +12,8 @@ A list for each of these, with an entry for each particle that is drawn:
     final      of its descendants, in the end
     answer     number of the shade to which most of that belongs; -1 where there is none
 
-A particle without descendants has left no text: of a run only what survived is kept, and a step that was rewritten later is as it
-stands in the end.
+A particle without descendants has left no text: of a run only what survived is kept, and a step
+that was rewritten later is as it stands in the end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Particle(NamedTuple):
     slot: int
 
 
-def particle_numbers(posterior: Posterior, shown: list[Particle], lineage: np.ndarray, grown: Forest) -> dict[str, Any]:
+def particle_numbers(
+    posterior: Posterior, shown: list[Particle], lineage: np.ndarray, grown: Forest
+) -> dict[str, Any]:
     """The lists above, with `texts` and with `kind`, what one step is called.
 
     Args:
@@ -58,10 +60,14 @@ def particle_numbers(posterior: Posterior, shown: list[Particle], lineage: np.nd
     written = [_written(posterior, t, heirs[t].get(slot), len(lineage)) for t, slot in shown]
     return {
         "kind": generation(posterior),
-        "parent": [number.get(Particle(t - 1, int(history.ancestors[t, slot])), -1) for t, slot in shown],
+        "parent": [
+            number.get(Particle(t - 1, int(history.ancestors[t, slot])), -1) for t, slot in shown
+        ],
         "step": [t + 1 for t, _ in shown],
         "slot": [slot for _, slot in shown],
-        "text": [-1 if text is None else texts.setdefault(said(text), len(texts)) for text, _ in written],
+        "text": [
+            -1 if text is None else texts.setdefault(said(text), len(texts)) for text, _ in written
+        ],
         "ended": [ended for _, ended in written],
         "score": [_rounded(grown.score[particle]) for particle in shown],
         "weight": [_rounded(exp(history.log_weights[particle])) for particle in shown],
@@ -86,14 +92,22 @@ def _heirs(posterior: Posterior, lineage: np.ndarray) -> list[dict[int, int]]:
 def _written(posterior: Posterior, t: int, heir: int | None, steps: int) -> tuple[str | None, int]:
     """The step that the ancestor of this final particle wrote, None where there is none or it is not known; and when it had ended, else 0.
 
-    Which step that was is known where a generation writes one: see `motes.diagnostics.plots.forest`, whose scores go by the same rule.
+    Which step that was is known where a generation writes one: see
+    `motes.diagnostics.plots.forest`, whose scores go by the same rule.
     """
     behind = int(posterior.provenance.look_ahead)
     apart = posterior.provenance.generations_apart
-    if heir is None or apart or t < behind or max(x.depth for x in posterior.trajectories) > steps - behind:
+    if (
+        heir is None
+        or apart
+        or t < behind
+        or max(x.depth for x in posterior.trajectories) > steps - behind
+    ):
         return None, 0
     x = posterior.trajectories[heir]
-    return (x.path[t - behind + 1].step_text, 0) if t - behind < x.depth else (None, x.depth + behind)
+    return (
+        (x.path[t - behind + 1].step_text, 0) if t - behind < x.depth else (None, x.depth + behind)
+    )
 
 
 def _rounded(value: Any) -> float | None:

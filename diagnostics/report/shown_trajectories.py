@@ -48,19 +48,33 @@ def chosen(posterior: Posterior) -> list[Chosen]:
     label = dict(zip(posterior.trajectories, posterior.labels, strict=True))
     log_odds = dict(zip(posterior.trajectories, posterior.log_odds, strict=True))
     best = next((x for x in posterior.distinct if label[x] == posterior.answer), posterior.best)
-    why = "trajectory: none states an answer" if posterior.answer is None else "of those that state the most probable answer"
+    why = (
+        "trajectory: none states an answer"
+        if posterior.answer is None
+        else "of those that state the most probable answer"
+    )
     found = {best: ("The best", f"The most probable {why}.")}
     others = [x for x in posterior.distinct if label[x] != label[best]]
     if others:
         other = next((x for x in others if label[x] is not None), others[0])
-        title = "The best without an answer" if label[other] is None else "The best with another answer"
-        found[other] = (title, "The most probable of those that do not state the most probable answer.")
-    distance, farthest = max(((apart(best, x), x) for x in posterior.distinct), key=lambda item: item[0])
+        title = (
+            "The best without an answer" if label[other] is None else "The best with another answer"
+        )
+        found[other] = (
+            title,
+            "The most probable of those that do not state the most probable answer.",
+        )
+    distance, farthest = max(
+        ((apart(best, x), x) for x in posterior.distinct), key=lambda item: item[0]
+    )
     if distance > 0:
         title, before = found.get(farthest, ("The farthest from the best", ""))
         why = f"It shares the fewest pairs of neighbouring tokens with the best: {100 - 100 * distance:.0f}% of the longer one's."
         found[farthest] = (title, f"{before} {why}".strip())
-    return [_told(x, best, title, why, label[x], posterior.distinct[x], log_odds[x]) for x, (title, why) in found.items()]
+    return [
+        _told(x, best, title, why, label[x], posterior.distinct[x], log_odds[x])
+        for x, (title, why) in found.items()
+    ]
 
 
 def apart(x: Trajectory, y: Trajectory) -> float:
@@ -69,7 +83,15 @@ def apart(x: Trajectory, y: Trajectory) -> float:
     return 1 - (first & second).total() / max(first.total(), second.total())
 
 
-def _told(x: Trajectory, best: Trajectory, title: str, why: str, answer: str | None, probability: float, log_odds: np.ndarray) -> Chosen:
+def _told(
+    x: Trajectory,
+    best: Trajectory,
+    title: str,
+    why: str,
+    answer: str | None,
+    probability: float,
+    log_odds: np.ndarray,
+) -> Chosen:
     scores = [*right(log_odds).tolist(), *[None] * x.depth]
     steps, together = [], x is not best
     against = [node.step_token_ids for node in best.path[1:]] + [None] * x.depth

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEAVY = 700_000  # characters of SVG from which lines and areas are painted instead
-NOT_XML = {0xFFFE: 0xFFFD, 0xFFFF: 0xFFFD}  # characters that XML cannot hold; those that cannot be printed are gone by then
+# characters that XML cannot hold; those that cannot be printed are gone by then
+NOT_XML = {0xFFFE: 0xFFFD, 0xFFFF: 0xFFFD}
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 LOOK: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text, which the page's own fonts print, and readers can search and hear
+    # text stays text, which the page's own fonts print, and readers can search and hear
+    "svg.fonttype": "none",
     "svg.hashsalt": "motes",  # the same picture is the same file
     "font.size": 11.0,
     "text.color": "#333333",
@@ -55,7 +57,9 @@ def inline(figure: Figure, name: str, label: str) -> tuple[Markup, bool]:
     """
     text, painted = _saved(figure), False
     if len(text) > HEAVY:
-        for artist in (artist for ax in figure.axes for artist in (*ax.lines, *ax.collections, *ax.patches)):
+        for artist in (
+            artist for ax in figure.axes for artist in (*ax.lines, *ax.collections, *ax.patches)
+        ):
             artist.set_rasterized(True)
         text, painted = _saved(figure), True
     root = ElementTree.fromstring(text)
@@ -79,13 +83,20 @@ def inline(figure: Figure, name: str, label: str) -> tuple[Markup, bool]:
 
 def _saved(figure: Figure) -> str:
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        buffer,
+        format="svg",
+        transparent=True,
+        metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+    )
     return buffer.getvalue().decode().translate(NOT_XML)
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
     """Identifiers get the picture's name, those that nothing refers to go."""
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', ElementTree.tostring(root, encoding="unicode")))
+    used = set(
+        re.findall(r'(?:url\(#|href="#)([^)"]+)', ElementTree.tostring(root, encoding="unicode"))
+    )
     number = {identifier: f"{name}-{i}" for i, identifier in enumerate(sorted(used))}
     for element in root.iter():
         identifier = element.attrib.pop("id", None)

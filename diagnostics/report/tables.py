@@ -8,7 +8,13 @@ from math import isnan
 from typing import Any, NamedTuple
 
 from ...ppl.posterior.posterior import Posterior
-from ..facts import cost_in_words, evidence_in_words, mixing_in_words, population_in_words, rates_in_words
+from ..facts import (
+    cost_in_words,
+    evidence_in_words,
+    mixing_in_words,
+    population_in_words,
+    rates_in_words,
+)
 from ..formatting import plus_minus
 from ..plots.shades import shades
 from .visible_text import short
@@ -51,20 +57,40 @@ class Row(NamedTuple):
 
 def answers(posterior: Posterior) -> list[Row]:
     """The most probable ones, the others together, and last no answer."""
-    shade = {answer: number for number, group in enumerate(shades(posterior)) for answer in group.answers}
-    errors = {answer: None if isnan(error) else error for answer, error in posterior.answer_mcse.items()}
+    shade = {
+        answer: number for number, group in enumerate(shades(posterior)) for answer in group.answers
+    }
+    errors = {
+        answer: None if isnan(error) else error for answer, error in posterior.answer_mcse.items()
+    }
     stated = [answer for answer in posterior.answers if answer is not None]
     named, others = stated[:MOST], stated[MOST:]
 
     def row(answer: str | None) -> Row:
         name = None if answer is None else short(answer, LONGEST) or "(empty)"
         probability = posterior.answers[answer]
-        return Row(name, answer is not None, shade[answer], probability, errors[answer], plus_minus(probability, errors[answer]))
+        return Row(
+            name,
+            answer is not None,
+            shade[answer],
+            probability,
+            errors[answer],
+            plus_minus(probability, errors[answer]),
+        )
 
     rows = [row(answer) for answer in named]
     if others:
         total = sum(posterior.answers[answer] for answer in others)
-        rows.append(Row(f"{len(others)} other{'s' * (len(others) != 1)}", False, shade[others[0]], total, None, f"{total:.3f}"))
+        rows.append(
+            Row(
+                f"{len(others)} other{'s' * (len(others) != 1)}",
+                False,
+                shade[others[0]],
+                total,
+                None,
+                f"{total:.3f}",
+            )
+        )
     return [*rows, row(None)] if None in posterior.answers else rows
 
 
@@ -88,14 +114,19 @@ def facts(posterior: Posterior) -> dict[str, str]:
 
 def settings(posterior: Posterior) -> dict[str, str]:
     """Everything that the run was asked to do, in words; the prompt as a text, not as ids."""
-    shown = {name: value for name, value in posterior.settings.items() if name != "prompt_token_ids"}
+    shown = {
+        name: value for name, value in posterior.settings.items() if name != "prompt_token_ids"
+    }
     return {name.replace("_", " "): _value(value) for name, value in shown.items()}
 
 
 def costs(posterior: Posterior) -> dict[str, str]:
     """What was computed, counted."""
     counted = posterior.cost.asdict()
-    return {name.replace("_", " "): f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" for name, value in counted.items()}
+    return {
+        name.replace("_", " "): f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+        for name, value in counted.items()
+    }
 
 
 def versions() -> dict[str, str]:

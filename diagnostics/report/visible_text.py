@@ -13,8 +13,11 @@ from markupsafe import Markup, escape
 
 from ..formatting import printable
 
-# zero-width spaces, direction marks, invisible operators, byte order marks, non-characters, tags; the joiners that emoji need are kept
-_INVISIBLE = re.compile("[\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]")
+# zero-width spaces, direction marks, invisible operators, byte order marks, non-characters, tags;
+# the joiners that emoji need are kept
+_INVISIBLE = re.compile(
+    "[\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+)
 
 
 def legible(text: str) -> str:
@@ -36,7 +39,10 @@ def shown(value: Any) -> Any:
 def coded(text: str) -> Markup:
     """The text as markup, with what stands between backticks as code."""
     parts = re.split("`([^`\\n]+)`", legible(text))
-    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part)
+        for i, part in enumerate(parts)
+    )
 
 
 def embedded(value: Any) -> Markup:

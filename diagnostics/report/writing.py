@@ -14,7 +14,8 @@ def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
     """Write the report of a posterior to an HTML file, in place of what is there; all of it or nothing.
 
     Args:
-        posterior: of any sampler. Where it has an attribute `runs`, posteriors of independent runs, their evidence is shown together.
+        posterior: of any sampler. Where it has an attribute `runs`, posteriors of independent runs,
+            their evidence is shown together.
         path: of the file.
 
     Returns:
@@ -30,7 +31,9 @@ def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"path must be a file, and {str(path)!r} is a folder")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"path needs a folder that exists, and {str(path.parent)!r} does not")
+        raise FileNotFoundError(
+            f"path needs a folder that exists, and {str(path.parent)!r} does not"
+        )
     text = page(posterior)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")

@@ -20,7 +20,8 @@ def rendered(
 
     Args:
         tokenizer: a transformers tokenizer that has a chat template.
-        messages: the turns, as {"role": ..., "content": ...}, what is data quoted (see `TextEncoder`).
+        messages: the turns, as {"role": ..., "content": ...}, what is data quoted (see
+            `TextEncoder`).
         arguments: what the template is given besides.
         begins: whether another turn of the assistant begins at the end.
 
@@ -30,7 +31,11 @@ def rendered(
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(list(messages), add_generation_prompt=begins, tokenize=False, **arguments)
+        return tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=begins, tokenize=False, **arguments
+        )
     except TemplateError as error:
         reason = str(error).strip().splitlines()[:1]
-        raise ValueError(f"the tokenizer's chat template cannot be rendered: {' '.join(reason)}") from None
+        raise ValueError(
+            f"the tokenizer's chat template cannot be rendered: {' '.join(reason)}"
+        ) from None

@@ -27,14 +27,30 @@ class StepEnding:
     """
 
     def __init__(self, detokenizer: Detokenizer, end_ids: frozenset[int]) -> None:
-        self.detokenizer, self.rule, self.end_ids = detokenizer, detokenizer.rule, np.array(sorted(end_ids), dtype=np.int64)
+        self.detokenizer, self.rule, self.end_ids = (
+            detokenizer,
+            detokenizer.rule,
+            np.array(sorted(end_ids), dtype=np.int64),
+        )
         self.longest = self.rule.longest
 
     def may_be(self, tokens: np.ndarray, count: int) -> np.ndarray:
         """Whether each of these tokens, as number `count` of its step, could be the last: bool, same shape."""
-        return np.isin(tokens, self.end_ids) | self.detokenizer.may_end(tokens) | (count == self.longest)
+        return (
+            np.isin(tokens, self.end_ids)
+            | self.detokenizer.may_end(tokens)
+            | (count == self.longest)
+        )
 
-    def child(self, parent: Trajectory, tokens: Sequence[int], logprob: float, proposal_logprob: float, *, full: bool) -> Trajectory | None:
+    def child(
+        self,
+        parent: Trajectory,
+        tokens: Sequence[int],
+        logprob: float,
+        proposal_logprob: float,
+        *,
+        full: bool,
+    ) -> Trajectory | None:
         """The child of `parent`, if these tokens complete its step; `full` where they fill the model's context."""
         finished = tokens[-1] in self.end_ids
         text = self.detokenizer.text(parent, tokens, last=finished or full)
@@ -55,7 +71,8 @@ class Decoder:
     """Draws one step for each row of a batch.
 
     Args:
-        forward: reads one token a row and gives the logits behind it: (rows, tokens, alive) -> (rows, vocabulary).
+        forward: reads one token a row and gives the logits behind it: (rows, tokens, alive) ->
+            (rows, vocabulary).
         store: keeps what rows have computed (see `TreeCache.store`).
         select: some of a batch's rows (see `Rows.select`).
         ending: where a step ends, and what it is then.
@@ -86,7 +103,12 @@ class Decoder:
         self.idle_rows = 0
 
     def run(
-        self, parents: Sequence[Trajectory], logits: torch.Tensor, rows: Rows, uniforms: SlotUniforms, room: np.ndarray
+        self,
+        parents: Sequence[Trajectory],
+        logits: torch.Tensor,
+        rows: Rows,
+        uniforms: SlotUniforms,
+        room: np.ndarray,
     ) -> list[Trajectory]:
         """Draw a step behind each parent.
 
@@ -95,7 +117,8 @@ class Decoder:
             logits: behind each, (N, vocabulary).
             rows: their contexts, a row each; used up.
             uniforms: the slots' random numbers.
-            room: how many more tokens each row's context holds, (N,); a row that fills it is truncated.
+            room: how many more tokens each row's context holds, (N,); a row that fills it is
+                truncated.
 
         Returns:
             N children.
@@ -107,13 +130,17 @@ class Decoder:
         slots = np.arange(len(parents))  # which slot each row of the batch belongs to
         going = np.ones(len(parents), dtype=bool)  # by row: its step goes on
         drawn = np.empty((len(parents), 0), dtype=np.int64)  # by slot: the tokens
-        sums = np.zeros((len(parents), 2))  # by slot: log-probability of the step under prior and proposal
+        # by slot: log-probability of the step under prior and proposal
+        sums = np.zeros((len(parents), 2))
         first = rows.columns
         ended: list[tuple[int, Trajectory, int, int]] = []
         for count in range(1, self.ending.longest + 1):
             tokens, terms, next_ids = self._draw(logits, uniforms.at(count - 1)[slots])
             if bad := [slots[row] for row in np.flatnonzero(going & np.isnan(terms).any(axis=1))]:
-                raise FloatingPointError(f"the language model {self.name!r} gave logits that are not numbers after {parents[bad[0]]!r}")
+                raise FloatingPointError(
+                    f"the language model {self.name!r} gave logits that are not numbers after "
+                    f"{parents[bad[0]]!r}"
+                )
             if self.listener is not None:
                 self.listener(Drawn(int(going.sum()), count, self.ending.longest, int(room.max())))
             live = slots[going]
@@ -123,7 +150,9 @@ class Decoder:
             full = count >= room[slots]
             for row in np.flatnonzero(going & (full | self.ending.may_be(tokens, count))):
                 slot = slots[row]
-                step = self.ending.child(parents[slot], drawn[slot].tolist(), *sums[slot].tolist(), full=bool(full[row]))
+                step = self.ending.child(
+                    parents[slot], drawn[slot].tolist(), *sums[slot].tolist(), full=bool(full[row])
+                )
                 if step is not None:
                     steps[slot], going[row] = step, False
                     ended.append((int(row), step, first, count - 1))
@@ -140,16 +169,29 @@ class Decoder:
                     next_ids[torch.from_numpy(keep).to(next_ids.device)],
                 )
             self.idle_rows += int((~going).sum())
-            logits = self.forward(rows, next_ids, torch.from_numpy(going.astype(np.int64)).to(next_ids.device))
+            logits = self.forward(
+                rows, next_ids, torch.from_numpy(going.astype(np.int64)).to(next_ids.device)
+            )
         self.store(rows, ended)
         return [step for step in steps if step is not None]
 
-    def _draw(self, logits: torch.Tensor, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    def _draw(
+        self, logits: torch.Tensor, uniforms: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
         """A token a row, its log-probability under prior and proposal (rows, 2), and the token on the device."""
         log_q = log_probs(logits, self.sampling)
         ids = draw(log_q, torch.from_numpy(uniforms).to(logits.device))
         terms = [log_q.gather(1, ids[:, None])]
-        terms.insert(0, terms[0] if self.prior == self.sampling else log_probs(logits, self.prior).gather(1, ids[:, None]))
+        terms.insert(
+            0,
+            terms[0]
+            if self.prior == self.sampling
+            else log_probs(logits, self.prior).gather(1, ids[:, None]),
+        )
         # one transfer a token: ids are exact in float64
-        host = torch.cat([ids[:, None].double(), *(term.double() for term in terms)], dim=1).cpu().numpy()
+        host = (
+            torch.cat([ids[:, None].double(), *(term.double() for term in terms)], dim=1)
+            .cpu()
+            .numpy()
+        )
         return host[:, 0].astype(np.int64), host[:, 1:], ids

@@ -4,9 +4,9 @@ The steps' texts, one behind the other, are what the tokenizer makes of all thei
 
     "".join(texts of the steps) = decode(tokens of the first step + tokens of the second + ...)
 
-So a token is decoded behind those before it (alone, "▁Then" has lost its blank), and a character that begins in one step
-and ends in the next belongs to the step in which it becomes whole. Special tokens are left out of the text, unless
-the step rule's delimiter names them.
+So a token is decoded behind those before it (alone, "▁Then" has lost its blank), and a character
+that begins in one step and ends in the next belongs to the step in which it becomes whole. Special
+tokens are left out of the text, unless the step rule's delimiter names them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Detokenizer:
         vocabulary: how many ids the model can draw; ids beyond the tokenizer's own have no text.
 
     Raises:
-        ValueError: the rule's delimiter cannot be written with this vocabulary, or not in as few tokens as a step may have.
+        ValueError: the rule's delimiter cannot be written with this vocabulary, or not in as few
+            tokens as a step may have.
     """
 
     def __init__(self, tokenizer: Any, rule: StepRule, vocabulary: int) -> None:
@@ -44,8 +45,8 @@ class Detokenizer:
             texts = self._texts(min(vocabulary, len(tokenizer)))
             self._check(rule.delimiter, [*texts[0], *texts[1]])
             for token, pair in enumerate(zip(*texts, strict=True)):
-                # only a token that brings the delimiter's last character can complete it, or one that
-                # completes a character
+                # only a token that brings the delimiter's last character can complete it, or one
+                # that completes a character
                 ends = any(rule.delimiter[-1] in text or PARTIAL in text for text in pair)
                 self._may_end[token] |= ends
 
@@ -59,8 +60,8 @@ class Detokenizer:
         Args:
             parent: the trajectory that they follow.
             tokens: the ids so far of a step.
-            last: whether no token follows: then characters that are not whole are replaced by U+FFFD. Otherwise they
-                are left to the step that completes them.
+            last: whether no token follows: then characters that are not whole are replaced by
+                U+FFFD. Otherwise they are left to the step that completes them.
         """
         before = self._before(parent)
         prefix = self._stable(before)
@@ -76,7 +77,9 @@ class Detokenizer:
         while node is not None:
             tokens = [*node.step_token_ids, *tokens]
             for start in range(len(tokens) - BEFORE, -1, -1):
-                if tokens[start] not in self._hidden and PARTIAL not in self._decode(tokens[start : start + 1]):
+                if tokens[start] not in self._hidden and PARTIAL not in self._decode(
+                    tokens[start : start + 1]
+                ):
                     return tokens[start:]
             node = node.parent
         return tokens
@@ -86,10 +89,12 @@ class Detokenizer:
         text = self._decode(tokens)
         if not text.endswith(PARTIAL):
             return text
-        # byte tokens at the end may decode to replacement characters altogether as long as the last character is
-        # not whole: without its bytes they do not
+        # byte tokens at the end may decode to replacement characters altogether as long as the last
+        # character is not whole: without its bytes they do not
         texts = [text.rstrip(PARTIAL)]
-        texts += [self._decode(tokens[:-count]) for count in range(1, BYTES + 1) if count <= len(tokens)]
+        texts += [
+            self._decode(tokens[:-count]) for count in range(1, BYTES + 1) if count <= len(tokens)
+        ]
         return max((text for text in texts if not text.endswith(PARTIAL)), key=len)
 
     def _decode(self, tokens: Sequence[int]) -> str:
@@ -98,7 +103,9 @@ class Detokenizer:
 
     def _texts(self, known: int) -> tuple[list[str], list[str]]:
         """The texts of the first `known` tokens: each at the beginning of a text, and each behind another token."""
-        letters = self.tokenizer(" ".join("abcdefghijklmnopqrstuvwxyz"), add_special_tokens=False)["input_ids"]
+        letters = self.tokenizer(" ".join("abcdefghijklmnopqrstuvwxyz"), add_special_tokens=False)[
+            "input_ids"
+        ]
         first = [token for token in letters if token not in self._hidden][-1:]
         shown = [[] if token in self._hidden else [token] for token in range(known)]
         alone, behind = self._decoded(shown), self._decoded([first + tokens for tokens in shown])
@@ -110,7 +117,9 @@ class Detokenizer:
 
     def _decoded(self, sequences: list[list[int]]) -> list[str]:
         if self.tokenizer.is_fast:
-            return self.tokenizer.backend_tokenizer.decode_batch(sequences, skip_special_tokens=False)
+            return self.tokenizer.backend_tokenizer.decode_batch(
+                sequences, skip_special_tokens=False
+            )
         return [self._decode(tokens) for tokens in sequences]
 
     def _check(self, delimiter: str, texts: list[str]) -> None:
@@ -118,16 +127,23 @@ class Detokenizer:
         tokens = fewest_tokens(delimiter, texts)
         if tokens is None:
             raise ValueError(
-                f"delimiter {delimiter!r} cannot occur: no tokens of this vocabulary make that text; choose another "
+                f"delimiter {delimiter!r} cannot occur: no tokens of this vocabulary make that "
+                "text; choose another "
                 "with step=StepRule(delimiter=...), or delimiter=None"
             )
         if self.rule.tokens is None and tokens > self.rule.cap:
-            raise ValueError(f"cap must leave room for the delimiter {delimiter!r}, which has {tokens} tokens, and is {self.rule.cap}")
+            raise ValueError(
+                f"cap must leave room for the delimiter {delimiter!r}, which has {tokens} tokens, "
+                f"and is {self.rule.cap}"
+            )
 
 
 def _hidden(tokenizer: Any, delimiter: str) -> frozenset[int]:
     """The ids of the special tokens that the delimiter does not name."""
     added = tokenizer.added_tokens_decoder
-    special = {*tokenizer.all_special_ids, *(token for token, kind in added.items() if kind.special)}
+    special = {
+        *tokenizer.all_special_ids,
+        *(token for token, kind in added.items() if kind.special),
+    }
     named = {token for token in special if tokenizer.convert_ids_to_tokens(token) in delimiter}
     return frozenset(special - named)

@@ -12,7 +12,8 @@ class Disarmed(NamedTuple):
 
     Attributes:
         backend: a `tokenizers.Tokenizer` with the ids of the original.
-        names: what each control token is called there; a template's own control tokens are written so.
+        names: what each control token is called there; a template's own control tokens are written
+            so.
     """
 
     backend: Any
@@ -22,7 +23,8 @@ class Disarmed(NamedTuple):
 def disarmed(tokenizer: Any, control: Sequence[str]) -> Disarmed | None:
     """Return a copy of a fast tokenizer whose control tokens have names that no text contains.
 
-    They are renamed among the added tokens and in the model's own vocabulary, where a text could spell them as well.
+    They are renamed among the added tokens and in the model's own vocabulary, where a text could
+    spell them as well.
 
     Args:
         tokenizer: a transformers tokenizer with a backend of the library ``tokenizers``.
@@ -41,7 +43,9 @@ def disarmed(tokenizer: Any, control: Sequence[str]) -> Disarmed | None:
             token.update(content=names[token["content"]], normalized=False, single_word=False)
     _rename(state["model"], names)
     backend = Tokenizer.from_str(json.dumps(state))
-    moved = [x for x in control if backend.token_to_id(names[x]) != tokenizer.convert_tokens_to_ids(x)]
+    moved = [
+        x for x in control if backend.token_to_id(names[x]) != tokenizer.convert_tokens_to_ids(x)
+    ]
     return None if moved else Disarmed(backend, names)
 
 

@@ -17,10 +17,12 @@ def log_probs(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         sampling: the distribution to make of them.
 
     Returns:
-        The same shape; float32, or float64 if the logits are; minus infinity where a token cannot be drawn.
+        The same shape; float32, or float64 if the logits are; minus infinity where a token cannot
+        be drawn.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    if sampling.temperature < COLD:  # where a quotient may overflow, only differences from the likeliest token count
+    # where a quotient may overflow, only differences from the likeliest token count
+    if sampling.temperature < COLD:
         logits = (logits - logits.amax(dim=-1, keepdim=True)) / max(sampling.temperature, LEAST)
     elif sampling.temperature != 1:
         logits = logits / min(sampling.temperature, 1 / LEAST)
@@ -41,7 +43,11 @@ def draw(log_q: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     """
     cumulative = log_q.exp().cumsum(dim=-1, dtype=torch.float64)
     points = uniforms[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, points, right=True).squeeze(1).clamp_(max=log_q.shape[-1] - 1)
+    return (
+        torch.searchsorted(cumulative, points, right=True)
+        .squeeze(1)
+        .clamp_(max=log_q.shape[-1] - 1)
+    )
 
 
 def _truncated(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:

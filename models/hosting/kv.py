@@ -1,13 +1,14 @@
 """Keys and values: a pool that owns them token by token, and the batch of rows that a forward pass works on.
 
-`Pool` is one tensor of keys and one of values, ``[layers, heads, capacity, dim]``; whoever caches tokens
-owns slot numbers in it, so that forking, dropping and reusing a prefix are operations on indices. Slot 0 is
-never owned: it holds zeros, and stands where a row is padded on the left.
+`Pool` is one tensor of keys and one of values, ``[layers, heads, capacity, dim]``; whoever caches
+tokens owns slot numbers in it, so that forking, dropping and reusing a prefix are operations on
+indices. Slot 0 is never owned: it holds zeros, and stands where a row is padded on the left.
 
-`Rows` is what the model sees: a transformers cache whose buffers are allocated ahead, so that a new token is
-written in place instead of concatenating the past again. Rows are aligned on the right edge of their context,
-padded on the left only (a hole inside a row would shift the window of sliding-attention models), and every
-layer keeps its whole context, whatever its window: the mask does the windowing.
+`Rows` is what the model sees: a transformers cache whose buffers are allocated ahead, so that a new
+token is written in place instead of concatenating the past again. Rows are aligned on the right
+edge of their context, padded on the left only (a hole inside a row would shift the window of
+sliding-attention models), and every layer keeps its whole context, whatever its window: the mask
+does the windowing.
 """
 
 from __future__ import annotations
@@ -37,10 +38,27 @@ class Pool:
         budget: the most bytes that the pool may take.
     """
 
-    def __init__(self, *, layers: int, heads: int, dims: tuple[int, int], dtype: torch.dtype, device: torch.device, budget: int) -> None:
-        self.layers, self.heads, self.dims, self.dtype, self.device = layers, heads, dims, dtype, device
+    def __init__(
+        self,
+        *,
+        layers: int,
+        heads: int,
+        dims: tuple[int, int],
+        dtype: torch.dtype,
+        device: torch.device,
+        budget: int,
+    ) -> None:
+        self.layers, self.heads, self.dims, self.dtype, self.device = (
+            layers,
+            heads,
+            dims,
+            dtype,
+            device,
+        )
         self.limit = max(0, budget // (layers * heads * sum(dims) * dtype.itemsize))  # slots
-        self.keys, self.values = (torch.zeros(layers, heads, 1, dim, dtype=dtype, device=device) for dim in dims)
+        self.keys, self.values = (
+            torch.zeros(layers, heads, 1, dim, dtype=dtype, device=device) for dim in dims
+        )
         self._free: list[int] = []
 
     @property
@@ -66,7 +84,10 @@ class Pool:
         rows, columns = slots.shape
         flat = slots.reshape(-1)
         keys, values = (
-            side.index_select(2, flat).view(self.layers, self.heads, rows, columns, -1).transpose(1, 2) for side in (self.keys, self.values)
+            side.index_select(2, flat)
+            .view(self.layers, self.heads, rows, columns, -1)
+            .transpose(1, 2)
+            for side in (self.keys, self.values)
         )
         return keys, values
 
@@ -79,7 +100,20 @@ class Pool:
         size = self.keys.shape[2]
         more = min(more, self.limit + 1 - size)
         self.keys, self.values = (
-            torch.cat([side, torch.zeros(self.layers, self.heads, more, side.shape[3], dtype=self.dtype, device=self.device)], dim=2)
+            torch.cat(
+                [
+                    side,
+                    torch.zeros(
+                        self.layers,
+                        self.heads,
+                        more,
+                        side.shape[3],
+                        dtype=self.dtype,
+                        device=self.device,
+                    ),
+                ],
+                dim=2,
+            )
             for side in (self.keys, self.values)
         )
         self._free.extend(reversed(range(size, size + more)))
@@ -93,7 +127,9 @@ class _RowLayer(DynamicLayer):
         self._rows, self._index, self._length = rows, index, rows.columns
         self.is_initialized = True
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         end = self._length + key_states.shape[2]
         keys, values = self._rows.keys[self._index], self._rows.values[self._index]
         keys[:, :, self._length : end] = key_states
@@ -109,14 +145,28 @@ class Rows(Cache):
     """A batch of right-aligned contexts that forward passes extend.
 
     Attributes:
-        keys: [layers, rows, heads, width, dim], the first `columns` columns in use; `values` likewise.
+        keys: [layers, rows, heads, width, dim], the first `columns` columns in use; `values`
+            likewise.
         columns: columns in use, left padding included.
         mask: int64 (rows, width), 1 where a column holds a token.
         lengths: int64 (rows,), each row's number of tokens, and so the position of its next one.
     """
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, lengths: torch.Tensor, columns: int) -> None:
-        self.keys, self.values, self.mask, self.lengths, self.columns = keys, values, mask, lengths, columns
+    def __init__(
+        self,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        mask: torch.Tensor,
+        lengths: torch.Tensor,
+        columns: int,
+    ) -> None:
+        self.keys, self.values, self.mask, self.lengths, self.columns = (
+            keys,
+            values,
+            mask,
+            lengths,
+            columns,
+        )
         super().__init__(layers=[_RowLayer(self, i) for i in range(keys.shape[0])])
 
     @classmethod
@@ -128,7 +178,15 @@ class Rows(Cache):
         for row, context in enumerate(contexts):
             table[row, columns - len(context) :] = context
         keys, values = (
-            torch.empty(pool.layers, rows, pool.heads, columns + room + SPARE, dim, dtype=pool.dtype, device=pool.device)
+            torch.empty(
+                pool.layers,
+                rows,
+                pool.heads,
+                columns + room + SPARE,
+                dim,
+                dtype=pool.dtype,
+                device=pool.device,
+            )
             for dim in pool.dims
         )
         mask = torch.zeros(rows, columns + room + SPARE, dtype=torch.int64, device=pool.device)
@@ -144,23 +202,33 @@ class Rows(Cache):
             return self
         index = torch.tensor(rows, device=self.keys.device)
         keys, values = (side.index_select(1, index) for side in (self.keys, self.values))
-        return Rows(keys, values, self.mask.index_select(0, index), self.lengths.index_select(0, index), self.columns)
+        return Rows(
+            keys,
+            values,
+            self.mask.index_select(0, index),
+            self.lengths.index_select(0, index),
+            self.columns,
+        )
 
     def advance(self, counts: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Make room for `width` more columns, of which row i's first counts[i] hold tokens.
 
         Returns:
-            The attention mask (rows, columns + width) and the position ids (rows, width) of the next forward pass.
+            The attention mask (rows, columns + width) and the position ids (rows, width) of the
+            next forward pass.
         """
         end = self.columns + width
         if end > self.mask.shape[1]:
             more = max(width, self.mask.shape[1] // 2)
-            self.keys, self.values = (torch.nn.functional.pad(side, (0, 0, 0, more)) for side in (self.keys, self.values))
+            self.keys, self.values = (
+                torch.nn.functional.pad(side, (0, 0, 0, more)) for side in (self.keys, self.values)
+            )
             self.mask = torch.nn.functional.pad(self.mask, (0, more))
         offsets = torch.arange(width, device=self.mask.device)
         self.mask[:, self.columns : end] = offsets < counts[:, None]
         ends = self.lengths + counts
-        positions = torch.minimum(self.lengths[:, None] + offsets, (ends - 1)[:, None])  # padding stays inside the model's context
+        # padding stays inside the model's context
+        positions = torch.minimum(self.lengths[:, None] + offsets, (ends - 1)[:, None])
         self.lengths = ends
         self.columns = end
         return self.mask[:, :end], positions
@@ -168,7 +236,9 @@ class Rows(Cache):
     def at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values at M (row, column) pairs: two tensors [layers, heads, M, dim]."""
         row, column = (torch.from_numpy(index).to(self.keys.device) for index in (rows, columns))
-        keys, values = (side[:, row, :, column].permute(1, 2, 0, 3) for side in (self.keys, self.values))
+        keys, values = (
+            side[:, row, :, column].permute(1, 2, 0, 3) for side in (self.keys, self.values)
+        )
         return keys, values
 
 
@@ -176,16 +246,28 @@ def make_pool(model: Any, *, budget: int) -> Pool:
     """Return a pool that fits a model, found out by one forward pass on one token.
 
     Raises:
-        ValueError: some layer is not attention over one shared shape of keys and values (recurrent and
-            hybrid models, shared or uneven layers, encoders), so that a prefix is not a set of tokens that can be forked.
+        ValueError: some layer is not attention over one shared shape of keys and values (recurrent
+            and hybrid models, shared or uneven layers, encoders), so that a prefix is not a set of
+            tokens that can be forked.
     """
     layers = _layers_of(model)
-    shapes = {(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3]) for layer in layers if _attends(layer)}
+    shapes = {
+        (layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3])
+        for layer in layers
+        if _attends(layer)
+    }
     if len(shapes) != 1 or not all(map(_attends, layers)):
         raise ValueError(_CANNOT_FORK.format(name=type(model).__name__))
     heads, key_dim, value_dim = shapes.pop()
     dtype = layers[0].keys.dtype
-    return Pool(layers=len(layers), heads=heads, dims=(key_dim, value_dim), dtype=dtype, device=model.device, budget=budget)
+    return Pool(
+        layers=len(layers),
+        heads=heads,
+        dims=(key_dim, value_dim),
+        dtype=dtype,
+        device=model.device,
+        budget=budget,
+    )
 
 
 _CANNOT_FORK = (
@@ -201,7 +283,8 @@ def _layers_of(model: Any) -> list[Any]:
         with torch.no_grad():
             ids = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
             model(input_ids=ids, past_key_values=probe, use_cache=True)
-    except Exception as error:  # a model that takes no cache, or more than token ids, says so in its own way
+    # a model that takes no cache, or more than token ids, says so in its own way
+    except Exception as error:
         if out_of_memory(error):
             raise
         raise ValueError(_CANNOT_FORK.format(name=type(model).__name__)) from error
@@ -209,4 +292,7 @@ def _layers_of(model: Any) -> list[Any]:
 
 
 def _attends(layer: Any) -> bool:
-    return type(layer).__name__ in ("DynamicLayer", "DynamicSlidingWindowLayer") and layer.is_initialized
+    return (
+        type(layer).__name__ in ("DynamicLayer", "DynamicSlidingWindowLayer")
+        and layer.is_initialized
+    )

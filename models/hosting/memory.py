@@ -12,7 +12,9 @@ import torch
 T = TypeVar("T")
 
 # How allocators of torch say that memory has run out, where they raise a plain RuntimeError.
-_RAN_OUT = re.compile(r"can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|bad_alloc", re.IGNORECASE)
+_RAN_OUT = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|bad_alloc", re.IGNORECASE
+)
 
 
 class CacheFullError(MemoryError):
@@ -63,7 +65,10 @@ def _one_row_too_many(error: BaseException) -> MemoryError:
     if isinstance(error, CacheFullError):
         return error
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return MemoryError(f"memory ran out with a batch of one row ({reason}): choose a smaller model, dtype or cache_bytes")
+    return MemoryError(
+        f"memory ran out with a batch of one row ({reason}): choose a smaller model, dtype or "
+        "cache_bytes"
+    )
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -83,7 +88,9 @@ def free_bytes(device: torch.device) -> int | None:
 def _available() -> int | None:
     """Return the bytes that Linux says are available."""
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        found = re.search(
+            r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE
+        )
     except OSError:
         return None
     return int(found.group(1)) * 1024 if found else None
@@ -95,7 +102,9 @@ def _left_in_group() -> int | None:
     try:
         limit = (folder / "memory.max").read_text().strip()
         used = int((folder / "memory.current").read_text())
-        cached = re.search(r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)
+        cached = re.search(
+            r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE
+        )
     except (OSError, ValueError):
         return None
     if limit == "max":

@@ -20,7 +20,9 @@ LONGEST_REASON = 200  # characters of another library's error that ours quotes
 NAMED = 3  # weights that an error names
 # Weights in files of their own, which transformers does not read: TRL's value heads, PEFT's
 # adapters, other trained heads.
-_PARTS_ASIDE = re.compile(r"(^|[._-])(adapter|v_?head|value_?head|score|classifier|reward_?head)", re.IGNORECASE)
+_PARTS_ASIDE = re.compile(
+    r"(^|[._-])(adapter|v_?head|value_?head|score|classifier|reward_?head)", re.IGNORECASE
+)
 # Tokens that stand for pictures or sound: a text model's tokenizer may have one that the model
 # itself has not.
 _OTHER_SENSES = re.compile(r"image|video|audio|vision|img|boi|eoi", re.IGNORECASE)
@@ -76,7 +78,8 @@ def model_class(place: Place, config: Any, kinds: Mapping[str, Any]) -> tuple[st
     offered = {kind: _classes(mapping, config) for kind, mapping in kinds.items()}
     if not any(offered.values()):
         raise ValueError(
-            f"{place.source!r} is a model of type {config.model_type!r}, of which transformers makes no {' or '.join(kinds)}: "
+            f"{place.source!r} is a model of type {config.model_type!r}, of which transformers "
+            f"makes no {' or '.join(kinds)}: "
             "choose another checkpoint"
         )
     for kind, classes in offered.items():
@@ -84,8 +87,10 @@ def model_class(place: Place, config: Any, kinds: Mapping[str, Any]) -> tuple[st
             if not declared or any(_ending(name) == _ending(found.__name__) for name in declared):
                 return kind, found
     raise ValueError(
-        f"{place.source!r} holds a {declared[0]}, which is not a {' or '.join(kinds)} that motes can load as what it is: "
-        f"choose a checkpoint of a {' or '.join(sorted({found.__name__ for group in offered.values() for found in group}))}"
+        f"{place.source!r} holds a {declared[0]}, which is not a {' or '.join(kinds)} that motes "
+        "can load as what it is: "
+        "choose a checkpoint of a "
+        f"{' or '.join(sorted({found.__name__ for group in offered.values() for found in group}))}"
     )
 
 
@@ -112,7 +117,9 @@ def load_checkpoint(place: Place, found: Any, device: Any, dtype: str) -> tuple[
     _check_tokens(place, tokenizer)
     options = {key: value for key, value in place.options.items() if key != "trust_remote_code"}
     with one_sentence(place), _quiet():
-        model, info = found.from_pretrained(place.path, dtype=dtype, output_loading_info=True, **options, **_dequantized(place.gguf))
+        model, info = found.from_pretrained(
+            place.path, dtype=dtype, output_loading_info=True, **options, **_dequantized(place.gguf)
+        )
         _check_weights(place, found, info)
         _check_vocabulary(place, tokenizer, model)
         return model.to(device).eval(), tokenizer
@@ -127,7 +134,10 @@ def one_sentence(place: Place) -> Iterator[None]:
         raise
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
-            raise MemoryError(f"{place.source!r} does not fit into memory: choose a smaller model or a smaller dtype") from error
+            raise MemoryError(
+                f"{place.source!r} does not fit into memory: choose a smaller model or a smaller "
+                "dtype"
+            ) from error
         raise _Refused(_sentence(place, error)) from error
     except OSError as error:
         raise FileNotFoundError(_sentence(place, error)) from error
@@ -145,7 +155,8 @@ class _Refused(ValueError):
 def _sentence(place: Place, error: BaseException) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
-    reason = reason.split(". ")[0]  # the first sentence is the reason, the others are advice about that library
+    # the first sentence is the reason, the others are advice about that library
+    reason = reason.split(". ")[0]
     if len(reason) > LONGEST_REASON:
         reason = reason[:LONGEST_REASON].rsplit(" ", 1)[0] + " ..."
     return f"no model could be loaded from {place.source!r}: {reason}"
@@ -174,25 +185,34 @@ def _check_files(place: Place) -> None:
     aside = sorted(file.name for file in folder.iterdir() if _is_aside(file))
     if aside:
         raise _Refused(
-            f"{place.source!r} holds {aside[0]!r}, which is no part of the model that would be loaded: "
+            f"{place.source!r} holds {aside[0]!r}, which is no part of the model that would be "
+            "loaded: "
             "merge it into the model and save that, or move the file away"
         )
 
 
 def _is_aside(file: Path) -> bool:
     weights = file.suffix in (".safetensors", ".bin", ".pt", ".pth")
-    return file.name == "adapter_config.json" or (weights and _PARTS_ASIDE.search(file.stem) is not None)
+    return file.name == "adapter_config.json" or (
+        weights and _PARTS_ASIDE.search(file.stem) is not None
+    )
 
 
 def _check_weights(place: Place, found: Any, info: Mapping[str, Any]) -> None:
     """Raise ValueError where weights are missing, left over, or of another shape."""
     name = found.__name__
-    lacking = set(info["missing_keys"]) | {mismatched[0] for mismatched in info.get("mismatched_keys", ())}
+    lacking = set(info["missing_keys"]) | {
+        mismatched[0] for mismatched in info.get("mismatched_keys", ())
+    }
     if lacking:
-        raise _Refused(f"{place.source!r} lacks weights of a {name}: {_some(lacking)} would be random; choose a complete checkpoint")
+        raise _Refused(
+            f"{place.source!r} lacks weights of a {name}: {_some(lacking)} would be random; "
+            "choose a complete checkpoint"
+        )
     if info["unexpected_keys"]:
         raise _Refused(
-            f"{place.source!r} holds weights that a {name} has no place for: {_some(info['unexpected_keys'])} would be ignored; "
+            f"{place.source!r} holds weights that a {name} has no place for: "
+            f"{_some(info['unexpected_keys'])} would be ignored; "
             "load it as the model that it is, or save it without them"
         )
     if info.get("error_msgs"):
@@ -212,7 +232,8 @@ def _check_tokens(place: Place, tokenizer: Any) -> None:
     texts = [text for text, number in tokenizer.get_vocab().items() if number not in special]
     if not any(text.strip("\u2581\u0120 \n") for text in texts):
         raise _Refused(
-            f"{place.source!r} has an empty tokenizer: copy the tokenizer's files (tokenizer.json, tokenizer_config.json) "
+            f"{place.source!r} has an empty tokenizer: copy the tokenizer's files "
+            "(tokenizer.json, tokenizer_config.json) "
             "of the model that it was trained from into it"
         )
 
@@ -225,8 +246,10 @@ def _check_vocabulary(place: Place, tokenizer: Any, model: Any) -> None:
     if beyond:
         text, number = max(beyond.items(), key=lambda item: item[1])
         raise _Refused(
-            f"the tokenizer of {place.source!r} is another model's: its token {text!r} has the id {number}, and the model's "
-            f"vocabulary has {rows} ids; copy the tokenizer's files of this model into it, or resize the model's embeddings"
+            f"the tokenizer of {place.source!r} is another model's: its token {text!r} has the id "
+            f"{number}, and the model's "
+            f"vocabulary has {rows} ids; copy the tokenizer's files of this model into it, or "
+            "resize the model's embeddings"
         )
 
 

@@ -34,7 +34,9 @@ from .kv import Rows
 from .tree_cache import Tokens, TreeCache
 from .twin import CONTEXT, named_lengths, small_twin
 
-TOLERANCE = 1e-3  # nats; a twin's passes differ by some 1e-5 from rounding, and laws that depend on company by 0.01 to 10
+# nats; a twin's passes differ by some 1e-5 from rounding, and laws that depend on company by 0.01
+# to 10
+TOLERANCE = 1e-3
 TOLERANCE_HALF = 0.5  # nats, where a model in half precision must be read itself
 SHORT = 24  # tokens that a model without a twin is read for
 BUDGET = 64 << 20  # bytes of keys and values
@@ -56,15 +58,21 @@ def lawful_context(model: Any, *, name: str, context: int) -> int:
             length; one sentence.
     """
     config = model.config
-    key = type(model), config.to_json_string(use_diff=False), getattr(config, "_attn_implementation", None)
+    key = (
+        type(model),
+        config.to_json_string(use_diff=False),
+        getattr(config, "_attn_implementation", None),
+    )
     if key not in _known:
         _known[key] = _verdict(model)
     difference, limit = _known[key]
     if limit == 0:
         size = f"by up to {difference:.2g} nats" if math.isfinite(difference) else "or fails"
         raise ValueError(
-            f"{name!r} cannot be hosted: the probability that a {type(model).__name__} gives to a token differs {size} when "
-            "prefixes are cached and rows padded, so its results would depend on what else is in a batch "
+            f"{name!r} cannot be hosted: the probability that a {type(model).__name__} gives to a "
+            f"token differs {size} when "
+            "prefixes are cached and rows padded, so its results would depend on what else is in "
+            "a batch "
             "(choose a decoder that takes position ids, such as the Llama family)"
         )
     return context if limit is None else min(context, limit)
@@ -122,7 +130,9 @@ class _Comparison:
         self._tokens: dict[Trajectory, tuple[int, ...]] = {}
         self._plain: dict[tuple[int, ...], torch.Tensor] = {}
         nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-        self._cache = TreeCache(model, self._tokens.__getitem__, budget=BUDGET, on_forward=nothing, on_move=nothing)
+        self._cache = TreeCache(
+            model, self._tokens.__getitem__, budget=BUDGET, on_forward=nothing, on_move=nothing
+        )
 
     def run(self) -> float:
         """Return the largest difference found, in nats."""
@@ -135,7 +145,8 @@ class _Comparison:
                 self._decode([long, short])
             path.append(long)
         fill = self.most - len(self._prefix(long))
-        self._read([self._node(long, fill), path[1], short])  # a full row, and an interior node for a second time
+        # a full row, and an interior node for a second time
+        self._read([self._node(long, fill), path[1], short])
         self._cache.drop()
         self._score([path[-1], path[2], short])
         return self.worst
@@ -152,7 +163,10 @@ class _Comparison:
         prefixes = [self._prefix(nodes[i]) for i in (0, 0, 1)]
         for count in range(3):
             ids = self._draw(3)
-            alive = [len(prefix) < self.most and count < last for prefix, last in zip(prefixes, (1, 2, 3), strict=True)]
+            alive = [
+                len(prefix) < self.most and count < last
+                for prefix, last in zip(prefixes, (1, 2, 3), strict=True)
+            ]
             if not any(alive):
                 return
             outputs = self._forward(rows, [[token] for token in ids], [int(row) for row in alive])
@@ -163,7 +177,10 @@ class _Comparison:
     def _score(self, nodes: Sequence[Trajectory]) -> None:
         """Read several tokens a row at once, of uneven numbers, and compare the outputs behind each."""
         rows = self._fork(nodes, range(len(nodes)))
-        counts = [min(count, self.most - len(self._prefix(node))) for node, count in zip(nodes, (2, 5, 4), strict=True)]
+        counts = [
+            min(count, self.most - len(self._prefix(node)))
+            for node, count in zip(nodes, (2, 5, 4), strict=True)
+        ]
         ids = [self._draw(5) for _ in nodes]
         outputs = self._forward(rows, ids, counts)
         for row, node in enumerate(nodes):
@@ -174,7 +191,9 @@ class _Comparison:
         rows = self._cache.logits_at(list(nodes)).rows
         return self._cache.select(self._cache.rows(nodes) if rows is None else rows, list(index))
 
-    def _forward(self, rows: Rows, ids: Sequence[Sequence[int]], counts: Sequence[int]) -> torch.Tensor:
+    def _forward(
+        self, rows: Rows, ids: Sequence[Sequence[int]], counts: Sequence[int]
+    ) -> torch.Tensor:
         device = self.model.device
         given, inside = torch.tensor(ids, device=device), torch.tensor(counts, device=device)
         return self._cache.forward(rows, given, inside, Tokens(0, 0, 0), keep=0)
@@ -209,7 +228,11 @@ class _Comparison:
 def _law(outputs: torch.Tensor, config: Any) -> torch.Tensor:
     """Return log-probabilities of a language model's next token; a classifier's outputs as they are, for they are log-odds."""
     wide = outputs.double().cpu()
-    return torch.log_softmax(wide, dim=-1) if len(wide) >= config.get_text_config().vocab_size else wide
+    return (
+        torch.log_softmax(wide, dim=-1)
+        if len(wide) >= config.get_text_config().vocab_size
+        else wide
+    )
 
 
 def _ordinary_ids(config: Any) -> list[int]:

@@ -10,8 +10,9 @@ PARTIAL = "\ufffd"  # what a token that is part of a character decodes to
 def fewest_tokens(text: str, pieces: Iterable[str]) -> int | None:
     r"""Return how many tokens it takes at least to write a text, between other texts or alone.
 
-    The first token may bring text before it, and the last one text after it. Characters outside ASCII are taken to
-    cost one token each where the vocabulary has tokens that are parts of characters.
+    The first token may bring text before it, and the last one text after it. Characters outside
+    ASCII are taken to cost one token each where the vocabulary has tokens that are parts of
+    characters.
 
     Args:
         text: the text, not empty.

@@ -1,14 +1,15 @@
 """From text to token ids, where text is data and only templates and readers write control tokens.
 
-A tokenizer splits a text at its control tokens, such as ``<|im_end|>``, wherever they stand: also where a question or a
-model's own step merely mentions one, which would then end a turn. Here data is quoted before it is put into a template:
+A tokenizer splits a text at its control tokens, such as ``<|im_end|>``, wherever they stand: also
+where a question or a model's own step merely mentions one, which would then end a turn. Here data
+is quoted before it is put into a template:
 
     template("Say <|im_end|>")  ->  "<|user|>Say [quoted 7]<|im_end|>"  ->  token ids
 
-The quotation marks are noncharacters, which Unicode sets aside for the inside of programs, so that no text holds them.
-A text in which nothing is quoted is encoded by the tokenizer itself, in one piece. Otherwise what is quoted is encoded as
-the characters that it consists of, by a copy of the tokenizer that knows its control tokens by other names
-(see `disarmed`).
+The quotation marks are noncharacters, which Unicode sets aside for the inside of programs, so that
+no text holds them. A text in which nothing is quoted is encoded by the tokenizer itself, in one
+piece. Otherwise what is quoted is encoded as the characters that it consists of, by a copy of the
+tokenizer that knows its control tokens by other names (see `disarmed`).
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ class TextEncoder:
 
     Args:
         tokenizer: a transformers tokenizer.
-        written: texts that only the reader may write, besides the tokenizer's control tokens: added tokens.
-        marker: an ordinary token that only the reader may write, which it writes as `MARKER`; "" for none. In data it
-            is spelled with other tokens, where the vocabulary has any.
+        written: texts that only the reader may write, besides the tokenizer's control tokens: added
+            tokens.
+        marker: an ordinary token that only the reader may write, which it writes as `MARKER`; ""
+            for none. In data it is spelled with other tokens, where the vocabulary has any.
 
     Attributes:
         begin: the ids that the tokenizer puts before a text, such as a beginning of text.
@@ -94,14 +96,19 @@ class TextEncoder:
         if hostile and self._disarmed is None:
             return self._in_pieces(parts)
         names = self._disarmed.names if hostile else {}
-        parts = [part if part.quoted else part._replace(text=self._renamed(part.text, names)) for part in parts]
+        parts = [
+            part if part.quoted else part._replace(text=self._renamed(part.text, names))
+            for part in parts
+        ]
         whole = "".join(part.text for part in parts)
         if hostile:
             encoding = self._disarmed.backend.encode(whole, add_special_tokens=False)
             return self._marked(encoding.ids, encoding.offsets, parts)
         if not self.tokenizer.is_fast:
             return self._in_pieces([_Part(whole)])
-        encoding = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        encoding = self.tokenizer(
+            whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
         return self._marked(encoding["input_ids"], encoding["offset_mapping"], parts)
 
     @cached_property
@@ -113,7 +120,9 @@ class TextEncoder:
         """Where data mentions control tokens: from and to which character."""
         spans = [match.span() for match in self._pattern.finditer(text)]
         if self._folds:  # a tokenizer that folds case, say, finds tokens in other spellings as well
-            encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            encoding = self.tokenizer(
+                text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
             ids = set(self._control.values())
             pairs = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
             found = [tuple(span) for token, span in pairs if token in ids]
@@ -148,7 +157,9 @@ class TextEncoder:
     def _renamed(self, text: str, names: dict[str, str]) -> str:
         return self._pattern.sub(lambda match: names[match.group()], text) if names else text
 
-    def _marked(self, ids: Sequence[int], offsets: Sequence[tuple[int, int]], parts: Sequence[_Part]) -> tuple[int, ...]:
+    def _marked(
+        self, ids: Sequence[int], offsets: Sequence[tuple[int, int]], parts: Sequence[_Part]
+    ) -> tuple[int, ...]:
         """The ids, in which the marker's stand for nothing but the reader's own."""
         if not self._marker:
             return tuple(ids)
@@ -210,15 +221,17 @@ class TextEncoder:
 def control_tokens(tokenizer: Any, written: Collection[str] = ()) -> dict[str, int]:
     """Return the tokens that only templates and readers may write, with their ids.
 
-    These are the special tokens, the added ones that stand in brackets of some kind (``<think>``, ``[TOOL]``), and those
-    that a reader writes. Other added tokens (runs of blanks, words of a field) are ordinary text, and so is every
-    token of one character.
+    These are the special tokens, the added ones that stand in brackets of some kind (``<think>``,
+    ``[TOOL]``), and those that a reader writes. Other added tokens (runs of blanks, words of a
+    field) are ordinary text, and so is every token of one character.
     """
     special = set(tokenizer.all_special_ids)
     control = {}
     for token, added in tokenizer.added_tokens_decoder.items():
         content = added.content
-        writes = added.special or token in special or content in written or _BRACKETED.search(content)
+        writes = (
+            added.special or token in special or content in written or _BRACKETED.search(content)
+        )
         if writes and len(content.strip()) > 1:
             control[content] = token
     return control
@@ -227,12 +240,16 @@ def control_tokens(tokenizer: Any, written: Collection[str] = ()) -> dict[str, i
 def encodable(text: str) -> str:
     """Return the text with what no tokenizer can encode replaced by U+FFFD, and warn where that is so.
 
-    These are lone surrogates, as a command line or a file may leave them, and the noncharacters that are
-    used here to quote.
+    These are lone surrogates, as a command line or a file may leave them, and the noncharacters
+    that are used here to quote.
     """
     clean = _INTERNAL.sub("\ufffd", _without_surrogates(text) if _SURROGATE.search(text) else text)
     if clean.count("\ufffd") > text.count("\ufffd"):
-        warnings.warn(f"characters that cannot be encoded were replaced by U+FFFD in {text[:60]!a}", UserWarning, stacklevel=2)
+        warnings.warn(
+            f"characters that cannot be encoded were replaced by U+FFFD in {text[:60]!a}",
+            UserWarning,
+            stacklevel=2,
+        )
     return clean
 
 
@@ -255,7 +272,9 @@ def _known(tokenizer: Any, names: Sequence[str]) -> list[int]:
     return ids if None not in ids and tokenizer.unk_token_id not in ids else []
 
 
-def _within(ids: Sequence[int], offsets: Sequence[tuple[int, int]], span: tuple[int, int]) -> tuple[int, ...]:
+def _within(
+    ids: Sequence[int], offsets: Sequence[tuple[int, int]], span: tuple[int, int]
+) -> tuple[int, ...]:
     """The tokens that hold some of these characters."""
     return tuple(token for token, place in zip(ids, offsets, strict=True) if _overlap(place, span))
 

@@ -1,10 +1,11 @@
 """What a causal model has computed of a tree of trajectories.
 
-Every node of the tree stands for some tokens (the root for the prompt), and owns the pool slots of those that
-the model has read. To know the logits behind a node, the tokens that no one has read yet on the way to it
-are forwarded: prefixes that several nodes share first and once, then what they do not share, as few forward
-passes as the tree has forks. What is cached never changes a result; when the pool is full, the nodes that
-have not been used for longest lose their slots and are read again if they are needed.
+Every node of the tree stands for some tokens (the root for the prompt), and owns the pool slots of
+those that the model has read. To know the logits behind a node, the tokens that no one has read yet
+on the way to it are forwarded: prefixes that several nodes share first and once, then what they do
+not share, as few forward passes as the tree has forks. What is cached never changes a result; when
+the pool is full, the nodes that have not been used for longest lose their slots and are read again
+if they are needed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Computed(NamedTuple):
 
     Attributes:
         logits: (N, outputs), behind each node asked for.
-        rows: the batch of their contexts, ready to go on from, where one forward pass made it; else None.
+        rows: the batch of their contexts, ready to go on from, where one forward pass made it; else
+            None.
     """
 
     logits: torch.Tensor
@@ -78,7 +80,12 @@ class TreeCache:
         on_forward: Callable[[Tokens, float], None],
         on_move: Callable[[float], None],
     ) -> None:
-        self.model, self.device, self.on_forward, self.on_move = model, model.device, on_forward, on_move
+        self.model, self.device, self.on_forward, self.on_move = (
+            model,
+            model.device,
+            on_forward,
+            on_move,
+        )
         self._tokens_of, self._clock = tokens_of, 0
         self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._pool: Pool = make_pool(model, budget=budget)
@@ -104,7 +111,10 @@ class TreeCache:
                 for node in chain:
                     pending.pop(node, None)
             chains = _chains(pending)
-        return Computed(torch.stack([logits for logits in found if logits is not None]), rows if in_order else None)
+        return Computed(
+            torch.stack([logits for logits in found if logits is not None]),
+            rows if in_order else None,
+        )
 
     def rows(self, nodes: Sequence[Trajectory]) -> Rows:
         """The contexts of nodes that `logits_at` has just read, gathered; a node may occur several times."""
@@ -121,17 +131,30 @@ class TreeCache:
         self.on_move(time.perf_counter() - began)
         return selected
 
-    def forward(self, rows: Rows, ids: torch.Tensor, counts: torch.Tensor, tokens: Tokens, keep: torch.Tensor | int = 1) -> torch.Tensor:
+    def forward(
+        self,
+        rows: Rows,
+        ids: torch.Tensor,
+        counts: torch.Tensor,
+        tokens: Tokens,
+        keep: torch.Tensor | int = 1,
+    ) -> torch.Tensor:
         """One forward pass: `ids` (rows, width), of which row i's first counts[i] are tokens.
 
         Returns:
-            The model's outputs (rows, kept, outputs), at the last `keep` columns (0: all) or at the columns `keep`.
+            The model's outputs (rows, kept, outputs), at the last `keep` columns (0: all) or at the
+            columns `keep`.
         """
         began = time.perf_counter()
         mask, positions = rows.advance(counts, ids.shape[1])
         keeping = {"logits_to_keep": keep} if self._spares_head else {}
         logits = self.model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=rows, use_cache=True, **keeping
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=rows,
+            use_cache=True,
+            **keeping,
         ).logits
         if not self._spares_head:
             logits = logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
@@ -141,7 +164,8 @@ class TreeCache:
     def store(self, rows: Rows, items: Iterable[tuple[int, Trajectory, int, int]]) -> None:
         """Keep what rows have computed: for each (row, node, first column, count), the node's next `count` tokens.
 
-        Nodes that do not fit, and closed ones, are not kept: they will be read again if anyone asks.
+        Nodes that do not fit, and closed ones, are not kept: they will be read again if anyone
+        asks.
         """
         began = time.perf_counter()
         kept: list[tuple[_Entry, np.ndarray]] = []
@@ -197,24 +221,41 @@ class TreeCache:
                     pending[node] = None
         return pending
 
-    def _read(self, chains: Sequence[list[Trajectory]], wanted: dict[Trajectory, int], found: list[torch.Tensor | None]) -> Rows | None:
+    def _read(
+        self,
+        chains: Sequence[list[Trajectory]],
+        wanted: dict[Trajectory, int],
+        found: list[torch.Tensor | None],
+    ) -> Rows | None:
         """Read chains of nodes, a row each, in one forward pass; returns the rows if they stayed aligned."""
         contexts, suffixes = [], []
         items, reads = [], []  # what to store; and (place in `found`, row, column of the suffix)
         for row, chain in enumerate(chains):
-            slots, unread = self._slots(chain[0].path, partial=True), [self._entry(node).unread for node in chain]
+            slots, unread = (
+                self._slots(chain[0].path, partial=True),
+                [self._entry(node).unread for node in chain],
+            )
             if not unread[-1]:
                 slots, unread = slots[:-1], [self._entry(chain[-1]).tokens[-1:]]
                 reads.append((wanted[chain[-1]], row, 0))
             else:
                 ends = np.cumsum([len(tokens) for tokens in unread])
-                items += [(row, node, int(end) - len(tokens), len(tokens)) for node, tokens, end in zip(chain, unread, ends, strict=True)]
-                reads += [(wanted[node], row, int(end) - 1) for node, end in zip(chain, ends, strict=True) if node in wanted]
+                items += [
+                    (row, node, int(end) - len(tokens), len(tokens))
+                    for node, tokens, end in zip(chain, unread, ends, strict=True)
+                ]
+                reads += [
+                    (wanted[node], row, int(end) - 1)
+                    for node, end in zip(chain, ends, strict=True)
+                    if node in wanted
+                ]
             contexts.append(slots)
             suffixes.append([token for tokens in unread for token in tokens])
         counts = [len(suffix) for suffix in suffixes]
         width = max(counts)
-        ids = torch.tensor([suffix + [0] * (width - len(suffix)) for suffix in suffixes], device=self.device)
+        ids = torch.tensor(
+            [suffix + [0] * (width - len(suffix)) for suffix in suffixes], device=self.device
+        )
         began = time.perf_counter()
         rows = Rows.from_pool(self._pool, contexts, room=width)
         self.on_move(time.perf_counter() - began)
@@ -255,13 +296,19 @@ class TreeCache:
         """The slots of a path's tokens; only the last node may have unread tokens, and only if `partial`."""
         entries = [self._entry(node) for node in path]
         if any(entry.unread for entry in (entries[:-1] if partial else entries)):
-            raise CacheFullError(f"a budget of {self._pool.limit} tokens does not hold the prefixes of one batch")
+            raise CacheFullError(
+                f"a budget of {self._pool.limit} tokens does not hold the prefixes of one batch"
+            )
         return np.concatenate([entry.slots for entry in entries])
 
     def _take(self, count: int) -> np.ndarray | None:
         """Slots from the pool, from the nodes unused for longest if need be; None if only this batch's are left."""
         while (taken := self._pool.take(count)) is None:
-            idle = [entry for entry in self._entries.values() if entry.used < self._clock and len(entry.slots)]
+            idle = [
+                entry
+                for entry in self._entries.values()
+                if entry.used < self._clock and len(entry.slots)
+            ]
             if not idle:
                 return None
             self._evict(min(idle, key=lambda entry: entry.used))

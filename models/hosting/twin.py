@@ -26,17 +26,32 @@ _MOST: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     (re.compile(pattern), most)
     for pattern, most in [
         (r"original_max_position_embeddings$", ORIGINAL),
-        (r"(max_position_embeddings|n_positions|n_ctx|max_seq_len|max_sequence_length|seq_length)$", CONTEXT),
-        (r"(attention_chunk_size|floor_scale|log_scaling_n_floor|index_topk|index_block_size|rel_extent)$", CHUNK),
-        (r"(sliding_window|sliding_window_size|window_size|local_attention|keep_window_size)$", WINDOW),
+        (
+            r"(max_position_embeddings|n_positions|n_ctx|max_seq_len|max_sequence_length|seq_length)$",
+            CONTEXT,
+        ),
+        (
+            r"(attention_chunk_size|floor_scale|log_scaling_n_floor|index_topk|index_block_size|rel_extent)$",
+            CHUNK,
+        ),
+        (
+            r"(sliding_window|sliding_window_size|window_size|local_attention|keep_window_size)$",
+            WINDOW,
+        ),
         (r"vocab_size(_per_layer_input)?$", VOCABULARY),
         (r"qk_head_dim$", 2 * HEAD),
         (r"(head_dim|head_size|kv_channels|d_kv|dim_head|rotary_dim)$", HEAD),
         (r"(head_kv|kv_heads|key_value_heads|kv_n_heads|query_groups|group_num)$", 2),
         (r"(attention_heads|n_heads?|num_heads)$", HEADS),
         (r"_rank$", 2 * HEAD),
-        (r"(hidden_size|d_model|n_embd|n_embed|emb_dim|embedding_size|embed_proj_dim|hidden_size_per_layer_input)$", WIDTH),
-        (r"(intermediate_size|ffn_dim|d_ff|dff|dim_ff|n_inner|ffn_hidden_size|intermediate_size_mlp)$", WIDTH),
+        (
+            r"(hidden_size|d_model|n_embd|n_embed|emb_dim|embedding_size|embed_proj_dim|hidden_size_per_layer_input)$",
+            WIDTH,
+        ),
+        (
+            r"(intermediate_size|ffn_dim|d_ff|dff|dim_ff|n_inner|ffn_hidden_size|intermediate_size_mlp)$",
+            WIDTH,
+        ),
         (r"(num_experts|num_local_experts|n_routed_experts|moe_num_experts)$", EXPERTS),
         (r"(num_experts_per_tok(en)?|moe_topk|moe_top_k|moe_k|n_group|num_expert_group)$", 2),
         (r"topk_group$", 1),
@@ -45,7 +60,9 @@ _MOST: tuple[tuple[re.Pattern[str], int], ...] = tuple(
     ]
 )
 _NAMED = tuple(pattern for pattern, most in _MOST if most in (WINDOW, CHUNK, ORIGINAL))
-_LAYERS = re.compile(r"(num_hidden_layers|n_layers?|num_layers|decoder_layers|encoder_layers|num_(de|en)coder_layers)$")
+_LAYERS = re.compile(
+    r"(num_hidden_layers|n_layers?|num_layers|decoder_layers|encoder_layers|num_(de|en)coder_layers)$"
+)
 
 
 def small_twin(model: Any) -> Any:
@@ -69,7 +86,9 @@ def small_twin(model: Any) -> Any:
                 if weight.dim() > 1:
                     weight.normal_(std=_scale(weight, twin))
     if sum(weight.numel() for weight in twin.parameters()) > MOST_WEIGHTS:
-        raise ValueError(f"a configuration of {type(model).__name__} that is not known how to shrink")
+        raise ValueError(
+            f"a configuration of {type(model).__name__} that is not known how to shrink"
+        )
     return twin
 
 
@@ -82,7 +101,12 @@ def named_lengths(config: Any, small: Any) -> list[tuple[int, int]]:
             other = shrunk.get(name)
             if isinstance(value, Mapping) and isinstance(other, Mapping):
                 walk(value, other)
-            elif type(value) is int and type(other) is int and value > 0 and any(pattern.search(name) for pattern in _NAMED):
+            elif (
+                type(value) is int
+                and type(other) is int
+                and value > 0
+                and any(pattern.search(name) for pattern in _NAMED)
+            ):
                 pairs.add((value, other))
 
     walk(config.to_dict(), small.to_dict())
@@ -112,8 +136,15 @@ def _depth(config: Any) -> int:
 
 def _shrunk(values: Mapping[str, Any], depth: int) -> dict[str, Any]:
     """Return a configuration's values, or those of a part of it, made small."""
-    layers = next((value for name, value in values.items() if _LAYERS.match(name) and isinstance(value, int)), None)
-    heads = [value for name, value in values.items() if re.search(r"(^|_)(attention_heads|n_heads?|num_heads)$", name)]
+    layers = next(
+        (value for name, value in values.items() if _LAYERS.match(name) and isinstance(value, int)),
+        None,
+    )
+    heads = [
+        value
+        for name, value in values.items()
+        if re.search(r"(^|_)(attention_heads|n_heads?|num_heads)$", name)
+    ]
     small: dict[str, Any] = {}
     for name, value in values.items():
         if name in ("id2label", "label2id"):
@@ -142,7 +173,8 @@ def _small(name: str, value: Any, depth: int, heads: list[Any]) -> Any:
         return min(value, depth)
     for pattern, most in _MOST:
         if pattern.search(name):
-            if most == 2 and value in heads and "head" in name:  # as many key-value heads as heads stay as many
+            # as many key-value heads as heads stay as many
+            if most == 2 and value in heads and "head" in name:
                 return min(value, HEADS)
             return min(value, most)
     return value

@@ -19,11 +19,15 @@ from typing import Any, NamedTuple
 
 OURS = __name__.partition(".")[0]
 # packages that motes stands on, whose code is never a user's
-KNOWN = frozenset("blackjax h5py jax jaxlib numpy numpyro scipy sympy tokenizers torch transformers xarray".split())
+KNOWN = frozenset(
+    "blackjax h5py jax jaxlib numpy numpyro scipy sympy tokenizers torch transformers xarray".split()
+)
 INSTALLED = {"site-packages", "dist-packages"}
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
-MUTATORS = set("add append appendleft clear discard extend insert pop popitem popleft remove setdefault update".split())
+MUTATORS = set(
+    "add append appendleft clear discard extend insert pop popitem popleft remove setdefault update".split()
+)
 MISSING = "a name that is not bound"
 CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")
 
@@ -126,7 +130,11 @@ def changed_while_running(kind: type) -> frozenset[str]:
         name = pending.pop()
         if name not in making:
             making.add(name)
-            pending += [called for called in names_in(methods[name].__code__).attributes if called in methods]
+            pending += [
+                called
+                for called in names_in(methods[name].__code__).attributes
+                if called in methods
+            ]
     running = [method for name, method in methods.items() if name not in making]
     return frozenset(name for method in running for name in names_in(method.__code__).stored)
 
@@ -160,7 +168,11 @@ def _changed_inside(instructions: list[dis.Instruction]) -> set[str]:
             container = place - 1
         elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):
             container = _before_one_value(instructions, place)
-        if container is not None and container >= 0 and instructions[container].opname == "LOAD_ATTR":
+        if (
+            container is not None
+            and container >= 0
+            and instructions[container].opname == "LOAD_ATTR"
+        ):
             found.add(instructions[container].argval)
     return found
 
@@ -183,7 +195,9 @@ def _function(value: Any) -> FunctionType | None:
     return value if isinstance(value, FunctionType) else None
 
 
-def _taken_from(module: ModuleType, attributes: frozenset[str], followed: frozenset[str]) -> list[Reference]:
+def _taken_from(
+    module: ModuleType, attributes: frozenset[str], followed: frozenset[str]
+) -> list[Reference]:
     if is_library(module.__name__, followed):
         return []
     held, found = vars(module), []

@@ -1,8 +1,9 @@
 """Digests of values of any kind: equal for what does the same, different for what may not.
 
-The digest of a value is the SHA-256 of its kind and of the digests of its parts, in an order that is
-the same in every process. A part that is met again on the way down (a function that calls itself)
-is written as its distance. What cannot be known is written as its kind and reported as a doubt.
+The digest of a value is the SHA-256 of its kind and of the digests of its parts, in an order that
+is the same in every process. A part that is met again on the way down (a function that calls
+itself) is written as its distance. What cannot be known is written as its kind and reported as a
+doubt.
 """
 
 from __future__ import annotations
@@ -266,7 +267,9 @@ def described(value: Any) -> str:
     name = getattr_static(value, "__qualname__", None)
     if not isinstance(name, str):
         name = getattr(value, "__qualname__", None)
-    return name if isinstance(name, str) else f"a {type(value).__module__}.{type(value).__qualname__}"
+    return (
+        name if isinstance(name, str) else f"a {type(value).__module__}.{type(value).__qualname__}"
+    )
 
 
 def attributes_of(value: Any) -> dict[str, Any]:

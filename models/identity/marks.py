@@ -32,8 +32,8 @@ def identify(value: Any) -> Mark:
     """What a model, function, setting or any other value is, from what it does.
 
     Two functions have one mark if their code, their defaults, what they have bound, and all that
-    their code calls and reads are equal; two hosted models, if their weights, tokenizers and settings
-    are. A value with an attribute or a method `fingerprint`, a text, is what that says.
+    their code calls and reads are equal; two hosted models, if their weights, tokenizers and
+    settings are. A value with an attribute or a method `fingerprint`, a text, is what that says.
 
     Args:
         value: anything. A list is a list of marks.
@@ -55,7 +55,9 @@ def identify(value: Any) -> Mark:
         return Mark(value)
     if isinstance(value, list):
         marks = list(map(identify, value))
-        return Mark([mark.text for mark in marks], tuple(doubt for mark in marks for doubt in mark.doubts))
+        return Mark(
+            [mark.text for mark in marks], tuple(doubt for mark in marks for doubt in mark.doubts)
+        )
     name = getattr(value, "name", None)
     name = name if isinstance(name, str) and name else None
     label = name or described(value)

@@ -30,12 +30,16 @@ def check_vouched(marks: Mapping[str, Mark], keeper: str, stacklevel: int = 2) -
         doubts = "; ".join(mark.doubts[:MOST]) + ("; ..." if len(mark.doubts) > MOST else "")
         if mark.name is None:
             raise ValueError(
-                f"{keeper} cannot tell whether {argument} is the same when it is taken up: it holds what cannot be "
-                f"compared ({doubts}); give it an attribute `name`, a text that you change whenever what it does changes"
+                f"{keeper} cannot tell whether {argument} is the same when it is taken up: it "
+                "holds what cannot be "
+                f"compared ({doubts}); give it an attribute `name`, a text that you change "
+                "whenever what it does changes"
             )
         warnings.warn(
-            f"{keeper} takes your word that {argument}={mark.name!r} does the same whenever it has this name, since it "
-            f"holds what cannot be compared ({doubts}); an attribute `fingerprint`, a text that changes with what it "
+            f"{keeper} takes your word that {argument}={mark.name!r} does the same whenever it "
+            "has this name, since it "
+            f"holds what cannot be compared ({doubts}); an attribute `fingerprint`, a text that "
+            "changes with what it "
             "does, says so without this warning",
             RuntimeWarning,
             stacklevel=stacklevel + 1,

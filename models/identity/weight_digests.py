@@ -1,8 +1,8 @@
 """Digests of tensors, of hosted models and of their tokenizers, without reading all of them.
 
-Of a large tensor some entries are read, evenly spaced over all of it: other weights, whether trained
-further or of another seed, differ in nearly all entries. A change of single entries in a large
-tensor can be missed.
+Of a large tensor some entries are read, evenly spaced over all of it: other weights, whether
+trained further or of another seed, differ in nearly all entries. A change of single entries in a
+large tensor can be missed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,13 @@ def _weights(module: Any) -> bytes:
 def _tokenizer(tokenizer: Any, digest: Digest) -> list[bytes]:
     """A tokenizer's class, vocabulary and rules, special tokens, and chat template."""
     flags = {
-        name: getattr(tokenizer, name, None) for name in ("add_bos_token", "add_eos_token", "clean_up_tokenization_spaces", "padding_side")
+        name: getattr(tokenizer, name, None)
+        for name in (
+            "add_bos_token",
+            "add_eos_token",
+            "clean_up_tokenization_spaces",
+            "padding_side",
+        )
     }
     rules = _rules(tokenizer)
     return [digest(type(tokenizer)), rules, *map(digest, (tokenizer.chat_template, flags))]

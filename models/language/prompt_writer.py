@@ -1,8 +1,9 @@
 """The prompt: what a language model reads before it writes.
 
-The question is data. It is put into the tokenizer's chat template, into the user's own, or stands alone behind the
-beginning of text; control tokens that it mentions stay text (see `TextEncoder`). There is one beginning of text, as a
-rendered template may write it itself, and no end of text, behind which a model would begin something else.
+The question is data. It is put into the tokenizer's chat template, into the user's own, or stands
+alone behind the beginning of text; control tokens that it mentions stay text (see `TextEncoder`).
+There is one beginning of text, as a rendered template may write it itself, and no end of text,
+behind which a model would begin something else.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ KEPT = 256  # prompts that a writer remembers
 class PromptWriter:
     """Writes the prompts of one language model.
 
-    A prompt is written once and remembered: a template may print today's date, and tomorrow another one.
+    A prompt is written once and remembered: a template may print today's date, and tomorrow another
+    one.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -32,13 +34,17 @@ class PromptWriter:
         write: the form of the prompt; None for the chat template with the question alone.
 
     Raises:
-        TypeError, ValueError: `write` is no form of a prompt, or a `ChatPrompt` for a tokenizer without a chat template.
+        TypeError, ValueError: `write` is no form of a prompt, or a `ChatPrompt` for a tokenizer
+            without a chat template.
     """
 
     def __init__(self, tokenizer: Any, end_ids: Collection[int], write: PromptForm = None) -> None:
         check_form(write)
         if isinstance(write, ChatPrompt) and not tokenizer.chat_template:
-            raise ValueError("a ChatPrompt needs a chat template, and the tokenizer has none: give prompt as a text with {question} in it")
+            raise ValueError(
+                "a ChatPrompt needs a chat template, and the tokenizer has none: give prompt as a "
+                "text with {question} in it"
+            )
         self.tokenizer, self.write = tokenizer, write
         self._end_ids, self._encoder = frozenset(end_ids), TextEncoder(tokenizer)
         self._remembered = lru_cache(KEPT)(self._prompt)
@@ -57,7 +63,8 @@ class PromptWriter:
         chat = self._chat()
         text = self._written(quoted) if chat is None else self._in_template(chat, quoted)
         ids, begin = self._encoder.encode(text), self._encoder.begin
-        if chat is None and ids[: len(begin)] != begin:  # a chat template writes its own beginning, or none
+        # a chat template writes its own beginning, or none
+        if chat is None and ids[: len(begin)] != begin:
             ids = begin + ids
         kept = len(ids)
         while kept and ids[kept - 1] in self._end_ids and ids[:kept] != begin:
@@ -66,7 +73,9 @@ class PromptWriter:
             message = "the prompt ends with end of text, which was left out: a model writes something else behind it"
             warnings.warn(message, UserWarning, stacklevel=2)
         if not kept:
-            raise ValueError(f"the prompt must have at least one token, and that of {question!r} has none")
+            raise ValueError(
+                f"the prompt must have at least one token, and that of {question!r} has none"
+            )
         return Prompt(self._encoder.unquoted(text), ids[:kept], datetime.now().date().isoformat())
 
     def _chat(self) -> ChatPrompt | None:
@@ -88,5 +97,7 @@ class PromptWriter:
         assert not isinstance(self.write, ChatPrompt)
         text = quoted if self.write is None else self.write(quoted)
         if not isinstance(text, str):
-            raise TypeError(f"prompt must be a function from a question to a text, and it returned {text!r}")
+            raise TypeError(
+                f"prompt must be a function from a question to a text, and it returned {text!r}"
+            )
         return text

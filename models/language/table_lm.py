@@ -1,7 +1,7 @@
 """Models given by plain functions: a language model by a table of next-token probabilities, a reward by a formula.
 
-They need no weights and no tensors, and everything about them can be enumerated, so they are what samplers
-are checked with.
+They need no weights and no tensors, and everything about them can be enumerated, so they are what
+samplers are checked with.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class TableLM:
     """A language model given by a function from a prefix to next-token probabilities; one token is one step.
 
     Args:
-        next_probs: maps the tuple of token ids so far to the probabilities of all V tokens, shape (V,),
-            not negative, with a positive sum (they are normalised).
+        next_probs: maps the tuple of token ids so far to the probabilities of all V tokens, shape
+            (V,), not negative, with a positive sum (they are normalised).
         eos: the id that ends a trajectory; None where only `max_steps` does.
         name: what reports call it.
 
@@ -41,8 +41,16 @@ class TableLM:
 
     capabilities = Capabilities(scoring=True, continuation=True)
 
-    def __init__(self, next_probs: Callable[[tuple[int, ...]], Any], *, eos: int | None = None, name: str = "table") -> None:
-        self.next_probs = checks.function("next_probs", next_probs, "a tuple of token ids to the probabilities of the next")
+    def __init__(
+        self,
+        next_probs: Callable[[tuple[int, ...]], Any],
+        *,
+        eos: int | None = None,
+        name: str = "table",
+    ) -> None:
+        self.next_probs = checks.function(
+            "next_probs", next_probs, "a tuple of token ids to the probabilities of the next"
+        )
         self.eos = None if eos is None else checks.count("eos", eos, least=0)
         self.name = name
         self.cost = Cost()
@@ -52,7 +60,12 @@ class TableLM:
         return Trajectory(question=question)
 
     def extend(
-        self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        keys: Any,
+        *,
+        sampling: Sampling | None = None,
+        prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one token for each trajectory; see `LanguageModel.extend`."""
         if closed := [trajectory for trajectory in trajectories if not trajectory.open]:
@@ -63,51 +76,88 @@ class TableLM:
         sampling = sampling or prior
         uniforms = SlotUniforms(keys, len(trajectories)).at(0)
         self.cost += Cost(generated_tokens=len(trajectories), forward_passes=1)
-        return [self._draw(trajectory, u, sampling, prior) for trajectory, u in zip(trajectories, uniforms, strict=True)]
+        return [
+            self._draw(trajectory, u, sampling, prior)
+            for trajectory, u in zip(trajectories, uniforms, strict=True)
+        ]
 
     def logprob(
-        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        continuations: Sequence[Sequence[int]],
+        *,
+        prior: Sampling | None = None,
     ) -> np.ndarray:
         """Log-probability of each continuation under the prior; see `LanguageModel.logprob`."""
         prior = prior or Sampling()
         totals = np.zeros(len(trajectories))
-        for i, (trajectory, continuation) in enumerate(zip(trajectories, continuations, strict=True)):
+        for i, (trajectory, continuation) in enumerate(
+            zip(trajectories, continuations, strict=True)
+        ):
             prefix = trajectory.token_ids
             for token in continuation:
                 totals[i] += self._log_prob(prior, prefix, token, trajectory)
                 prefix = (*prefix, token)
-        self.cost += Cost(rescored_tokens=sum(map(len, continuations)), forward_passes=max(map(len, continuations), default=0))
+        self.cost += Cost(
+            rescored_tokens=sum(map(len, continuations)),
+            forward_passes=max(map(len, continuations), default=0),
+        )
         return totals
 
     def continued(
-        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+        self,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        *,
+        prior: Sampling,
+        proposal: Sampling,
     ) -> list[Trajectory | None]:
         """Each trajectory followed by the tokens of these steps; see `motes.models.continued`."""
         self.cost += Cost(rescored_tokens=len(steps) * len(trajectories), forward_passes=len(steps))
         heads: list[Trajectory | None] = list(trajectories)
         for i, head in enumerate(trajectories):
             for step in steps:
-                heads[i] = head = self._child(head, step.step_token_ids[0], proposal, prior) if head.open else None
+                heads[i] = head = (
+                    self._child(head, step.step_token_ids[0], proposal, prior)
+                    if head.open
+                    else None
+                )
                 if head is None:
                     break
         return heads
 
-    def _log_prob(self, law: Sampling, prefix: tuple[int, ...], token: int, trajectory: Trajectory) -> float:
+    def _log_prob(
+        self, law: Sampling, prefix: tuple[int, ...], token: int, trajectory: Trajectory
+    ) -> float:
         log_probs = law.log_probs(self._logits(prefix, trajectory))
-        checks.count(f"a token of the language model {self.name!r}", token, least=0, most=len(log_probs) - 1)
+        checks.count(
+            f"a token of the language model {self.name!r}", token, least=0, most=len(log_probs) - 1
+        )
         return float(log_probs[token])
 
-    def _draw(self, trajectory: Trajectory, u: float, sampling: Sampling, prior: Sampling) -> Trajectory:
-        cumulative = np.cumsum(np.exp(sampling.log_probs(self._logits(trajectory.token_ids, trajectory))))
+    def _draw(
+        self, trajectory: Trajectory, u: float, sampling: Sampling, prior: Sampling
+    ) -> Trajectory:
+        cumulative = np.cumsum(
+            np.exp(sampling.log_probs(self._logits(trajectory.token_ids, trajectory)))
+        )
         token = np.searchsorted(cumulative, u * cumulative[-1], side="right")
-        return self._child(trajectory, int(min(token, np.argmax(cumulative == cumulative[-1]))), sampling, prior)
+        return self._child(
+            trajectory, int(min(token, np.argmax(cumulative == cumulative[-1]))), sampling, prior
+        )
 
-    def _child(self, trajectory: Trajectory, token: int, sampling: Sampling, prior: Sampling) -> Trajectory:
+    def _child(
+        self, trajectory: Trajectory, token: int, sampling: Sampling, prior: Sampling
+    ) -> Trajectory:
         logits = self._logits(trajectory.token_ids, trajectory)
         log_q = sampling.log_probs(logits)
         log_p = log_q if sampling == prior else prior.log_probs(logits)
         return trajectory.child(
-            f"{token} ", (token,), logprob=float(log_p[token]), proposal_logprob=float(log_q[token]), finished=token == self.eos
+            f"{token} ",
+            (token,),
+            logprob=float(log_p[token]),
+            proposal_logprob=float(log_q[token]),
+            finished=token == self.eos,
         )
 
     def _logits(self, prefix: tuple[int, ...], trajectory: Trajectory) -> np.ndarray:
@@ -115,7 +165,9 @@ class TableLM:
         with np.errstate(over="ignore"):
             right = probs.ndim == 1 and np.all(probs >= 0) and 0 < probs.sum() < np.inf
         if not right:
-            raise FloatingPointError(f"the language model {self.name!r} gave probabilities {probs} after {trajectory!r}")
+            raise FloatingPointError(
+                f"the language model {self.name!r} gave probabilities {probs} after {trajectory!r}"
+            )
         with np.errstate(divide="ignore"):
             return np.log(probs)
 
@@ -124,8 +176,9 @@ class FunctionReward:
     """A reward model given by a function.
 
     Args:
-        fn: maps a trajectory to the log-odds logit(r) that its last step is right, a number; may be minus or plus infinity.
-            Of a probability or a truth make a reward model by `from_probability`.
+        fn: maps a trajectory to the log-odds logit(r) that its last step is right, a number; may be
+            minus or plus infinity. Of a probability or a truth make a reward model by
+            `from_probability`.
         name: what reports call it.
 
     Example:
@@ -134,25 +187,34 @@ class FunctionReward:
     """
 
     def __init__(self, fn: Callable[[Trajectory], float], *, name: str = "function") -> None:
-        self.fn, self.name = checks.function("fn", fn, "a trajectory to the log-odds of its last step"), name
+        self.fn, self.name = (
+            checks.function("fn", fn, "a trajectory to the log-odds of its last step"),
+            name,
+        )
         self.cost = Cost()
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Log-odds of each trajectory's last step; see `RewardModel.score`."""
-        scores = np.array([self._log_odds(trajectory) for trajectory in trajectories], dtype=np.float64)
+        scores = np.array(
+            [self._log_odds(trajectory) for trajectory in trajectories], dtype=np.float64
+        )
         self.cost += Cost(prm_tokens=len(trajectories), prm_forward_passes=1)
         return scores
 
     @classmethod
-    def from_probability(cls, fn: Callable[[Trajectory], float], *, name: str = "function") -> FunctionReward:
+    def from_probability(
+        cls, fn: Callable[[Trajectory], float], *, name: str = "function"
+    ) -> FunctionReward:
         """The reward model of a function that gives a probability.
 
         Args:
-            fn: maps a trajectory to the probability r in [0, 1] that its last step is right; True counts as 1, False as 0.
+            fn: maps a trajectory to the probability r in [0, 1] that its last step is right; True
+                counts as 1, False as 0.
             name: what reports call it.
 
         Returns:
-            The reward model, whose score raises a ValueError where the function gives no probability.
+            The reward model, whose score raises a ValueError where the function gives no
+            probability.
 
         Example:
             >>> root = TableLM(lambda prefix: [1.0]).start("?")
@@ -163,7 +225,10 @@ class FunctionReward:
         def log_odds(trajectory: Trajectory) -> float:
             probability = fn(trajectory)
             if not isinstance(probability, Real | np.bool_) or not 0 <= probability <= 1:
-                raise ValueError(f"the reward model {name!r} must give a probability in [0, 1], not {probability!r} for {trajectory!r}")
+                raise ValueError(
+                    f"the reward model {name!r} must give a probability in [0, 1], not "
+                    f"{probability!r} for {trajectory!r}"
+                )
             if probability in (0, 1):
                 return inf if probability else -inf
             return log(probability) - log1p(-probability)
@@ -174,7 +239,8 @@ class FunctionReward:
         value = self.fn(trajectory)
         if isinstance(value, bool | np.bool_):
             raise TypeError(
-                f"the reward model {self.name!r} gave {value} for {trajectory!r}, where log-odds are meant: return logit(r), "
+                f"the reward model {self.name!r} gave {value} for {trajectory!r}, where log-odds "
+                "are meant: return logit(r), "
                 "or make it by FunctionReward.from_probability"
             )
         try:
@@ -182,7 +248,12 @@ class FunctionReward:
         except (TypeError, ValueError, OverflowError):
             log_odds = None
         if log_odds is None:
-            raise TypeError(f"the reward model {self.name!r} must give a number, not {value!r} for {trajectory!r}")
+            raise TypeError(
+                f"the reward model {self.name!r} must give a number, not {value!r} for "
+                f"{trajectory!r}"
+            )
         if isnan(log_odds):
-            raise FloatingPointError(f"the reward model {self.name!r} gave a score that is NaN for {trajectory!r}")
+            raise FloatingPointError(
+                f"the reward model {self.name!r} gave a score that is NaN for {trajectory!r}"
+            )
         return log_odds

@@ -1,9 +1,9 @@
 """Language models hosted with torch and transformers.
 
-A batch of N steps costs one forward pass a token. Distinct parents' unread tokens are forwarded first (usually
-their last one: a token that ended a step has been drawn but not read), then their rows are forked to the N
-slots and decoded together. Rows end their steps at different times; the batch is compacted before more than
-a quarter of it idles.
+A batch of N steps costs one forward pass a token. Distinct parents' unread tokens are forwarded
+first (usually their last one: a token that ended a step has been drawn but not read), then their
+rows are forked to the N slots and decoded together. Rows end their steps at different times; the
+batch is compacted before more than a quarter of it idles.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from ..step_rule import StepRule
 from ..trajectory import Trajectory
 from .prompt_writer import PromptWriter
 
-SCORED_COLUMNS = 64  # columns a forward pass when scoring continuations: bounds the logits held at a time
+# columns a forward pass when scoring continuations: bounds the logits held at a time
+SCORED_COLUMNS = 64
 
 
 class TorchLM:
@@ -44,19 +45,23 @@ class TorchLM:
         model: the model, on its device, in evaluation mode.
         tokenizer: its tokenizer; its chat template, where it has one, makes the prompt.
         step: when a step ends; part of the declared prior.
-        prompt: what it reads before it writes: a `ChatPrompt`, a text with {question} in it, or a function from a question to a
-            text; the chat template with the question alone where None.
+        prompt: what it reads before it writes: a `ChatPrompt`, a text with {question} in it, or a
+            function from a question to a text; the chat template with the question alone where
+            None.
         name: what reports call it.
-        cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
-        probe: whether to find out that a token's probability does not depend on what else is in a batch (see
-            `motes.models.hosting.probe`).
+        cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed
+            when dropped.
+        probe: whether to find out that a token's probability does not depend on what else is in a
+            batch (see `motes.models.hosting.probe`).
 
     Attributes:
-        context: how many tokens a prompt and a trajectory may have together. It is what the configuration declares, or
-            less where the model's law would change (rotary positions that are rescaled beyond an original length).
+        context: how many tokens a prompt and a trajectory may have together. It is what the
+            configuration declares, or less where the model's law would change (rotary positions
+            that are rescaled beyond an original length).
 
     Raises:
-        ValueError: the model is not one that can be forked (see `make_pool`), or its law depends on company.
+        ValueError: the model is not one that can be forked (see `make_pool`), or its law depends on
+            company.
     """
 
     def __init__(
@@ -70,7 +75,12 @@ class TorchLM:
         cache_bytes: int = 2 << 30,
         probe: bool = True,
     ) -> None:
-        self.model, self.tokenizer, self.step, self.prompt = model, tokenizer, step or StepRule(), prompt
+        self.model, self.tokenizer, self.step, self.prompt = (
+            model,
+            tokenizer,
+            step or StepRule(),
+            prompt,
+        )
         self.name = name or type(model).__name__
         self.cost = Cost()
         self._listener: Listener | None = None
@@ -79,7 +89,9 @@ class TorchLM:
         self.end_ids = _end_ids(model, tokenizer)
         self._prompts = PromptWriter(tokenizer, self.end_ids, prompt)
         kept = checks.count("cache_bytes", cache_bytes)
-        self._tree = TreeCache(model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved)
+        self._tree = TreeCache(
+            model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved
+        )
         self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
@@ -97,7 +109,8 @@ class TorchLM:
         length = len(self._tokens_of(root))
         if length >= self.context:
             raise QuestionTooLong(
-                f"the question is too long for {self.name!r}: its prompt has {length} tokens of the {self.context} in the model's context"
+                f"the question is too long for {self.name!r}: its prompt has {length} tokens of "
+                f"the {self.context} in the model's context"
             )
         return root
 
@@ -107,12 +120,17 @@ class TorchLM:
 
     @torch.inference_mode()
     def extend(
-        self, trajectories: Sequence[Trajectory], keys: Any, *, sampling: Sampling | None = None, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        keys: Any,
+        *,
+        sampling: Sampling | None = None,
+        prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one step for each trajectory, in one batch; see `LanguageModel.extend`.
 
-        A trajectory that fills the model's context is returned truncated. When memory runs out the batch is
-        halved.
+        A trajectory that fills the model's context is returned truncated. When memory runs out the
+        batch is halved.
         """
         if closed := [trajectory for trajectory in trajectories if not trajectory.open]:
             raise ValueError(f"only open trajectories can be extended, not {closed[0]!r}")
@@ -122,30 +140,47 @@ class TorchLM:
         prior = prior or Sampling()
 
         def run(rows: Sequence[int]) -> list[Trajectory]:
-            return self._extend([trajectories[i] for i in rows], raw[list(rows)], sampling or prior, prior)
+            return self._extend(
+                [trajectories[i] for i in rows], raw[list(rows)], sampling or prior, prior
+            )
 
         return in_halves(run, range(len(trajectories)))
 
     @torch.inference_mode()
     def logprob(
-        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]], *, prior: Sampling | None = None
+        self,
+        trajectories: Sequence[Trajectory],
+        continuations: Sequence[Sequence[int]],
+        *,
+        prior: Sampling | None = None,
     ) -> np.ndarray:
         """Log-probability of each continuation under the prior; see `LanguageModel.logprob`."""
         if not trajectories:
             return np.zeros(0)
 
         def run(rows: Sequence[int]) -> list[float]:
-            return self._logprob([trajectories[i] for i in rows], [tuple(continuations[i]) for i in rows], prior or Sampling())
+            return self._logprob(
+                [trajectories[i] for i in rows],
+                [tuple(continuations[i]) for i in rows],
+                prior or Sampling(),
+            )
 
         return np.array(in_halves(run, range(len(trajectories))))
 
     @torch.inference_mode()
     def continued(
-        self, trajectories: Sequence[Trajectory], steps: Sequence[Trajectory], *, prior: Sampling, proposal: Sampling
+        self,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        *,
+        prior: Sampling,
+        proposal: Sampling,
     ) -> list[Trajectory | None]:
         """Each trajectory followed by the tokens of these steps, scored in one pass; see `motes.models.continued`."""
         tokens = tuple(token for step in steps for token in step.step_token_ids)
-        fitting = [i for i, trajectory in enumerate(trajectories) if self._room(trajectory) >= len(tokens)]
+        fitting = [
+            i for i, trajectory in enumerate(trajectories) if self._room(trajectory) >= len(tokens)
+        ]
         results: list[Trajectory | None] = [None] * len(trajectories)
         if not fitting:
             return results
@@ -154,7 +189,9 @@ class TorchLM:
             heads = [trajectories[i] for i in rows]
             laws = [prior] if proposal == prior else [prior, proposal]
             terms = self._token_terms(heads, [tokens] * len(heads), laws)
-            return [self._said(head, steps, terms[0][i], terms[-1][i]) for i, head in enumerate(heads)]
+            return [
+                self._said(head, steps, terms[0][i], terms[-1][i]) for i, head in enumerate(heads)
+            ]
 
         for i, result in zip(fitting, in_halves(run, fitting), strict=True):
             results[i] = result
@@ -174,7 +211,9 @@ class TorchLM:
         """Forget all keys and values; they are computed again where they are needed."""
         self._tree.drop()
 
-    def _extend(self, parents: list[Trajectory], keys: np.ndarray, sampling: Sampling, prior: Sampling) -> list[Trajectory]:
+    def _extend(
+        self, parents: list[Trajectory], keys: np.ndarray, sampling: Sampling, prior: Sampling
+    ) -> list[Trajectory]:
         logits, rows = self._fork(parents)
         decoder = Decoder(
             forward=self._forward_tokens,
@@ -188,7 +227,10 @@ class TorchLM:
         )
         room = self.context - rows.lengths.cpu().numpy()
         steps = decoder.run(parents, logits, rows, SlotUniforms(keys, len(parents)), room)
-        self.cost += Cost(generated_tokens=sum(len(step.step_token_ids) for step in steps), idle_rows=decoder.idle_rows)
+        self.cost += Cost(
+            generated_tokens=sum(len(step.step_token_ids) for step in steps),
+            idle_rows=decoder.idle_rows,
+        )
         return steps
 
     def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
@@ -200,38 +242,67 @@ class TorchLM:
         rows = self._tree.rows(parents) if rows is None else self._tree.select(rows, index)
         return logits[torch.tensor(index, device=logits.device)], rows
 
-    def _logprob(self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], prior: Sampling) -> list[float]:
+    def _logprob(
+        self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], prior: Sampling
+    ) -> list[float]:
         return self._token_terms(trajectories, continuations, [prior])[0].sum(axis=1).tolist()
 
     def _token_terms(
-        self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], laws: Sequence[Sampling]
+        self,
+        trajectories: list[Trajectory],
+        continuations: list[tuple[int, ...]],
+        laws: Sequence[Sampling],
     ) -> list[np.ndarray]:
         """For each of the laws the log-probability of every token: float64 (rows, tokens of the longest), 0 behind a row's last."""
         logits, rows = self._fork(trajectories)
         width = max(map(len, continuations))
-        ids = torch.tensor([[*continuation, *[0] * (width - len(continuation))] for continuation in continuations], device=logits.device)
-        counts = torch.tensor([len(continuation) for continuation in continuations], device=logits.device)
+        ids = torch.tensor(
+            [[*continuation, *[0] * (width - len(continuation))] for continuation in continuations],
+            device=logits.device,
+        )
+        counts = torch.tensor(
+            [len(continuation) for continuation in continuations], device=logits.device
+        )
         blocks = [[_terms(logits[:, None], ids[:, :1], counts, law) for law in laws]]
-        for first in range(0, width - 1, SCORED_COLUMNS):  # the last token of all is scored, but need not be read
+        # the last token of all is scored, but need not be read
+        for first in range(0, width - 1, SCORED_COLUMNS):
             block = ids[:, first : min(first + SCORED_COLUMNS, width - 1)]
             inside = (counts - 1 - first).clamp(0, block.shape[1])
-            logits = self._tree.forward(rows, block, inside, Tokens(0, 0, int(inside.sum())), keep=0)
-            blocks.append([_terms(logits, ids[:, first + 1 : first + 1 + block.shape[1]], inside, law) for law in laws])
+            logits = self._tree.forward(
+                rows, block, inside, Tokens(0, 0, int(inside.sum())), keep=0
+            )
+            blocks.append(
+                [
+                    _terms(logits, ids[:, first + 1 : first + 1 + block.shape[1]], inside, law)
+                    for law in laws
+                ]
+            )
         terms = [torch.cat(parts, dim=1).cpu().numpy() for parts in zip(*blocks, strict=True)]
         for i in np.flatnonzero(np.isnan(terms).any(axis=(0, 2))):
             raise FloatingPointError(
-                f"the language model {self.name!r} gave a log-probability that is not a number after {trajectories[i]!r}"
+                f"the language model {self.name!r} gave a log-probability that is not a number "
+                f"after {trajectories[i]!r}"
             )
         return terms
 
-    def _said(self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray) -> Trajectory | None:
+    def _said(
+        self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray
+    ) -> Trajectory | None:
         """The trajectory that says these steps behind `head`, tokens of the log-probabilities given; None if their ends were others."""
         first, ending = 0, StepEnding(self._detokenizer, self.end_ids)
         for step in steps:
-            tokens, room, last = step.step_token_ids, self._room(head), first + len(step.step_token_ids)
+            tokens, room, last = (
+                step.step_token_ids,
+                self._room(head),
+                first + len(step.step_token_ids),
+            )
             if not head.open or len(tokens) > ending.longest:
                 return None
-            maybe = [k for k in range(1, len(tokens)) if ending.may_be(np.array(tokens[k - 1]), k) or k >= room]
+            maybe = [
+                k
+                for k in range(1, len(tokens))
+                if ending.may_be(np.array(tokens[k - 1]), k) or k >= room
+            ]
             if any(ending.child(head, tokens[:k], 0.0, 0.0, full=k >= room) for k in maybe):
                 return None
             sums = float(log_p[first:last].sum()), float(log_q[first:last].sum())
@@ -245,7 +316,9 @@ class TorchLM:
         """How many more tokens fit into the model's context."""
         return self.context - sum(len(self._tokens_of(node)) for node in trajectory.path)
 
-    def _forward_tokens(self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+    def _forward_tokens(
+        self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor
+    ) -> torch.Tensor:
         """Read one token a row (alive: 1 where the row's step goes on); the logits behind it."""
         return self._tree.forward(rows, tokens[:, None], alive, Tokens(0, 0, 0))[:, -1]
 
@@ -255,13 +328,20 @@ class TorchLM:
         return self._prompts(node.question).token_ids
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
-        self.cost += Cost(prompt_tokens=tokens.roots, rescored_tokens=tokens.again, forward_passes=1, forward_seconds=seconds)
+        self.cost += Cost(
+            prompt_tokens=tokens.roots,
+            rescored_tokens=tokens.again,
+            forward_passes=1,
+            forward_seconds=seconds,
+        )
 
     def _moved(self, seconds: float) -> None:
         self.cost += Cost(cache_seconds=seconds)
 
 
-def _terms(logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling) -> torch.Tensor:
+def _terms(
+    logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling
+) -> torch.Tensor:
     """Log-probabilities of each row's first inside[i] ids, under the logits in the same columns: float64 (rows, columns), others 0."""
     terms = log_probs(logits, prior).gather(2, ids[:, :, None]).squeeze(2).double()
     return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0)

@@ -1,15 +1,15 @@
 """Word problems whose quantities depend on one another: the pocket reasoner's world.
 
 A problem is a random directed acyclic graph in the manner of iGSM (Ye et al. 2024, *Physics of
-Language Models 2.1*). Its nodes are people, a node's value is how many things that person has, and an
-edge says whose value a value is computed from::
+Language Models 2.1*). Its nodes are people, a node's value is how many things that person has, and
+an edge says whose value a value is computed from::
 
-    Some friends collect shells. Ana owns 7. Ben has 3 more than Ana. Dee has half as many as Ben. Cid has
-    as many as Ana and Ben. How many shells does Cid have?
+    Some friends collect shells. Ana owns 7. Ben has 3 more than Ana. Dee has half as many as Ben.
+    Cid has as many as Ana and Ben. How many shells does Cid have?
 
-A sentence stands somewhere behind those it refers to, and some sentences are beside the point. The solution
-computes the 2 to 8 quantities that the question needs, one a step, in one of the orders that their
-dependencies allow::
+A sentence stands somewhere behind those it refers to, and some sentences are beside the point. The
+solution computes the 2 to 8 quantities that the question needs, one a step, in one of the orders
+that their dependencies allow::
 
     So Ben has 3 more than Ana: 7 + 3 = 10. Ben owns 10.
 
@@ -17,8 +17,8 @@ dependencies allow::
 
     So the answer is 17.
 
-Splits hold out *structures*: two problems that differ only in names, numbers, wording and order have the
-same `Problem.structure`, and a structure belongs to exactly one of the splits.
+Splits hold out *structures*: two problems that differ only in names, numbers, wording and order
+have the same `Problem.structure`, and a structure belongs to exactly one of the splits.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ LARGEST = 99  # every value lies in 1..LARGEST
 NAMES = "Ana Ben Cid Dee Eli Fay Gus Hal Ida Jon Kim Leo".split()
 THINGS = "shells coins books pens stamps cards beads keys rings plums pears nuts eggs hats maps kites".split()
 
-# How a quantity is computed from its sources: the arity, the sentence that defines it (behind the name)
-# and the expression of the step that computes it.
+# How a quantity is computed from its sources: the arity, the sentence that defines it (behind the
+# name) and the expression of the step that computes it.
 RULES: Mapping[str, tuple[int, str, str]] = {
     "given": (0, "owns {k}", "{k}"),
     "more": (1, "has {k} more than {a}", "{x} + {k}"),
@@ -51,7 +51,8 @@ RULES: Mapping[str, tuple[int, str, str]] = {
     "difference": (2, "has as many as {a} beyond {b}", "{x} - {y}"),
 }
 JOINING = ("sum", "difference")
-COMPUTED = ("more", "more", "fewer", "fewer", "times", "half", *JOINING)  # as often as they are drawn
+# as often as they are drawn
+COMPUTED = ("more", "more", "fewer", "fewer", "times", "half", *JOINING)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Problem:
         query: index of the quantity asked for.
         things: what is counted.
         order: the order in which the sentences stand.
-        solution_order: the needed, computed quantities in the order in which the solution computes them.
+        solution_order: the needed, computed quantities in the order in which the solution computes
+            them.
     """
 
     quantities: tuple[Quantity, ...]
@@ -96,7 +98,13 @@ class Problem:
         """The problem in English."""
         sentences = [f"{self.quantities[i].name} {self._definition(i)}." for i in self.order]
         asked = self.quantities[self.query].name
-        return " ".join([f"Some friends collect {self.things}.", *sentences, f"How many {self.things} does {asked} have?"])
+        return " ".join(
+            [
+                f"Some friends collect {self.things}.",
+                *sentences,
+                f"How many {self.things} does {asked} have?",
+            ]
+        )
 
     @property
     def answer(self) -> int:
@@ -111,14 +119,17 @@ class Problem:
     @property
     def solution(self) -> tuple[str, ...]:
         """The solution's steps, the line with the answer last."""
-        return (*(self._statement(i, self._expression(i)) for i in self.solution_order), f"So the answer is {self.answer}.")
+        return (
+            *(self._statement(i, self._expression(i)) for i in self.solution_order),
+            f"So the answer is {self.answer}.",
+        )
 
     @property
     def structure(self) -> str:
         """A digest of the needed part of the graph, blind to names, numbers, wording and order.
 
-        Isomorphic graphs always have equal digests (Weisfeiler-Lehman refinement, both ways along the
-        edges), which is what keeps the splits apart.
+        Isomorphic graphs always have equal digests (Weisfeiler-Lehman refinement, both ways along
+        the edges), which is what keeps the splits apart.
         """
         return _structure(self.quantities, self.query)
 
@@ -130,9 +141,10 @@ class Problem:
     def check(self, steps: Sequence[str]) -> tuple[bool, ...]:
         """Say of each step of a solution whether it is right.
 
-        A step is right if it states the true value of a quantity, computed by that quantity's rule from
-        true values that are given or that earlier right steps have stated, or if it states the true answer
-        after the quantity asked for has been computed. Anything else, text that cannot be read included, is wrong.
+        A step is right if it states the true value of a quantity, computed by that quantity's rule
+        from true values that are given or that earlier right steps have stated, or if it states the
+        true answer after the quantity asked for has been computed. Anything else, text that cannot
+        be read included, is wrong.
 
         Args:
             steps: the texts of a solution's steps; blank space around them does not matter.
@@ -147,7 +159,11 @@ class Problem:
             line = step.strip()
             if match := _COMPUTED.fullmatch(line):
                 i = names.get(match["name"], -1)
-                right = i >= 0 and known.issuperset(self.quantities[i].sources) and line in self._statements(i)
+                right = (
+                    i >= 0
+                    and known.issuperset(self.quantities[i].sources)
+                    and line in self._statements(i)
+                )
                 known |= {i} if right else set()
             else:
                 match = _ANSWER.fullmatch(line)
@@ -179,7 +195,9 @@ class Problem:
         return RULES[quantity.rule][2].format(k=quantity.k, x=x, y=y)
 
 
-_COMPUTED = re.compile(r"So (?P<name>[A-Z][a-z]+) has [^:]+: [\d+*/ -]+ = \d+\. [A-Z][a-z]+ owns \d+\.")
+_COMPUTED = re.compile(
+    r"So (?P<name>[A-Z][a-z]+) has [^:]+: [\d+*/ -]+ = \d+\. [A-Z][a-z]+ owns \d+\."
+)
 _ANSWER = re.compile(r"So the answer is (?P<value>\d+)\.")
 
 
@@ -218,7 +236,10 @@ def _stream(split: str, seed: int, steps: int | None) -> Iterator[Problem]:
 def _draw(rng: random.Random, steps: int) -> Problem | None:
     """Draw a problem with the wanted number of steps, or None where its numbers do not work out."""
     names = rng.sample(NAMES, len(NAMES))
-    nodes = [Quantity(names[i], "given", k := rng.randint(2, 30), (), k) for i in range(rng.randint(1, 2))]
+    nodes = [
+        Quantity(names[i], "given", k := rng.randint(2, 30), (), k)
+        for i in range(rng.randint(1, 2))
+    ]
     unused = set(range(len(nodes)))
     for left in reversed(range(steps)):  # computed quantities still to come after this one
         # each binary rule joins at most two loose ends: stay able to end with a single one
@@ -242,7 +263,12 @@ def _draw(rng: random.Random, steps: int) -> Problem | None:
 
 
 def _compute(
-    rng: random.Random, name: str, nodes: Sequence[Quantity], unused: set[int], must_join: bool, rule: str | None = None
+    rng: random.Random,
+    name: str,
+    nodes: Sequence[Quantity],
+    unused: set[int],
+    must_join: bool,
+    rule: str | None = None,
 ) -> Quantity | None:
     """Define one more quantity from the earlier ones, loose ends first; None where no number fits."""
     for _ in range(20):
@@ -254,7 +280,10 @@ def _compute(
         sources: list[int] = []
         while len(sources) < arity:
             pool = loose if loose and (must_join or rng.random() < 0.7) else range(len(nodes))
-            source = rng.choice([i for i in pool if i not in sources] or [i for i in range(len(nodes)) if i not in sources])
+            source = rng.choice(
+                [i for i in pool if i not in sources]
+                or [i for i in range(len(nodes)) if i not in sources]
+            )
             sources.append(source)
         k = {"given": rng.randint(2, 30), "times": rng.randint(2, 4)}.get(drawn, 0) or (
             rng.randint(2, 20) if arity == 1 and drawn != "half" else 0
@@ -267,10 +296,20 @@ def _compute(
 
 def _value(rule: str, k: int, values: Sequence[int]) -> Fraction:
     x, y = [*map(Fraction, values), Fraction(0), Fraction(0)][:2]
-    return {"given": Fraction(k), "more": x + k, "fewer": x - k, "times": x * k, "half": x / 2, "sum": x + y, "difference": x - y}[rule]
+    return {
+        "given": Fraction(k),
+        "more": x + k,
+        "fewer": x - k,
+        "times": x * k,
+        "half": x / 2,
+        "sum": x + y,
+        "difference": x - y,
+    }[rule]
 
 
-def _topological(rng: random.Random, nodes: Sequence[Quantity], wanted: Sequence[int]) -> tuple[int, ...]:
+def _topological(
+    rng: random.Random, nodes: Sequence[Quantity], wanted: Sequence[int]
+) -> tuple[int, ...]:
     """A random order of the wanted quantities in which sources come first."""
     waiting, done = list(wanted), []
     while waiting:
@@ -293,9 +332,13 @@ def _structure(nodes: Sequence[Quantity], query: int) -> str:
         for i in needed:
             up = [colours[s] for s in nodes[i].sources]
             down = sorted(
-                f"{nodes[j].sources.index(i) if nodes[j].rule == 'difference' else 0}{colours[j]}" for j in needed if i in nodes[j].sources
+                f"{nodes[j].sources.index(i) if nodes[j].rule == 'difference' else 0}{colours[j]}"
+                for j in needed
+                if i in nodes[j].sources
             )
-            refined[i] = _digest([colours[i], *(up if nodes[i].rule == "difference" else sorted(up)), "|", *down])
+            refined[i] = _digest(
+                [colours[i], *(up if nodes[i].rule == "difference" else sorted(up)), "|", *down]
+            )
         colours = refined
     return _digest(sorted(colours.values()))
 

@@ -1,10 +1,11 @@
 """How a process reward model is asked: what it is shown of a trajectory, and where it answers.
 
-A reader writes the question and the steps in the layout that the model was published with, up to where the last step is
-scored. The question and the steps are data (see `TextEncoder`): control tokens that they mention stay text, so that no
-step forges a turn, a separator or a verdict. Where the published layout is one text, it is encoded as one text, since a
-piece encoded alone may get other tokens. The model's outputs at the last token become log-odds, as a difference of
-logits, never through a probability.
+A reader writes the question and the steps in the layout that the model was published with, up to
+where the last step is scored. The question and the steps are data (see `TextEncoder`): control
+tokens that they mention stay text, so that no step forges a turn, a separator or a verdict. Where
+the published layout is one text, it is encoded as one text, since a piece encoded alone may get
+other tokens. The model's outputs at the last token become log-odds, as a difference of logits,
+never through a probability.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Reader(Protocol):
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the token ids that end where a trajectory's last step is scored.
 
-        Of a trajectory without steps they are what all others begin with, as far as that can be; at least one.
+        Of a trajectory without steps they are what all others begin with, as far as that can be; at
+        least one.
         """
         ...
 
@@ -56,11 +58,15 @@ class SeparatorReader:
 
     def __init__(self, tokenizer: Any, *, separator: str, chat: bool = False) -> None:
         self.tokenizer, self.chat, self.separator = tokenizer, chat, separator
-        self._encoder = TextEncoder(tokenizer, written=[separator.strip()], marker=separator.strip())
+        self._encoder = TextEncoder(
+            tokenizer, written=[separator.strip()], marker=separator.strip()
+        )
         self._mark = _marked(separator)
         self.marker = self._encoder.encode(self._mark)
         if not self.marker:
-            raise ValueError(f"separator must be a text that the tokenizer has tokens for, not {separator!r}")
+            raise ValueError(
+                f"separator must be a text that the tokenizer has tokens for, not {separator!r}"
+            )
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the question and the steps, with a separator behind each."""
@@ -77,7 +83,8 @@ class SeparatorReader:
         ids = self._encoder.encode(self._question(question))
         if self.chat:
             return ids
-        token = self.tokenizer.bos_token_id  # PRMTrainer puts it even where the tokenizer itself does not
+        # PRMTrainer puts it even where the tokenizer itself does not
+        token = self.tokenizer.bos_token_id
         return (*(self._encoder.begin if token is None else (token,)), *ids)
 
     def tokens(self, step: str) -> tuple[int, ...]:
@@ -87,7 +94,9 @@ class SeparatorReader:
 
     def _question(self, question: str) -> str:
         quoted = self._encoder.quoted(question)
-        return rendered(self.tokenizer, [{"role": "user", "content": quoted}]) if self.chat else quoted
+        return (
+            rendered(self.tokenizer, [{"role": "user", "content": quoted}]) if self.chat else quoted
+        )
 
     def _step(self, step: str) -> str:
         return self._encoder.quoted(_bare(step, self.separator)) + self._mark
@@ -105,10 +114,10 @@ class SeparatorReader:
 class TokenPairReader:
     """For causal language models that answer each step with one of two tokens; one text.
 
-    With a `marker`, the layout of Math-Shepherd (Wang et al. 2024): every step ends with the marker, and the two
-    tokens are compared behind it. Without one, that of RLHFlow's reward models (Dong et al. 2024): every step
-    is a user's turn, and the two tokens are compared where the assistant's turn begins; turns before it are
-    answered with the good token.
+    With a `marker`, the layout of Math-Shepherd (Wang et al. 2024): every step ends with the
+    marker, and the two tokens are compared behind it. Without one, that of RLHFlow's reward models
+    (Dong et al. 2024): every step is a user's turn, and the two tokens are compared where the
+    assistant's turn begins; turns before it are answered with the good token.
 
     Args:
         tokenizer: the model's tokenizer; without a marker, its chat template makes the turns.
@@ -117,10 +126,13 @@ class TokenPairReader:
         marker: the text that ends a step, or None for turns.
 
     Raises:
-        ValueError: `good` or `bad` is not one token, or there is neither a marker nor a chat template.
+        ValueError: `good` or `bad` is not one token, or there is neither a marker nor a chat
+            template.
     """
 
-    def __init__(self, tokenizer: Any, *, good: str = "+", bad: str = "-", marker: str | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, *, good: str = "+", bad: str = "-", marker: str | None = None
+    ) -> None:
         if marker is None and not tokenizer.chat_template:
             raise ValueError("marker must be given for a tokenizer without a chat template")
         self.tokenizer, self.marker, self.texts = tokenizer, marker, (good, bad)
@@ -135,7 +147,9 @@ class TokenPairReader:
         steps = [self._encoder.quoted(_bare(step, self.marker or "")) for step in trajectory.steps]
         if self.marker is None:
             return self._turns(question, steps)
-        text = question + (" " if steps else "") + "\n".join(f"{step} {self._mark}" for step in steps)
+        text = (
+            question + (" " if steps else "") + "\n".join(f"{step} {self._mark}" for step in steps)
+        )
         return self._encoder.begin + self._encoder.encode(text)
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -143,7 +157,8 @@ class TokenPairReader:
         return _difference(outputs, self.good, self.bad)
 
     def _turns(self, question: str, steps: list[str]) -> tuple[int, ...]:
-        if not steps:  # up to the end of the question, which the first step follows in the same turn
+        # up to the end of the question, which the first step follows in the same turn
+        if not steps:
             messages = [{"role": "user", "content": question + PLACE}]
             return self._encoder.encode(rendered(self.tokenizer, messages).partition(PLACE)[0])
         return self._answered(question, steps, self.texts[0])[:-1]
@@ -167,7 +182,10 @@ class TokenPairReader:
             good, bad = (self._encoder.encode(f"{self._mark} {text}") for text in self.texts)
         shown = tuple(self.tokenizer.decode([ids[-1]]).strip() for ids in (good, bad))
         if good[:-1] != bad[:-1] or shown != self.texts:
-            raise ValueError(f"good and bad must each be one token where the model answers, and {self.texts} are not")
+            raise ValueError(
+                f"good and bad must each be one token where the model answers, and {self.texts} "
+                "are not"
+            )
         return good[-1], bad[-1]
 
 

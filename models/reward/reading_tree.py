@@ -1,8 +1,9 @@
 """What a reward model reads, as a tree of tokens in which conversations share what they begin with.
 
-A reader gives the ids of a whole conversation. Behind one more step they mostly begin with those of the trajectory before it,
-so that only the rest is new. Where they do not, since the new step's text changes how what stands before it is
-encoded, the conversation goes on from the nearest trajectory before it whose ids it does begin with.
+A reader gives the ids of a whole conversation. Behind one more step they mostly begin with those of
+the trajectory before it, so that only the rest is new. Where they do not, since the new step's text
+changes how what stands before it is encoded, the conversation goes on from the nearest trajectory
+before it whose ids it does begin with.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class ReadingTree:
             before = before.parent
         return self._behind(None, ids, trajectory)
 
-    def _behind(self, parent: Trajectory | None, ids: tuple[int, ...], trajectory: Trajectory) -> Trajectory:
+    def _behind(
+        self, parent: Trajectory | None, ids: tuple[int, ...], trajectory: Trajectory
+    ) -> Trajectory:
         return Trajectory(
             question="",
             parent=parent,

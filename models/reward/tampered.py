@@ -4,11 +4,12 @@ For a trajectory x the spoiled log-odds are ::
 
     logit r'(x) = logit r(x) + bias + noise * z(x),    z(x) standard normal,
 
-with z a fixed function of the question and of the trajectory's tokens. So a node has one score, however
-often and in whatever company it is asked about, equal texts have equal scores in every run and on every
-machine, and the scores of different texts are off independently. The noise spoils the *ranking*: with
-noise sigma, a right step that leads a wrong one by d in log-odds falls behind it with probability
-Phi(-d / (sigma sqrt(2))). The bias spoils the *calibration* only: a judge that says yes, or no, too easily.
+with z a fixed function of the question and of the trajectory's tokens. So a node has one score,
+however often and in whatever company it is asked about, equal texts have equal scores in every run
+and on every machine, and the scores of different texts are off independently. The noise spoils the
+*ranking*: with noise sigma, a right step that leads a wrong one by d in log-odds falls behind it
+with probability Phi(-d / (sigma sqrt(2))). The bias spoils the *calibration* only: a judge that
+says yes, or no, too easily.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Tampered:
 
     Args:
         prm: the reward model to spoil.
-        noise: the standard deviation of what is added to a trajectory's log-odds, in nats; 0 adds nothing.
+        noise: the standard deviation of what is added to a trajectory's log-odds, in nats; 0 adds
+            nothing.
         bias: what is added to all log-odds, in nats.
         seed: another seed gives other noise.
 
@@ -54,10 +56,16 @@ class Tampered:
         True
     """
 
-    def __init__(self, prm: RewardModel, *, noise: float = 0.0, bias: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, prm: RewardModel, *, noise: float = 0.0, bias: float = 0.0, seed: int = 0
+    ) -> None:
         if not isinstance(prm, RewardModel):
             raise TypeError(f"prm must be a reward model, with score, name and cost, not {prm!r}")
-        self.prm, self.noise, self.bias = prm, checks.number("noise", noise, least=0), checks.number("bias", bias)
+        self.prm, self.noise, self.bias = (
+            prm,
+            checks.number("noise", noise, least=0),
+            checks.number("bias", bias),
+        )
         self.seed = checks.count("seed", seed, least=-checks.MOST)
         self.name = f"{prm.name}, tampered with (noise {self.noise:g}, bias {self.bias:g}, seed {self.seed})"
 
@@ -75,7 +83,9 @@ class Tampered:
         scores = np.asarray(self.prm.score(trajectories), np.float64) + self.bias
         if self.noise == 0:
             return scores
-        return scores + self.noise * np.array([self._normal(trajectory) for trajectory in trajectories])
+        return scores + self.noise * np.array(
+            [self._normal(trajectory) for trajectory in trajectories]
+        )
 
     def _normal(self, trajectory: Trajectory) -> float:
         """A standard normal number, fixed by the seed, the question and the tokens."""

@@ -23,15 +23,17 @@ from .reading_tree import ReadingTree
 class TorchPRM:
     """A process reward model with a causal backbone, as a `RewardModel`.
 
-    A step is scored from the keys and values of its prefix: every token, markers included, is computed once, as long
-    as a longer conversation's encoding begins with the shorter one's (see `ReadingTree`). A node's score is
-    computed once as well and remembered as long as the node lives.
+    A step is scored from the keys and values of its prefix: every token, markers included, is
+    computed once, as long as a longer conversation's encoding begins with the shorter one's (see
+    `ReadingTree`). A node's score is computed once as well and remembered as long as the node
+    lives.
 
     Args:
         model: the model, on its device, in evaluation mode.
         reader: how the model is asked (see `readers`).
         name: what reports call it.
-        cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed when dropped.
+        cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed
+            when dropped.
         probe: whether to find out that a score does not depend on what else is in a batch (see
             `motes.models.hosting.probe`).
 
@@ -39,17 +41,28 @@ class TorchPRM:
         context: how many tokens it can read of a question and its steps, markers included.
 
     Raises:
-        ValueError: the model is not one whose prefixes can be kept (see `make_pool`), or its scores depend on company.
+        ValueError: the model is not one whose prefixes can be kept (see `make_pool`), or its scores
+            depend on company.
     """
 
-    def __init__(self, model: Any, reader: Reader, *, name: str = "", cache_bytes: int = 2 << 30, probe: bool = True) -> None:
+    def __init__(
+        self,
+        model: Any,
+        reader: Reader,
+        *,
+        name: str = "",
+        cache_bytes: int = 2 << 30,
+        probe: bool = True,
+    ) -> None:
         self.model, self.reader = model, reader
         self.name = name or type(model).__name__
         self.cost = Cost()
         self.context = declared_context(model.config)
         kept = checks.count("cache_bytes", cache_bytes)
         self._reading = ReadingTree(reader.conversation)
-        self._tree = TreeCache(model, _tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved)
+        self._tree = TreeCache(
+            model, _tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved
+        )
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
@@ -66,12 +79,19 @@ class TorchPRM:
         Raises:
             ValueError: a trajectory has no step, or does not fit into the model's context.
         """
-        new = list(dict.fromkeys(trajectory for trajectory in trajectories if trajectory not in self._scores))
+        new = list(
+            dict.fromkeys(
+                trajectory for trajectory in trajectories if trajectory not in self._scores
+            )
+        )
         if new:
             values = in_halves(lambda rows: self._log_odds([new[i] for i in rows]), range(len(new)))
             for trajectory, value in zip(new, values, strict=True):
                 if value != value:
-                    raise FloatingPointError(f"the reward model {self.name!r} gave a score that is not a number for {trajectory!r}")
+                    raise FloatingPointError(
+                        f"the reward model {self.name!r} gave a score that is not a number for "
+                        f"{trajectory!r}"
+                    )
                 self._scores[trajectory] = value
         return np.array([self._scores[trajectory] for trajectory in trajectories], dtype=np.float64)
 
@@ -90,8 +110,13 @@ class TorchPRM:
                 raise ValueError("trajectories must have at least one step to be scored")
             if not self.can_read(trajectory):
                 length = self._length(trajectory)
-                raise ValueError(f"{trajectory!r} has {length} tokens for {self.name!r}, whose context holds {self.context}")
-        outputs = self._tree.logits_at([self._reading.node(trajectory) for trajectory in trajectories]).logits
+                raise ValueError(
+                    f"{trajectory!r} has {length} tokens for {self.name!r}, whose context holds "
+                    f"{self.context}"
+                )
+        outputs = self._tree.logits_at(
+            [self._reading.node(trajectory) for trajectory in trajectories]
+        ).logits
         return self.reader.log_odds(outputs).double().tolist()
 
     def _length(self, trajectory: Trajectory) -> int:
@@ -99,7 +124,11 @@ class TorchPRM:
         return self._tree.length(self._reading.node(trajectory))
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
-        self.cost += Cost(prm_tokens=tokens.roots + tokens.steps + tokens.again, prm_forward_passes=1, forward_seconds=seconds)
+        self.cost += Cost(
+            prm_tokens=tokens.roots + tokens.steps + tokens.again,
+            prm_forward_passes=1,
+            forward_seconds=seconds,
+        )
 
     def _moved(self, seconds: float) -> None:
         self.cost += Cost(cache_seconds=seconds)

@@ -174,7 +174,9 @@ def by_run(runs: Sequence[Run], died: int, values: np.ndarray) -> np.ndarray:
     return np.array([*own, *[0.0] * died])
 
 
-def errors_of(history: History | None = None, chains: int = 0, runs: tuple[Any, ...] = (), died: int = 0) -> NoErrors:
+def errors_of(
+    history: History | None = None, chains: int = 0, runs: tuple[Any, ...] = (), died: int = 0
+) -> NoErrors:
     """Choose what errors are estimated from: chains, runs, a genealogy, or nothing."""
     if chains:
         return ChainErrors(chains=chains)

@@ -1,7 +1,7 @@
 """Whether chains have mixed: R-hat and effective sample size of what trajectories can be summarised by.
 
-Rank-normalised split R-hat and bulk ESS (Vehtari, Gelman, Simpson, Carpenter and Bürkner 2021), by ArviZ, across chains
-and along them, of
+Rank-normalised split R-hat and bulk ESS (Vehtari, Gelman, Simpson, Carpenter and Bürkner 2021), by
+ArviZ, across chains and along them, of
 
     log_density     log gamma(x), nats
     length          tokens
@@ -52,4 +52,9 @@ def mixed(draws: np.ndarray) -> Mixing:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # one chain of several may stand still
         r_hat = array_stats.rhat(draws) if len(draws) > 1 else nan
-        return Mixing(*(np.asarray(value).item() for value in (r_hat, array_stats.ess(draws), array_stats.mcse(draws))))
+        return Mixing(
+            *(
+                np.asarray(value).item()
+                for value in (r_hat, array_stats.ess(draws), array_stats.mcse(draws))
+            )
+        )

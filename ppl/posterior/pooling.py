@@ -1,10 +1,12 @@
 """Independent runs put together by their evidence, and weighted draws made equal.
 
-K runs of one sampler on one declaration, with Z-hat_k each, stand together for (Verge et al. 2015; see `motes.smc.combine`)
+K runs of one sampler on one declaration, with Z-hat_k each, stand together for (Verge et al. 2015;
+see `motes.smc.combine`)
 
     Z-hat = mean_k Z-hat_k,    weight of trajectory i of run k = W_k^i Z-hat_k / sum_l Z-hat_l,
 
-which to average the runs equally would not. How the runs differ is the honest error of whatever they say:
+which to average the runs equally would not. How the runs differ is the honest error of whatever
+they say:
 
     P(a) = sum_k Z-hat_k P_k(a) / sum_k Z-hat_k,    se^2 = K / (K - 1) sum_k (Z-hat_k (P_k(a) - P(a)))^2 / (sum_k Z-hat_k)^2
 
@@ -33,37 +35,51 @@ def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
     """Independent runs as one posterior, whose attribute `runs` holds them.
 
     Args:
-        posteriors: of one question, target and sampler, of different seeds, with as many trajectories each.
-        died: runs besides that ended with `AllParticlesDead`; each is an estimate of zero, and to leave it out would be a bias.
+        posteriors: of one question, target and sampler, of different seeds, with as many
+            trajectories each.
+        died: runs besides that ended with `AllParticlesDead`; each is an estimate of zero, and to
+            leave it out would be a bias.
 
     Raises:
-        ValueError: there are none, or they cannot be pooled: one has no evidence (as chains have none), they are of different
-            things, or of one seed.
+        ValueError: there are none, or they cannot be pooled: one has no evidence (as chains have
+            none), they are of different things, or of one seed.
 
-    The cost is the sum of the runs'. Their seconds add up to the time that passed where they ran one
-    after the other or in shared batches, and to the processes' working time where these ran side by side.
+    The cost is the sum of the runs'. Their seconds add up to the time that passed where they ran
+    one after the other or in shared batches, and to the processes' working time where these ran
+    side by side.
     """
     check_poolable(posteriors, died)
     first = posteriors[0]
     if len({len(run.trajectories) for run in posteriors}) > 1:
         raise ValueError("runs must have the same number of trajectories to be pooled")
-    log_evidences = np.array([*(run.log_evidence for run in posteriors), *[-inf] * died], np.float64)
+    log_evidences = np.array(
+        [*(run.log_evidence for run in posteriors), *[-inf] * died], np.float64
+    )
     shares = combine(np.zeros((len(log_evidences), 1)), log_evidences)
     log_shares = np.asarray(shares.log_weights)[:, 0]
     names = dict.fromkeys(name for run in posteriors for name in run.latents)
     return replace(
         first,
         trajectories=tuple(x for run in posteriors for x in run.trajectories),
-        log_weights=np.concatenate([run.log_weights + share for run, share in zip(posteriors, log_shares, strict=False)]),
+        log_weights=np.concatenate(
+            [run.log_weights + share for run, share in zip(posteriors, log_shares, strict=False)]
+        ),
         log_odds=tuple(row for run in posteriors for row in run.log_odds),
         extracted=tuple(answer for run in posteriors for answer in run.extracted),
         log_density=np.concatenate([run.log_density for run in posteriors]),
-        latents={name: np.concatenate([_column(run, name, posteriors) for run in posteriors]) for name in names},
+        latents={
+            name: np.concatenate([_column(run, name, posteriors) for run in posteriors])
+            for name in names
+        },
         log_evidence=float(shares.log_evidence),
         errors=RunErrors(runs=tuple(posteriors), died=died),
         provenance=replace(first.provenance, died=died, moves=(), seed=None),
         rates={},
-        settings={**first.settings, "seed": [run.provenance.seed for run in posteriors], "died": died},
+        settings={
+            **first.settings,
+            "seed": [run.provenance.seed for run in posteriors],
+            "died": died,
+        },
         cost=reduce(add, (run.cost for run in posteriors)),
     )
 
@@ -77,15 +93,21 @@ def check_poolable(posteriors: Sequence[Posterior], died: int = 0) -> None:
     if without := [run.sampler for run in posteriors if run.log_evidence is None]:
         raise ValueError(f"runs are pooled by their evidence, and one of {without[0]!r} has none")
     if len({(run.question, run.target) for run in posteriors}) > 1:
-        raise ValueError("posteriors must be of one question and one target: their evidence is not of the same thing")
+        raise ValueError(
+            "posteriors must be of one question and one target: their evidence is not of the same "
+            "thing"
+        )
     identities = [run.provenance.identity for run in posteriors]
     for name, mark in _differing(identities):
         raise ValueError(
-            f"posteriors must be of one declaration, and their {name} differs: it is {mark[0]!r} in one run and {mark[1]!r} in another"
+            f"posteriors must be of one declaration, and their {name} differs: it is {mark[0]!r} "
+            f"in one run and {mark[1]!r} in another"
         )
     seeds = [run.provenance.seed for run in posteriors if run.provenance.seed is not None]
     if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
-        raise ValueError(f"posteriors must be of independent runs, and several have the seed {repeated[0]}")
+        raise ValueError(
+            f"posteriors must be of independent runs, and several have the seed {repeated[0]}"
+        )
 
 
 def _differing(identities: Sequence[Any]) -> list[tuple[str, tuple[Any, Any]]]:
@@ -99,11 +121,14 @@ def _differing(identities: Sequence[Any]) -> list[tuple[str, tuple[Any, Any]]]:
     return found
 
 
-def pooled_interval(posterior: Posterior, answer: str | None, share: float = 0.95, draws: int = 4000) -> tuple[float, float] | None:
+def pooled_interval(
+    posterior: Posterior, answer: str | None, share: float = 0.95, draws: int = 4000
+) -> tuple[float, float] | None:
     """A credible interval of an answer's probability over a pooled posterior's runs; None with fewer than three of them.
 
-    By the Bayesian bootstrap (Rubin 1981): runs are weighed by Dirichlet(1, ..., 1) besides their Z-hat. It speaks of where the
-    estimate would lie with more runs like these, and knows of no bias that they share.
+    By the Bayesian bootstrap (Rubin 1981): runs are weighed by Dirichlet(1, ..., 1) besides their
+    Z-hat. It speaks of where the estimate would lie with more runs like these, and knows of no bias
+    that they share.
 
     Args:
         posterior: pooled.
@@ -131,8 +156,8 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         seed: in [0, 2**32).
 
     Returns:
-        A posterior without history and runs. Its draws are copies of the same trajectories, no better than they were: their number
-        says nothing about precision, and errors are undefined.
+        A posterior without history and runs. Its draws are copies of the same trajectories, no
+        better than they were: their number says nothing about precision, and errors are undefined.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.

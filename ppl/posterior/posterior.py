@@ -86,9 +86,15 @@ class Posterior:
         fitting = slots is None or len(self.trajectories) % slots == 0
         if not self.trajectories or len(set(sizes.values())) > 1 or not fitting:
             sizes["history"] = slots or 0
-            raise ValueError(f"a posterior needs one or more trajectories and as much of everything else, not {sizes}")
+            raise ValueError(
+                "a posterior needs one or more trajectories and as much of everything else, not "
+                f"{sizes}"
+            )
         if len(self.trajectories) % self.rows:
-            raise ValueError(f"{len(self.trajectories)} trajectories are not {self.rows} chains or runs of one length")
+            raise ValueError(
+                f"{len(self.trajectories)} trajectories are not {self.rows} chains or runs of one "
+                "length"
+            )
 
     @property
     def sampler(self) -> str:
@@ -152,7 +158,8 @@ class Posterior:
     def answers(self) -> dict[str | None, float]:
         """The probability of each answer, the most probable first; None stands for no answer.
 
-        Answers that mean the same count as one, under their commonest spelling. The probabilities sum to one.
+        Answers that mean the same count as one, under their commonest spelling. The probabilities
+        sum to one.
         """
         return dict(self._answers)
 
@@ -160,7 +167,8 @@ class Posterior:
         """Return the probability of an answer, however it is spelled.
 
         Args:
-            answer: a text or a number; 9, 9.0, "9" and "9.00" are the same answer. None stands for no answer.
+            answer: a text or a number; 9, 9.0, "9" and "9.00" are the same answer. None stands for
+                no answer.
 
         Returns:
             In [0, 1]; 0 where no trajectory of positive weight gives this answer.
@@ -183,7 +191,10 @@ class Posterior:
         also where particles hold several trajectories each, and where all trajectories of positive
         weight give one answer: nothing tells how far that is from the truth.
         """
-        return {answer: self.errors.mean(self._stated(answer), self.log_weights) for answer in self._answers}
+        return {
+            answer: self.errors.mean(self._stated(answer), self.log_weights)
+            for answer in self._answers
+        }
 
     @cached_property
     def log_evidence_mcse(self) -> float:
@@ -243,9 +254,13 @@ class Posterior:
         """
         firsts: dict[tuple[object, ...], Trajectory] = {}
         totals: dict[Trajectory, float] = {}
-        for trajectory, log_weight in zip(self.trajectories, self.log_weights.tolist(), strict=True):
+        for trajectory, log_weight in zip(
+            self.trajectories, self.log_weights.tolist(), strict=True
+        ):
             if log_weight > -np.inf:
-                first = firsts.setdefault((trajectory.token_ids, trajectory.finished, trajectory.truncated), trajectory)
+                first = firsts.setdefault(
+                    (trajectory.token_ids, trajectory.finished, trajectory.truncated), trajectory
+                )
                 totals[first] = totals.get(first, 0.0) + exp(log_weight)
         return MappingProxyType(dict(sorted(totals.items(), key=lambda item: -item[1])))
 
@@ -253,8 +268,9 @@ class Posterior:
     def ess(self) -> np.ndarray:
         """Effective sample size, float64.
 
-        Of a filter after each step's reweighing, before any resampling, shape (T,); of chains that of the log-density, shape (1,); of
-        anything else, such as pooled runs, that of the weights, shape (1,).
+        Of a filter after each step's reweighing, before any resampling, shape (T,); of chains that
+        of the log-density, shape (1,); of anything else, such as pooled runs, that of the weights,
+        shape (1,).
         """
         log_density = self.merged_log_density if self.chains else self.log_density
         return self.errors.ess(self.log_weights, log_density)
@@ -280,10 +296,12 @@ class Posterior:
     def check(self, *, success: bool | None = None) -> list[Finding]:
         """What speaks against believing the run, the most serious first: what was seen, why it matters, what to change.
 
-        Empty where nothing was found, which is not proof that nothing is wrong. See `motes.diagnostics.findings`.
+        Empty where nothing was found, which is not proof that nothing is wrong. See
+        `motes.diagnostics.findings`.
 
         Args:
-            success: whether the reward model's scores are probabilities of final success; None for what the target implies.
+            success: whether the reward model's scores are probabilities of final success; None for
+                what the target implies.
         """
         from ...diagnostics.findings import check
 
@@ -303,8 +321,8 @@ class Posterior:
         """The posterior in ArviZ's schema; see `motes.ppl.posterior.posterior_tree`.
 
         Args:
-            prior: draws from the prior, for its group: a posterior with equal weights, such as importance sampling of the same
-                model without a reward model gives.
+            prior: draws from the prior, for its group: a posterior with equal weights, such as
+                importance sampling of the same model without a reward model gives.
 
         Raises:
             ValueError: `prior` is weighted, or of another question.
@@ -323,8 +341,8 @@ class Posterior:
         """Write `to_datatree()`, which `xarray.open_datatree` reads; all of it or nothing.
 
         Args:
-            path: a netCDF file; or, where it ends in ".zarr", a folder in that format (which needs the package zarr). What is there is
-                replaced.
+            path: a netCDF file; or, where it ends in ".zarr", a folder in that format (which needs
+                the package zarr). What is there is replaced.
 
         Raises:
             OSError: it cannot be written.
@@ -358,7 +376,11 @@ class Posterior:
     def __getstate__(self) -> dict[str, Any]:
         """What pickle and copy take: the attributes, without what is computed from them."""
         state = {each.name: getattr(self, each.name) for each in fields(self)}
-        views = {name: dict(value) for name, value in state.items() if isinstance(value, MappingProxyType)}
+        views = {
+            name: dict(value)
+            for name, value in state.items()
+            if isinstance(value, MappingProxyType)
+        }
         return state | views
 
     def _repr_html_(self) -> str:
@@ -381,5 +403,7 @@ class Posterior:
         for label, log_weight in zip(self.labels, self.log_weights.tolist(), strict=True):
             if log_weight > -np.inf:
                 totals[label] = totals.get(label, 0.0) + exp(log_weight)
-        ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
+        ordered = sorted(
+            totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or "")
+        )
         return {answer: min(probability, 1.0) for answer, probability in ordered}

@@ -1,15 +1,15 @@
 """A posterior as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
 
 A chain is an MCMC chain, a draw one of its iterations. A filter's trajectories are *weighted*, and
-most readers of a tree know nothing of weights. So the group `posterior` holds draws that may be taken
-at face value: of weighted trajectories, copies drawn by weight, as many as their effective sample size.
-The weighted population itself stands in the group `population`, where a chain is one of the
-independent runs that were pooled, or the one run. Ragged things are padded: floats with NaN, texts
-with "".
+most readers of a tree know nothing of weights. So the group `posterior` holds draws that may be
+taken at face value: of weighted trajectories, copies drawn by weight, as many as their effective
+sample size. The weighted population itself stands in the group `population`, where a chain is one
+of the independent runs that were pooled, or the one run. Ragged things are padded: floats with NaN,
+texts with "".
 
-Dimensions: chain, draw, particle = the trajectories of a population (or the slots of a filter), step =
-the steps of the longest trajectory (numbered from 1), token = the tokens of the longest, smc_step = the
-T steps of the filter, answer = the K different answers.
+Dimensions: chain, draw, particle = the trajectories of a population (or the slots of a filter),
+step = the steps of the longest trajectory (numbered from 1), token = the tokens of the longest,
+smc_step = the T steps of the filter, answer = the K different answers.
 `motes.ppl.posterior.reading` makes a posterior of it again.
 
     posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for none
@@ -53,10 +53,10 @@ T steps of the filter, answer = the K different answers.
                                                         versions, JSON; sites: the
                                                         names of latents by variable, JSON
 
-Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what came of it (log_evidence and its
-mcse, NaN for chains, which `chains` counts; no_answer_probability, no_answer_mcse), and
-the schema's own (created_at, ...).
-netCDF has no room in its texts for the character NUL, which becomes U+2400, nor for unpaired surrogates, which become "?".
+Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what
+came of it (log_evidence and its mcse, NaN for chains, which `chains` counts; no_answer_probability,
+no_answer_mcse), and the schema's own (created_at, ...). netCDF has no room in its texts for the
+character NUL, which becomes U+2400, nor for unpaired surrogates, which become "?".
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ if TYPE_CHECKING:
 
 SAMPLE = ("chain", "draw")
 BY_STEP = (*SAMPLE, "step")
-OWN = ("answer", "depth", "tokens", "logprob")  # variables of the posterior group that are not a program's
+# variables of the posterior group that are not a program's
+OWN = ("answer", "depth", "tokens", "logprob")
 DIMENSIONS = ("chain", "draw", "particle", "step", "token")
 STATISTICS = (
     "log_weight",
@@ -112,7 +113,11 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
         ValueError: `prior` is weighted, or of another question.
     """
     answers = [answer for answer in posterior.answers if answer is not None]
-    numbers, stats, text = _posterior(posterior, answers), _sample_stats(posterior), _text(posterior)
+    numbers, stats, text = (
+        _posterior(posterior, answers),
+        _sample_stats(posterior),
+        _text(posterior),
+    )
     groups = {"answers": _answers(posterior, answers), "constant_data": _constant(posterior)}
     if posterior.chains or posterior.provenance.copies:
         groups |= {"posterior": numbers, "sample_stats": stats, "text": text}
@@ -177,7 +182,9 @@ def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
     )
 
 
-def padded(rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan) -> np.ndarray:
+def padded(
+    rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan
+) -> np.ndarray:
     """Ragged rows filled up, shape (rows, width); float64, int64 or object, as `fill` is."""
     table = np.full((len(rows), width), fill, dtype=object if isinstance(fill, str) else None)
     for i, row in enumerate(rows):
@@ -215,7 +222,10 @@ def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
         [len(x.token_ids) for x in posterior.trajectories],
         [float(x.logprob) for x in posterior.trajectories],
     )
-    return {name: (SAMPLE, by_chain(posterior, column)) for name, column in zip(OWN, columns, strict=True)}
+    return {
+        name: (SAMPLE, by_chain(posterior, column))
+        for name, column in zip(OWN, columns, strict=True)
+    }
 
 
 def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
@@ -225,10 +235,17 @@ def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
             return None
         prior = posterior
     elif prior.question != posterior.question or np.ptp(prior.log_weights) > 1e-9:
-        raise ValueError("prior must be equally weighted draws for the same question, as of a run without a reward model")
+        raise ValueError(
+            "prior must be equally weighted draws for the same question, as of a run without a "
+            "reward model"
+        )
     known = dict.fromkeys(answer for answer in posterior.answers if answer is not None)
-    others = [label for label in dict.fromkeys(prior.labels) if label is not None and label not in known]
-    return Dataset(_numbers(prior, [*known, *others])).assign_attrs(answers=json.dumps([*known, *others]))
+    others = [
+        label for label in dict.fromkeys(prior.labels) if label is not None and label not in known
+    ]
+    return Dataset(_numbers(prior, [*known, *others])).assign_attrs(
+        answers=json.dumps([*known, *others])
+    )
 
 
 def _variables(posterior: Posterior) -> dict[str, str]:
@@ -249,31 +266,57 @@ def _sample_stats(posterior: Posterior) -> Dataset:
         "proposal_logprob": [float(x.proposal_logprob) for x in trajectories],
     }
     if all(run.eves is not None for run in posterior.runs or (posterior,)):
-        columns["eve"] = np.concatenate([np.asarray(run.eves) for run in posterior.runs or (posterior,)])
+        columns["eve"] = np.concatenate(
+            [np.asarray(run.eves) for run in posterior.runs or (posterior,)]
+        )
     by_step = {
         "prefix_logprob": padded([[node.logprob for node in path] for path in paths], longest),
-        "prefix_proposal_logprob": padded([[node.proposal_logprob for node in path] for path in paths], longest),
+        "prefix_proposal_logprob": padded(
+            [[node.proposal_logprob for node in path] for path in paths], longest
+        ),
     }
     if any(map(len, posterior.log_odds)):
         by_step["log_odds"] = padded(posterior.log_odds, longest)
     of_draws = {name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()}
-    return Dataset(of_draws | {name: (BY_STEP, by_chain(posterior, column)) for name, column in by_step.items()})
+    return Dataset(
+        of_draws
+        | {name: (BY_STEP, by_chain(posterior, column)) for name, column in by_step.items()}
+    )
 
 
 def _smc(histories: Sequence[History]) -> Dataset:
     """Of each run a row; shorter runs are padded."""
-    by_step, by_slot, steps = ("chain", "smc_step"), ("chain", "smc_step", "particle"), max(len(history.ess) for history in histories)
-    distinct = [distinct_ancestors(x.ancestors, x.log_weights[-1])[1:] if len(x.ess) else [] for x in histories]
+    by_step, by_slot, steps = (
+        ("chain", "smc_step"),
+        ("chain", "smc_step", "particle"),
+        max(len(history.ess) for history in histories),
+    )
+    distinct = [
+        distinct_ancestors(x.ancestors, x.log_weights[-1])[1:] if len(x.ess) else []
+        for x in histories
+    ]
     entropies = [np.array([entropy(row) for row in history.log_weights]) for history in histories]
     return Dataset(
         {
             "ess": (by_step, padded([history.ess for history in histories], steps)),
             "entropy": (by_step, padded(entropies, steps)),
-            "resampled": (by_step, padded([history.resampled for history in histories], steps, fill=0).astype(bool)),
-            "log_increment": (by_step, padded([history.log_increments for history in histories], steps)),
+            "resampled": (
+                by_step,
+                padded([history.resampled for history in histories], steps, fill=0).astype(bool),
+            ),
+            "log_increment": (
+                by_step,
+                padded([history.log_increments for history in histories], steps),
+            ),
             "distinct_ancestors": (by_step, padded(distinct, steps, fill=-1)),
-            "ancestor": (by_slot, np.stack([_stretched(history.ancestors, steps, -1) for history in histories])),
-            "log_weight": (by_slot, np.stack([_stretched(history.log_weights, steps, nan) for history in histories])),
+            "ancestor": (
+                by_slot,
+                np.stack([_stretched(history.ancestors, steps, -1) for history in histories]),
+            ),
+            "log_weight": (
+                by_slot,
+                np.stack([_stretched(history.log_weights, steps, nan) for history in histories]),
+            ),
         }
     )
 
@@ -303,7 +346,12 @@ def _constant(posterior: Posterior) -> Dataset:
         "sites": json.dumps({name: site for site, name in _variables(posterior).items()}),
         "versions": json.dumps({name: found for name in PACKAGES if (found := _version(name))}),
     }
-    return Dataset({"question": storable(posterior.question), **{name: storable(text) for name, text in told.items()}})
+    return Dataset(
+        {
+            "question": storable(posterior.question),
+            **{name: storable(text) for name, text in told.items()},
+        }
+    )
 
 
 def _provenance(posterior: Posterior) -> str:
@@ -312,22 +360,45 @@ def _provenance(posterior: Posterior) -> str:
 
 def _answers(posterior: Posterior, stated: list[str]) -> Dataset:
     probabilities, errors = posterior.answers, posterior.answer_mcse
-    columns = {"probability": [probabilities[answer] for answer in stated], "mcse": [errors[answer] for answer in stated]}
-    return Dataset({name: ("answer", column) for name, column in columns.items()}, coords={"answer": _texts(stated)})
+    columns = {
+        "probability": [probabilities[answer] for answer in stated],
+        "mcse": [errors[answer] for answer in stated],
+    }
+    return Dataset(
+        {name: ("answer", column) for name, column in columns.items()},
+        coords={"answer": _texts(stated)},
+    )
 
 
 def _text(posterior: Posterior) -> Dataset:
-    paths, token_ids = [x.path[1:] for x in posterior.trajectories], [x.token_ids for x in posterior.trajectories]
+    paths, token_ids = (
+        [x.path[1:] for x in posterior.trajectories],
+        [x.token_ids for x in posterior.trajectories],
+    )
     longest, most = max(map(len, paths)), max(map(len, token_ids))
     columns = {
         "stated": (SAMPLE, [answer is not None for answer in posterior.extracted]),
         "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])),
-        "step_text": (BY_STEP, padded([_texts([node.step_text for node in path]) for path in paths], longest, "")),
-        "step_tokens": (BY_STEP, padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0)),
-        "step_delimited": (BY_STEP, padded([[node.delimited for node in path] for path in paths], longest, False)),
+        "step_text": (
+            BY_STEP,
+            padded([_texts([node.step_text for node in path]) for path in paths], longest, ""),
+        ),
+        "step_tokens": (
+            BY_STEP,
+            padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0),
+        ),
+        "step_delimited": (
+            BY_STEP,
+            padded([[node.delimited for node in path] for path in paths], longest, False),
+        ),
         "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
     }
-    return Dataset({name: (dimensions, by_chain(posterior, column)) for name, (dimensions, column) in columns.items()})
+    return Dataset(
+        {
+            name: (dimensions, by_chain(posterior, column))
+            for name, (dimensions, column) in columns.items()
+        }
+    )
 
 
 def _texts(texts: Sequence[str]) -> np.ndarray:
@@ -336,7 +407,11 @@ def _texts(texts: Sequence[str]) -> np.ndarray:
 
 def _counted(group: Dataset) -> Dataset:
     """With coordinates: steps are numbered from 1, everything else from 0."""
-    numbers = {str(name): np.arange(size) + str(name).endswith("step") for name, size in group.sizes.items() if name not in group.coords}
+    numbers = {
+        str(name): np.arange(size) + str(name).endswith("step")
+        for name, size in group.sizes.items()
+        if name not in group.coords
+    }
     return group.assign_coords(numbers)
 
 

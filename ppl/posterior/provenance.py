@@ -1,7 +1,7 @@
 """Where a posterior comes from: facts about its sampler and its run.
 
-A sampler says once what it is. Whoever reads a posterior asks this record, and never for the name of
-a sampler, a setting or a rate.
+A sampler says once what it is. Whoever reads a posterior asks this record, and never for the name
+of a sampler, a setting or a rate.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class Provenance:
         program: whether a program was sampled, whose end is not its trajectory's.
         judged: whether there is a reward model.
         alpha: the power of the prior.
-        look_ahead: whether a step is known before it is chosen, so that ancestors run one step late.
+        look_ahead: whether a step is known before it is chosen, so that ancestors run one step
+            late.
         ess_threshold: kappa: resampled when ESS < kappa N; 0 for never.
         resampled_freely: whether resampling was multinomial, of which the genealogy tells the error
             of the log-evidence.

@@ -1,6 +1,7 @@
 """A posterior read back from its data tree: the inverse of `motes.ppl.posterior.posterior_tree`.
 
-Trajectories that shared a prefix share its nodes again. Nothing is lost but what netCDF cannot hold in its texts.
+Trajectories that shared a prefix share its nodes again. Nothing is lost but what netCDF cannot hold
+in its texts.
 """
 
 from __future__ import annotations
@@ -82,14 +83,25 @@ def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: An
     """The posterior of some of the chains."""
     question = _text(tree, "constant_data/question")
     depths = _values(tree, "population/depth", rows)
-    log_odds = _values(tree, "population/log_odds", rows) if "log_odds" in tree["population"] else np.zeros((len(depths), 0))
-    answers = zip(_values(tree, "text/answer", rows).tolist(), _values(tree, "text/stated", rows).tolist(), strict=True)
+    log_odds = (
+        _values(tree, "population/log_odds", rows)
+        if "log_odds" in tree["population"]
+        else np.zeros((len(depths), 0))
+    )
+    answers = zip(
+        _values(tree, "text/answer", rows).tolist(),
+        _values(tree, "text/stated", rows).tolist(),
+        strict=True,
+    )
     return Posterior(
         question=question,
         trajectories=_trajectories(tree, question, rows),
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
-        latents={site: _values(tree, f"population/{name}", rows) for name, site in json.loads(_text(tree, "constant_data/sites")).items()},
+        latents={
+            site: _values(tree, f"population/{name}", rows)
+            for name, site in json.loads(_text(tree, "constant_data/sites")).items()
+        },
         log_density=_values(tree, "population/lp", rows),
         rates=json.loads(_text(tree, "constant_data/rates")),
         cost=Cost(**cost),
@@ -146,7 +158,10 @@ def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajector
         "text/answer",
     )
     root, nodes = Trajectory(question=question), {}
-    return tuple(_trajectory(root, nodes, *row) for row in zip(*(_values(tree, name, rows).tolist() for name in names), strict=True))
+    return tuple(
+        _trajectory(root, nodes, *row)
+        for row in zip(*(_values(tree, name, rows).tolist() for name in names), strict=True)
+    )
 
 
 def _trajectory(
@@ -169,7 +184,11 @@ def _trajectory(
     for step in range(depth):
         last = step == depth - 1
         end = start + step_tokens[step]
-        status = (finished and last, truncated and last, answer if finished and last and stated else None)
+        status = (
+            finished and last,
+            truncated and last,
+            answer if finished and last and stated else None,
+        )
         said = (step_texts[step], tuple(token_ids[start:end]), step_delimited[step])
         key = (id(node), *said, logprobs[step], proposal_logprobs[step], status)
         if key not in nodes:

@@ -1,7 +1,7 @@
 """Opening a file in which there should be a posterior.
 
-Whatever is wrong with the file, one sentence names it: it is missing, of another format, cut off, or
-written by another program.
+Whatever is wrong with the file, one sentence names it: it is missing, of another format, cut off,
+or written by another program.
 """
 
 from __future__ import annotations
@@ -42,13 +42,18 @@ def read_saved(path: Path, read: Callable[[DataTree], T]) -> T:
         return read(tree)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{str(path)!r} is a posterior that is damaged, or of another version of motes ({reason:.200})") from error
+        raise ValueError(
+            f"{str(path)!r} is a posterior that is damaged, or of another version of motes "
+            f"({reason:.200})"
+        ) from error
 
 
 def need_zarr() -> None:
     """Raise ImportError, with what to install, where the package zarr is not there."""
     if find_spec("zarr") is None:
-        raise ImportError("folders that end in .zarr need the package zarr: pip install 'motes[zarr]'")
+        raise ImportError(
+            "folders that end in .zarr need the package zarr: pip install 'motes[zarr]'"
+        )
 
 
 def _opened(path: Path) -> DataTree:
@@ -59,7 +64,8 @@ def _opened(path: Path) -> DataTree:
             loaded = tree.load() if ours else None
     except PermissionError:
         raise
-    except Exception as error:  # xarray, h5netcdf, h5py and zarr raise many kinds on what they cannot read
+    # xarray, h5netcdf, h5py and zarr raise many kinds on what they cannot read
+    except Exception as error:
         raise _not_one(path, f"it is {_kind(path)}") from error
     if loaded is None:
         library = str(tree.attrs.get("creation_library", "")) or "another program"

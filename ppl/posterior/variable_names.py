@@ -2,8 +2,8 @@
 
 A file has room for fewer names than a program: no slash, nothing that stands for a folder, no name
 that a data tree has itself. A site keeps its name where it can; any other gets one like it, with an
-underscore for each that was taken. The file keeps which variable is which site, so that what is read
-again has the sites' own names.
+underscore for each that was taken. The file keeps which variable is which site, so that what is
+read again has the sites' own names.
 """
 
 from __future__ import annotations

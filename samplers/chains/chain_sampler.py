@@ -28,7 +28,8 @@ class Chains(NamedTuple):
     Attributes:
         iteration: iterations done, warm-up included.
         current: where the chains are: C particles, or C times K of them for K replicas a chain.
-        draws: the particles of every chain at every iteration after the warm-up: one tuple of C an iteration.
+        draws: the particles of every chain at every iteration after the warm-up: one tuple of C an
+            iteration.
         tallies: sums over the iterations after the warm-up, by name, float64.
         memory: what else a sampler has to remember from one iteration to the next.
         tries: filters that were drawn for the start of each chain.
@@ -76,9 +77,10 @@ class ChainSampler(SteppedSampler[Chains]):
         iterations: of each chain, kept ones.
         warmup: iterations before those, not kept.
         chains: C.
-        starts: particles of the filter from which a chain's first trajectory is drawn: one of positive density. Chains leave
-            their target invariant wherever they start, so where all particles die a filter of twice as many (up to 16 times
-            `starts`) is drawn. A budget counts what this costs, but does not stop it; that chains are longer where trajectories
+        starts: particles of the filter from which a chain's first trajectory is drawn: one of
+            positive density. Chains leave their target invariant wherever they start, so where all
+            particles die a filter of twice as many (up to 16 times `starts`) is drawn. A budget
+            counts what this costs, but does not stop it; that chains are longer where trajectories
             are shorter is a bias that vanishes as the budget grows.
         tries: filters drawn for the start of a chain, at most.
     """
@@ -141,8 +143,13 @@ class ChainSampler(SteppedSampler[Chains]):
         if state.iteration >= self.warmup:
             replicas = len(after.current) // self.chains
             kept = (*kept, tuple(map(self.held, after.current[::replicas])))
-            tallies = {name: summed(tallies.get(name, np.zeros(0)), value) for name, value in after.tallies.items()}
-        return Chains(state.iteration + 1, tuple(after.current), kept, tallies, after.memory, state.tries)
+            tallies = {
+                name: summed(tallies.get(name, np.zeros(0)), value)
+                for name, value in after.tallies.items()
+            }
+        return Chains(
+            state.iteration + 1, tuple(after.current), kept, tallies, after.memory, state.tries
+        )
 
     def done(self, model: Declared, state: Chains) -> bool:
         return len(state.draws) >= self.iterations
@@ -154,10 +161,16 @@ class ChainSampler(SteppedSampler[Chains]):
         return self.warmup + self.iterations
 
     def draws(self, model: Declared, state: Chains, complete: bool) -> Draws:
-        by_iteration = state.draws or (tuple(map(self.held, state.current[:: len(state.current) // self.chains])),)
+        by_iteration = state.draws or (
+            tuple(map(self.held, state.current[:: len(state.current) // self.chains])),
+        )
         particles = [row[chain] for chain in range(self.chains) for row in by_iteration]
         log_weights = np.full(len(particles), -np.log(len(particles)))
-        rates = self.rates(state.tallies, len(state.draws)) | {"starting_tries": list(state.tries)} if state.draws else {}
+        rates = (
+            self.rates(state.tallies, len(state.draws)) | {"starting_tries": list(state.tries)}
+            if state.draws
+            else {}
+        )
         guarantee = None if state.draws else "heuristic"  # stopped in its warm-up
         return Draws(particles, log_weights, chains=self.chains, rates=rates, guarantee=guarantee)
 
@@ -176,13 +189,20 @@ def summed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def restarted(
-    attempt: Callable[[int, RunKeys, Any], list[Any]], model: Declared, keys: RunKeys, chains: int, *, starts: int, tries: int
+    attempt: Callable[[int, RunKeys, Any], list[Any]],
+    model: Declared,
+    keys: RunKeys,
+    chains: int,
+    *,
+    starts: int,
+    tries: int,
 ) -> Started:
     """Draw the start of every chain, again and with more particles for those whose particles all died.
 
     Args:
-        attempt: (particles, keys, model) -> where a chain starts, or an AllParticlesDead that is raised. The first attempt has
-            the chain's own keys, any other has keys of iterations that no run reaches.
+        attempt: (particles, keys, model) -> where a chain starts, or an AllParticlesDead that is
+            raised. The first attempt has the chain's own keys, any other has keys of iterations
+            that no run reaches.
         model: the declared posterior.
         keys: of the run.
         chains: C.
@@ -198,7 +218,10 @@ def restarted(
         missing = [chain for chain in range(chains) if chain not in found]
         particles = starts * min(2**number, MOST_STARTS)
         iteration = keys.iteration if number == 0 else RESTARTS + number
-        runs = [partial(_survivors, attempt, particles, replace(keys, chain=chain, iteration=iteration)) for chain in missing]
+        runs = [
+            partial(_survivors, attempt, particles, replace(keys, chain=chain, iteration=iteration))
+            for chain in missing
+        ]
         for chain, survivors in zip(missing, in_batch(runs, [model] * len(runs)), strict=True):
             tried[chain] += 1
             if not isinstance(survivors, AllParticlesDead):
@@ -207,10 +230,14 @@ def restarted(
                 raise AllParticlesDead(survivors.step, survivors.particles, tries)
         if len(found) == chains:
             break
-    return Started(tuple(particle for chain in range(chains) for particle in found[chain]), tuple(tried))
+    return Started(
+        tuple(particle for chain in range(chains) for particle in found[chain]), tuple(tried)
+    )
 
 
-def picked(model: Declared, keys: RunKeys, particles: int, proposal: Sampling | None, picks: int) -> list[Reasoning]:
+def picked(
+    model: Declared, keys: RunKeys, particles: int, proposal: Sampling | None, picks: int
+) -> list[Reasoning]:
     """Draw trajectories of positive density from the last population of a particle filter, by weight.
 
     Raises:
@@ -221,10 +248,14 @@ def picked(model: Declared, keys: RunKeys, particles: int, proposal: Sampling | 
     for step in steps(stepwise, state, keys, Resampling()):
         state = step.state
     check_alive(state)
-    return [state.particles[pick(keys.choice(number), state.log_weights)] for number in range(picks)]
+    return [
+        state.particles[pick(keys.choice(number), state.log_weights)] for number in range(picks)
+    ]
 
 
-def _survivors(attempt: Callable[..., list[Any]], particles: int, keys: RunKeys, model: Declared) -> list[Any] | AllParticlesDead:
+def _survivors(
+    attempt: Callable[..., list[Any]], particles: int, keys: RunKeys, model: Declared
+) -> list[Any] | AllParticlesDead:
     try:
         return attempt(particles, keys, model)
     except AllParticlesDead as death:
@@ -235,4 +266,9 @@ def in_batch(runs: Sequence[Callable[[Any], Any]], models: Sequence[Declared]) -
     """Functions of a declared posterior, each called with its own, whose questions to their models go out together."""
     if len(runs) == 1:
         return [runs[0](models[0])]
-    return together([lambda shared, run=run, model=model: run(model.via(shared)) for run, model in zip(runs, models, strict=True)])
+    return together(
+        [
+            lambda shared, run=run, model=model: run(model.via(shared))
+            for run, model in zip(runs, models, strict=True)
+        ]
+    )

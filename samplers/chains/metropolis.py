@@ -21,13 +21,15 @@ from .chain_sampler import Chains, ChainSampler, Swept
 class SuffixMetropolis(ChainSampler):
     """Chains that cut a trajectory at random, write its remainder anew, and accept it by Metropolis and Hastings.
 
-    Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal misses part of the prior's
-    support. Evidence: none. Cost of a step (an iteration): `moves` remainders for each chain, about half a trajectory's tokens each, all
-    chains in one batch; the reward model reads them. Source: Metropolis et al. (1953), Hastings (1970); the move is that of
+    Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal
+    misses part of the prior's support. Evidence: none. Cost of a step (an iteration): `moves`
+    remainders for each chain, about half a trajectory's tokens each, all chains in one batch; the
+    reward model reads them. Source: Metropolis et al. (1953), Hastings (1970); the move is that of
     Karan and Du (2025), arXiv:2510.14901, with the correction for lengths that their code lacks.
 
     Attributes:
-        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see
+            `motes.samplers.ChainSampler`.
         moves: between two draws that are kept, at least 1.
         proposal: what remainders are drawn from; the model's prior when None.
         budget: generated tokens after which no iteration is begun; None for no limit.
@@ -57,7 +59,9 @@ class SuffixMetropolis(ChainSampler):
         stepwise, accepted = model.stepwise(q), np.zeros(chains)
         for number in range(self.moves):
             keys_of_chains = keys.moves(number, chains, range(chains))
-            moved = suffix_move(model, q, keys_of_chains, particles, lambda _, x: sum(stepwise.log_potentials(x)))
+            moved = suffix_move(
+                model, q, keys_of_chains, particles, lambda _, x: sum(stepwise.log_potentials(x))
+            )
             particles, accepted = moved.particles, accepted + moved.accepted
         return Swept(particles, {"acceptance": accepted / self.moves})
 
@@ -69,13 +73,15 @@ class SuffixMetropolis(ChainSampler):
 class PowerMetropolis(SuffixMetropolis):
     """Suffix Metropolis for power targets, p(x)^alpha L(x)^beta, with remainders drawn at a low temperature.
 
-    Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee: invariant; heuristic where the
-    proposal misses part of the prior's support. Evidence: none. Cost of a step (an iteration): as of `SuffixMetropolis`. Source:
-    Karan and Du (2025), arXiv:2510.14901, with the correction for lengths that their code lacks.
+    Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee:
+    invariant; heuristic where the proposal misses part of the prior's support. Evidence: none. Cost
+    of a step (an iteration): as of `SuffixMetropolis`. Source: Karan and Du (2025),
+    arXiv:2510.14901, with the correction for lengths that their code lacks.
 
     Attributes:
         iterations, warmup, chains, starts, tries, moves, budget: as of `SuffixMetropolis`.
-        proposal: what remainders are drawn from; at temperature 1 / alpha (times the prior's) when None.
+        proposal: what remainders are drawn from; at temperature 1 / alpha (times the prior's) when
+            None.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.

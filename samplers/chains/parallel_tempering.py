@@ -26,7 +26,8 @@ class Travels(NamedTuple):
 
     Attributes:
         replica: which replica stands at each power, int64, shape (C, K).
-        upward: whether it has been at the last power since it was at the first, bool, by replica, shape (C, K).
+        upward: whether it has been at the last power since it was at the first, bool, by replica,
+            shape (C, K).
         visited: whether it has been at the first power at all, bool, by replica, shape (C, K).
     """
 
@@ -39,16 +40,20 @@ class Travels(NamedTuple):
 class ParallelTempering(ChainSampler):
     """Chains of K replicas at powers beta_1 = 1 > ... > beta_K >= 0 of the way from the prior to the target.
 
-    Replica k follows p^(1 + beta_k (alpha - 1)) L^beta_k. In every iteration each is moved by suffix moves (at beta = 0 it is drawn anew
-    as a whole), or by a sweep of particle Gibbs; then neighbours swap, even pairs and odd pairs in turn, with
-    probability min(1, (L(x_i) / L(x_j))^(beta_j - beta_i)). The draws are those at beta = 1.
+    Replica k follows p^(1 + beta_k (alpha - 1)) L^beta_k. In every iteration each is moved by
+    suffix moves (at beta = 0 it is drawn anew as a whole), or by a sweep of particle Gibbs; then
+    neighbours swap, even pairs and odd pairs in turn, with probability min(1, (L(x_i) /
+    L(x_j))^(beta_j - beta_i)). The draws are those at beta = 1.
 
-    Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal misses part of the prior's
-    support. Evidence: none. Cost of a step (an iteration): K suffix moves (or K filters of N - 1 particles) for each chain, all in
-    one batch; the reward model reads them; swaps cost nothing. Source: Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022).
+    Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal
+    misses part of the prior's support. Evidence: none. Cost of a step (an iteration): K suffix
+    moves (or K filters of N - 1 particles) for each chain, all in one batch; the reward model reads
+    them; swaps cost nothing. Source: Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet
+    (2022).
 
     Attributes:
-        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see
+            `motes.samplers.ChainSampler`.
         betas: the powers, falling from 1, at least two of them.
         kernel: "suffix" or "gibbs".
         moves: of the kernel in an iteration, at least 1.
@@ -74,9 +79,12 @@ class ParallelTempering(ChainSampler):
     )
     guarantee = "invariant"
     evidence = "none"
-    paper = "Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464"
+    paper = (
+        "Geyer (1991); Syed, Bouchard-Côté, Deligiannidis and Doucet (2022), doi:10.1111/rssb.12464"
+    )
     step_cost = (
-        "for each of K replicas of each chain a remainder, about half a trajectory's tokens (or a particle filter of N - 1 particles); "
+        "for each of K replicas of each chain a remainder, about half a trajectory's tokens (or a "
+        "particle filter of N - 1 particles); "
         "the reward model reads them"
     )
 
@@ -116,7 +124,11 @@ class ParallelTempering(ChainSampler):
             accepted += moved
         particles, travels, swaps = self._swapped(models, keys, state, particles)
         trips = _round_trips(travels, state.memory or _at_home(self.chains, count))
-        tallies = {"acceptance": accepted.reshape(-1, count).mean(axis=0) / self.moves, **swaps, "round_trips": np.array(trips[1])}
+        tallies = {
+            "acceptance": accepted.reshape(-1, count).mean(axis=0) / self.moves,
+            **swaps,
+            "round_trips": np.array(trips[1]),
+        }
         return Swept(particles, tallies, trips[0])
 
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
@@ -136,8 +148,12 @@ class ParallelTempering(ChainSampler):
         if self.kernel == "gibbs":
             own = [replace(keys, chain=row * self.moves + number) for row in range(len(particles))]
             of_rows = [models[row % count] for row in range(len(particles))]
-            swept = gibbs_moves(of_rows, proposal, own, particles, self.particles, self._resampling, "reference")
-            return [particle for particle, _ in swept], np.array([moved.any() for _, moved in swept], np.float64)
+            swept = gibbs_moves(
+                of_rows, proposal, own, particles, self.particles, self._resampling, "reference"
+            )
+            return [particle for particle, _ in swept], np.array(
+                [moved.any() for _, moved in swept], np.float64
+            )
         stepwise = [model.stepwise(proposal) for model in models]
         anew = np.array([self.betas[row % count] == 0 for row in range(len(particles))])
         moved = suffix_move(
@@ -155,7 +171,10 @@ class ParallelTempering(ChainSampler):
     ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
         """Neighbours swapped; for each chain which of its places each replica came from; attempted and successful swaps by pair."""
         chains, count = self.chains, len(models)
-        uniforms = SlotUniforms(subkeys(keys.moves(self.moves, chains * count, range(chains * count)), 0), chains * count).at(0)
+        uniforms = SlotUniforms(
+            subkeys(keys.moves(self.moves, chains * count, range(chains * count)), 0),
+            chains * count,
+        ).at(0)
         places = np.tile(np.arange(count), (chains, 1))
         swaps, attempts = np.zeros(count - 1), np.zeros(count - 1)
         for chain in range(chains):

@@ -3,7 +3,8 @@
     particle marginal Metropolis-Hastings    theta' is proposed, and accepted by its particle filter's estimate of p(theta') Z(theta')
     particle Gibbs                           theta given the reasoning by a BlackJAX kernel, the reasoning given theta by conditional SMC
 
-Both leave the program's posterior invariant, however few particles there are (Andrieu, Doucet and Holenstein 2010).
+Both leave the program's posterior invariant, however few particles there are (Andrieu, Doucet and
+Holenstein 2010).
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from ... import checks
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared
 from ...ppl.programs.execution import Execution
-from ...ppl.programs.parameters import Density, leading, not_fixed, parameters, rebuilt, unconstrained
+from ...ppl.programs.parameters import (
+    Density,
+    leading,
+    not_fixed,
+    parameters,
+    rebuilt,
+    unconstrained,
+)
 from ...ppl.programs.program import Program
 from ...ppl.programs.subinference import SubInference
 from ...smc import Resampling, RunKeys, start, steps, subkeys
@@ -49,8 +57,10 @@ class ParameterSampler(ChainSampler):
         particles: N of each filter.
         resampling: one of `motes.smc.SCHEMES`.
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
-        step_size: of the proposal, in unconstrained coordinates, above 0; found in the warm-up, from there, if there is one.
-        tries: filters drawn for the start of a chain, at most, each at parameters of its own from the prior.
+        step_size: of the proposal, in unconstrained coordinates, above 0; found in the warm-up,
+            from there, if there is one.
+        tries: filters drawn for the start of a chain, at most, each at parameters of its own from
+            the prior.
     """
 
     particles: int = 16
@@ -76,20 +86,28 @@ class ParameterSampler(ChainSampler):
 
     def check(self, model: Declared) -> None:
         if not isinstance(model, Program):
-            raise ValueError(f"{self.name!r} samples the parameters of a Program, and {model!r} is none")
+            raise ValueError(
+                f"{self.name!r} samples the parameters of a Program, and {model!r} is none"
+            )
 
     @abstractmethod
-    def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
+    def moved(
+        self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
+    ) -> list[tuple[Any, float]]:
         """Each chain's next state, and the probability with which its parameters' proposal was accepted."""
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         assert isinstance(model, Program)
-        tuning = state.memory or [Tuning(self.aim).started(self.step_size) for _ in range(self.chains)]
+        tuning = state.memory or [
+            Tuning(self.aim).started(self.step_size) for _ in range(self.chains)
+        ]
         step_sizes = [each.step_size(state.iteration < self.warmup) for each in tuning]
         moved = self.moved(model, keys, state.current, step_sizes)
         acceptance = np.array([rate for _, rate in moved])
         if state.iteration < self.warmup:
-            tuning = [each.told(rate) for each, rate in zip(tuning, acceptance.tolist(), strict=True)]
+            tuning = [
+                each.told(rate) for each, rate in zip(tuning, acceptance.tolist(), strict=True)
+            ]
         tallies = {"acceptance": acceptance, "step_size": np.array(step_sizes)}
         return Swept([particle for particle, _ in moved], tallies, tuning)
 
@@ -105,14 +123,23 @@ class Tuning(NamedTuple):
     state: Any = None
 
     def started(self, step_size: float) -> Tuning:
-        return self._replace(least=0.01 * step_size, state=dual_averaging_adaptation(self.aim)[0](step_size))
+        return self._replace(
+            least=0.01 * step_size, state=dual_averaging_adaptation(self.aim)[0](step_size)
+        )
 
     def told(self, acceptance: float) -> Tuning:
         return self._replace(state=dual_averaging_adaptation(self.aim)[1](self.state, acceptance))
 
     def step_size(self, searching: bool) -> float:
-        found = exp(float(self.state.log_step_size if searching or self.state.step == 1 else self.state.log_step_size_avg))
-        return max(found, self.least)  # where an estimate is noisy not even a step of no length is always accepted
+        found = exp(
+            float(
+                self.state.log_step_size
+                if searching or self.state.step == 1
+                else self.state.log_step_size_avg
+            )
+        )
+        # where an estimate is noisy not even a step of no length is always accepted
+        return max(found, self.least)
 
 
 class Estimated(NamedTuple):
@@ -131,13 +158,17 @@ class Estimated(NamedTuple):
 class ParticleMarginalMetropolis(ParameterSampler):
     """Particle marginal Metropolis-Hastings: a random walk over a program's parameters, each place weighed by a particle filter.
 
-    Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant. Evidence: none. Cost of a step (an
-    iteration): a particle filter of N particles for each chain, all chains in one batch. Source: Andrieu, Doucet and Holenstein
-    (2010), section 2.4.2; the step size is tuned to accept 0.234 of the proposals (Roberts, Gelman and Gilks 1997; Sherlock et al. 2015).
+    Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant.
+    Evidence: none. Cost of a step (an iteration): a particle filter of N particles for each chain,
+    all chains in one batch. Source: Andrieu, Doucet and Holenstein (2010), section 2.4.2; the step
+    size is tuned to accept 0.234 of the proposals (Roberts, Gelman and Gilks 1997; Sherlock et al.
+    2015).
 
     Attributes:
-        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
-        particles, resampling, ess_threshold, step_size: see `ParameterSampler`; step_size is the walk's standard deviation.
+        iterations, warmup, chains, starts, tries: as of every chain: see
+            `motes.samplers.ChainSampler`.
+        particles, resampling, ess_threshold, step_size: see `ParameterSampler`; step_size is the
+            walk's standard deviation.
         proposal: what steps are drawn from; their priors when None.
         budget: generated tokens after which no iteration is begun; None for no limit.
 
@@ -159,11 +190,14 @@ class ParticleMarginalMetropolis(ParameterSampler):
                 raise AllParticlesDead(1, self.particles)
             return [estimated]
 
-        # every attempt has parameters of its own from the prior, and the particles that the chain's filters have
+        # every attempt has parameters of its own from the prior, and the particles that the chain's
+        # filters have
         keys = replace(keys, iteration=RESTARTS)
         return restarted(attempt, model, keys, self.chains, starts=self.particles, tries=self.tries)
 
-    def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
+    def moved(
+        self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
+    ) -> list[tuple[Any, float]]:
         runs = [
             partial(self._walked, keys=replace(keys, chain=chain), here=here, step_size=step_size)
             for chain, (here, step_size) in enumerate(zip(current, step_sizes, strict=True))
@@ -177,30 +211,49 @@ class ParticleMarginalMetropolis(ParameterSampler):
         """A place from the prior; None where its filter dies."""
         stepwise = program.stepwise(None)
         [drawn], generation = stepwise.initial(None, 1), 0
-        while drawn.open and not drawn.excluded and len(leading(program, drawn)) == len(not_fixed(program, drawn)):
+        while (
+            drawn.open
+            and not drawn.excluded
+            and len(leading(program, drawn)) == len(not_fixed(program, drawn))
+        ):
             [drawn] = stepwise.step(None, keys.rejuvenation(generation, 1, [0]), [drawn])
             generation += 1
         if drawn.excluded:
             return None
-        return self._filtered(program, keys, {draw.name: draw.value for draw in parameters(program, drawn)})
+        return self._filtered(
+            program, keys, {draw.name: draw.value for draw in parameters(program, drawn)}
+        )
 
-    def _walked(self, program: Program, *, keys: RunKeys, here: Estimated, step_size: float) -> tuple[Estimated, float]:
+    def _walked(
+        self, program: Program, *, keys: RunKeys, here: Estimated, step_size: float
+    ) -> tuple[Estimated, float]:
         draws = parameters(program, here.execution)
         density = Density(program, here.execution, tuple(draw.name for draw in draws), alone=True)
         key = keys.rejuvenation(0, 1, [0])
         u = unconstrained(draws)
-        there = u + step_size * np.asarray(jax.random.normal(subkeys(key, 0)[0], u.shape), np.float64)
+        there = u + step_size * np.asarray(
+            jax.random.normal(subkeys(key, 0)[0], u.shape), np.float64
+        )
         now, then = density(u), density(there)
         if not float(then.log_density) > -inf:  # nowhere, or so far out that float32 does not reach
             return here, 0.0
         proposed = self._filtered(program, keys, then.values)
         if proposed is None:
             return here, 0.0
-        log_ratio = proposed.log_estimate + float(then.log_jacobian) - here.log_estimate - float(now.log_jacobian)
+        log_ratio = (
+            proposed.log_estimate
+            + float(then.log_jacobian)
+            - here.log_estimate
+            - float(now.log_jacobian)
+        )
         rate = exp(min(0.0, log_ratio))
-        return (proposed, rate) if SlotUniforms(subkeys(key, 1), 1).at(0)[0] < rate else (here, rate)
+        return (
+            (proposed, rate) if SlotUniforms(subkeys(key, 1), 1).at(0)[0] < rate else (here, rate)
+        )
 
-    def _filtered(self, program: Program, keys: RunKeys, values: Mapping[str, Any]) -> Estimated | None:
+    def _filtered(
+        self, program: Program, keys: RunKeys, values: Mapping[str, Any]
+    ) -> Estimated | None:
         """A filter at these parameters, and a draw from its last population; None where it dies."""
         given = program.given_values(values)
         root = given.root()
@@ -211,23 +264,31 @@ class ParticleMarginalMetropolis(ParameterSampler):
         state = start(stepwise, keys, self.particles)
         for step in steps(stepwise, state, keys, self._resampling):
             state = step.state
-        return None if state.dead else Estimated(state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence))
+        return (
+            None
+            if state.dead
+            else Estimated(
+                state.particles[pick(keys.choice(0), state.log_weights)], float(state.log_evidence)
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterGibbs(ParameterSampler):
     """Particle Gibbs over parameters and reasoning in turn: conditional SMC for the one, a BlackJAX kernel for the other.
 
-    Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant, at every N >= 2. Evidence: none. Cost of a
-    step (an iteration): a particle filter of N - 1 particles for each chain; moving the parameters asks no model anything. Source:
-    Andrieu, Doucet and Holenstein (2010), section 2.4.3; NUTS: Hoffman and Gelman (2014).
+    Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant, at
+    every N >= 2. Evidence: none. Cost of a step (an iteration): a particle filter of N - 1
+    particles for each chain; moving the parameters asks no model anything. Source: Andrieu, Doucet
+    and Holenstein (2010), section 2.4.3; NUTS: Hoffman and Gelman (2014).
 
     Attributes:
-        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
-        particles, resampling, ess_threshold, step_size: see `ParameterSampler`; the scheme must be one of
-            `motes.smc.CONDITIONAL`.
-        kernel: "nuts", for which the program must be traceable by JAX at its parameters: what it branches on, and how its steps are
-            sampled, must not depend on them; or "random_walk".
+        iterations, warmup, chains, starts, tries: as of every chain: see
+            `motes.samplers.ChainSampler`.
+        particles, resampling, ess_threshold, step_size: see `ParameterSampler`; the scheme must be
+            one of `motes.smc.CONDITIONAL`.
+        kernel: "nuts", for which the program must be traceable by JAX at its parameters: what it
+            branches on, and how its steps are sampled, must not depend on them; or "random_walk".
         moves: of the kernel in an iteration, at least 1.
         proposal: what steps are drawn from; their priors when None.
         budget: generated tokens after which no iteration is begun; None for no limit.
@@ -246,7 +307,11 @@ class ParameterGibbs(ParameterSampler):
     step_cost = "for each chain a particle filter of N - 1 particles"
 
     def __post_init__(self) -> None:
-        checks.settle(self, moves=checks.count("moves", self.moves), kernel=checks.choice("kernel", self.kernel, KERNELS))
+        checks.settle(
+            self,
+            moves=checks.count("moves", self.moves),
+            kernel=checks.choice("kernel", self.kernel, KERNELS),
+        )
         checks.count("particles", self.particles, least=2)
         super().__post_init__()
         check_conditional(self.particles, self._resampling)
@@ -255,16 +320,29 @@ class ParameterGibbs(ParameterSampler):
     def aim(self) -> float:  # type: ignore[override]
         return 0.8 if self.kernel == "nuts" else 0.35
 
-    def moved(self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]) -> list[tuple[Any, float]]:
+    def moved(
+        self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
+    ) -> list[tuple[Any, float]]:
         chains = len(current)
         own = [replace(keys, chain=chain) for chain in range(chains)]
         given = [_given(program, execution) for execution in current]
-        references: list[Any] = [rebuilt(model, execution) for model, execution in zip(given, current, strict=True)]
-        rows = [row for row, reference in enumerate(references) if reference.length]  # the others have nothing left to be drawn
+        references: list[Any] = [
+            rebuilt(model, execution) for model, execution in zip(given, current, strict=True)
+        ]
+        # the others have nothing left to be drawn
+        rows = [row for row, reference in enumerate(references) if reference.length]
         moved = [references[row] for row in rows]
         if rows:
             models, keys_of_rows = [given[row] for row in rows], [own[row] for row in rows]
-            swept = gibbs_moves(models, self.proposal, keys_of_rows, moved, self.particles, self._resampling, "reference")
+            swept = gibbs_moves(
+                models,
+                self.proposal,
+                keys_of_rows,
+                moved,
+                self.particles,
+                self._resampling,
+                "reference",
+            )
             for row, (execution, _) in zip(rows, swept, strict=True):
                 references[row] = execution
         return [
@@ -272,16 +350,23 @@ class ParameterGibbs(ParameterSampler):
             for keys, execution, step_size in zip(own, references, step_sizes, strict=True)
         ]
 
-    def _kicked(self, program: Program, key: Any, execution: Any, step_size: float) -> tuple[Execution, float]:
+    def _kicked(
+        self, program: Program, key: Any, execution: Any, step_size: float
+    ) -> tuple[Execution, float]:
         """The program's run with its parameters moved, and how often that was accepted."""
         if any(isinstance(draw.fn, SubInference) for draw in execution.all_draws):
-            raise ValueError(f"{self.name!r} cannot move the parameters of a sub-inference; 'particle_marginal_metropolis' can")
+            raise ValueError(
+                f"{self.name!r} cannot move the parameters of a sub-inference; "
+                "'particle_marginal_metropolis' can"
+            )
         draws = parameters(program, execution)
         density = Density(program, execution, tuple(draw.name for draw in draws))
         u: Any = jnp.asarray(unconstrained(draws), jnp.float32)
         rates = []
         for number in range(self.moves):
-            u, rate = (_nuts if self.kernel == "nuts" else _random_walk)(density, subkeys(key, number)[0], u, step_size)
+            u, rate = (_nuts if self.kernel == "nuts" else _random_walk)(
+                density, subkeys(key, number)[0], u, step_size
+            )
             rates.append(rate)
         values = density(u).values
         return rebuilt(program.given_values(values), execution), float(np.mean(rates))
@@ -308,7 +393,9 @@ def _nuts(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, fl
 _compiled: dict[tuple[str, str, int, str], Any] = {}
 
 
-def _transited(kind: str, density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+def _transited(
+    kind: str, density: Density, key: Any, u: Any, step_size: float
+) -> tuple[Any, float]:
     """One transition of a kernel that is compiled once for all densities that differ in their data alone."""
     traced = jax.make_jaxpr(lambda place: density(place).log_density)(u)
     code = kind, str(traced.jaxpr), len(u), _inner_data(traced.jaxpr).hex()
@@ -331,7 +418,9 @@ def _inner_data(code: Any) -> bytes:
     return digest.digest()
 
 
-def _transition(kind: str, code: Any, key: Any, u: Any, step_size: Any, data: Any) -> tuple[Any, Any]:
+def _transition(
+    kind: str, code: Any, key: Any, u: Any, step_size: Any, data: Any
+) -> tuple[Any, Any]:
     kernel = {"nuts": _hamiltonian, "random_walk": _walk}[kind]
     return kernel(lambda place: jaxpr_as_fun(ClosedJaxpr(code, data))(place)[0], key, u, step_size)
 
@@ -343,6 +432,8 @@ def _hamiltonian(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[An
 
 
 def _walk(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
-    kernel: Any = normal_random_walk(lambda place: jnp.nan_to_num(log_density(place), nan=-jnp.inf), jnp.full(len(u), step_size))
+    kernel: Any = normal_random_walk(
+        lambda place: jnp.nan_to_num(log_density(place), nan=-jnp.inf), jnp.full(len(u), step_size)
+    )
     state, info = kernel.step(key, kernel.init(u))
     return state.position, info.acceptance_rate

@@ -25,20 +25,25 @@ from .chain_sampler import Chains, ChainSampler, Swept, in_batch, summed
 class ParticleGibbs(ChainSampler):
     """Chains whose iteration is a particle filter given that the present trajectory, the reference, survives.
 
-    References have random lengths: a closed one stays in its slot until the others are closed. With ancestor sampling the reference's
-    first steps are renewed too, though its remainder stays: the remainder is scored behind every other particle's steps.
+    References have random lengths: a closed one stays in its slot until the others are closed. With
+    ancestor sampling the reference's first steps are renewed too, though its remainder stays: the
+    remainder is scored behind every other particle's steps.
 
-    Target: the model's, whatever it declares. Guarantee: invariant, at every N >= 2; heuristic where the proposal misses part of
-    the prior's support. Evidence: none. Cost of a step (an iteration): that of a particle filter of N - 1 particles for each chain, all
-    chains in one batch; ancestor sampling scores the reference's remaining tokens behind each other open particle, by both
-    models, at every resampling. Source: Andrieu, Doucet and Holenstein (2010); ancestor sampling: Lindsten, Jordan and Schon (2014).
+    Target: the model's, whatever it declares. Guarantee: invariant, at every N >= 2; heuristic
+    where the proposal misses part of the prior's support. Evidence: none. Cost of a step (an
+    iteration): that of a particle filter of N - 1 particles for each chain, all chains in one
+    batch; ancestor sampling scores the reference's remaining tokens behind each other open
+    particle, by both models, at every resampling. Source: Andrieu, Doucet and Holenstein (2010);
+    ancestor sampling: Lindsten, Jordan and Schon (2014).
 
     Attributes:
-        iterations, warmup, chains, starts, tries: as of every chain: see `motes.samplers.ChainSampler`.
+        iterations, warmup, chains, starts, tries: as of every chain: see
+            `motes.samplers.ChainSampler`.
         particles: N, at least 2, the reference among them.
         resampling: one of `motes.smc.CONDITIONAL`.
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
-        ancestor_sampling: whether the reference's past is drawn anew; the language model must have a method `logprob`.
+        ancestor_sampling: whether the reference's past is drawn anew; the language model must have
+            a method `logprob`.
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no iteration is begun; None for no limit.
 
@@ -64,7 +69,8 @@ class ParticleGibbs(ChainSampler):
     evidence = "none"
     paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; Lindsten, Jordan and Schon (2014)"
     step_cost = (
-        "for each chain a particle filter of N - 1 particles; ancestor sampling scores the reference's remaining tokens behind each "
+        "for each chain a particle filter of N - 1 particles; ancestor sampling scores the "
+        "reference's remaining tokens behind each "
         "other open particle, by both models, at every resampling"
     )
 
@@ -88,12 +94,23 @@ class ParticleGibbs(ChainSampler):
         if not isinstance(model, StateSpaceModel):
             raise ValueError(f"ancestor sampling needs a StateSpaceModel, not {model!r}")
         if not capabilities(model.lm).scoring:
-            raise ValueError(f"ancestor sampling needs a language model with a method `logprob`, and {model.lm.name!r} has none")
+            raise ValueError(
+                "ancestor sampling needs a language model with a method `logprob`, and "
+                f"{model.lm.name!r} has none"
+            )
 
     def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
         own = [replace(keys, chain=chain) for chain in range(self.chains)]
         past = "ancestor" if self.ancestor_sampling else "reference"
-        swept = gibbs_moves([model] * len(own), self.proposed(model), own, state.current, self.particles, self._resampling, past)
+        swept = gibbs_moves(
+            [model] * len(own),
+            self.proposed(model),
+            own,
+            state.current,
+            self.particles,
+            self._resampling,
+            past,
+        )
         updates, reached = np.zeros(0), np.zeros(0)
         for _, moved in swept:
             updates, reached = summed(updates, moved), summed(reached, np.ones(len(moved)))
@@ -124,12 +141,20 @@ def gibbs_moves(
         past: "reference" or "ancestor".
 
     Returns:
-        For each the next trajectory, and for each of its steps whether it is another particle's than the reference's, bool, (steps,).
+        For each the next trajectory, and for each of its steps whether it is another particle's
+        than the reference's, bool, (steps,).
     """
 
     def run(row: int, model: Declared) -> tuple[Reasoning, np.ndarray]:
         reference = objects(particles[row].path)
-        path, slots_passed = sweep(model.stepwise(proposal, root=reference[0]), keys[row], reference, slots, resampling, past)
+        path, slots_passed = sweep(
+            model.stepwise(proposal, root=reference[0]),
+            keys[row],
+            reference,
+            slots,
+            resampling,
+            past,
+        )
         last: Reasoning = path[-1]
         return last, slots_passed[1 : last.length + 1] != 0
 

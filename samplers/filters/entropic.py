@@ -1,8 +1,10 @@
 """The entropic particle filter: against giving up too early what a reward model does not like yet.
 
-*Entropic annealing*: in the first half of a run, a population that has lost its diversity is resampled in proportion to W^b with b < 1
-instead of W. *Look-ahead modulation*: a particle is resampled by what its possible next steps are worth. Both are due to
-Giannone et al. (2025, arXiv:2510.05825); here the weights that annealing leaves are carried, so that the declared target is sampled.
+*Entropic annealing*: in the first half of a run, a population that has lost its diversity is
+resampled in proportion to W^b with b < 1 instead of W. *Look-ahead modulation*: a particle is
+resampled by what its possible next steps are worth. Both are due to Giannone et al. (2025,
+arXiv:2510.05825); here the weights that annealing leaves are carried, so that the declared target
+is sampled.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ class Foresight(PopulationSampler[Any]):
 
     def __post_init__(self) -> None:
         if self.schedule is not None and self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, or None, not {checks.shown(self.schedule)}")
+            raise ValueError(
+                f"schedule must be one of {', '.join(SCHEDULES)}, or None, not "
+                f"{checks.shown(self.schedule)}"
+            )
         checks.settle(
             self,
             diversity=checks.fraction("diversity", self.diversity),
@@ -60,26 +65,31 @@ class Foresight(PopulationSampler[Any]):
 class EntropicParticleFilter(Foresight, FilterSampler):
     """A particle filter with entropic annealing and look-ahead modulation.
 
-    When the population's diversity, ESS / N (or the entropy of its weights over log N, under the schedule "entropy"), is below
-    `diversity`, it is resampled: after step t < T / 2 in proportion to W^(1 / temp), T being max_steps, with temp
+    When the population's diversity, ESS / N (or the entropy of its weights over log N, under the
+    schedule "entropy"), is below `diversity`, it is resampled: after step t < T / 2 in proportion
+    to W^(1 / temp), T being max_steps, with temp
 
         ess        max(1, (1 - t/T) N / ESS)
         entropy    max(1, 1 / (H + (1 - H) t/T)), H the entropy over log N
         linear     max(1, 2 - t/T)
 
-    and later to W. Slot i is left with the weight W^(1 - 1/temp) of its ancestor, up to what makes the mean 1. With `look_ahead` = K every
-    particle draws K next steps, is weighed by their mean increment, and each of its children goes on with one of them, drawn in
-    proportion to their increments: their mean is used as it was realised, so that nothing is estimated twice.
+    and later to W. Slot i is left with the weight W^(1 - 1/temp) of its ancestor, up to what makes
+    the mean 1. With `look_ahead` = K every particle draws K next steps, is weighed by their mean
+    increment, and each of its children goes on with one of them, drawn in proportion to their
+    increments: their mean is used as it was realised, so that nothing is estimated twice.
 
-    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the prior's
-    support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of one step (of K, looking ahead) for each open
-    living particle, and the reward model's pass over the new tokens of each distinct one. Source: Giannone et al.
-    (2025), arXiv:2510.05825; the published procedure, which carries no weights, is `motes.samplers.Giannone2025`.
+    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
+    proposal misses part of the prior's support, and when cut off. Evidence: unbiased for Z. Cost of
+    a step: the tokens of one step (of K, looking ahead) for each open living particle, and the
+    reward model's pass over the new tokens of each distinct one. Source: Giannone et al. (2025),
+    arXiv:2510.05825; the published procedure, which carries no weights, is
+    `motes.samplers.Giannone2025`.
 
     Attributes:
         particles: N, at least 1.
         schedule: "ess", "entropy", "linear", or None for no annealing.
-        diversity: in [0, 1], below which the population is resampled; at 1 before every step but the first.
+        diversity: in [0, 1], below which the population is resampled; at 1 before every step but
+            the first.
         look_ahead: K, steps drawn ahead; 0 for none.
         resampling: one of `motes.smc.SCHEMES`.
         proposal: what steps are drawn from; the model's prior when None.
@@ -100,7 +110,8 @@ class EntropicParticleFilter(Foresight, FilterSampler):
     evidence = "unbiased"
     paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
-        "one step's tokens for each open living particle, looking ahead one for each of K successors; "
+        "one step's tokens for each open living particle, looking ahead one for each of K "
+        "successors; "
         "the reward model reads the new tokens of each distinct one"
     )
 
@@ -149,8 +160,8 @@ class LookAhead:
         M_t   one of the K steps known, drawn in proportion to their potentials g(y_k); then K steps from there
         G_t   their mean potential, 1 where the particle is closed
 
-    At t = 1 there is nothing to choose from yet, and particles stay at the root. So generation t holds t - 1 steps, and a run has one
-    step more.
+    At t = 1 there is nothing to choose from yet, and particles stay at the root. So generation t
+    holds t - 1 steps, and a run has one step more.
 
     Attributes:
         model: the declared posterior.
@@ -183,13 +194,20 @@ class LookAhead:
         return scouts
 
     def log_potential(self, t: int, before: Sequence[Scout], after: Sequence[Scout]) -> np.ndarray:
-        means = [log_sum_exp(np.array(x.log_potentials)) - log(self.successors) if x.successors else 0.0 for x in after]
+        means = [
+            log_sum_exp(np.array(x.log_potentials)) - log(self.successors) if x.successors else 0.0
+            for x in after
+        ]
         return np.array(means, np.float64)
 
 
 def _followed(scout: Scout, uniform: float) -> Reasoning:
     """One of the next steps that are known, drawn in proportion to its potential, which is not zero for all of a living particle."""
-    return scout.successors[chosen(np.array(scout.log_potentials), uniform)] if scout.successors else scout.particle
+    return (
+        scout.successors[chosen(np.array(scout.log_potentials), uniform)]
+        if scout.successors
+        else scout.particle
+    )
 
 
 def annealing(schedule: str | None, steps: int) -> Callable[[int, np.ndarray], float] | None:

@@ -45,28 +45,41 @@ class FilterSampler(PopulationSampler[Filter]):
         return particle
 
     def init(self, model: Declared, keys: RunKeys) -> Filter:
-        return Filter(start(self.feynman_kac(model), keys, self.slots()), History.of({}, self.slots()))
+        return Filter(
+            start(self.feynman_kac(model), keys, self.slots()), History.of({}, self.slots())
+        )
 
     def step(self, model: Declared, keys: RunKeys, state: Filter) -> Filter:
         happened = advance(self.feynman_kac(model), state.state, keys, self.resampler(model))
         return Filter(happened.state, state.history.after(happened))
 
     def done(self, model: Declared, state: Filter) -> bool:
-        return not len(movable(self.feynman_kac(model), state.state.particles, state.state.log_weights))
+        return not len(
+            movable(self.feynman_kac(model), state.state.particles, state.state.log_weights)
+        )
 
     def count(self, state: Filter) -> int:
         return int(state.state.t)
 
     def vitals(self, state: Filter) -> Mapping[str, Any]:
         particles = state.state.particles
-        return {"open": sum(self.held(x).open for x in particles), "ess": f"{ess(state.state.log_weights):.1f}"}
+        return {
+            "open": sum(self.held(x).open for x in particles),
+            "ess": f"{ess(state.state.log_weights):.1f}",
+        }
 
     def draws(self, model: Declared, state: Filter, complete: bool) -> Draws:
         population, history = state
         check_alive(population)
         particles = [self.held(x) for x in population.particles]
         log_evidence = float(population.log_evidence) if complete else None
-        return Draws(particles, np.asarray(population.log_weights), log_evidence, history, guarantee=self.kept_guarantee(complete))
+        return Draws(
+            particles,
+            np.asarray(population.log_weights),
+            log_evidence,
+            history,
+            guarantee=self.kept_guarantee(complete),
+        )
 
     def kept_guarantee(self, complete: bool) -> Guarantee | None:
         """What holds of a run that was cut off, or that a budget could have cut; None where that is the sampler's own guarantee.
@@ -88,7 +101,8 @@ class ResamplingFilter(FilterSampler):
 
     Attributes:
         resampling: one of `motes.smc.SCHEMES`.
-        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every step but the first.
+        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every
+            step but the first.
     """
 
     resampling: str = "systematic"

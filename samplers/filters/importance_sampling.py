@@ -38,17 +38,20 @@ class Blocks(NamedTuple):
 class ImportanceSampling(PopulationSampler[Blocks]):
     """Independent trajectories with self-normalised weights gamma(x) / q(x).
 
-    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the
-    prior's support. Evidence: unbiased for Z, the mean of gamma / q; consistent under a budget, where the number of
-    trajectories depends on how long they were. Cost of a step: the tokens of one step for each open living trajectory, and
-    the reward model's pass over the new tokens of each distinct one. Source: Kong, Liu and Wong (1994); Owen (2013), chapter 9.
+    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
+    proposal misses part of the prior's support. Evidence: unbiased for Z, the mean of gamma / q;
+    consistent under a budget, where the number of trajectories depends on how long they were. Cost
+    of a step: the tokens of one step for each open living trajectory, and the reward model's pass
+    over the new tokens of each distinct one. Source: Kong, Liu and Wong (1994); Owen (2013),
+    chapter 9.
 
     Attributes:
         particles: N, trajectories of a block; without a budget there is one block.
         proposal: what steps are drawn from; the model's prior when None.
-        budget: generated tokens after which no new block is begun (a block that was begun is finished: to drop what takes long
-            would bend the target). What bias is left, since many trajectories are drawn where they are short, vanishes as the
-            budget grows. None for one block.
+        budget: generated tokens after which no new block is begun (a block that was begun is
+            finished: to drop what takes long would bend the target). What bias is left, since many
+            trajectories are drawn where they are short, vanishes as the budget grows. None for one
+            block.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -97,13 +100,23 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     def draws(self, model: Declared, state: Blocks, complete: bool) -> Draws:
         if not state.particles:  # interrupted in the first block
             assert state.current is not None
-            return Draws(list(state.current.particles), state.current.log_weights, guarantee="heuristic")
+            return Draws(
+                list(state.current.particles), state.current.log_weights, guarantee="heuristic"
+            )
         stepwise = self._stepwise(model, state)
         history = independent([stepwise.log_potentials(x) for x in state.particles])
         if (log_evidence := float(history.log_increments.sum())) == -inf:
-            raise AllParticlesDead(int(np.argmax(history.log_increments == -inf)) + 1, len(state.particles))
+            raise AllParticlesDead(
+                int(np.argmax(history.log_increments == -inf)) + 1, len(state.particles)
+            )
         fixed = self.budget is None and len(state.particles) == self.particles
-        return Draws(state.particles, history.log_weights[-1], log_evidence, history, evidence="unbiased" if fixed else "consistent")
+        return Draws(
+            state.particles,
+            history.log_weights[-1],
+            log_evidence,
+            history,
+            evidence="unbiased" if fixed else "consistent",
+        )
 
     def _stepwise(self, model: Declared, state: Blocks) -> Stepwise:
         return model.stepwise(self.proposed(model), root=state.root)

@@ -1,7 +1,8 @@
 """Power sampling by sequential Monte Carlo: the target p(x)^alpha, alone or times a likelihood, with tokens drawn nearly from it.
 
-Tokens are proposed at temperature 1 / alpha, q(v | prefix) = p(v | prefix)^alpha / sum_v' p(v' | prefix)^alpha, so that a token's
-increment p^alpha / q is that sum, whatever the token was: only how much sharpening costs here, not luck, enters the weights.
+Tokens are proposed at temperature 1 / alpha, q(v | prefix) = p(v | prefix)^alpha / sum_v' p(v' |
+prefix)^alpha, so that a token's increment p^alpha / q is that sum, whatever the token was: only how
+much sharpening costs here, not luck, enters the weights.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ from .filter_sampler import ResamplingFilter
 class PowerSMC(ResamplingFilter):
     """Sequential Monte Carlo for power targets, p(x)^alpha L(x)^beta.
 
-    Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee: consistent as N grows; heuristic where
-    a proposal of your own misses part of the prior's support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens
-    of one step for each open living particle, and the reward model's pass over the new tokens of each distinct one. Source: Azizi
-    et al. (2026), arXiv:2602.10273; the target is Karan and Du's (2025), arXiv:2510.14901.
+    Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee:
+    consistent as N grows; heuristic where a proposal of your own misses part of the prior's
+    support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of one step for
+    each open living particle, and the reward model's pass over the new tokens of each distinct one.
+    Source: Azizi et al. (2026), arXiv:2602.10273; the target is Karan and Du's (2025),
+    arXiv:2510.14901.
 
-    With `ramp`, the exponent rises from 1 to alpha over the first steps, alpha_t, and steps are drawn at temperature 1 / alpha_t: the
-    population is kept wide at first. An increment is then p(x_t)^alpha_t / q(x_t) p(x_1:t-1)^(alpha_t - alpha_t-1), and a trajectory
-    that ends early receives p^(alpha - alpha_t) there: the final target is the same.
+    With `ramp`, the exponent rises from 1 to alpha over the first steps, alpha_t, and steps are
+    drawn at temperature 1 / alpha_t: the population is kept wide at first. An increment is then
+    p(x_t)^alpha_t / q(x_t) p(x_1:t-1)^(alpha_t - alpha_t-1), and a trajectory that ends early
+    receives p^(alpha - alpha_t) there: the final target is the same.
 
     Attributes:
         particles, resampling, ess_threshold, budget: as of `ParticleFilter`.
         ramp: steps over which the exponent rises; 1 for none of that.
-        proposal: what steps are drawn from; at temperature 1 / alpha_t (times the prior's) when None.
+        proposal: what steps are drawn from; at temperature 1 / alpha_t (times the prior's) when
+            None.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -43,7 +48,9 @@ class PowerSMC(ResamplingFilter):
     name = "power_smc"
     guarantee = "consistent"
     evidence = "unbiased"
-    paper = "Azizi et al. (2026), arXiv:2602.10273; the target: Karan and Du (2025), arXiv:2510.14901"
+    paper = (
+        "Azizi et al. (2026), arXiv:2602.10273; the target: Karan and Du (2025), arXiv:2510.14901"
+    )
     step_cost = "one step's tokens for each open living particle; the reward model reads the new tokens of each distinct one"
 
     def __post_init__(self) -> None:
@@ -57,7 +64,9 @@ class PowerSMC(ResamplingFilter):
         def proposal(t: int) -> Sampling | None:
             return self.proposal or sharpened(model.prior, self.exponent(model, t))
 
-        def twist(model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
+        def twist(
+            model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+        ) -> list[float]:
             missing = self.exponent(model, t) - model.alpha
             return [missing * x.trajectory.logprob if missing else 0.0 for x in particles]
 
@@ -67,7 +76,10 @@ class PowerSMC(ResamplingFilter):
         return self.proposal or sharpened(model.prior, model.alpha)
 
     def proposals(self, model: Declared) -> Sequence[Sampling | None]:
-        return [self.proposal or sharpened(model.prior, self.exponent(model, t)) for t in range(1, self.ramp + 1)]
+        return [
+            self.proposal or sharpened(model.prior, self.exponent(model, t))
+            for t in range(1, self.ramp + 1)
+        ]
 
     def exponent(self, model: Declared, t: int) -> float:
         """alpha_t, for t >= 1."""
@@ -76,4 +88,8 @@ class PowerSMC(ResamplingFilter):
 
 def sharpened(prior: Sampling | None, alpha: float) -> Sampling | None:
     """A proposal in proportion to p^alpha as far as temperature goes: the prior's support, and more where top-p cuts that."""
-    return prior if prior is None or alpha == 1 else replace(prior, temperature=prior.temperature / alpha, top_p=1.0)
+    return (
+        prior
+        if prior is None or alpha == 1
+        else replace(prior, temperature=prior.temperature / alpha, top_p=1.0)
+    )

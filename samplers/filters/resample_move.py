@@ -18,15 +18,18 @@ from .filter_sampler import ResamplingFilter
 class ResampleMove(ResamplingFilter):
     """A particle filter whose open particles are also moved, by rewriting part of what they have written.
 
-    Before step t the open particles make suffix moves (see `motes.samplers.SuffixMetropolis`) that leave the intermediate target
-    gamma_t-1 on open trajectories of t - 1 steps invariant: each is cut at random and written anew to step t - 1, and stays as it was
-    where that would have closed it. Closed ones stay as they are. This happens at steps fixed beforehand, resampled or not: to move
-    particles only where their weights asked for it, or closed ones only as long as others are open, would bias the evidence.
+    Before step t the open particles make suffix moves (see `motes.samplers.SuffixMetropolis`) that
+    leave the intermediate target gamma_t-1 on open trajectories of t - 1 steps invariant: each is
+    cut at random and written anew to step t - 1, and stays as it was where that would have closed
+    it. Closed ones stay as they are. This happens at steps fixed beforehand, resampled or not: to
+    move particles only where their weights asked for it, or closed ones only as long as others are
+    open, would bias the evidence.
 
-    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the
-    prior's support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of one step for each open living
-    particle, and before every `every`-th one `moves` times half the steps so far on average; the reward model reads all new tokens
-    of distinct particles. Source: Gilks and Berzuini (2001).
+    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
+    proposal misses part of the prior's support, and when cut off. Evidence: unbiased for Z. Cost of
+    a step: the tokens of one step for each open living particle, and before every `every`-th one
+    `moves` times half the steps so far on average; the reward model reads all new tokens of
+    distinct particles. Source: Gilks and Berzuini (2001).
 
     Attributes:
         particles, resampling, ess_threshold, proposal, budget: as of `ParticleFilter`.
@@ -45,12 +48,15 @@ class ResampleMove(ResamplingFilter):
     evidence = "unbiased"
     paper = "Gilks and Berzuini (2001), doi:10.1111/1467-9868.00280"
     step_cost = (
-        "one step's tokens for each open living particle, and about half of all its tokens so far for each move; "
+        "one step's tokens for each open living particle, and about half of all its tokens so far "
+        "for each move; "
         "the reward model reads the new tokens of distinct particles"
     )
 
     def __post_init__(self) -> None:
-        checks.settle(self, moves=checks.count("moves", self.moves), every=checks.count("every", self.every))
+        checks.settle(
+            self, moves=checks.count("moves", self.moves), every=checks.count("every", self.every)
+        )
         super().__post_init__()
 
     def resampler(self, model: Declared) -> Resampling:
@@ -67,7 +73,9 @@ class ResampleMove(ResamplingFilter):
                 return moved
             for number in range(self.moves):
                 there = [moved[i] for i in going]
-                after = suffix_move(model, proposal, subkeys(keys, number, going), there, log_weight, stop=t - 1).particles
+                after = suffix_move(
+                    model, proposal, subkeys(keys, number, going), there, log_weight, stop=t - 1
+                ).particles
                 for i, particle in zip(going, after, strict=True):
                     moved[i] = particle
             return moved

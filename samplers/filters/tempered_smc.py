@@ -2,9 +2,10 @@
 
     pi_lambda(x) proportional to p(x)^(1 + lambda (alpha - 1)) L(x)^(lambda beta),      0 = lambda_0 < ... < lambda_T = 1
 
-Trajectories drawn from the prior are weighed by what the next power adds, resampled, and moved by suffix moves that leave
-pi_lambda invariant (Del Moral, Doucet and Jasra 2006). A particle filter judges a trajectory while it is written; this judges it whole,
-and can therefore rewrite its beginning for the sake of its end.
+Trajectories drawn from the prior are weighed by what the next power adds, resampled, and moved by
+suffix moves that leave pi_lambda invariant (Del Moral, Doucet and Jasra 2006). A particle filter
+judges a trajectory while it is written; this judges it whole, and can therefore rewrite its
+beginning for the sake of its end.
 """
 
 from __future__ import annotations
@@ -53,21 +54,25 @@ class Rung(NamedTuple):
 class TemperedSMC(FilterSampler):
     """An SMC sampler over powers of the likelihood (and of the prior, for power targets).
 
-    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the proposal misses part of the
-    prior's support, and when cut off before power 1. Evidence: unbiased for Z with a fixed ladder; consistent with an adaptive one,
-    whose next power is found by bisection on the ESS of the particles there are (a bias of O(1/N)). Cost of a step: at first N whole
-    trajectories, then `moves` remainders for each particle (for each of N / (moves + 1) chains, if waste-free), about half a
-    trajectory's tokens each; the reward model reads them. Source: Del Moral, Doucet and Jasra (2006); waste-free: Dau and Chopin (2022).
+    Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
+    proposal misses part of the prior's support, and when cut off before power 1. Evidence: unbiased
+    for Z with a fixed ladder; consistent with an adaptive one, whose next power is found by
+    bisection on the ESS of the particles there are (a bias of O(1/N)). Cost of a step: at first N
+    whole trajectories, then `moves` remainders for each particle (for each of N / (moves + 1)
+    chains, if waste-free), about half a trajectory's tokens each; the reward model reads them.
+    Source: Del Moral, Doucet and Jasra (2006); waste-free: Dau and Chopin (2022).
 
     Attributes:
         particles: N; waste-free, a multiple of moves + 1.
         ladder: lambda_0 = 0 to lambda_T = 1, ascending; None to find it on the way.
-        target_ess: of an adaptive ladder: the ESS after each reweighing, as a share of the living; in (0, 1).
+        target_ess: of an adaptive ladder: the ESS after each reweighing, as a share of the living;
+            in (0, 1).
         moves: suffix moves of a chain between two powers, at least 1.
         waste_free: whether every state of a chain is kept as a particle, or the last one alone.
         resampling: one of `motes.smc.SCHEMES`; the population is resampled at every power.
         proposal: what trajectories are drawn from; the model's prior when None.
-        budget: generated tokens after which no power is begun; a result under a budget is heuristic. None for no limit.
+        budget: generated tokens after which no power is begun; a result under a budget is
+            heuristic. None for no limit.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -89,7 +94,8 @@ class TemperedSMC(FilterSampler):
     evidence = "consistent"
     paper = "Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x; Dau and Chopin (2022), doi:10.1111/rssb.12475"
     step_cost = (
-        "at first N whole trajectories, then for each move of each chain a remainder, about half a trajectory's tokens; "
+        "at first N whole trajectories, then for each move of each chain a remainder, about half "
+        "a trajectory's tokens; "
         "the reward model reads them"
     )
 
@@ -101,14 +107,19 @@ class TemperedSMC(FilterSampler):
         Resampling(self.resampling)
         checks.settle(
             self,
-            ladder=None if self.ladder is None else checks.ladder("ladder", self.ladder, first=0, last=1),
+            ladder=None
+            if self.ladder is None
+            else checks.ladder("ladder", self.ladder, first=0, last=1),
             target_ess=checks.number("target_ess", self.target_ess, above=0, below=1),
             moves=checks.count("moves", self.moves),
             waste_free=checks.flag("waste_free", self.waste_free),
         )
         super().__post_init__()
         if self.waste_free and self.particles % (self.moves + 1):
-            raise ValueError(f"particles must be a multiple of the {self.moves + 1} states of a waste-free chain, not {self.particles}")
+            raise ValueError(
+                f"particles must be a multiple of the {self.moves + 1} states of a waste-free "
+                f"chain, not {self.particles}"
+            )
 
     @property
     def states(self) -> int:
@@ -119,7 +130,9 @@ class TemperedSMC(FilterSampler):
         return self.particles // self.states
 
     def feynman_kac(self, model: Declared) -> PowerLadder:
-        return PowerLadder(model, self.proposed(model), self.ladder, self.target_ess, self.moves, self.states)
+        return PowerLadder(
+            model, self.proposed(model), self.ladder, self.target_ess, self.moves, self.states
+        )
 
     def resampler(self, model: Declared) -> Resampling:
         return Resampling(self.resampling, ess_threshold=1)
@@ -128,7 +141,11 @@ class TemperedSMC(FilterSampler):
         return particle.states[-1]
 
     def total(self, model: Declared) -> int | None:
-        return None if self.ladder is None else len(self.ladder) - 1 + (self.proposed(model) != model.prior)
+        return (
+            None
+            if self.ladder is None
+            else len(self.ladder) - 1 + (self.proposed(model) != model.prior)
+        )
 
     def vitals(self, state: Filter) -> Mapping[str, Any]:
         return {"power": f"{state.state.particles[0].power:.3g}"}
@@ -138,8 +155,12 @@ class TemperedSMC(FilterSampler):
         check_alive(population)
         particles = [x for rung in population.particles for x in rung.states]
         shares = [_within(rung) for rung in population.particles]
-        log_weights = np.concatenate([w + share for w, share in zip(population.log_weights, shares, strict=True)])
-        rung: Rung = next(x for x, w in zip(population.particles, population.log_weights, strict=True) if w > -inf)
+        log_weights = np.concatenate(
+            [w + share for w, share in zip(population.log_weights, shares, strict=True)]
+        )
+        rung: Rung = next(
+            x for x, w in zip(population.particles, population.log_weights, strict=True) if w > -inf
+        )
         moved = [x.accepted / self.moves for x in population.particles]
         rates: dict[str, Any] = {"rungs": len(history.ess), "powers": list(rung.powers)}
         if population.t > 1:
@@ -147,7 +168,15 @@ class TemperedSMC(FilterSampler):
         log_evidence = float(population.log_evidence) if complete else None
         evidence = "consistent" if self.ladder is None else "unbiased"
         guarantee = self.kept_guarantee(complete)
-        return Draws(particles, log_weights, log_evidence, history, rates=rates, guarantee=guarantee, evidence=evidence)
+        return Draws(
+            particles,
+            log_weights,
+            log_evidence,
+            history,
+            rates=rates,
+            guarantee=guarantee,
+            evidence=evidence,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,27 +218,51 @@ class PowerLadder:
         log_gains = log_power(excess, np.float64(following - power))
         if t == 1:  # p / q, and what else the prior weighs
             prior = self.model.tempered(0.0).stepwise(self.proposal)
-            log_gains = log_gains + np.array([[sum(prior.log_potentials(x)) for x in chain] for chain in chains])
+            log_gains = log_gains + np.array(
+                [[sum(prior.log_potentials(x)) for x in chain] for chain in chains]
+            )
         rows = zip(chains, log_gains.tolist(), accepted.tolist(), strict=True)
-        return [Rung(tuple(chain), (*particles[0].powers, following), tuple(gains), int(count)) for chain, gains, count in rows]
+        return [
+            Rung(tuple(chain), (*particles[0].powers, following), tuple(gains), int(count))
+            for chain, gains, count in rows
+        ]
 
     def log_potential(self, t: int, before: Sequence[Rung], after: Sequence[Rung]) -> np.ndarray:
-        return np.array([log_sum_exp(np.array(rung.log_gains)) - log(self.states) for rung in after], np.float64)
+        return np.array(
+            [log_sum_exp(np.array(rung.log_gains)) - log(self.states) for rung in after], np.float64
+        )
 
-    def _drawn(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Reasoning]], np.ndarray]:
+    def _drawn(
+        self, power: float, keys: Any, particles: Sequence[Rung]
+    ) -> tuple[list[list[Reasoning]], np.ndarray]:
         rows = [(i, j) for i in range(len(particles)) for j in range(self.states)]
         keys_of_rows = subkeys(keys, [j for _, j in rows], [i for i, _ in rows])
-        drawn = complete(self.model, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows])
-        return [drawn[first : first + self.states] for first in range(0, len(drawn), self.states)], np.zeros(len(particles))
+        drawn = complete(
+            self.model, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows]
+        )
+        return [
+            drawn[first : first + self.states] for first in range(0, len(drawn), self.states)
+        ], np.zeros(len(particles))
 
-    def _moved(self, power: float, keys: Any, particles: Sequence[Rung]) -> tuple[list[list[Reasoning]], np.ndarray]:
+    def _moved(
+        self, power: float, keys: Any, particles: Sequence[Rung]
+    ) -> tuple[list[list[Reasoning]], np.ndarray]:
         choices = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)
-        present = [rung.states[chosen(np.array(rung.log_gains), u)] for rung, u in zip(particles, choices, strict=True)]
+        present = [
+            rung.states[chosen(np.array(rung.log_gains), u)]
+            for rung, u in zip(particles, choices, strict=True)
+        ]
         stepwise = self.model.tempered(power).stepwise(self.proposal)
         visited, accepted = [present], np.zeros(len(particles))
         for number in range(self.moves):
             keys_of_move = subkeys(keys, number + 1)
-            moved = suffix_move(self.model, self.proposal, keys_of_move, present, lambda _, x: sum(stepwise.log_potentials(x)))
+            moved = suffix_move(
+                self.model,
+                self.proposal,
+                keys_of_move,
+                present,
+                lambda _, x: sum(stepwise.log_potentials(x)),
+            )
             present, accepted = moved.particles, accepted + moved.accepted
             visited.append(present)
         return [list(chain) for chain in zip(*visited[-self.states :], strict=True)], accepted
@@ -219,7 +272,11 @@ class PowerLadder:
         shift = int(self.proposal != self.model.prior)
         if t <= shift:
             return 0.0
-        return power + float(next_gain(excess, power, self.target_ess)) if self.ladder is None else self.ladder[t - shift]
+        return (
+            power + float(next_gain(excess, power, self.target_ess))
+            if self.ladder is None
+            else self.ladder[t - shift]
+        )
 
 
 def _within(rung: Rung) -> np.ndarray:

@@ -27,22 +27,25 @@ TWISTS = ("prm", "look_ahead")
 class TwistedSMC(ResamplingFilter):
     """Sequential Monte Carlo with a twist psi: G_t = g_t psi_t / psi_t-1, where g_t is the likelihood's increment.
 
-    Target: the model's, whatever it declares: psi is 1 at the start and once a trajectory is closed, and cancels in between, so
-    that any positive twist is right, and a good one has a smaller variance. Guarantee: consistent as N grows; heuristic where
-    the proposal misses part of the prior's support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of one
-    step for each open living particle, and the reward model's pass over the new tokens of each distinct one; with `look_ahead`
-    that of `successors` further steps for each particle that stays open. Source: Whiteley and Lee (2014); Zhao et al. (2024),
-    arXiv:2404.17546.
+    Target: the model's, whatever it declares: psi is 1 at the start and once a trajectory is
+    closed, and cancels in between, so that any positive twist is right, and a good one has a
+    smaller variance. Guarantee: consistent as N grows; heuristic where the proposal misses part of
+    the prior's support, and when cut off. Evidence: unbiased for Z. Cost of a step: the tokens of
+    one step for each open living particle, and the reward model's pass over the new tokens of each
+    distinct one; with `look_ahead` that of `successors` further steps for each particle that stays
+    open. Source: Whiteley and Lee (2014); Zhao et al. (2024), arXiv:2404.17546.
 
     Attributes:
         particles, resampling, ess_threshold, proposal, budget: as of `ParticleFilter`.
-        twist: "prm", psi_t = r_t^strength: a step that was right is likely to be followed by others; "look_ahead", psi_t is the mean
-            increment of `successors` steps drawn from the proposal, but at least `floor`; or a function (trajectory, log-odds of all
-            its steps so far) -> log psi_t in nats, which must be finite wherever the likelihood is not zero, for example
-            `lambda trajectory, log_odds: 0.1 * log_odds[-1]`.
+        twist: "prm", psi_t = r_t^strength: a step that was right is likely to be followed by
+            others; "look_ahead", psi_t is the mean increment of `successors` steps drawn from the
+            proposal, but at least `floor`; or a function (trajectory, log-odds of all its steps so
+            far) -> log psi_t in nats, which must be finite wherever the likelihood is not zero, for
+            example `lambda trajectory, log_odds: 0.1 * log_odds[-1]`.
         strength: of the twist "prm", at least 0.
         successors: of the twist "look_ahead", at least 1.
-        floor: of both, above 0 and at most 1: a trajectory must not be given up for good by a guess.
+        floor: of both, above 0 and at most 1: a trajectory must not be given up for good by a
+            guess.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -58,13 +61,17 @@ class TwistedSMC(ResamplingFilter):
     evidence = "unbiased"
     paper = "Whiteley and Lee (2014), doi:10.1214/13-AOS1167; Zhao et al. (2024), arXiv:2404.17546"
     step_cost = (
-        "one step's tokens for each open living particle; the reward model reads the new tokens of each distinct one; "
+        "one step's tokens for each open living particle; the reward model reads the new tokens "
+        "of each distinct one; "
         "looking ahead, as much again for each successor"
     )
 
     def __post_init__(self) -> None:
         if not callable(self.twist) and self.twist not in TWISTS:
-            raise ValueError(f"twist must be one of {', '.join(TWISTS)}, or a function, not {checks.shown(self.twist)}")
+            raise ValueError(
+                f"twist must be one of {', '.join(TWISTS)}, or a function, not "
+                f"{checks.shown(self.twist)}"
+            )
         checks.settle(
             self,
             successors=checks.count("successors", self.successors),
@@ -77,20 +84,32 @@ class TwistedSMC(ResamplingFilter):
         if self.twist != "prm":
             return
         if not isinstance(model, StateSpaceModel):
-            raise ValueError(f"the twist 'prm' needs a StateSpaceModel, not {model!r}: choose 'look_ahead' or a function")
+            raise ValueError(
+                f"the twist 'prm' needs a StateSpaceModel, not {model!r}: choose 'look_ahead' or "
+                "a function"
+            )
         if model.prm is None:
             raise ValueError("the twist 'prm' needs a model with a reward model")
 
     def feynman_kac(self, model: Declared) -> Stepwise:
-        twist: Twist = {"prm": self._by_reward, "look_ahead": self._by_looking}.get(self.twist, self._by_user)  # type: ignore[arg-type]
+        twist: Twist = {"prm": self._by_reward, "look_ahead": self._by_looking}.get(
+            self.twist, self._by_user
+        )  # type: ignore[arg-type]
         return model.stepwise(self.proposed(model), twist)
 
-    def _by_reward(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
+    def _by_reward(
+        self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+    ) -> list[float]:
         if not self.strength:
             return [0.0] * len(particles)
-        return [max(-self.strength * float(np.logaddexp(0.0, -x.log_odds[-1])), log(self.floor)) for x in particles]
+        return [
+            max(-self.strength * float(np.logaddexp(0.0, -x.log_odds[-1])), log(self.floor))
+            for x in particles
+        ]
 
-    def _by_looking(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
+    def _by_looking(
+        self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+    ) -> list[float]:
         stepwise, k = model.stepwise(self.proposed(model)), self.successors
         drawn = stepwise.successors(self.proposed(model), keys, particles, k, range(len(particles)))
         means = [
@@ -99,9 +118,15 @@ class TwistedSMC(ResamplingFilter):
         ]
         return [max(mean, log(self.floor)) for mean in means]
 
-    def _by_user(self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]) -> list[float]:
+    def _by_user(
+        self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+    ) -> list[float]:
         assert callable(self.twist)
         values = [self.twist(x.trajectory, x.log_odds) for x in particles]
-        if wrong := [value for value in values if isinstance(value, str) or not hasattr(value, "__float__")]:
-            raise TypeError(f"twist must map a trajectory and its log-odds to a number, not to {wrong[0]!r}")
+        if wrong := [
+            value for value in values if isinstance(value, str) or not hasattr(value, "__float__")
+        ]:
+            raise TypeError(
+                f"twist must map a trajectory and its log-odds to a number, not to {wrong[0]!r}"
+            )
         return [float(value) for value in values]

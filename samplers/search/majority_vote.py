@@ -16,8 +16,9 @@ from ..filters.importance_sampling import ImportanceSampling
 class MajorityVote:
     """Independent solutions from the declared prior, each with one vote: self-consistency.
 
-    The reward model is not asked, nor does the prior's power count; a constraint holds. What comes back is the posterior of a model without
-    likelihood, whose most probable answer is the commonest one. Source: Wang et al. (2023), arXiv:2203.11171.
+    The reward model is not asked, nor does the prior's power count; a constraint holds. What comes
+    back is the posterior of a model without likelihood, whose most probable answer is the commonest
+    one. Source: Wang et al. (2023), arXiv:2203.11171.
 
     Attributes:
         samples: N, how many vote.
@@ -40,4 +41,6 @@ class MajorityVote:
         """
         if not isinstance(model, StateSpaceModel):
             raise TypeError(f"model must be a StateSpaceModel, not {model!r}")
-        return ImportanceSampling(particles=self.samples).run(replace(model, prm=None, alpha=1.0), seed=seed, progress=progress)
+        return ImportanceSampling(particles=self.samples).run(
+            replace(model, prm=None, alpha=1.0), seed=seed, progress=progress
+        )

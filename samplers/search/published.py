@@ -1,12 +1,14 @@
 """Two procedures as they were published: presets to compare with. Neither samples the target it speaks of.
 
-Both score every trajectory by its reward model's odds r / (1 - r) on the present prefix, select all N in proportion to that after
-every step, and forget the weights. What follows from it, for trajectories that take part in all T selections, is the law
+Both score every trajectory by its reward model's odds r / (1 - r) on the present prefix, select all
+N in proportion to that after every step, and forget the weights. What follows from it, for
+trajectories that take part in all T selections, is the law
 
     p(x) prod_t odds_t(x_1:t) odds_T(x_1:T)
 
-with closed trajectories scored again at every later step, and the last score used twice: for the last selection, and for the answer. (As
-N grows; the law at any N can be enumerated, and the tests do.)
+with closed trajectories scored again at every later step, and the last score used twice: for the
+last selection, and for the answer. (As N grows; the law at any N can be enumerated, and the tests
+do.)
 """
 
 from __future__ import annotations
@@ -75,9 +77,13 @@ class PublishedFilter(PopulationSampler[Scored]):
 
     def check(self, model: Declared) -> None:
         if not isinstance(model, StateSpaceModel):
-            raise ValueError(f"{self.name!r} is a procedure for a StateSpaceModel, not for {model!r}")
+            raise ValueError(
+                f"{self.name!r} is a procedure for a StateSpaceModel, not for {model!r}"
+            )
         if model.prm is None:
-            raise ValueError(f"{self.name!r} selects by a reward model's scores, and the model has none")
+            raise ValueError(
+                f"{self.name!r} selects by a reward model's scores, and the model has none"
+            )
 
     def init(self, model: Declared, keys: RunKeys) -> Scored:
         root = model.root()
@@ -89,17 +95,25 @@ class PublishedFilter(PopulationSampler[Scored]):
         known = [[particle] * k for particle in state.particles]
         going = [i for i, particle in enumerate(state.particles) if particle.open]
         slots, q = keys.moves(t, n, range(n)), self.proposed(model)
-        for i, after in zip(going, model.stepwise(q).successors(q, slots, state.particles, k, going), strict=True):
+        for i, after in zip(
+            going, model.stepwise(q).successors(q, slots, state.particles, k, going), strict=True
+        ):
             known[i] = after
         scores = np.array([last_scores(successors) for successors in known])
-        log_weights, total = normalise(np.array([log_mean_exp(row) for row in scores]), source="the reward model's log-odds")
+        log_weights, total = normalise(
+            np.array([log_mean_exp(row) for row in scores]), source="the reward model's log-odds"
+        )
         if total == -inf:
             raise AllParticlesDead(t, n)
         probabilities, _ = normalise(self.selection(model, t, log_weights))
         ancestors = draw_ancestors(self.resampling, keys.resampling(t), np.exp(probabilities))
         uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
-        particles: Any = objects(known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True))
-        history = state.history.appended(ess(log_weights), t > 1, total - log(n), state.ancestors, log_weights)
+        particles: Any = objects(
+            known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True)
+        )
+        history = state.history.appended(
+            ess(log_weights), t > 1, total - log(n), state.ancestors, log_weights
+        )
         return Scored(particles, t, ancestors, history)
 
     def done(self, model: Declared, state: Scored) -> bool:
@@ -110,26 +124,30 @@ class PublishedFilter(PopulationSampler[Scored]):
 
     def draws(self, model: Declared, state: Scored, complete: bool) -> Draws:
         log_weights, _ = normalise(last_scores(state.particles))
-        history = state.history.appended(ess(log_weights), True, 0.0, state.ancestors, log_weights)  # the last selection
+        # the last selection
+        history = state.history.appended(ess(log_weights), True, 0.0, state.ancestors, log_weights)
         return Draws(list(state.particles), log_weights, None, history)
 
 
 def last_scores(particles: Sequence[Particle]) -> np.ndarray:
     """The log-odds of each particle's last step; minus infinity outside the prior's support; shape (N,)."""
-    return np.array([x.log_odds[-1] if len(x.log_odds) == x.trajectory.depth > 0 else -inf for x in particles])
+    return np.array(
+        [x.log_odds[-1] if len(x.log_odds) == x.trajectory.depth > 0 else -inf for x in particles]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Puri2025(PublishedFilter):
     """Particle filtering as published for inference-time scaling: the preset "puri2025".
 
-    After every step all N trajectories are selected in proportion to the reward model's odds on their present prefix, closed ones
-    by their last score again; the answer is then chosen by the weights that the last selection has spent. On two steps that
-    samples p(x) odds_1 odds_2^2.
+    After every step all N trajectories are selected in proportion to the reward model's odds on
+    their present prefix, closed ones by their last score again; the answer is then chosen by the
+    weights that the last selection has spent. On two steps that samples p(x) odds_1 odds_2^2.
 
-    Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
-    Cost of a step: the tokens of one step for each open particle, and the reward model's pass over the new tokens of each
-    distinct one. Source: Puri et al. (2025), arXiv:2502.01618. The unbiased filter is `motes.samplers.ParticleFilter`.
+    Target: none that it would declare; what the model declares is not sampled, only compared with.
+    Guarantee: heuristic. Evidence: none. Cost of a step: the tokens of one step for each open
+    particle, and the reward model's pass over the new tokens of each distinct one. Source: Puri et
+    al. (2025), arXiv:2502.01618. The unbiased filter is `motes.samplers.ParticleFilter`.
 
     Attributes:
         particles: N, at least 1.
@@ -143,7 +161,9 @@ class Puri2025(PublishedFilter):
 
     name = "puri2025"
     published_of = "particle_filter"
-    gentler = (Advice("use sampler='particle_filter', which resamples only where its weights ask for it"),)
+    gentler = (
+        Advice("use sampler='particle_filter', which resamples only where its weights ask for it"),
+    )
     paper = "Puri et al. (2025), arXiv:2502.01618"
     step_cost = "one step's tokens for each open particle; the reward model reads the new tokens of each distinct one"
 
@@ -152,13 +172,15 @@ class Puri2025(PublishedFilter):
 class Giannone2025(Foresight, PublishedFilter):
     """Entropic particle filtering as published: the preset "giannone2025".
 
-    As "puri2025", but where the diversity of the scores is low in the first half of the run, they are flattened for the selection
-    (see `EntropicParticleFilter`), and nothing of what that leaves is carried. With `look_ahead` = K a particle that is open is selected by
-    the mean odds of K next steps, and each of its copies goes on with one of these, drawn in proportion to its odds.
+    As "puri2025", but where the diversity of the scores is low in the first half of the run, they
+    are flattened for the selection (see `EntropicParticleFilter`), and nothing of what that leaves
+    is carried. With `look_ahead` = K a particle that is open is selected by the mean odds of K next
+    steps, and each of its copies goes on with one of these, drawn in proportion to its odds.
 
-    Target: none that it would declare; what the model declares is not sampled, only compared with. Guarantee: heuristic. Evidence: none.
-    Cost of a step: the tokens of one step (of K, looking ahead) for each open particle, and the reward model's pass over the new
-    tokens of each distinct one. Source: Giannone et al. (2025), arXiv:2510.05825. The unbiased filter is
+    Target: none that it would declare; what the model declares is not sampled, only compared with.
+    Guarantee: heuristic. Evidence: none. Cost of a step: the tokens of one step (of K, looking
+    ahead) for each open particle, and the reward model's pass over the new tokens of each distinct
+    one. Source: Giannone et al. (2025), arXiv:2510.05825. The unbiased filter is
     `motes.samplers.EntropicParticleFilter`.
 
     Attributes:
@@ -175,7 +197,12 @@ class Giannone2025(Foresight, PublishedFilter):
 
     name = "giannone2025"
     published_of = "entropic_particle_filter"
-    gentler = (Advice("use sampler='entropic_particle_filter', which carries the weights that annealing leaves"),)
+    gentler = (
+        Advice(
+            "use sampler='entropic_particle_filter', which carries the weights that annealing "
+            "leaves"
+        ),
+    )
     paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
         "one step's tokens for each open particle, looking ahead one for each of K successors; "
@@ -191,5 +218,13 @@ class Giannone2025(Foresight, PublishedFilter):
         if self.schedule is None or share >= 0.5:
             return log_weights
         n = len(log_weights)
-        evenness = entropy(log_weights) / log(n) if self.schedule == "entropy" and n > 1 else ess(log_weights) / n
-        return log_weights / temperature(self.schedule, share, log_weights) if evenness < self.diversity else log_weights
+        evenness = (
+            entropy(log_weights) / log(n)
+            if self.schedule == "entropy" and n > 1
+            else ess(log_weights) / n
+        )
+        return (
+            log_weights / temperature(self.schedule, share, log_weights)
+            if evenness < self.diversity
+            else log_weights
+        )

@@ -41,7 +41,12 @@ def test_nothing_stated(make_posterior) -> None:
 
 
 def test_text_is_never_markup(make_posterior) -> None:
-    text = drawn(make_posterior(question="[red]x[/red] [/] :smile:", extracted=("[bold]", "\x1b[2J", None, None, None, None)))
+    text = drawn(
+        make_posterior(
+            question="[red]x[/red] [/] :smile:",
+            extracted=("[bold]", "\x1b[2J", None, None, None, None),
+        )
+    )
     assert "[red]x[/red] [/] :smile:" in text
     assert "[bold]" in text
     assert "\x1b" not in text
@@ -55,7 +60,9 @@ def test_rare_answers_are_added_up(make_posterior) -> None:
         log_weights=np.full(12, -np.log(12)),
         log_odds=make_posterior().log_odds * 2,
         extracted=tuple(f"word {letter}" for letter in "abcdefghijkl"),
-        history=history._replace(ancestors=np.tile(np.arange(12), (2, 1)), log_weights=np.full((2, 12), -np.log(12))),
+        history=history._replace(
+            ancestors=np.tile(np.arange(12), (2, 1)), log_weights=np.full((2, 12), -np.log(12))
+        ),
     )
     text = drawn(posterior)
     assert "word h" in text

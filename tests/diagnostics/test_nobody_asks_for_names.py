@@ -11,7 +11,11 @@ import pytest
 from motes.samplers import SAMPLERS
 
 ROOT = Path(__file__).parents[2]
-FILES = [path for room in ("diagnostics", "ppl/posterior", "evaluation") for path in sorted((ROOT / room).rglob("*.py"))]
+FILES = [
+    path
+    for room in ("diagnostics", "ppl/posterior", "evaluation")
+    for path in sorted((ROOT / room).rglob("*.py"))
+]
 ASKED = ("settings", "rates")
 
 
@@ -23,11 +27,19 @@ def is_asked(node: ast.expr) -> bool:
 def questions(source: str) -> Iterator[tuple[int, str]]:
     """Every place that asks for a name."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in SAMPLERS:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value in SAMPLERS
+        ):
             yield node.lineno, f"the sampler {node.value!r}"
         elif isinstance(node, ast.Subscript) and is_asked(node.value):
             yield node.lineno, ast.unparse(node)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "get"
+        ):
             if is_asked(node.func.value):
                 yield node.lineno, ast.unparse(node)
         elif isinstance(node, ast.Compare) and any(map(is_asked, node.comparators)):

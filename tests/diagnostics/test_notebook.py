@@ -54,12 +54,18 @@ def test_everything_is_there(make_posterior) -> None:
 def test_it_needs_nothing_from_outside(make_posterior) -> None:
     read = Reader(make_posterior()._repr_html_())
     assert read.tags <= {"div", "table", "tr", "td", "b", "i", "svg", "rect", "title"}
-    assert not [value for name, value in read.attributes if name in ("src", "href", "xlink:href") or "url(" in (value or "")]
+    assert not [
+        value
+        for name, value in read.attributes
+        if name in ("src", "href", "xlink:href") or "url(" in (value or "")
+    ]
 
 
 def test_text_is_escaped(make_posterior) -> None:
     evil = '<script>alert(\'x\')</script>" onload="y" & \x1b'
-    posterior = make_posterior(question=evil, extracted=(evil, evil, None, None, None, None), sampler=evil, target=evil)
+    posterior = make_posterior(
+        question=evil, extracted=(evil, evil, None, None, None, None), sampler=evil, target=evil
+    )
     assert "script" not in Reader(posterior._repr_html_()).tags
 
 
@@ -74,5 +80,9 @@ def test_long_questions_are_cut(make_posterior) -> None:
 
 
 def test_edges(make_posterior) -> None:
-    Reader(make_posterior(history=History.of({}, 6), log_evidence=None, extracted=(None,) * 6)._repr_html_())
+    Reader(
+        make_posterior(
+            history=History.of({}, 6), log_evidence=None, extracted=(None,) * 6
+        )._repr_html_()
+    )
     Reader(make_posterior(log_odds=(np.zeros(0),) * 6)._repr_html_())

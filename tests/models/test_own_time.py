@@ -17,7 +17,8 @@ from motes.ppl.posterior.pooling import pool
 from motes.samplers import ParticleFilter, repeated, solve_many
 
 BATCH = 0.02  # seconds a batch takes, whoever asks
-SLACK = 0.25  # of the time that passed: what threads and bookkeeping take, on a machine with other work
+# of the time that passed: what threads and bookkeeping take, on a machine with other work
+SLACK = 0.25
 
 
 class Slow(FunctionReward):
@@ -53,7 +54,9 @@ def test_a_pool_takes_the_time_that_passed(tmp_path):
 
 def test_runs_one_after_the_other_add_up():
     def several():
-        return pool([ParticleFilter(particles=4).run(model(), seed=(1, number)) for number in range(3)])
+        return pool(
+            [ParticleFilter(particles=4).run(model(), seed=(1, number)) for number in range(3)]
+        )
 
     several()
     pooled, passed = timed(several)
@@ -62,7 +65,13 @@ def test_runs_one_after_the_other_add_up():
 
 def test_questions_share_the_time():
     lm, prm = model().lm, model().prm
-    arguments = {"lm": lm, "prm": prm, "particles": 4, "max_steps": 4, "answer": table_models.first_token}
+    arguments = {
+        "lm": lm,
+        "prm": prm,
+        "particles": 4,
+        "max_steps": 4,
+        "answer": table_models.first_token,
+    }
     solve_many(["a"], **arguments)
     posteriors, passed = timed(lambda: solve_many(list("abcdef"), **arguments))
     total = sum(posterior.cost.seconds for posterior in posteriors)

@@ -18,14 +18,20 @@ PRM = FunctionReward(lambda x: 0.0)
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What is loaded by name, as (kind, name)."""
     loaded: list[tuple[str, str]] = []
-    monkeypatch.setattr(motes.models, "load_lm", lambda name, device: loaded.append(("lm", name)) or LM)
-    monkeypatch.setattr(motes.models, "load_prm", lambda name, device: loaded.append(("prm", name)) or PRM)
+    monkeypatch.setattr(
+        motes.models, "load_lm", lambda name, device: loaded.append(("lm", name)) or LM
+    )
+    monkeypatch.setattr(
+        motes.models, "load_prm", lambda name, device: loaded.append(("prm", name)) or PRM
+    )
     return loaded
 
 
 WAYS = {
     "solve": lambda **models: motes.solve("?", particles=2, max_steps=3, **models),
-    "solve_many": lambda **models: motes.solve_many(["?", "!"], particles=2, max_steps=3, **models)[0],
+    "solve_many": lambda **models: motes.solve_many(["?", "!"], particles=2, max_steps=3, **models)[
+        0
+    ],
     "evaluate": lambda **models: motes.evaluate(
         [("?", 1)],
         samplers={"filter": motes.samplers.ParticleFilter(particles=2)},
@@ -43,7 +49,9 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return WAYS[request.param]
 
 
-@pytest.mark.parametrize("models", [{}, {"lm": "pocket"}, {"prm": "pocket"}, {"lm": "pocket", "prm": "auto"}])
+@pytest.mark.parametrize(
+    "models", [{}, {"lm": "pocket"}, {"prm": "pocket"}, {"lm": "pocket", "prm": "auto"}]
+)
 def test_the_pocket_is_a_pair(ask, loads, models):
     ask(**models)
     assert loads == [("lm", "pocket"), ("prm", "pocket")]
@@ -52,7 +60,9 @@ def test_the_pocket_is_a_pair(ask, loads, models):
 @pytest.mark.parametrize("lm", ["owner/name", LM, "Pocket/pocket"])
 def test_another_language_model_needs_a_choice(ask, loads, lm):
     name = lm if isinstance(lm, str) else "coin"
-    with pytest.raises(ValueError, match=f"prm must be given beside the language model {name!r}.*prm=None"):
+    with pytest.raises(
+        ValueError, match=f"prm must be given beside the language model {name!r}.*prm=None"
+    ):
         ask(lm=lm)
     assert loads == []
 

@@ -12,7 +12,9 @@ from hypothesis.extra.numpy import arrays
 from motes.models import Sampling
 from motes.models.hosting.draws import draw, log_probs
 
-LOGITS = arrays(np.float64, (3, 7), elements=st.one_of(st.sampled_from([0.0, 1.0, 2.0]), st.floats(-8, 8)))
+LOGITS = arrays(
+    np.float64, (3, 7), elements=st.one_of(st.sampled_from([0.0, 1.0, 2.0]), st.floats(-8, 8))
+)
 SAMPLINGS = st.builds(
     Sampling,
     temperature=st.floats(0.2, 3),
@@ -25,7 +27,8 @@ SAMPLINGS = st.builds(
 def test_numpy_and_torch_agree(logits: np.ndarray, sampling: Sampling) -> None:
     ours = sampling.log_probs(logits)
     theirs = log_probs(torch.from_numpy(logits), sampling).numpy()
-    # at the edge of top-p a rounding may decide: then the sets differ by one token, and both are right
+    # at the edge of top-p a rounding may decide: then the sets differ by one token, and both are
+    # right
     if np.array_equal(np.isfinite(ours), np.isfinite(theirs)):
         np.testing.assert_allclose(theirs, ours, atol=1e-12)
     else:
@@ -37,9 +40,14 @@ def test_by_hand() -> None:
     logits = np.log([0.4, 0.3, 0.2, 0.1])
     np.testing.assert_allclose(np.exp(Sampling(top_k=2).log_probs(logits)), [4 / 7, 3 / 7, 0, 0])
     np.testing.assert_allclose(np.exp(Sampling(top_p=0.7).log_probs(logits)), [4 / 7, 3 / 7, 0, 0])
-    np.testing.assert_allclose(np.exp(Sampling(top_p=0.71).log_probs(logits)), [4 / 9, 3 / 9, 2 / 9, 0])
-    np.testing.assert_allclose(np.exp(Sampling(temperature=0.5).log_probs(logits)), np.array([16, 9, 4, 1]) / 30)
-    np.testing.assert_allclose(np.exp(Sampling(top_k=1).log_probs(np.zeros(3))), [1, 0, 0])  # ties go to the smaller id
+    np.testing.assert_allclose(
+        np.exp(Sampling(top_p=0.71).log_probs(logits)), [4 / 9, 3 / 9, 2 / 9, 0]
+    )
+    np.testing.assert_allclose(
+        np.exp(Sampling(temperature=0.5).log_probs(logits)), np.array([16, 9, 4, 1]) / 30
+    )
+    # ties go to the smaller id
+    np.testing.assert_allclose(np.exp(Sampling(top_k=1).log_probs(np.zeros(3))), [1, 0, 0])
 
 
 def test_a_token_of_probability_zero_is_never_drawn() -> None:

@@ -67,20 +67,29 @@ def test_a_stated_answer_finishes():
     for stop_at_answer, finished in ((True, {(1,), (EOS,)}), (False, {(EOS,)})):
         _, _, after = moved(declare(answer=answer, stop_at_answer=stop_at_answer))
         assert {particle.trajectory.token_ids for particle in after} == {(0,), (1,), (EOS,)}
-        assert {particle.trajectory.token_ids for particle in after if particle.trajectory.finished} == finished
+        assert {
+            particle.trajectory.token_ids for particle in after if particle.trajectory.finished
+        } == finished
 
 
 def test_answers_belong_to_finished_trajectories():
     model = declare(answer=lambda x: "yes", stop_at_answer=False, max_steps=1)
     _, _, after = moved(model)
-    assert {(particle.trajectory.finished, model.answer_of(particle)) for particle in after} == {(True, "yes"), (False, None)}
+    assert {(particle.trajectory.finished, model.answer_of(particle)) for particle in after} == {
+        (True, "yes"),
+        (False, None),
+    }
 
 
 def test_siblings_with_equal_tokens_are_one_node_scored_once():
     model = declare()
     _, before, after = moved(model, times=2)
     assert len(after) == len(before) > 6
-    assert len({id(particle.trajectory) for particle in after}) == len({particle.trajectory.token_ids for particle in after}) <= 6
+    assert (
+        len({id(particle.trajectory) for particle in after})
+        == len({particle.trajectory.token_ids for particle in after})
+        <= 6
+    )
     for batch in model.prm.batches:
         tokens = [x.token_ids for x in batch]
         assert len(tokens) == len(set(tokens))
@@ -131,11 +140,21 @@ def test_steps_outside_the_prior_weigh_nothing_and_are_not_scored():
 def test_faulty_scores_are_errors_that_name_model_and_trajectory(fault):
     class Faulty(CountingReward):
         def score(self, trajectories):
-            return np.full(len(trajectories), np.nan) if fault == "nan" else np.zeros((len(trajectories), 2))
+            return (
+                np.full(len(trajectories), np.nan)
+                if fault == "nan"
+                else np.zeros((len(trajectories), 2))
+            )
 
     error, message = {
-        "nan": (FloatingPointError, r"reward model 'counting' gave a score that is NaN for <Trajectory .* 1 steps"),
-        "shape": (ValueError, r"reward model 'counting' gave values of shape \(3, 2\) for 3 trajectories"),
+        "nan": (
+            FloatingPointError,
+            r"reward model 'counting' gave a score that is NaN for <Trajectory .* 1 steps",
+        ),
+        "shape": (
+            ValueError,
+            r"reward model 'counting' gave values of shape \(3, 2\) for 3 trajectories",
+        ),
     }[fault]
     with pytest.raises(error, match=message):
         moved(declare(prm=Faulty()))
@@ -144,15 +163,23 @@ def test_faulty_scores_are_errors_that_name_model_and_trajectory(fault):
 def test_faulty_log_probabilities_are_errors_that_name_model_and_trajectory():
     class Faulty(TableLM):
         def extend(self, trajectories, keys, **settings):
-            return [x.child("?", (0,), logprob=float("nan"), proposal_logprob=-1.0) for x in trajectories]
+            return [
+                x.child("?", (0,), logprob=float("nan"), proposal_logprob=-1.0)
+                for x in trajectories
+            ]
 
-    with pytest.raises(FloatingPointError, match=r"language model 'faulty' gave a step log-probability nan .* in <Trajectory"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"language model 'faulty' gave a step log-probability nan .* in <Trajectory",
+    ):
         moved(declare(lm=Faulty(lambda prefix: [1.0], name="faulty"), prm=None))
 
 
 def test_certainty_under_odds_is_an_error_that_names_model_and_trajectory():
     stepwise, before, after = moved(declare(target=Odds(), prm=CountingReward(lambda x: np.inf)))
-    with pytest.raises(FloatingPointError, match=r"'odds' is infinite .* 'counting' does in <Trajectory"):
+    with pytest.raises(
+        FloatingPointError, match=r"'odds' is infinite .* 'counting' does in <Trajectory"
+    ):
         stepwise.log_potential(1, before, after)
 
 

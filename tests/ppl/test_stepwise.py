@@ -29,12 +29,19 @@ def log_odds(prefix):
 
 def declare(**settings):
     prm = FunctionReward(lambda x: log_odds(x.token_ids))
-    defaults = {"lm": TableLM(next_probs, eos=EOS), "prm": prm, "max_steps": MAX_STEPS, "stop_at_answer": False}
+    defaults = {
+        "lm": TableLM(next_probs, eos=EOS),
+        "prm": prm,
+        "max_steps": MAX_STEPS,
+        "stop_at_answer": False,
+    }
     return StateSpaceModel("?", **{**defaults, **settings})
 
 
 def complete():
-    every = (prefix for length in range(1, MAX_STEPS + 1) for prefix in product(range(3), repeat=length))
+    every = (
+        prefix for length in range(1, MAX_STEPS + 1) for prefix in product(range(3), repeat=length)
+    )
     return [x for x in every if EOS not in x[:-1] and (x[-1] == EOS or len(x) == MAX_STEPS)]
 
 
@@ -44,7 +51,9 @@ def particle(model, tokens, root=None, proposal=None):
     for t, token in enumerate(tokens):
         law = np.log(next_probs(tokens[:t]))
         ended = {"finished": token == EOS, "truncated": token != EOS and t + 1 == model.max_steps}
-        log_p, log_q = (float(sampling.log_probs(law)[token]) for sampling in (model.prior, proposal))
+        log_p, log_q = (
+            float(sampling.log_probs(law)[token]) for sampling in (model.prior, proposal)
+        )
         node = node.child(f"{token} ", (token,), logprob=log_p, proposal_logprob=log_q, **ended)
     return Particle(node, tuple(log_odds(tokens[: t + 1]) for t in range(len(tokens))))
 
@@ -67,7 +76,12 @@ def by_hand(model, tokens):
     return model.alpha * log_p + model.likelihood.beta * log_l
 
 
-CASES = [{}, {"alpha": 2.5}, {"target": "odds", "beta": 0.5}, {"target": "final", "beta": 2.0, "alpha": 0.5}]
+CASES = [
+    {},
+    {"alpha": 2.5},
+    {"target": "odds", "beta": 0.5},
+    {"target": "final", "beta": 2.0, "alpha": 0.5},
+]
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
@@ -101,15 +115,27 @@ def test_a_constraint_is_an_indicator_that_is_not_tempered():
     for tempered in (model, model.tempered(0.0)):
         for tokens in complete():
             x = particle(model, tokens)
-            expected = -inf if tokens[0] == 1 else declare(alpha=2.0).tempered(0.0 if tempered is not model else 1.0).log_density(x)
+            expected = (
+                -inf
+                if tokens[0] == 1
+                else declare(alpha=2.0)
+                .tempered(0.0 if tempered is not model else 1.0)
+                .log_density(x)
+            )
             assert tempered.log_density(x) == expected
-            assert (sum(StepwiseModel(tempered, model.prior).log_potentials(x)) == -inf) == (tokens[0] == 1)
+            assert (sum(StepwiseModel(tempered, model.prior).log_potentials(x)) == -inf) == (
+                tokens[0] == 1
+            )
     assert model.target_name == "product, prior to the power 2, constrained"
 
 
 def test_what_twists_of_open_trajectories_cancel_to():
     model = declare()
-    twisted = StepwiseModel(model, model.prior, lambda model, t, keys, particles: [0.1 * t + len(x.log_odds) for x in particles])
+    twisted = StepwiseModel(
+        model,
+        model.prior,
+        lambda model, t, keys, particles: [0.1 * t + len(x.log_odds) for x in particles],
+    )
     plain, keys = StepwiseModel(model, model.prior), RunKeys(3)
     particles, total = twisted.initial(None, 6), np.zeros(6)
     for t in range(1, MAX_STEPS + 1):
@@ -121,7 +147,9 @@ def test_what_twists_of_open_trajectories_cancel_to():
         for i, x in zip(going, moved, strict=True):
             particles[i] = x
             assert x.log_twist == (0.1 * t + t if x.trajectory.open else 0.0)
-            assert sum(plain.log_potentials(x._replace(log_twist=0.0))) + x.log_twist == pytest.approx(total[i])
+            assert sum(
+                plain.log_potentials(x._replace(log_twist=0.0))
+            ) + x.log_twist == pytest.approx(total[i])
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
@@ -131,9 +159,14 @@ def test_splices_are_scored_by_what_they_add_and_rebuilt(settings):
     ended = [tokens for tokens in complete() if len(tokens) in (3, 4)]
     for tokens in ended[::4]:
         whole = particle(model, tokens, root, hot)
-        reference = objects(Particle(node, whole.log_odds[:t]) for t, node in enumerate(whole.trajectory.path))
+        reference = objects(
+            Particle(node, whole.log_odds[:t]) for t, node in enumerate(whole.trajectory.path)
+        )
         for t in range(1, len(tokens) + 3):
-            pasts = list({x[: t - 1] for x in complete() if len(x) >= t - 1} | {x for x in complete() if len(x) < t})
+            pasts = list(
+                {x[: t - 1] for x in complete() if len(x) >= t - 1}
+                | {x for x in complete() if len(x) < t}
+            )
             particles = [particle(model, past, root, hot) for past in pasts]
             if t <= len(tokens):
                 particles.append(reference[t - 1])
@@ -146,23 +179,37 @@ def test_splices_are_scored_by_what_they_add_and_rebuilt(settings):
                 if t > len(tokens):
                     assert value == 0.0 and stepwise.splice(t, x, reference)[-1] is x
                     continue
-                spent = sum(StepwiseModel(model, hot).log_potentials(x)) + x.trajectory.proposal_logprob
+                spent = (
+                    sum(StepwiseModel(model, hot).log_potentials(x)) + x.trajectory.proposal_logprob
+                )
                 assert value == pytest.approx(by_hand(model, joined) - spent)
                 rebuilt = stepwise.splice(t, x, reference)
                 end, expected = rebuilt[-1], particle(model, joined, root, hot)
-                assert len(rebuilt) == len(joined) + 1 and rebuilt[t].trajectory.parent is x.trajectory
-                assert end.trajectory.token_ids == joined and end.log_odds == pytest.approx(expected.log_odds)
+                assert (
+                    len(rebuilt) == len(joined) + 1 and rebuilt[t].trajectory.parent is x.trajectory
+                )
+                assert end.trajectory.token_ids == joined and end.log_odds == pytest.approx(
+                    expected.log_odds
+                )
                 for name in ("logprob", "proposal_logprob", "finished", "truncated"):
-                    assert getattr(end.trajectory, name) == pytest.approx(getattr(expected.trajectory, name))
+                    assert getattr(end.trajectory, name) == pytest.approx(
+                        getattr(expected.trajectory, name)
+                    )
 
 
 def test_a_remainder_that_would_have_ended_sooner_fits_nowhere():
     """With 0 0 an answer is stated: 0 1 2 cannot follow 0, nor 1 2 whatever follows 0 0."""
-    model = declare(answer=lambda x: "yes" if x.token_ids[-2:] == (0, 0) else None, stop_at_answer=True)
+    model = declare(
+        answer=lambda x: "yes" if x.token_ids[-2:] == (0, 0) else None, stop_at_answer=True
+    )
     stepwise, root = StepwiseModel(model, model.prior), model.lm.start("?")
     whole = particle(model, (1, 0, 1, 2), root)
-    reference = objects(Particle(node, whole.log_odds[:t]) for t, node in enumerate(whole.trajectory.path))
-    values = stepwise.log_splice(2, [particle(model, (0,), root), particle(model, (1,), root)], reference)
+    reference = objects(
+        Particle(node, whole.log_odds[:t]) for t, node in enumerate(whole.trajectory.path)
+    )
+    values = stepwise.log_splice(
+        2, [particle(model, (0,), root), particle(model, (1,), root)], reference
+    )
     assert values[0] == -inf and values[1] > -inf
 
 
@@ -178,15 +225,24 @@ class Plain:
 @pytest.mark.parametrize("kind", [Plain, lambda lm: lm], ids=["logprob", "continued"])
 def test_an_end_by_the_answer_rule_is_not_taken_over_by_a_past_without_answer(kind):
     """The answer is read where the first token was 0 and the last is 1: behind 1 the same remainder does not end."""
-    model = declare(answer=lambda x: "yes" if x.depth > 1 and x.token_ids[0] == 0 and x.token_ids[-1] == 1 else None, stop_at_answer=True)
+    model = declare(
+        answer=lambda x: (
+            "yes" if x.depth > 1 and x.token_ids[0] == 0 and x.token_ids[-1] == 1 else None
+        ),
+        stop_at_answer=True,
+    )
     model = declare(lm=kind(model.lm), answer=model.answer, stop_at_answer=True)
     root = model.lm.start("?")
     whole = particle(model, (0, 1), root)
     last = Particle(model.close(whole.trajectory), whole.log_odds)
     assert last.trajectory.finished
-    reference = objects([Particle(root, ()), Particle(whole.trajectory.parent, whole.log_odds[:1]), last])
+    reference = objects(
+        [Particle(root, ()), Particle(whole.trajectory.parent, whole.log_odds[:1]), last]
+    )
     for past, fits in (((0,), True), ((1,), False)):
-        [value] = StepwiseModel(model, model.prior).log_splice(2, [particle(model, past, root)], reference)
+        [value] = StepwiseModel(model, model.prior).log_splice(
+            2, [particle(model, past, root)], reference
+        )
         assert (value > -inf) == fits
 
 
@@ -202,9 +258,16 @@ class Untellable:
 def test_what_splices_need():
     plain = declare()
     whole = particle(plain, (1, 2))
-    reference = objects(Particle(node, whole.log_odds[:t]) for t, node in enumerate(whole.trajectory.path))
-    with pytest.raises(TypeError, match="ancestor sampling needs a language model with a method `logprob`, and 'untellable' has none"):
-        StepwiseModel(declare(lm=Untellable(plain.lm)), plain.prior).log_splice(1, reference[:1], reference)
+    reference = objects(
+        Particle(node, whole.log_odds[:t]) for t, node in enumerate(whole.trajectory.path)
+    )
+    with pytest.raises(
+        TypeError,
+        match="ancestor sampling needs a language model with a method `logprob`, and 'untellable' has none",
+    ):
+        StepwiseModel(declare(lm=Untellable(plain.lm)), plain.prior).log_splice(
+            1, reference[:1], reference
+        )
     with pytest.raises(ValueError, match="needs a model without a twist"):
         StepwiseModel(plain, plain.prior, lambda *_: []).log_splice(1, reference[:1], reference)
 
@@ -215,7 +278,11 @@ def test_what_splices_need():
         ({"alpha": 0}, ValueError, "alpha must be a finite number above 0, not 0"),
         ({"alpha": inf}, ValueError, "alpha must be a finite number above 0"),
         ({"alpha": True}, ValueError, "alpha must be a finite number above 0"),
-        ({"constraint": "no"}, TypeError, "constraint must be a function from a trajectory to a bool"),
+        (
+            {"constraint": "no"},
+            TypeError,
+            "constraint must be a function from a trajectory to a bool",
+        ),
     ],
 )
 def test_bad_declarations(settings, error, message):

@@ -16,12 +16,19 @@ BETAS = st.sampled_from([0.0, 0.3, 1.0, 2.5])
 ALL = st.one_of(
     st.builds(Product, beta=BETAS),
     st.builds(Odds, beta=BETAS),
-    st.builds(Final, beta=BETAS, aggregate=st.sampled_from(["last", "min", "product", "mean"]), floor=st.sampled_from([1e-12, 0.01, 0.9])),
+    st.builds(
+        Final,
+        beta=BETAS,
+        aggregate=st.sampled_from(["last", "min", "product", "mean"]),
+        floor=st.sampled_from([1e-12, 0.01, 0.9]),
+    ),
 )
 
 
 def potentials(target, path) -> list[float]:
-    return [target.log_potential(path[: t + 1], closed=t + 1 == len(path)) for t in range(len(path))]
+    return [
+        target.log_potential(path[: t + 1], closed=t + 1 == len(path)) for t in range(len(path))
+    ]
 
 
 @settings(deadline=None)  # a busy machine is no fault
@@ -30,7 +37,8 @@ def test_potentials_multiply_to_the_likelihood(target, path):
     if isinstance(target, Odds):
         path = [min(value, 800.0) for value in path]
     total, expected = sum(potentials(target, path)), target.log_likelihood(path)
-    # eight terms of at most 800 * 2.5, each rounded at 2**-53: 1e-11 at worst, a telescoping sum twice that
+    # eight terms of at most 800 * 2.5, each rounded at 2**-53: 1e-11 at worst, a telescoping sum
+    # twice that
     assert total == expected or total == pytest.approx(expected, abs=1e-10)
 
 
@@ -50,7 +58,9 @@ def test_likelihoods_on_the_natural_scale(path, beta):
     }
     assert likelihoods.keys() == TARGETS.keys()
     for name, likelihood in likelihoods.items():
-        assert resolve(name, beta).log_likelihood(path) == pytest.approx(beta * log(likelihood), abs=1e-10)
+        assert resolve(name, beta).log_likelihood(path) == pytest.approx(
+            beta * log(likelihood), abs=1e-10
+        )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,9 @@ def test_beta_zero_is_the_prior_even_where_the_likelihood_is_zero(name):
     assert target.log_likelihood([-inf, 2.0, -inf]) == 0.0
 
 
-@pytest.mark.parametrize(("aggregate", "alive"), [("last", True), ("mean", True), ("min", False), ("product", False)])
+@pytest.mark.parametrize(
+    ("aggregate", "alive"), [("last", True), ("mean", True), ("min", False), ("product", False)]
+)
 def test_an_early_zero_is_final_only_where_it_cannot_be_made_good(aggregate, alive):
     target = Final(aggregate=aggregate, floor=0.01)
     first, second = potentials(target, [-inf, 0.0])
@@ -96,11 +108,16 @@ def test_an_early_zero_is_final_only_where_it_cannot_be_made_good(aggregate, ali
 
 def test_products_by_two_names_are_one_distribution():
     path = [0.3, -1.2, 4.0]
-    assert resolve("final-product").log_likelihood(path) == pytest.approx(resolve("product").log_likelihood(path), abs=1e-15)
+    assert resolve("final-product").log_likelihood(path) == pytest.approx(
+        resolve("product").log_likelihood(path), abs=1e-15
+    )
 
 
 def test_odds_of_certainty_are_an_error():
-    for call in (lambda: Odds().log_potential([0.0, inf], closed=False), lambda: Odds().log_likelihood([inf, 0.0])):
+    for call in (
+        lambda: Odds().log_potential([0.0, inf], closed=False),
+        lambda: Odds().log_likelihood([inf, 0.0]),
+    ):
         with pytest.raises(FloatingPointError, match="probability 1"):
             call()
 
@@ -112,7 +129,10 @@ def test_names():
 
 
 def test_unknown_target_lists_the_known():
-    with pytest.raises(ValueError, match="target must be one of product, odds, final, final-min, final-product, final-mean, not 'prodct'"):
+    with pytest.raises(
+        ValueError,
+        match="target must be one of product, odds, final, final-min, final-product, final-mean, not 'prodct'",
+    ):
         resolve("prodct")
 
 

@@ -31,7 +31,13 @@ def test_what_is_written_is_read(tmp_path):
     for i, x in enumerate([*ends, ends[0]]):
         particles[i] = Particle(x, (0.1, -inf), 1e-300)
     state = State(particles, np.array([0.1, -inf, 1 / 3, nan]), -1.5, 7)
-    whole = (state, {"a": [1, None, True], 2: (np.arange(6).reshape(2, 3), np.zeros((0, 2), bool), np.float64(0.1))})
+    whole = (
+        state,
+        {
+            "a": [1, None, True],
+            2: (np.arange(6).reshape(2, 3), np.zeros((0, 2), bool), np.float64(0.1)),
+        },
+    )
     cost = Cost(generated_tokens=3, seconds=0.25)
     checkpoint.save(tmp_path / "run.json", {"seed": [0, 1]}, whole, cost)
     (again, rest), spent = checkpoint.load(tmp_path / "run.json", {"seed": (0, 1)})
@@ -40,13 +46,25 @@ def test_what_is_written_is_read(tmp_path):
     for old, new in zip(particles, again.particles, strict=True):
         assert old[1:] == new[1:] and type(new) is Particle
         pairs = list(zip(old.trajectory.path, new.trajectory.path, strict=True))
-        assert all(repr(a) == repr(b) and a.question == b.question and a.token_ids == b.token_ids for a, b in pairs)
+        assert all(
+            repr(a) == repr(b) and a.question == b.question and a.token_ids == b.token_ids
+            for a, b in pairs
+        )
         assert all(a.delimited == b.delimited for a, b in pairs)
-        assert all(np.array_equal([a.logprob, a.proposal_logprob], [b.logprob, b.proposal_logprob], equal_nan=True) for a, b in pairs)
+        assert all(
+            np.array_equal(
+                [a.logprob, a.proposal_logprob], [b.logprob, b.proposal_logprob], equal_nan=True
+            )
+            for a, b in pairs
+        )
     assert again.particles[0].trajectory is again.particles[3].trajectory
     assert again.particles[0].trajectory.parent is again.particles[1].trajectory.parent
     assert rest["a"] == [1, None, True] and type(rest[2]) is tuple
-    assert np.array_equal(rest[2][0], np.arange(6).reshape(2, 3)) and rest[2][1].shape == (0, 2) and rest[2][1].dtype == bool
+    assert (
+        np.array_equal(rest[2][0], np.arange(6).reshape(2, 3))
+        and rest[2][1].shape == (0, 2)
+        and rest[2][1].dtype == bool
+    )
 
 
 def test_only_the_same_run_takes_it_up(tmp_path):
@@ -73,7 +91,9 @@ def test_what_cannot_be_kept_is_an_error_and_leaves_the_file_alone(tmp_path):
     assert checkpoint.load(path, {})[0] == [1] and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("kind", ["os:system", "subprocess:Popen", "motes.models.cost:Cost", "motes.nowhere:Thing"])
+@pytest.mark.parametrize(
+    "kind", ["os:system", "subprocess:Popen", "motes.models.cost:Cost", "motes.nowhere:Thing"]
+)
 def test_nothing_foreign_is_made(tmp_path, kind):
     path = tmp_path / "run.json"
     checkpoint.save(path, {}, Particle(Trajectory(question="?"), ()), Cost())

@@ -36,7 +36,9 @@ POPULATIONS = [name for name in SAMPLERS if name not in CHAINS]
 
 
 def small(name, **settings) -> SteppedSampler:
-    return make_sampler(name, **{key: value for key, value in SMALL.items() if key in settings_of(name)} | settings)
+    return make_sampler(
+        name, **{key: value for key, value in SMALL.items() if key in settings_of(name)} | settings
+    )
 
 
 def same(first: Posterior, second: Posterior) -> bool:
@@ -54,13 +56,29 @@ def same(first: Posterior, second: Posterior) -> bool:
 def test_it_says_what_it_is(name, declare):
     kind = SAMPLERS[name]
     sampler = kind()
-    assert isinstance(sampler, Sampler) and is_dataclass(sampler) and all(field.default is not MISSING for field in fields(kind))
-    for word in ("Target:", "Guarantee:", "Evidence:", "Cost of a step", "Source:", "Attributes:", "Raises:"):
+    assert (
+        isinstance(sampler, Sampler)
+        and is_dataclass(sampler)
+        and all(field.default is not MISSING for field in fields(kind))
+    )
+    for word in (
+        "Target:",
+        "Guarantee:",
+        "Evidence:",
+        "Cost of a step",
+        "Source:",
+        "Attributes:",
+        "Raises:",
+    ):
         assert word in kind.__doc__
     posterior = small(name).run(declare())
     assert posterior.sampler == name == kind.name
     assert (posterior.guarantee, posterior.evidence) in [(kind.guarantee, kind.evidence)]
-    assert posterior.paper == kind.paper and posterior.step_cost == kind.step_cost and posterior.target == "product"
+    assert (
+        posterior.paper == kind.paper
+        and posterior.step_cost == kind.step_cost
+        and posterior.target == "product"
+    )
     assert kind.guarantee in kind.__doc__.split("Guarantee:")[1].split(".")[0]
 
 
@@ -72,12 +90,22 @@ def test_the_posterior_is_whole(name, settings, declare, tmp_path):
     assert np.exp(posterior.log_weights).sum() == pytest.approx(1)
     assert sum(posterior.answers.values()) == pytest.approx(1)
     alive = posterior.log_weights > -np.inf
-    assert all(not x.open for x, living in zip(posterior.trajectories, alive, strict=True) if living)
+    assert all(
+        not x.open for x, living in zip(posterior.trajectories, alive, strict=True) if living
+    )
     if posterior.guarantee != "heuristic":
         assert all(posterior.log_density[alive] > -np.inf) and "1" not in posterior.answers
-    assert posterior.cost.generated_tokens > 0 and posterior.cost.prm_tokens > 0 and posterior.cost.seconds > 0
+    assert (
+        posterior.cost.generated_tokens > 0
+        and posterior.cost.prm_tokens > 0
+        and posterior.cost.seconds > 0
+    )
     assert (posterior.log_evidence is None) == (posterior.evidence == "none")
-    assert posterior.settings["alpha"] == 1.5 and posterior.settings["max_steps"] == 5 and posterior.settings["seed"] == 3
+    assert (
+        posterior.settings["alpha"] == 1.5
+        and posterior.settings["max_steps"] == 5
+        and posterior.settings["seed"] == 3
+    )
     assert {*settings_of(name)} <= {*posterior.settings}
     json.dumps(summary(posterior), allow_nan=False)
     assert "<div" in posterior._repr_html_() and name in repr(posterior) + posterior._repr_html_()
@@ -96,9 +124,12 @@ def test_same_seed_same_draws_and_numbered_runs_are_others(name, settings, decla
     sampler, model = small(name, **settings), declare()
     posterior = sampler.run(model, seed=8)
     assert same(posterior, sampler.run(model, seed=(8, 0)))
-    assert posterior.cost == replace(sampler.run(model, seed=8).cost, seconds=posterior.cost.seconds)
+    assert posterior.cost == replace(
+        sampler.run(model, seed=8).cost, seconds=posterior.cost.seconds
+    )
     others = [sampler.run(model, seed=seed) for seed in (9, (8, 1))]
-    told = [(x.cost.generated_tokens, x.cost.prm_tokens) for x in (posterior, *others)]  # a small population may collapse to the same
+    # a small population may collapse to the same
+    told = [(x.cost.generated_tokens, x.cost.prm_tokens) for x in (posterior, *others)]
     assert len(set(told)) > 1 or not any(same(posterior, other) for other in others)
 
 
@@ -120,7 +151,9 @@ class Stopping(TableLM):
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
 @pytest.mark.parametrize("stop", [4, 7, 14])
-def test_a_stopped_run_is_taken_up_as_if_it_had_not_stopped(name, settings, stop, declare, tmp_path):
+def test_a_stopped_run_is_taken_up_as_if_it_had_not_stopped(
+    name, settings, stop, declare, tmp_path
+):
     sampler, whole = small(name, **settings), declare()
     expected = sampler.run(whole, seed=4)
     lm = Stopping(whole.lm.next_probs, eos=whole.lm.eos)
@@ -146,13 +179,18 @@ def test_a_stopped_run_is_taken_up_as_if_it_had_not_stopped(name, settings, stop
 def test_a_chain_can_be_continued(name, declare, tmp_path):
     longer = small(name, iterations=9).run(declare(), seed=2)
     small(name, iterations=4).run(declare(), seed=2, checkpoint=tmp_path / "run.json")
-    assert same(longer, small(name, iterations=9).run(declare(), seed=2, checkpoint=tmp_path / "run.json"))
+    assert same(
+        longer, small(name, iterations=9).run(declare(), seed=2, checkpoint=tmp_path / "run.json")
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_budget_bounds_the_run_by_its_own_rule(name, declare):
     model, least = declare(max_steps=8), small(name).least_tokens
-    with pytest.raises(ValueError, match=f"budget must be at least the {least} tokens of one step of all, not {least - 1}"):
+    with pytest.raises(
+        ValueError,
+        match=f"budget must be at least the {least} tokens of one step of all, not {least - 1}",
+    ):
         small(name, budget=least - 1)
     ladder = {"ladder": (0, 0.3, 1)} if name == "tempered_smc" else {}
     posterior = small(name, budget=least + 1, **ladder).run(model, seed=1)
@@ -163,14 +201,27 @@ def test_a_budget_bounds_the_run_by_its_own_rule(name, declare):
         assert more.guarantee == "invariant" and len(more.trajectories) == 9
     elif name == "importance_sampling":
         assert (posterior.guarantee, posterior.evidence) == ("consistent", "consistent")
-        assert not any(x.open for x in posterior.trajectories) and len(posterior.trajectories) % 6 == 0
+        assert (
+            not any(x.open for x in posterior.trajectories) and len(posterior.trajectories) % 6 == 0
+        )
         assert len(small(name, budget=1000).run(model, seed=1).trajectories) > 60
     else:
-        assert (posterior.guarantee, posterior.evidence, posterior.log_evidence) == ("heuristic", "none", None)
-        spared = small(name, budget=100_000, **ladder).run(model, seed=1)  # those that are short enough: no fair sample of runs
+        assert (posterior.guarantee, posterior.evidence, posterior.log_evidence) == (
+            "heuristic",
+            "none",
+            None,
+        )
+        # those that are short enough: no fair sample of runs
+        spared = small(name, budget=100_000, **ladder).run(model, seed=1)
         assert (spared.guarantee, spared.evidence) == ("heuristic", "none")
-        assert same(replace(spared, log_evidence=None), replace(small(name, **ladder).run(model, seed=1), log_evidence=None))
-        assert posterior.cost.generated_tokens < small(name, **ladder).run(model, seed=1).cost.generated_tokens
+        assert same(
+            replace(spared, log_evidence=None),
+            replace(small(name, **ladder).run(model, seed=1), log_evidence=None),
+        )
+        assert (
+            posterior.cost.generated_tokens
+            < small(name, **ladder).run(model, seed=1).cost.generated_tokens
+        )
     assert sum(posterior.answers.values()) == pytest.approx(1)
 
 
@@ -186,7 +237,10 @@ def test_a_budget_needs_a_model_that_counts(name, declare):
             pass
 
     model = declare(lm=Uncounted(lambda prefix: [0.4, 0.4, 0.2], eos=2))
-    with pytest.raises(ValueError, match=r"a budget needs a language model that counts cost\.generated_tokens, and 'table' does not"):
+    with pytest.raises(
+        ValueError,
+        match=r"a budget needs a language model that counts cost\.generated_tokens, and 'table' does not",
+    ):
         small(name, budget=50).run(model)
 
 
@@ -201,20 +255,26 @@ def test_a_budget_does_not_care_where_a_run_was_stopped(name, stop, declare, tmp
     with suppress(KeyboardInterrupt), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         small(name, **settings).run(replace(whole, lm=lm), seed=4, checkpoint=tmp_path / "run.json")
-    assert same(expected, small(name, **settings).run(whole, seed=4, checkpoint=tmp_path / "run.json"))
+    assert same(
+        expected, small(name, **settings).run(whole, seed=4, checkpoint=tmp_path / "run.json")
+    )
 
 
 def test_blocks_drawn_under_a_budget_stay_what_they_are(declare, tmp_path):
     path = tmp_path / "run.json"
     bounded = small("importance_sampling", budget=100).run(declare(), checkpoint=path)
     freed = small("importance_sampling").run(declare(), checkpoint=path)
-    assert len(freed.trajectories) == len(bounded.trajectories) > 6 and freed.evidence == "consistent"
+    assert (
+        len(freed.trajectories) == len(bounded.trajectories) > 6 and freed.evidence == "consistent"
+    )
 
 
 def test_settings_say_what_steps_were_drawn_from(declare):
     model = declare(alpha=4.0, prior=Sampling(temperature=2.0))
     names = ("power_smc", "power_metropolis", "particle_filter")
-    temperatures = {name: small(name).run(model).settings["proposal"]["temperature"] for name in names}
+    temperatures = {
+        name: small(name).run(model).settings["proposal"]["temperature"] for name in names
+    }
     assert temperatures == {"power_smc": 0.5, "power_metropolis": 0.5, "particle_filter": 2.0}
     ramp = small("power_smc", ramp=3).run(model).settings["proposal"]
     assert [each["temperature"] for each in ramp] == pytest.approx([1.0, 2 / 3, 0.5])
@@ -222,12 +282,18 @@ def test_settings_say_what_steps_were_drawn_from(declare):
 
 @pytest.mark.parametrize(
     ("name", "key", "value"),
-    [("tempered_smc", "ladder", np.linspace(0, 1, 4)), ("parallel_tempering", "betas", np.array([1, 0.5]))],
+    [
+        ("tempered_smc", "ladder", np.linspace(0, 1, 4)),
+        ("parallel_tempering", "betas", np.array([1, 0.5])),
+    ],
 )
 def test_numbers_may_come_as_arrays(name, key, value, declare, tmp_path):
     posterior = small(name, **{key: value}).run(declare(), checkpoint=tmp_path / "run.json")
     assert posterior.settings[key] == value.tolist()
-    assert same(posterior, small(name, **{key: tuple(value)}).run(declare(), checkpoint=tmp_path / "run.json"))
+    assert same(
+        posterior,
+        small(name, **{key: tuple(value)}).run(declare(), checkpoint=tmp_path / "run.json"),
+    )
 
 
 @pytest.mark.parametrize("name", ["puri2025", "giannone2025"])
@@ -245,7 +311,13 @@ def test_first_steps_of_published_filters_are_counted_before_they_are_selected(n
 
 
 def test_ancestor_sampling_with_a_proposal_that_misses_something(declare):
-    sampler = small("particle_gibbs", ancestor_sampling=True, ess_threshold=1.0, proposal=Sampling(top_k=2), iterations=30)
+    sampler = small(
+        "particle_gibbs",
+        ancestor_sampling=True,
+        ess_threshold=1.0,
+        proposal=Sampling(top_k=2),
+        iterations=30,
+    )
     posterior = sampler.run(declare(), seed=3)
     assert posterior.guarantee == "heuristic" and np.isfinite(posterior.log_density).all()
 
@@ -261,7 +333,9 @@ def test_a_checkpoint_knows_functions_by_what_they_do(declare, tmp_path):
         ({"constraint": None}, "constraint"),
     ):
         with pytest.raises(ValueError, match=f"checkpoint of another run: its {what} is"):
-            sampler.run(declare(**{"constraint": lambda x: x.depth <= 5, **changes}), checkpoint=path)
+            sampler.run(
+                declare(**{"constraint": lambda x: x.depth <= 5, **changes}), checkpoint=path
+            )
     with pytest.raises(ValueError, match="its sampler is 'particle_filter', not 'power_smc'"):
         small("power_smc").run(declare(constraint=lambda x: x.depth <= 5), checkpoint=path)
     with pytest.raises(FileNotFoundError, match="checkpoint needs a folder that exists"):
@@ -276,7 +350,10 @@ def test_several_questions_are_solved_as_each_alone_in_shared_batches(name, sett
     settings = {key: value for key, value in SMALL.items() if key in settings_of(name)} | settings
     arguments = {"sampler": name, "max_steps": 5, **settings}
     whole = declare()
-    alone = [solve(q, lm=whole.lm, prm=whole.prm, seed=(7, i), **arguments) for i, q in enumerate(QUESTIONS)]
+    alone = [
+        solve(q, lm=whole.lm, prm=whole.prm, seed=(7, i), **arguments)
+        for i, q in enumerate(QUESTIONS)
+    ]
     passes = whole.lm.cost.forward_passes
     shared = declare()
     several = solve_many(QUESTIONS, lm=shared.lm, prm=shared.prm, seed=7, **arguments)
@@ -285,7 +362,9 @@ def test_several_questions_are_solved_as_each_alone_in_shared_batches(name, sett
         assert other.cost.generated_tokens == one.cost.generated_tokens
         assert other.settings == one.settings
     assert shared.lm.cost.forward_passes < passes / 2
-    assert sum(posterior.cost.forward_passes for posterior in several) == shared.lm.cost.forward_passes
+    assert (
+        sum(posterior.cost.forward_passes for posterior in several) == shared.lm.cost.forward_passes
+    )
 
 
 class Silent:
@@ -306,7 +385,12 @@ class Silent:
     def extend(self, trajectories, keys, *, sampling=None, prior=None):
         drawn = self.lm.extend(trajectories, keys, sampling=sampling, prior=prior)
         unknown = {"logprob": np.nan, "proposal_logprob": np.nan}
-        return [x.parent.child(x.step_text, x.step_token_ids, **unknown, finished=x.finished, truncated=x.truncated) for x in drawn]
+        return [
+            x.parent.child(
+                x.step_text, x.step_token_ids, **unknown, finished=x.finished, truncated=x.truncated
+            )
+            for x in drawn
+        ]
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
@@ -314,7 +398,10 @@ def test_hosts_that_tell_no_probabilities_serve_where_none_is_needed(name, setti
     model = declare()
     silent, sampler = replace(model, lm=Silent(model.lm)), small(name, **settings)
     if settings.get("ancestor_sampling"):
-        with pytest.raises(ValueError, match="ancestor sampling needs a language model with a method `logprob`, and 'silent' has none"):
+        with pytest.raises(
+            ValueError,
+            match="ancestor sampling needs a language model with a method `logprob`, and 'silent' has none",
+        ):
             sampler.run(silent)
         return
     told, untold = sampler.run(model, seed=1), sampler.run(silent, seed=1)
@@ -322,10 +409,13 @@ def test_hosts_that_tell_no_probabilities_serve_where_none_is_needed(name, setti
     assert told.log_weights == pytest.approx(untold.log_weights, abs=1e-12)
     if sampler.guarantee != "heuristic":
         with pytest.raises(
-            ValueError, match="a power target .* needs the probability of every step, and the language model 'silent' does not"
+            ValueError,
+            match="a power target .* needs the probability of every step, and the language model 'silent' does not",
         ):
             sampler.run(replace(silent, alpha=2.0))
-        with pytest.raises(ValueError, match="a proposal other than the prior needs the probability of every step"):
+        with pytest.raises(
+            ValueError, match="a proposal other than the prior needs the probability of every step"
+        ):
             replace(sampler, proposal=Sampling(temperature=2.0)).run(silent)
 
 
@@ -337,14 +427,19 @@ def test_a_proposal_that_misses_part_of_the_prior_is_heuristic(name, declare):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_all_dead_is_an_error_that_names_the_step(name, declare):
-    model = declare(lm=TableLM(lambda prefix: [0.5, 0.5, 0.0], eos=2), prm=FunctionReward(lambda x: -np.inf if x.depth == 2 else 0.0))
+    model = declare(
+        lm=TableLM(lambda prefix: [0.5, 0.5, 0.0], eos=2),
+        prm=FunctionReward(lambda x: -np.inf if x.depth == 2 else 0.0),
+    )
     with pytest.raises(AllParticlesDead, match="particles are dead at step"):
         small(name).run(model)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_reward_that_is_not_a_number_is_an_error_that_names_the_model(name, declare):
-    with pytest.raises(FloatingPointError, match="reward model 'function' gave a score that is NaN"):
+    with pytest.raises(
+        FloatingPointError, match="reward model 'function' gave a score that is NaN"
+    ):
         small(name).run(declare(prm=FunctionReward(lambda x: np.nan if x.depth > 1 else 0.0)))
 
 
@@ -392,12 +487,17 @@ def test_a_twist_that_is_zero_where_the_likelihood_is_not(declare):
         return -np.inf if trajectory.token_ids == (1,) else 0.0
 
     with pytest.raises(
-        ValueError, match="the twist must be a positive number where the likelihood is not zero, but its log is -inf in <Traj"
+        ValueError,
+        match="the twist must be a positive number where the likelihood is not zero, but its log is -inf in <Traj",
     ):
         small("twisted_smc", twist=twist, particles=20).run(declare())
-    with pytest.raises(TypeError, match="twist must map a trajectory and its log-odds to a number, not to 'a'"):
+    with pytest.raises(
+        TypeError, match="twist must map a trajectory and its log-odds to a number, not to 'a'"
+    ):
         small("twisted_smc", twist=lambda trajectory, log_odds: "a").run(declare())
-    with pytest.raises(TypeError, match="constraint must map a trajectory to True or False, not to None"):
+    with pytest.raises(
+        TypeError, match="constraint must map a trajectory to True or False, not to None"
+    ):
         small("twisted_smc").run(declare(constraint=lambda x: None))
     with pytest.raises(ValueError, match="the twist 'prm' needs a model with a reward model"):
         small("twisted_smc").run(declare(prm=None))

@@ -52,12 +52,17 @@ def test_who_listened_before_listens_again(pocket: Any) -> None:
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_the_bar_of_a_step(pocket: Any, many: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_of_a_step(
+    pocket: Any, many: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("motes.samplers.forecast.SEEN", 0.0)
     monkeypatch.setattr("motes.samplers.forecast.LONG", 0.0)
     arguments = {"lm": pocket, "prm": None, "particles": 2, "max_steps": 3, "progress": True}
     motes.solve_many(["How many?"], **arguments) if many else motes.solve("How many?", **arguments)
-    assert "motes: at most 30 tokens (2 solutions of up to 3 steps of 5 tokens" in capsys.readouterr().err
+    assert (
+        "motes: at most 30 tokens (2 solutions of up to 3 steps of 5 tokens"
+        in capsys.readouterr().err
+    )
 
 
 def test_nothing_is_shown_unasked(pocket: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,11 +92,17 @@ def test_the_forecast_by_hand() -> None:
 
 def test_the_context_bounds_the_forecast() -> None:
     said: list[str] = []
-    told(Forecast(32, said.append, clock=seconds(4.0)), *(Drawn(2, column, 256, 1000) for column in (1, 2)))
+    told(
+        Forecast(32, said.append, clock=seconds(4.0)),
+        *(Drawn(2, column, 256, 1000) for column in (1, 2)),
+    )
     assert said[0].startswith("at most 2,000 tokens")
 
 
 def test_a_short_run_is_not_announced() -> None:
     said: list[str] = []
-    told(Forecast(1, said.append, clock=seconds(4.0)), *(Drawn(2, column, 10, 1000) for column in range(1, 10)))
+    told(
+        Forecast(1, said.append, clock=seconds(4.0)),
+        *(Drawn(2, column, 10, 1000) for column in range(1, 10)),
+    )
     assert said == []

@@ -62,7 +62,9 @@ OTHERS: list[tuple[str, dict]] = [
 
 
 @pytest.mark.parametrize(("what", "changes"), OTHERS)
-@pytest.mark.parametrize("sampler", [ParticleFilter(particles=4), SuffixMetropolis(chains=2, iterations=3)])
+@pytest.mark.parametrize(
+    "sampler", [ParticleFilter(particles=4), SuffixMetropolis(chains=2, iterations=3)]
+)
 def test_a_checkpoint_is_not_taken_up_for_another_target(what, changes, sampler, tmp_path):
     path = tmp_path / "run.json"
     sampler.run(declared(), checkpoint=path)
@@ -77,7 +79,9 @@ def test_what_a_reward_reads_from_elsewhere_counts(monkeypatch, tmp_path):
     sampler = ParticleFilter(particles=4)
     sampler.run(declared(), checkpoint=tmp_path / "run.json")
     monkeypatch.setitem(SIGN, "value", -1.0)
-    with pytest.raises(ValueError, match="its prm is 'function [0-9a-f]{12}', not 'function [0-9a-f]{12}'"):
+    with pytest.raises(
+        ValueError, match="its prm is 'function [0-9a-f]{12}', not 'function [0-9a-f]{12}'"
+    ):
         sampler.run(declared(), checkpoint=tmp_path / "run.json")
 
 
@@ -152,28 +156,48 @@ def test_users_models_are_known_by_what_can_be_seen_of_them(tmp_path):
     sampler, path = ParticleFilter(particles=4), tmp_path / "run.json"
     sampler.run(declared(prm=Signed(1.0)), checkpoint=path)
     sampler.run(declared(prm=Signed(1.0)), checkpoint=path)
-    with pytest.raises(ValueError, match="another run: its prm is 'mine [0-9a-f]+', not 'mine [0-9a-f]+'"):
+    with pytest.raises(
+        ValueError, match="another run: its prm is 'mine [0-9a-f]+', not 'mine [0-9a-f]+'"
+    ):
         sampler.run(declared(prm=Signed(-1.0)), checkpoint=path)
 
 
 def test_where_it_cannot_be_seen_a_name_is_taken_and_that_is_said(tmp_path):
     sampler, path = ParticleFilter(particles=4), tmp_path / "run.json"
-    with pytest.warns(RuntimeWarning, match="checkpoint takes your word that prm='mine' does the same whenever"):
+    with pytest.warns(
+        RuntimeWarning, match="checkpoint takes your word that prm='mine' does the same whenever"
+    ):
         sampler.run(declared(prm=Remote(1.0)), checkpoint=path)
-    with pytest.warns(RuntimeWarning), pytest.raises(ValueError, match="another run: its prm is 'mine"):
+    with (
+        pytest.warns(RuntimeWarning),
+        pytest.raises(ValueError, match="another run: its prm is 'mine"),
+    ):
         sampler.run(declared(prm=Remote(1.0, "mine, the second")), checkpoint=path)
     told = Remote(1.0)
     told.fingerprint = "version 3"
     sampler.run(declared(prm=told), checkpoint=tmp_path / "told.json")  # without a word
     lock = threading.Lock()
-    with pytest.raises(ValueError, match="checkpoint cannot tell whether answer is the same .* give it an attribute `name`"):
+    with pytest.raises(
+        ValueError,
+        match="checkpoint cannot tell whether answer is the same .* give it an attribute `name`",
+    ):
         sampler.run(declared(answer=lambda x: str(lock)), checkpoint=tmp_path / "other.json")
-    sampler.run(declared(prm=Remote(1.0), answer=lambda x: str(lock)))  # nothing is kept, nothing is asked
+    # nothing is kept, nothing is asked
+    sampler.run(declared(prm=Remote(1.0), answer=lambda x: str(lock)))
 
 
 def test_a_posterior_says_what_made_it(tmp_path):
-    one = solve("?", lm=TableLM(next_probs, eos=2), prm=FunctionReward(log_odds), particles=4, max_steps=4)
-    other = solve("?", lm=TableLM(next_probs, eos=2), prm=FunctionReward(lambda x: -log_odds(x)), particles=4, max_steps=4, seed=1)
+    one = solve(
+        "?", lm=TableLM(next_probs, eos=2), prm=FunctionReward(log_odds), particles=4, max_steps=4
+    )
+    other = solve(
+        "?",
+        lm=TableLM(next_probs, eos=2),
+        prm=FunctionReward(lambda x: -log_odds(x)),
+        particles=4,
+        max_steps=4,
+        seed=1,
+    )
     first, second = one.settings["identity"], other.settings["identity"]
     assert first["lm"] == second["lm"] and first["prm"] != second["prm"]
     one.save(tmp_path / "one.nc")
@@ -181,5 +205,7 @@ def test_a_posterior_says_what_made_it(tmp_path):
     loaded = [Posterior.load(tmp_path / f"{name}.nc") for name in ("one", "other")]
     assert [posterior.settings["identity"] for posterior in loaded] == [first, second]
     for runs in ([one, other], loaded):
-        with pytest.raises(ValueError, match="posteriors must be of one declaration, and their prm differs"):
+        with pytest.raises(
+            ValueError, match="posteriors must be of one declaration, and their prm differs"
+        ):
             pool(runs)

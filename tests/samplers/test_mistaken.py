@@ -22,7 +22,11 @@ def test_every_way_says_what_to_write(name):
         lambda **given: motes.samplers.make_sampler("particle_filter", **given),
     ]
     if name not in signature(motes.evaluate).parameters:
-        asks.append(lambda **given: motes.evaluate([("?", 1)], samplers={"filter": ParticleFilter()}, **given))
+        asks.append(
+            lambda **given: motes.evaluate(
+                [("?", 1)], samplers={"filter": ParticleFilter()}, **given
+            )
+        )
     for ask in asks:
         with pytest.raises((ValueError, TypeError)) as caught:
             ask(**{name: 3})
@@ -35,10 +39,15 @@ def test_temperature_points_to_the_prior():
 
 
 def test_no_advice_against_what_there_is():
-    ours = {*signature(motes.solve).parameters, *(setting for name in SAMPLERS for setting in settings_of(name))}
+    ours = {
+        *signature(motes.solve).parameters,
+        *(setting for name in SAMPLERS for setting in settings_of(name)),
+    }
     assert not ours & set(INSTEAD)
 
 
 def test_a_name_that_nobody_has():
-    with pytest.raises(ValueError, match="colour is not a setting of 'particle_filter', which has budget"):
+    with pytest.raises(
+        ValueError, match="colour is not a setting of 'particle_filter', which has budget"
+    ):
         motes.solve("?", colour=3)

@@ -27,7 +27,9 @@ def test_a_run_computes_every_token_once() -> None:
     prompt = len(lm._tokens_of(lm.start(problem.question)))
     given_lm, given_prm = Given(lm.model), Given(prm.model)
     model = motes.ppl.StateSpaceModel(problem.question, lm=lm, prm=prm)
-    posterior: Posterior = motes.samplers.ParticleFilter(particles=24, ess_threshold=1.0).run(model, seed=1)
+    posterior: Posterior = motes.samplers.ParticleFilter(particles=24, ess_threshold=1.0).run(
+        model, seed=1
+    )
     cost = posterior.cost
     assert posterior.history.resampled[1:].all(), "forks are what this is about"
     assert cost.prompt_tokens == prompt and cost.rescored_tokens == 0

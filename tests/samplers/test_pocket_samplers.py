@@ -1,7 +1,8 @@
 """The samplers over real models, in float64: stopped, taken up, and several questions at once.
 
-Draws are the same token for token; numbers agree to 1e-9, since batches of other shapes add up in another order (float32 would agree
-to about 1e-4 a token, and then a draw near the border of two tokens may differ).
+Draws are the same token for token; numbers agree to 1e-9, since batches of other shapes add up in
+another order (float32 would agree to about 1e-4 a token, and then a draw near the border of two
+tokens may differ).
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ SAMPLERS = [
     ParticleFilter(particles=6, ess_threshold=0.9),
     TemperedSMC(particles=4, moves=1, ladder=(0, 0.1, 0.3, 1)),
     SuffixMetropolis(chains=2, iterations=4, warmup=1, starts=3),
-    ParticleGibbs(chains=2, iterations=3, warmup=0, starts=3, particles=4, ess_threshold=1.0, ancestor_sampling=True),
+    ParticleGibbs(
+        chains=2,
+        iterations=3,
+        warmup=0,
+        starts=3,
+        particles=4,
+        ess_threshold=1.0,
+        ancestor_sampling=True,
+    ),
 ]
 
 
@@ -61,7 +70,9 @@ def test_a_stopped_run_is_taken_up(sampler, pocket, tmp_path):
     expected = sampler.run(model, seed=1)
     with pytest.warns(RuntimeWarning, match="interrupted after"):
         sampler.run(
-            replace(model, lm=Stopping(lm, 12 if sampler.name != "particle_filter" else 4)), seed=1, checkpoint=tmp_path / "run.json"
+            replace(model, lm=Stopping(lm, 12 if sampler.name != "particle_filter" else 4)),
+            seed=1,
+            checkpoint=tmp_path / "run.json",
         )
     resumed = sampler.run(model, seed=1, checkpoint=tmp_path / "run.json")
     agree(expected, resumed)
@@ -71,18 +82,30 @@ def test_a_stopped_run_is_taken_up(sampler, pocket, tmp_path):
 def test_several_questions_share_forward_passes(sampler, pocket):
     lm, prm = pocket
     questions = [problem.question for problem in PROBLEMS]
-    alone = [solve(q, lm=lm, prm=prm, sampler=sampler, max_steps=8, seed=(2, i)) for i, q in enumerate(questions)]
+    alone = [
+        solve(q, lm=lm, prm=prm, sampler=sampler, max_steps=8, seed=(2, i))
+        for i, q in enumerate(questions)
+    ]
     before = lm.cost
     several = solve_many(questions, lm=lm, prm=prm, sampler=sampler, max_steps=8, seed=2)
     for one, other in zip(alone, several, strict=True):
         agree(one, other)
-    assert (lm.cost - before).forward_passes < 0.7 * sum(posterior.cost.forward_passes for posterior in alone)
+    assert (lm.cost - before).forward_passes < 0.7 * sum(
+        posterior.cost.forward_passes for posterior in alone
+    )
 
 
 def test_ancestor_sampling_renews_the_beginning_of_the_path(pocket):
     """Without it the first step is updated where another particle's whole path is chosen; with it also where only the past is."""
     lm, prm = pocket
-    model = StateSpaceModel(PROBLEMS[1].question, lm=lm, prm=prm, target="odds", beta=0.5, max_steps=8)
-    plain = ParticleGibbs(chains=2, iterations=12, warmup=0, starts=4, particles=3, ess_threshold=1.0)
-    rates = [replace(plain, ancestor_sampling=flag).run(model, seed=1).rates["update_by_step"] for flag in (False, True)]
+    model = StateSpaceModel(
+        PROBLEMS[1].question, lm=lm, prm=prm, target="odds", beta=0.5, max_steps=8
+    )
+    plain = ParticleGibbs(
+        chains=2, iterations=12, warmup=0, starts=4, particles=3, ess_threshold=1.0
+    )
+    rates = [
+        replace(plain, ancestor_sampling=flag).run(model, seed=1).rates["update_by_step"]
+        for flag in (False, True)
+    ]
     assert np.mean(rates[1][:2]) > np.mean(rates[0][:2])

@@ -1,10 +1,11 @@
 """Every exact population sampler on random models: 2 to 4 tokens, trajectories of up to 6 steps, any target and powers.
 
-As test_populations_exact, which explains it, tests options on one model, this tests models: E[Z-hat sum_i W_i 1[x_i = x]] = gamma(x), with
-cells of less than 3% of the mass pooled. Rewards are near even odds: where one path in a thousand carries most of the mass, means of
-these many runs are far from normal (two of 96 cases of such a family failed, and passed with more runs). With LIMIT = 5.2
-standard errors and at most 30 cells, a right sampler fails one of the 24 quick cases with probability 1.4e-4 by the normal law
-(seeds are fixed).
+As test_populations_exact, which explains it, tests options on one model, this tests models: E[Z-hat
+sum_i W_i 1[x_i = x]] = gamma(x), with cells of less than 3% of the mass pooled. Rewards are near
+even odds: where one path in a thousand carries most of the mass, means of these many runs are far
+from normal (two of 96 cases of such a family failed, and passed with more runs). With LIMIT = 5.2
+standard errors and at most 30 cells, a right sampler fails one of the 24 quick cases with
+probability 1.4e-4 by the normal law (seeds are fixed).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from motes.samplers import (
 )
 
 LIMIT = 5.2
-SHAPES = [(2, 6), (3, 5), (4, 4), (2, 3), (4, 6), (3, 6)]  # tokens, the last of them end-of-text; most steps
+# tokens, the last of them end-of-text; most steps
+SHAPES = [(2, 6), (3, 5), (4, 4), (2, 3), (4, 6), (3, 6)]
 SAMPLERS = [
     ImportanceSampling(particles=3),
     ParticleFilter(particles=3, ess_threshold=1),
@@ -57,13 +59,17 @@ class Drawn:
         random = np.random.default_rng([77, number])
         self.tokens, self.steps = SHAPES[number % len(SHAPES)]
         self.number, self.eos = number, self.tokens - 1
-        self.beta, self.alpha = (float(random.choice(values)) for values in ([0.5, 1.0, 1.5], [0.8, 1.0, 1.0, 1.3]))
+        self.beta, self.alpha = (
+            float(random.choice(values)) for values in ([0.5, 1.0, 1.5], [0.8, 1.0, 1.0, 1.3])
+        )
         self.kind = ("product", "odds", "final", "mean")[random.integers(4)]
         self.temperature = float(random.choice([1.0, 1.0, 1.4]))
         self.next_probs, self.log_odds = cache(self._next_probs), cache(self._log_odds)
 
     def _next_probs(self, prefix):
-        return np.random.default_rng([78, self.number, *prefix]).dirichlet([1.5] * (self.tokens - 1) + [0.8])
+        return np.random.default_rng([78, self.number, *prefix]).dirichlet(
+            [1.5] * (self.tokens - 1) + [0.8]
+        )
 
     def _log_odds(self, prefix):
         random = np.random.default_rng([79, self.number, *prefix])
@@ -85,13 +91,26 @@ class Drawn:
         )
 
     def complete(self):
-        every = (x for length in range(1, self.steps + 1) for x in product(range(self.tokens), repeat=length))
-        return [x for x in every if self.eos not in x[:-1] and (x[-1] == self.eos or len(x) == self.steps)]
+        every = (
+            x
+            for length in range(1, self.steps + 1)
+            for x in product(range(self.tokens), repeat=length)
+        )
+        return [
+            x
+            for x in every
+            if self.eos not in x[:-1] and (x[-1] == self.eos or len(x) == self.steps)
+        ]
 
     def mass(self, x):
         powered = [self.next_probs(x[:t]) ** (1 / self.temperature) for t in range(len(x))]
         p = prod(law[token] / law.sum() for law, token in zip(powered, x, strict=True))
-        rewards = [1 / (1 + np.exp(-self.log_odds(x[: t + 1]))) if self.log_odds(x[: t + 1]) > -np.inf else 0.0 for t in range(len(x))]
+        rewards = [
+            1 / (1 + np.exp(-self.log_odds(x[: t + 1])))
+            if self.log_odds(x[: t + 1]) > -np.inf
+            else 0.0
+            for t in range(len(x))
+        ]
         likelihood = {
             "product": prod(rewards),
             "odds": prod(r / (1 - r) for r in rewards),
@@ -118,10 +137,15 @@ def worst_z(sampler, number, runs):
             continue
         for particle, log_weight in zip(draws.particles, draws.log_weights, strict=True):
             if log_weight > -np.inf:
-                values[seed, column[particle.trajectory.token_ids]] += np.exp(log_weight + draws.log_evidence)
+                values[seed, column[particle.trajectory.token_ids]] += np.exp(
+                    log_weight + draws.log_evidence
+                )
     rare = exact < 0.03 * exact.sum()
-    together = [rare] if exact[rare].sum() > 0.03 * exact.sum() else []  # or with all the others only
-    pooled = np.column_stack([values[:, ~rare], *(values[:, cells].sum(1) for cells in together), values.sum(1)])
+    # or with all the others only
+    together = [rare] if exact[rare].sum() > 0.03 * exact.sum() else []
+    pooled = np.column_stack(
+        [values[:, ~rare], *(values[:, cells].sum(1) for cells in together), values.sum(1)]
+    )
     expected = np.array([*exact[~rare], *(exact[cells].sum() for cells in together), exact.sum()])
     errors = pooled.std(axis=0, ddof=1) / np.sqrt(runs)
     return np.max(np.abs(pooled.mean(axis=0) - expected) / np.maximum(errors, 1e-12))

@@ -16,17 +16,39 @@ PRM = FunctionReward(lambda x: float(x.token_ids[-1]))
 def loads(monkeypatch):
     """What was loaded, in order."""
     loaded = []
-    monkeypatch.setattr(motes.models, "load_lm", lambda name, device: loaded.append(("lm", name, device)) or LM, raising=False)
-    monkeypatch.setattr(motes.models, "load_prm", lambda name, device: loaded.append(("prm", name, device)) or PRM, raising=False)
+    monkeypatch.setattr(
+        motes.models,
+        "load_lm",
+        lambda name, device: loaded.append(("lm", name, device)) or LM,
+        raising=False,
+    )
+    monkeypatch.setattr(
+        motes.models,
+        "load_prm",
+        lambda name, device: loaded.append(("prm", name, device)) or PRM,
+        raising=False,
+    )
     return loaded
 
 
 def test_solve_is_model_and_sampler():
-    posterior = solve("?", lm=LM, prm=PRM, particles=7, seed=3, target="odds", beta=0.5, max_steps=4, ess_threshold=0.9)
+    posterior = solve(
+        "?",
+        lm=LM,
+        prm=PRM,
+        particles=7,
+        seed=3,
+        target="odds",
+        beta=0.5,
+        max_steps=4,
+        ess_threshold=0.9,
+    )
     model = StateSpaceModel("?", lm=LM, prm=PRM, target="odds", beta=0.5, max_steps=4)
     expected = ParticleFilter(particles=7, ess_threshold=0.9).run(model, seed=3)
     assert posterior.log_evidence == expected.log_evidence
-    assert [x.token_ids for x in posterior.trajectories] == [x.token_ids for x in expected.trajectories]
+    assert [x.token_ids for x in posterior.trajectories] == [
+        x.token_ids for x in expected.trajectories
+    ]
     assert posterior.settings == expected.settings
 
 
@@ -41,7 +63,9 @@ def test_no_reward_model():
 
 
 def test_a_sampler_brings_its_own_settings():
-    posterior = solve("?", lm=LM, prm=PRM, sampler=ParticleFilter(particles=5, resampling="residual"))
+    posterior = solve(
+        "?", lm=LM, prm=PRM, sampler=ParticleFilter(particles=5, resampling="residual")
+    )
     assert len(posterior.trajectories) == 5 and posterior.settings["resampling"] == "residual"
     with pytest.raises(ValueError, match="particles must be left out beside ParticleFilter"):
         solve("?", lm=LM, prm=PRM, sampler=ParticleFilter(), particles=5)
@@ -51,7 +75,11 @@ def test_a_sampler_brings_its_own_settings():
     ("settings", "error", "message"),
     [
         ({"question": ""}, ValueError, "question must not be empty"),
-        ({"sampler": "particle-filter"}, ValueError, "sampler must be one of particle_filter, .* not 'particle-filter'"),
+        (
+            {"sampler": "particle-filter"},
+            ValueError,
+            "sampler must be one of particle_filter, .* not 'particle-filter'",
+        ),
         ({"sampler": 3}, TypeError, "sampler must be a name or a sampler"),
         ({"particles": 0}, ValueError, "particles must be at least 1"),
         ({"seed": -1}, ValueError, "seed must lie in"),
@@ -64,11 +92,19 @@ def test_a_sampler_brings_its_own_settings():
         ({"answer": "42"}, TypeError, "answer must be a function"),
         ({"resampling": "systemic"}, ValueError, "resampling must be one of systematic"),
         ({"ess_threshold": np.nan}, ValueError, "ess_threshold must be"),
-        ({"lm": 3}, TypeError, "lm must be a language model .* not 3, which has no name, cost, start, extend"),
+        (
+            {"lm": 3},
+            TypeError,
+            "lm must be a language model .* not 3, which has no name, cost, start, extend",
+        ),
         ({"sampler": ParticleFilter}, TypeError, "sampler must be a name or a sampler"),
         ({"alpha": 0}, ValueError, "alpha must be a finite number"),
         ({"constraint": True}, TypeError, "constraint must be a function"),
-        ({"iterations": 3}, ValueError, "iterations is not a setting of 'particle_filter', which has budget, ess_threshold"),
+        (
+            {"iterations": 3},
+            ValueError,
+            "iterations is not a setting of 'particle_filter', which has budget, ess_threshold",
+        ),
         ({"seed": (0, -1)}, ValueError, "the number of a run must be at least 0"),
         ({"prm": 3}, TypeError, "prm must be a reward model"),
     ],

@@ -34,7 +34,9 @@ class HiddenMarkov:
     initial: np.ndarray = field(default_factory=lambda: np.array([0.6, 0.4]))
     transition: np.ndarray = field(default_factory=lambda: np.array([[0.7, 0.3], [0.2, 0.8]]))
     potentials: np.ndarray = field(
-        default_factory=lambda: np.array([[[0.9, 0.1], [0.2, 0.6]], [[0.5, 0.0], [0.3, 0.7]], [[0.1, 0.8], [0.4, 0.2]]])
+        default_factory=lambda: np.array(
+            [[[0.9, 0.1], [0.2, 0.6]], [[0.5, 0.0], [0.3, 0.7]], [[0.1, 0.8], [0.4, 0.2]]]
+        )
     )
 
     @property
@@ -47,7 +49,9 @@ class HiddenMarkov:
 
     def mass(self, x):
         """gamma_T(x)."""
-        steps = [self.transition[a, b] * self.potentials[t, a, b] for t, (a, b) in enumerate(pairwise(x))]
+        steps = [
+            self.transition[a, b] * self.potentials[t, a, b] for t, (a, b) in enumerate(pairwise(x))
+        ]
         return float(self.initial[x[0]] * np.prod(steps))
 
     @property
@@ -76,13 +80,17 @@ class HiddenMarkov:
 
     def model(self):
         """The particle is the state, an int32."""
-        log_initial, log_transition, log_g = (jnp.asarray(log(x)) for x in (self.initial, self.transition, self.potentials))
+        log_initial, log_transition, log_g = (
+            jnp.asarray(log(x)) for x in (self.initial, self.transition, self.potentials)
+        )
 
         def move(t, key, x):
             return jax.random.categorical(key, log_transition[x]).astype(jnp.int32)
 
         return Model(
-            lambda key, slots: jax.random.categorical(key, log_initial, shape=(slots,)).astype(jnp.int32),
+            lambda key, slots: jax.random.categorical(key, log_initial, shape=(slots,)).astype(
+                jnp.int32
+            ),
             move,
             lambda t, before, after: log_g[t - 1, before, after],
             lambda t, before, after: log_transition[before, after],
@@ -92,7 +100,9 @@ class HiddenMarkov:
         """The particle is all of the path so far, int32 of shape (T + 1,), zeros behind its end."""
         chain, steps = self.model(), self.steps
         return Model(
-            lambda key, slots: jnp.zeros((slots, steps + 1), jnp.int32).at[:, 0].set(chain.initial(key, slots)),
+            lambda key, slots: (
+                jnp.zeros((slots, steps + 1), jnp.int32).at[:, 0].set(chain.initial(key, slots))
+            ),
             lambda t, key, x: x.at[:, t].set(chain.move(t, key, x[:, t - 1])),
             lambda t, before, after: chain.log_potential(t, before[:, t - 1], after[:, t]),
         )
@@ -129,7 +139,11 @@ class LinearGaussian:
             covariances.append(gain * smooth_variances[-1])
             smooth_means.append(mean + gain * (smooth_means[-1] - self.a * mean))
             smooth_variances.append(variance + gain**2 * (smooth_variances[-1] - predicted))
-        return np.array(smooth_means[::-1]), np.array(smooth_variances[::-1]), np.array(covariances[::-1])
+        return (
+            np.array(smooth_means[::-1]),
+            np.array(smooth_variances[::-1]),
+            np.array(covariances[::-1]),
+        )
 
     def model(self):
         y = jnp.asarray(np.concatenate([[0.0], self.y]))
@@ -154,7 +168,11 @@ def hmm():
 def random_hmm():
     """Three states, four steps, everything random."""
     rng = np.random.default_rng(5)
-    return HiddenMarkov(rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3), size=3), rng.uniform(0.05, 1, (4, 3, 3)))
+    return HiddenMarkov(
+        rng.dirichlet(np.ones(3)),
+        rng.dirichlet(np.ones(3), size=3),
+        rng.uniform(0.05, 1, (4, 3, 3)),
+    )
 
 
 @pytest.fixture(scope="session")

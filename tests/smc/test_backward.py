@@ -26,7 +26,9 @@ def test_smoother_of_a_linear_gaussian_model(linear_gaussian):
 
     means, variances, covariances = linear_gaussian.smoother()
     exact = (means, variances + means**2, covariances + means[1:] * means[:-1])
-    for estimates, truth in zip(moments(jax.random.split(jax.random.key(0), 40)), exact, strict=True):
+    for estimates, truth in zip(
+        moments(jax.random.split(jax.random.key(0), 40)), exact, strict=True
+    ):
         estimates = np.asarray(estimates, np.float64)
         errors = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
         assert np.all(np.abs(estimates.mean(axis=0) - truth) <= 5 * errors + 1e-3 * np.abs(truth))
@@ -41,7 +43,11 @@ def exact_law(model, kept, states):
         longer = {}
         for tail, p in law.items():
             x = particles[t, tail[0]]
-            weights = np.exp(log_weights[t - 1]) * states.transition[particles[t - 1], x] * states.potentials[t - 1, particles[t - 1], x]
+            weights = (
+                np.exp(log_weights[t - 1])
+                * states.transition[particles[t - 1], x]
+                * states.potentials[t - 1, particles[t - 1], x]
+            )
             for i, q in enumerate(weights / weights.sum()):
                 longer[i, *tail] = longer.get((i, *tail), 0) + p * q
         law = longer
@@ -54,7 +60,9 @@ def test_law_of_a_backward_pass(hmm):
     from scipy.stats import chi2
 
     model = hmm.model()
-    kept = generations(model, TracedKeys(jax.random.key(4)), 3, hmm.steps, Resampling("multinomial", 0.8))
+    kept = generations(
+        model, TracedKeys(jax.random.key(4)), 3, hmm.steps, Resampling("multinomial", 0.8)
+    )
     passes = jax.jit(jax.vmap(lambda key: backward_slots(model, key, kept)))
     drawn = np.asarray(passes(jax.random.split(jax.random.key(1), 20_000)))
     law = exact_law(model, kept, hmm)
@@ -66,7 +74,9 @@ def test_law_of_a_backward_pass(hmm):
     expected = np.array([20_000 * law[slots] for slots in common])
     observed = np.array([counts[slots] for slots in common])
     rare = 20_000 - expected.sum(), 20_000 - observed.sum()
-    statistic = ((observed - expected) ** 2 / expected).sum() + (rare[1] - rare[0]) ** 2 / max(rare[0], 1)
+    statistic = ((observed - expected) ** 2 / expected).sum() + (rare[1] - rare[0]) ** 2 / max(
+        rare[0], 1
+    )
     assert statistic < chi2.ppf(1 - 1e-6, len(common))
 
 
@@ -89,7 +99,9 @@ def test_a_model_without_a_density_is_told(linear_gaussian):
 
 def test_dead_particles_are_no_ones_past(hmm):
     model = hmm.model()
-    kept = generations(model, TracedKeys(jax.random.key(7)), 30, hmm.steps, Resampling(ess_threshold=0))
+    kept = generations(
+        model, TracedKeys(jax.random.key(7)), 30, hmm.steps, Resampling(ess_threshold=0)
+    )
     _, slots = backward_sample(model, jax.random.key(1), kept, 200)
     weights = np.asarray(kept.log_weights)
     assert np.any(weights == -jnp.inf)

@@ -50,7 +50,9 @@ def sorted_systematic_law(weights):
     cuts = np.unique([0.0, 1.0, *(size * np.cumsum(weights) % 1)])
     for low, high in pairwise(cuts):
         points = (np.arange(size) + (low + high) / 2) / size
-        joint[tuple(np.minimum(np.searchsorted(np.cumsum(weights), points), size - 1))] += high - low
+        joint[tuple(np.minimum(np.searchsorted(np.cumsum(weights), points), size - 1))] += (
+            high - low
+        )
     return joint
 
 
@@ -61,7 +63,10 @@ def permuted(joint):
 
 def rotated(joint):
     """The law once slots are rotated by a uniformly random number."""
-    return np.mean([joint.transpose(np.roll(np.arange(joint.ndim), turn)) for turn in range(joint.ndim)], axis=0)
+    return np.mean(
+        [joint.transpose(np.roll(np.arange(joint.ndim), turn)) for turn in range(joint.ndim)],
+        axis=0,
+    )
 
 
 def systematic_law(weights):
@@ -97,7 +102,9 @@ def placing(name):
         elif name == "systematic":
             noise = SystematicNoise(uniforms[0], order)
         else:
-            noise = KillingNoise(uniforms[0], SlotNoise(jnp.full(size, uniforms[1]), jnp.full(size, uniforms[2])))
+            noise = KillingNoise(
+                uniforms[0], SlotNoise(jnp.full(size, uniforms[1]), jnp.full(size, uniforms[2]))
+            )
         return CONDITIONAL[name].place(noise, weights, ancestor)
 
     return jax.jit(jax.vmap(place, (0, None, None, None)))
@@ -128,7 +135,10 @@ def law(name, weights, ancestor):
 
 def marginals(function, size):
     """Each slot's own law, shape (N, N), under a function of one uniform."""
-    return sum(length * np.eye(size)[ancestors] for length, ancestors in zip(*pieces(function), strict=True))
+    return sum(
+        length * np.eye(size)[ancestors]
+        for length, ancestors in zip(*pieces(function), strict=True)
+    )
 
 
 def killing_by_slots(place, size):
@@ -136,15 +146,23 @@ def killing_by_slots(place, size):
     grid = np.array(list(product((np.arange(8) + 0.5) / 8, (np.arange(12) + 0.5) / 12)))
 
     def outcomes(first, rest):
-        return place(np.concatenate([np.repeat(first, len(rest), axis=0), np.tile(rest, (len(first), 1))], axis=1)).reshape(len(first), -1)
+        return place(
+            np.concatenate(
+                [np.repeat(first, len(rest), axis=0), np.tile(rest, (len(first), 1))], axis=1
+            )
+        ).reshape(len(first), -1)
 
     joint = np.zeros((size,) * size)
     for length, rotation in representatives(lambda u: outcomes(u[:, None], grid)):
         slots = np.zeros((size, size))
         draws = (np.arange(48)[:, None] + 0.5) / 48
-        for part, keep in representatives(lambda u: outcomes(np.stack([np.full_like(u, rotation), u], axis=1), draws)):  # noqa: B023
+        for part, keep in representatives(
+            lambda u: outcomes(np.stack([np.full_like(u, rotation), u], axis=1), draws)
+        ):  # noqa: B023
             known = np.array([rotation, keep])
-            slots += part * marginals(lambda u: place(np.column_stack([np.tile(known, (len(u), 1)), u])), size)  # noqa: B023
+            slots += part * marginals(
+                lambda u: place(np.column_stack([np.tile(known, (len(u), 1)), u])), size
+            )  # noqa: B023
         joint += length * independent_slots(slots)
     return joint
 
@@ -178,14 +196,18 @@ def test_the_law_is_the_conditional_one(name, case):
     first = unconditional.reshape(len(weights), -1).sum(axis=1)
     np.testing.assert_allclose(first, weights, rtol=0, atol=1e-14)  # P(A_0 = b) = W_b
     for ancestor in np.flatnonzero(weights):
-        np.testing.assert_allclose(law_of(name, case, ancestor), given(unconditional, ancestor), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            law_of(name, case, ancestor), given(unconditional, ancestor), rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("case", WEIGHTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_with_a_random_reference_it_is_the_unconditional_law(name, case):
     weights = np.array(WEIGHTS[case])
-    mixture = sum(weights[ancestor] * law_of(name, case, ancestor) for ancestor in np.flatnonzero(weights))
+    mixture = sum(
+        weights[ancestor] * law_of(name, case, ancestor) for ancestor in np.flatnonzero(weights)
+    )
     np.testing.assert_allclose(mixture, LAWS[name](weights), rtol=0, atol=1e-12)
 
 
@@ -197,13 +219,18 @@ def test_the_definitions_are_the_ordinary_schemes(name):
         place = jax.jit(jax.vmap(SCHEMES[name].place, (0, None)))
         if name == "systematic":
             ordinary = np.zeros((3, 3, 3))
-            for length, ancestors in zip(*pieces(lambda u: np.asarray(place(u, weights))), strict=True):
+            for length, ancestors in zip(
+                *pieces(lambda u: np.asarray(place(u, weights))), strict=True
+            ):
                 ordinary[tuple(ancestors)] += length
             ordinary = permuted(ordinary)
         elif name == "multinomial":
-            ordinary = independent_slots(marginals(lambda u: np.asarray(place(np.tile(u[:, None], 3), weights)), 3))
+            ordinary = independent_slots(
+                marginals(lambda u: np.asarray(place(np.tile(u[:, None], 3), weights)), 3)
+            )
         else:
-            uniforms = (np.arange(20) + 0.5) / 20  # all its jumps are at multiples of 1/10, but one at 0.4 and 0.6 are too
+            # all its jumps are at multiples of 1/10, but one at 0.4 and 0.6 are too
+            uniforms = (np.arange(20) + 0.5) / 20
             pairs = np.array(list(product(uniforms, uniforms)))
             ancestors = np.asarray(place(SlotNoise(*np.tile(pairs.T[:, :, None], 3)), weights))
             ordinary = rotated(independent_slots(np.eye(3)[ancestors].mean(axis=0)))
@@ -224,13 +251,21 @@ def test_overwriting_slot_0_is_caught(unconditional, case):
     weights = np.array(WEIGHTS[case])
     right = killing_law if unconditional is killing_law else systematic_law
     exact = [given(right(weights), ancestor) for ancestor in range(len(weights))]
-    errors = [np.abs(overwritten(unconditional(weights), ancestor) - law).sum() / 2 for ancestor, law in enumerate(exact)]
+    errors = [
+        np.abs(overwritten(unconditional(weights), ancestor) - law).sum() / 2
+        for ancestor, law in enumerate(exact)
+    ]
     assert max(errors) > 0.01
 
 
 def test_overwriting_independent_slots_is_right():
     weights = np.array(WEIGHTS["four"])
-    np.testing.assert_allclose(overwritten(multinomial_law(weights), 2), given(multinomial_law(weights), 2), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(
+        overwritten(multinomial_law(weights), 2),
+        given(multinomial_law(weights), 2),
+        rtol=0,
+        atol=1e-15,
+    )
 
 
 def test_an_unlikely_reference_is_kept():
@@ -238,7 +273,9 @@ def test_an_unlikely_reference_is_kept():
     weights = np.array([0.35, 0.4, 0.25, 1e-20])
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(0), 50)
-        ancestors = np.asarray(jax.jit(jax.vmap(CONDITIONAL["systematic"], (0, None, None)))(keys, weights, 3))
+        ancestors = np.asarray(
+            jax.jit(jax.vmap(CONDITIONAL["systematic"], (0, None, None)))(keys, weights, 3)
+        )
     assert np.all(ancestors[:, 0] == 3)
     np.testing.assert_array_equal(np.sort(ancestors[:, 1:]), np.tile([0, 1, 2], (50, 1)))
 
@@ -250,7 +287,9 @@ def test_draws_from_keys(name):
     exact = given(LAWS[name](weights), 2)
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(4), runs)
-        ancestors = np.asarray(jax.jit(jax.vmap(CONDITIONAL[name], (0, None, None)))(keys, weights, 2))
+        ancestors = np.asarray(
+            jax.jit(jax.vmap(CONDITIONAL[name], (0, None, None)))(keys, weights, 2)
+        )
     assert ancestors.dtype == np.int32
     assert improbability(ancestors, exact) > 1e-4
 
@@ -270,12 +309,15 @@ def improbability(ancestors, exact):
 def test_second_opinion(name):
     """Cuthbert's conditional schemes follow our laws: 8,000 runs of theirs, a false alarm once in 10,000 for each of the three.
 
-    Its systematic scheme goes with slots rotated, not permuted: the same law of the counts, another order.
+    Its systematic scheme goes with slots rotated, not permuted: the same law of the counts, another
+    order.
     """
     theirs = import_module(f"cuthbertlib.resampling.{name}").conditional_resampling
     weights, runs = np.array([0.2, 0.5, 0.3]), 8000
     # in float32: their callback runs in another thread, which does not see jax.enable_x64
-    resample = jax.vmap(lambda key: theirs(key, jnp.log(jnp.array(weights)), jnp.arange(3.0), 3, 0, 1)[0])
+    resample = jax.vmap(
+        lambda key: theirs(key, jnp.log(jnp.array(weights)), jnp.arange(3.0), 3, 0, 1)[0]
+    )
     ancestors = np.asarray(jax.jit(resample)(jax.random.split(jax.random.key(8), runs)))
     exact = law_of(name, "three", 1)
     if name == "systematic":

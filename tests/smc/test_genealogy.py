@@ -31,7 +31,12 @@ def test_eves_of_a_generation_are_lineages_there() -> None:
 
 def test_distinct_ancestors_are_those_of_the_living() -> None:
     assert distinct_ancestors(ANCESTORS, EQUAL).tolist() == [2, 2, 3, 4]
-    assert distinct_ancestors(ANCESTORS, np.array([-np.inf, 0.0, 0.0, -np.inf])).tolist() == [1, 1, 1, 2]
+    assert distinct_ancestors(ANCESTORS, np.array([-np.inf, 0.0, 0.0, -np.inf])).tolist() == [
+        1,
+        1,
+        1,
+        2,
+    ]
     assert distinct_ancestors(ANCESTORS, np.full(4, -np.inf)).tolist() == [0, 0, 0, 0]
 
 
@@ -67,11 +72,19 @@ def assert_same(found: Any, expected: Any) -> None:
 
 
 def traced(generations: list[Any], lineage: np.ndarray) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack([leaf[i] for leaf, i in zip(leaves, lineage, strict=True)]), *generations)
+    return jax.tree.map(
+        lambda *leaves: np.stack([leaf[i] for leaf, i in zip(leaves, lineage, strict=True)]),
+        *generations,
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(slots=st.integers(1, 7), steps=st.integers(0, 12), keep=st.sampled_from([1.0, 0.9, 0.5]), seed=st.integers(0, 2**32))
+@given(
+    slots=st.integers(1, 7),
+    steps=st.integers(0, 12),
+    keep=st.sampled_from([1.0, 0.9, 0.5]),
+    seed=st.integers(0, 2**32),
+)
 def test_paths_are_those_of_brute_force(slots: int, steps: int, keep: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     alive = rng.random(slots) <= keep
@@ -111,7 +124,8 @@ def test_objects_without_descendants_are_let_go() -> None:
     things = np.array([Thing(), Thing(), Thing()], object)
     gone, too, stays = map(weakref.ref, things)
     store = PathStore(things)
-    store.append(np.array([2, 2, 2]), np.full(3, None), alive=np.array([True, False, False]))  # one free node is used again, one is not
+    # one free node is used again, one is not
+    store.append(np.array([2, 2, 2]), np.full(3, None), alive=np.array([True, False, False]))
     del things
     gc.collect()
     assert gone() is None and too() is None and stays() is not None
@@ -127,9 +141,10 @@ def test_what_is_stored_is_a_copy() -> None:
 
 @pytest.mark.parametrize("potential", [0.0, 1.0])
 def test_size_grows_by_the_trunk_alone(potential: float) -> None:
-    # Under equal weights the tree above the most recent common ancestor has 2 N (log N + 0.6) nodes on average
-    # (Kingman's coalescent), and unequal ones make it smaller. So T + 4 N log N leaves a factor of almost two, some
-    # three standard deviations, 2 N pi / sqrt(6) each, of the largest of the few independent trees in 400 generations.
+    # Under equal weights the tree above the most recent common ancestor has 2 N (log N + 0.6) nodes
+    # on average (Kingman's coalescent), and unequal ones make it smaller. So T + 4 N log N leaves a
+    # factor of almost two, some three standard deviations, 2 N pi / sqrt(6) each, of the largest of
+    # the few independent trees in 400 generations.
     slots, steps, rng = 64, 400, np.random.default_rng(1)
     store = PathStore(np.zeros(slots, int))
     ancestors = np.empty((steps, slots), int)
@@ -159,7 +174,9 @@ def test_size_grows_by_the_trunk_alone(potential: float) -> None:
         ([0, 1], np.zeros(2), [True, True]),  # the second one's parent is dead
     ],
 )
-def test_what_does_not_fit_is_refused_and_changes_nothing(ancestors: list[int], particles: Any, alive: Any) -> None:
+def test_what_does_not_fit_is_refused_and_changes_nothing(
+    ancestors: list[int], particles: Any, alive: Any
+) -> None:
     store = PathStore(np.zeros(2), alive=np.array([True, False]))
     with pytest.raises(ValueError, match="must be|parent is dead"):
         store.append(np.array(ancestors), particles, alive=alive)

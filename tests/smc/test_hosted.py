@@ -11,7 +11,8 @@ from motes.smc import HISTORY, History, Resampling, RunKeys, TracedKeys, run, st
 from motes.smc.arrays import objects
 
 TRANSITION = np.array([[0.7, 0.3], [0.2, 0.8]])
-POTENTIAL = np.array([[0.9, 0.1], [0.2, 0.6], [0.5, 0.0]])  # by step, by state; the last kills one state
+# by step, by state; the last kills one state
+POTENTIAL = np.array([[0.9, 0.1], [0.2, 0.6], [0.5, 0.0]])
 
 
 class Chain:
@@ -30,8 +31,11 @@ class Chain:
 
     def move(self, t, keys, particles):
         self.moved.append(len(particles))
-        uniforms = (np.asarray(jax.random.key_data(keys))[:, 0] + 0.5) / 2**32  # key data are uniform words
-        return [(*x, int(u < TRANSITION[x[-1], 1])) for x, u in zip(particles, uniforms, strict=True)]
+        # key data are uniform words
+        uniforms = (np.asarray(jax.random.key_data(keys))[:, 0] + 0.5) / 2**32
+        return [
+            (*x, int(u < TRANSITION[x[-1], 1])) for x, u in zip(particles, uniforms, strict=True)
+        ]
 
     def log_potential(self, t, before, after):
         with np.errstate(divide="ignore"):
@@ -47,7 +51,9 @@ def history_of(finished):
 
 
 def exact_mass(x) -> float:
-    return float(np.prod([TRANSITION[a, b] * POTENTIAL[t, b] for t, (a, b) in enumerate(pairwise(x))]))
+    return float(
+        np.prod([TRANSITION[a, b] * POTENTIAL[t, b] for t, (a, b) in enumerate(pairwise(x))])
+    )
 
 
 def assert_masses(runs, **settings):
@@ -59,7 +65,9 @@ def assert_masses(runs, **settings):
         for x, log_weight in zip(state.particles, state.log_weights, strict=True):
             estimates[seed, paths.index(x)] += np.exp(log_weight + state.log_evidence)
     errors = estimates.std(axis=0) / np.sqrt(runs)
-    assert np.all(np.abs(estimates.mean(axis=0) - [exact_mass(x) for x in paths]) <= 5 * errors + 1e-15)
+    assert np.all(
+        np.abs(estimates.mean(axis=0) - [exact_mass(x) for x in paths]) <= 5 * errors + 1e-15
+    )
 
 
 @pytest.mark.parametrize("kappa", [0, 0.7, 1])
@@ -131,18 +139,26 @@ def test_one_particle(kappa):
     finished = filtered(Chain(), slots=1, ess_threshold=kappa)
     assert finished.state.dead or finished.state.log_weights == pytest.approx([0.0])
     # before the first step weights are equal by construction
-    assert finished.collected["resampled"].tolist() == [False] + [kappa == 1] * (finished.state.t - 1)
+    assert finished.collected["resampled"].tolist() == [False] + [kappa == 1] * (
+        finished.state.t - 1
+    )
 
 
 def test_same_seed_same_bits():
     first, second, other = (filtered(Chain(), slots=20, seed=seed).state for seed in (4, 4, 5))
-    assert list(first.particles) == list(second.particles) and first.log_evidence == second.log_evidence
+    assert (
+        list(first.particles) == list(second.particles)
+        and first.log_evidence == second.log_evidence
+    )
     assert list(first.particles) != list(other.particles)
 
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf])
 def test_faulty_potentials_are_errors_that_name_the_step(fault):
-    with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match="log_potential at step 2"):
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(FloatingPointError, match="log_potential at step 2"),
+    ):
         filtered(Chain(potential=np.array([[1.0, 1.0], [fault, fault], [1.0, 1.0]])))
 
 
@@ -165,7 +181,9 @@ def test_splitting_a_potential_changes_nothing_without_resampling():
         def move(self, t, keys, particles):
             if t % 2 == 0:
                 return [(*x, x[-1]) for x in particles]
-            return super().move(t, RunKeys(3).moves((t + 1) // 2, len(particles), range(len(particles))), particles)
+            return super().move(
+                t, RunKeys(3).moves((t + 1) // 2, len(particles), range(len(particles))), particles
+            )
 
         def log_potential(self, t, before, after):
             return super().log_potential((t + 1) // 2, before, after) / 2
@@ -181,7 +199,9 @@ def test_splitting_a_potential_changes_nothing_without_resampling():
 def test_tuples_stay_whole_and_may_differ_in_length():
     """An array of tuples of one length would become a table if NumPy had its way."""
     finished = filtered(Chain(), slots=5)
-    assert finished.state.particles.shape == (5,) and all(isinstance(x, tuple) for x in finished.state.particles)
+    assert finished.state.particles.shape == (5,) and all(
+        isinstance(x, tuple) for x in finished.state.particles
+    )
 
 
 @pytest.mark.parametrize("kappa", [1, 0.8])
@@ -191,7 +211,10 @@ def test_rejuvenation_leaves_every_mean_as_it_is(kappa):
     def rejuvenate(t, keys, particles):
         uniforms = np.asarray(jax.vmap(jax.random.uniform)(keys))
         last = [TRANSITION[x[-2]] * POTENTIAL[t - 2] for x in particles]
-        return objects((*x[:-1], int(u * w.sum() >= w[0])) for x, u, w in zip(particles, uniforms, last, strict=True))
+        return objects(
+            (*x[:-1], int(u * w.sum() >= w[0]))
+            for x, u, w in zip(particles, uniforms, last, strict=True)
+        )
 
     assert_masses(600, slots=4, ess_threshold=kappa, rejuvenate=rejuvenate)
 
@@ -209,7 +232,8 @@ def test_looking_ahead_asks_the_living_and_changes_no_mean():
     promise = np.log([2.0, 0.3])
 
     def look_ahead(t, particles):
-        assert all(x[-1] == 0 or POTENTIAL[t - 2, 1] > 0 for x in particles)  # state 1 dies at the last step
+        # state 1 dies at the last step
+        assert all(x[-1] == 0 or POTENTIAL[t - 2, 1] > 0 for x in particles)
         return promise[[x[-1] for x in particles]]
 
     assert_masses(600, slots=3, ess_threshold=0.8, look_ahead=look_ahead)
@@ -217,12 +241,21 @@ def test_looking_ahead_asks_the_living_and_changes_no_mean():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_look_ahead_at_fault_is_an_error(value):
-    with pytest.raises(FloatingPointError, match="look_ahead at step 2"), np.errstate(invalid="ignore"):
-        filtered(Chain(), slots=4, look_ahead=lambda t, particles: np.full(len(particles), 0.0 if t < 2 else value))
+    with (
+        pytest.raises(FloatingPointError, match="look_ahead at step 2"),
+        np.errstate(invalid="ignore"),
+    ):
+        filtered(
+            Chain(),
+            slots=4,
+            look_ahead=lambda t, particles: np.full(len(particles), 0.0 if t < 2 else value),
+        )
 
 
 def test_rejuvenated_particles_may_come_as_a_list():
-    state = filtered(Chain(), slots=4, ess_threshold=1, rejuvenate=lambda t, keys, particles: list(particles)).state
+    state = filtered(
+        Chain(), slots=4, ess_threshold=1, rejuvenate=lambda t, keys, particles: list(particles)
+    ).state
     assert state.particles.shape == (4,)
 
 

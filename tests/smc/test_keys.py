@@ -25,8 +25,17 @@ def test_keys_are_those_of_one_jax_key():
 
 def test_no_two_places_share_a_key():
     keys = [
-        *(row for seed in (0, 1, 2**32 - 1) for generation in (1, 2) for row in all_moves(RunKeys(seed), generation)),
-        *(row for run, iteration in ((1, 0), (0, 1), (1, 1)) for row in all_moves(RunKeys(0, run, iteration), 1)),
+        *(
+            row
+            for seed in (0, 1, 2**32 - 1)
+            for generation in (1, 2)
+            for row in all_moves(RunKeys(seed), generation)
+        ),
+        *(
+            row
+            for run, iteration in ((1, 0), (0, 1), (1, 1))
+            for row in all_moves(RunKeys(0, run, iteration), 1)
+        ),
         *(RunKeys(seed).resampling(generation) for seed in (0, 1) for generation in (1, 2)),
     ]
     assert len({tuple(key.tolist()) for key in keys}) == len(keys) == 30 + 15 + 4
@@ -47,12 +56,16 @@ def test_chains_have_keys_of_their_own():
 @pytest.mark.parametrize("count", [1, 3, 64, 65, 200])
 def test_parts_of_keys_are_folds_with_numbers_that_no_token_has(count):
     keys = RunKeys(1).moves(2, count, range(count))
-    expected = [jax.random.key_data(jax.random.fold_in(key, np.uint32(2**31 + 7))) for key in keys[:5]]
+    expected = [
+        jax.random.key_data(jax.random.fold_in(key, np.uint32(2**31 + 7))) for key in keys[:5]
+    ]
     parts = jax.random.key_data(subkeys(keys, 7))
     assert parts.shape == (count, 2) and np.array_equal(parts[:5], np.stack(expected))
     chosen = [count - 1, 0, 0]
     several = jax.random.key_data(subkeys(keys, [7, 7, 8], chosen))
-    assert np.array_equal(several[:2], parts[np.array(chosen[:2])]) and not np.array_equal(several[1], several[2])
+    assert np.array_equal(several[:2], parts[np.array(chosen[:2])]) and not np.array_equal(
+        several[1], several[2]
+    )
     assert len(subkeys(keys, [], [])) == 0
 
 

@@ -57,9 +57,18 @@ def check(weights, keep):
         np.testing.assert_allclose(solid, np.tile(weights, (len(solid), 1)), rtol=1e-14)
         return
     upper = keep / weights[weights > 0].min()
-    c = brentq(lambda c: np.minimum(1, c * weights).sum() - keep, 0, upper, xtol=1e-300, rtol=1e-14, maxiter=5000)
+    c = brentq(
+        lambda c: np.minimum(1, c * weights).sum() - keep,
+        0,
+        upper,
+        xtol=1e-300,
+        rtol=1e-14,
+        maxiter=5000,
+    )
     kept = solid > 0
-    np.testing.assert_allclose(solid[kept], np.tile(np.maximum(weights, 1 / c), (len(solid), 1))[kept], rtol=1e-9)
+    np.testing.assert_allclose(
+        solid[kept], np.tile(np.maximum(weights, 1 / c), (len(solid), 1))[kept], rtol=1e-9
+    )
     np.testing.assert_allclose(lengths @ (values > 0), np.minimum(1, c * weights), atol=1e-9)
 
 
@@ -69,7 +78,10 @@ def test_contract(weights, keep):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(raw=st.lists(st.integers(0, 50), min_size=6, max_size=6).filter(any), scale=st.sampled_from([1.0, 1e-3, 1e5]))
+@given(
+    raw=st.lists(st.integers(0, 50), min_size=6, max_size=6).filter(any),
+    scale=st.sampled_from([1.0, 1e-3, 1e5]),
+)
 def test_contract_for_any_weights(raw, scale):
     check(np.array(raw) * scale, 3)
 
@@ -129,12 +141,15 @@ def test_many(keep):
         kept = new > -np.inf
         assert kept.sum() == min(keep, np.count_nonzero(weights))
         assert weights[indices[kept]].all()
-        assert abs(np.exp(new).sum() / weights.sum() - 1) < 1e-9  # systematic sampling: even the sum is kept
+        # systematic sampling: even the sum is kept
+        assert abs(np.exp(new).sum() / weights.sum() - 1) < 1e-9
 
 
 @pytest.mark.parametrize("keep", [0, 6])
 def test_keep_out_of_range(keep):
-    with pytest.raises(ValueError, match=f"keep must be from 1 to the number of candidates, 5, not {keep}"):
+    with pytest.raises(
+        ValueError, match=f"keep must be from 1 to the number of candidates, 5, not {keep}"
+    ):
         optimal(jax.random.key(0), np.zeros(5), keep)
 
 

@@ -9,16 +9,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motes.smc import Model, Resampling, RunKeys, TracedKeys, draw_path, generations, particle_gibbs, sweep
+from motes.smc import (
+    Model,
+    Resampling,
+    RunKeys,
+    TracedKeys,
+    draw_path,
+    generations,
+    particle_gibbs,
+    sweep,
+)
 
-CASES = [(scheme, past) for scheme in ("multinomial", "systematic", "killing") for past in ("reference", "ancestor", "backward")]
+CASES = [
+    (scheme, past)
+    for scheme in ("multinomial", "systematic", "killing")
+    for past in ("reference", "ancestor", "backward")
+]
 
 
 def frequencies_error(codes, target):
     """Distance of a chain's frequencies from the target in standard errors, by batch means over many parallel chains."""
     by_chain = np.stack([np.bincount(row, minlength=len(target)) / len(row) for row in codes])
     errors = by_chain.std(axis=0, ddof=1) / np.sqrt(len(by_chain))
-    return np.abs(by_chain.mean(axis=0) - target) / np.maximum(errors, 1e-3 / np.sqrt(len(by_chain)))
+    return np.abs(by_chain.mean(axis=0) - target) / np.maximum(
+        errors, 1e-3 / np.sqrt(len(by_chain))
+    )
 
 
 @pytest.mark.parametrize(("scheme", "past"), CASES)
@@ -47,7 +62,9 @@ def test_early_particles_move_with_help_only(linear_gaussian):
     model, key = linear_gaussian.model(), jax.random.key(0)
     first, _ = draw_path(TracedKeys(key), generations(model, TracedKeys(key), 64, 20))
     rates = {
-        past: particle_gibbs(model, 1, first, 300, 5, Resampling("multinomial", 1), past).update_rate
+        past: particle_gibbs(
+            model, 1, first, 300, 5, Resampling("multinomial", 1), past
+        ).update_rate
         for past in ("reference", "ancestor", "backward")
     }
     assert rates["reference"].shape == (21,)
@@ -80,7 +97,8 @@ class Texts:
         """Only what is open can be continued, and an ended reference only by what has ended: both lengths are t - 1."""
         rest = reference[-1][t - 1 :]
         fits = [self.open(x) == bool(rest) for x in particles]
-        return np.where(fits, 0.0, -np.inf)  # the rest has the same probability and potential after any of them
+        # the rest has the same probability and potential after any of them
+        return np.where(fits, 0.0, -np.inf)
 
     def splice(self, t, particle, reference):
         rest = reference[-1][t - 1 :]
@@ -111,7 +129,9 @@ def test_hosted_paths_of_random_length(past):
     first[0], first[1] = (), (2,)
     codes = []
     for run in range(2):
-        chain = particle_gibbs(model, RunKeys(5, run=run), first, 500, 4, Resampling("systematic", 1), past)
+        chain = particle_gibbs(
+            model, RunKeys(5, run=run), first, 500, 4, Resampling("systematic", 1), past
+        )
         codes.append([list(masses).index(path[-1]) for path in chain.paths])
         assert all(len(path) == len(path[-1]) + 1 for path in chain.paths)
         assert chain.update_rate.shape == (5,)
@@ -123,7 +143,9 @@ def test_hosted_paths_of_random_length(past):
 
 def test_same_seed_same_chain(linear_gaussian):
     model = linear_gaussian.model()
-    first, _ = draw_path(TracedKeys(jax.random.key(0)), generations(model, TracedKeys(jax.random.key(0)), 8, 20))
+    first, _ = draw_path(
+        TracedKeys(jax.random.key(0)), generations(model, TracedKeys(jax.random.key(0)), 8, 20)
+    )
     one, two, other = (particle_gibbs(model, seed, first, 5, 4) for seed in (1, 1, 2))
     assert np.array_equal(one.paths, two.paths) and not np.array_equal(one.paths, other.paths)
 
@@ -131,11 +153,16 @@ def test_same_seed_same_chain(linear_gaussian):
 def test_bad_arguments(linear_gaussian):
     model = linear_gaussian.model()
     path = jnp.zeros(21)
-    with pytest.raises(ValueError, match="past must be one of reference, ancestor, backward, not 'future'"):
+    with pytest.raises(
+        ValueError, match="past must be one of reference, ancestor, backward, not 'future'"
+    ):
         particle_gibbs(model, 0, path, 2, 4, past="future")
     with pytest.raises(ValueError, match="slots must be at least 2"):
         particle_gibbs(model, 0, path, 2, 1)
-    with pytest.raises(ValueError, match="must have a conditional form, as multinomial, systematic, killing do, not 'ssp'"):
+    with pytest.raises(
+        ValueError,
+        match="must have a conditional form, as multinomial, systematic, killing do, not 'ssp'",
+    ):
         particle_gibbs(model, 0, path, 2, 4, Resampling("ssp"))
     with pytest.raises(TypeError, match="backward sampling needs a traced model"):
         particle_gibbs(Texts(), 0, path, 2, 4, Resampling("multinomial"), "backward")
@@ -145,7 +172,10 @@ def test_bad_arguments(linear_gaussian):
 
 @pytest.mark.parametrize("part", ["log_potential", "density"])
 def test_faults_are_errors(linear_gaussian, part):
-    model = replace(linear_gaussian.model(), **{part: lambda t, before, after: jnp.where(t == 3, jnp.nan, 0.0) * after})
+    model = replace(
+        linear_gaussian.model(),
+        **{part: lambda t, before, after: jnp.where(t == 3, jnp.nan, 0.0) * after},
+    )
     with pytest.raises(FloatingPointError, match="sweep 1: a weight is not a number"):
         particle_gibbs(model, 0, jnp.zeros(21), 3, 4, Resampling("multinomial", 1))
 
@@ -171,14 +201,28 @@ def test_an_open_reference_is_refused():
 
 def test_a_rejuvenated_population_has_no_paths(linear_gaussian):
     moved = Resampling(rejuvenate=lambda t, key, particles: particles)
-    with pytest.raises(ValueError, match="paths cannot be traced through a population that is rejuvenated"):
+    with pytest.raises(
+        ValueError, match="paths cannot be traced through a population that is rejuvenated"
+    ):
         generations(linear_gaussian.model(), TracedKeys(jax.random.key(0)), 8, 5, moved)
     with pytest.raises(ValueError, match="paths cannot be traced"):
-        particle_gibbs(linear_gaussian.model(), 0, jnp.zeros(21), 1, 4, Resampling("killing", rejuvenate=moved.rejuvenate))
+        particle_gibbs(
+            linear_gaussian.model(),
+            0,
+            jnp.zeros(21),
+            1,
+            4,
+            Resampling("killing", rejuvenate=moved.rejuvenate),
+        )
 
 
 def test_no_path_of_the_dead_is_drawn(linear_gaussian):
-    model = replace(linear_gaussian.model(), log_potential=lambda t, before, after: jnp.where(t == 3, -jnp.inf, 0.0) * jnp.ones_like(after))
+    model = replace(
+        linear_gaussian.model(),
+        log_potential=lambda t, before, after: (
+            jnp.where(t == 3, -jnp.inf, 0.0) * jnp.ones_like(after)
+        ),
+    )
     keys = TracedKeys(jax.random.key(0))
     with pytest.raises(FloatingPointError, match="there is no path to draw"):
         draw_path(keys, generations(model, keys, 8, 5))
@@ -193,12 +237,17 @@ def test_a_reference_whose_weight_underflows_is_kept(scheme):
         lambda t, before, after: jnp.where(after == 0, jnp.where(t == 1, -1000.0, 1000.0), 0.0),
     )
     for state in (0, 1):
-        chain = particle_gibbs(model, 3, jnp.full(3, state, jnp.int32), 1, 4, Resampling(scheme, 1), "reference")
-        # in state 0 the others carry weight e^-1000 and are lost: only the reference still has what G_2 pays
+        chain = particle_gibbs(
+            model, 3, jnp.full(3, state, jnp.int32), 1, 4, Resampling(scheme, 1), "reference"
+        )
+        # in state 0 the others carry weight e^-1000 and are lost: only the reference still has what
+        # G_2 pays
         assert np.all(chain.paths[-1] == state)
 
 
-@pytest.mark.parametrize(("value", "complaint"), [(np.nan, "is nan"), (-np.inf, "is minus infinity for all")])
+@pytest.mark.parametrize(
+    ("value", "complaint"), [(np.nan, "is nan"), (-np.inf, "is minus infinity for all")]
+)
 def test_a_splice_at_fault_is_an_error(value, complaint):
     class Broken(Texts):
         def log_splice(self, t, particles, reference):

@@ -14,10 +14,13 @@ from motes.smc.psis import pareto_smooth
 
 @pytest.mark.parametrize("shape", [0.3, 0.7, 1.2])
 def test_k_hat_of_pareto_weights(shape: float) -> None:
-    # w = U^-k is Pareto with shape k. The fit's error is about (1 + k) / sqrt(M), 0.13 at most for M = 3 sqrt(4000) = 189;
-    # its prior draws it towards 1/2 by 10 / (M + 10) of the distance, 0.035 at most. Over 20 seeds the mean is within 0.035
-    # and four errors of 0.13 / sqrt(20).
-    weights = [pareto_smooth(shape * np.random.default_rng(seed).exponential(size=4000)) for seed in range(20)]
+    # w = U^-k is Pareto with shape k. The fit's error is about (1 + k) / sqrt(M), 0.13 at most for
+    # M = 3 sqrt(4000) = 189; its prior draws it towards 1/2 by 10 / (M + 10) of the distance, 0.035
+    # at most. Over 20 seeds the mean is within 0.035 and four errors of 0.13 / sqrt(20).
+    weights = [
+        pareto_smooth(shape * np.random.default_rng(seed).exponential(size=4000))
+        for seed in range(20)
+    ]
     k_hats = np.array([smoothed.k_hat for smoothed in weights])
     allowed = (1 + shape) / np.sqrt(189)
     prior = (0.5 - shape) * 10 / 199
@@ -27,7 +30,9 @@ def test_k_hat_of_pareto_weights(shape: float) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(shape=st.floats(0.1, 3), seed=st.integers(0, 2**32), shift=st.floats(-1e3, 1e3))
-def test_smoothing_changes_the_tail_alone_and_keeps_the_order(shape: float, seed: int, shift: float) -> None:
+def test_smoothing_changes_the_tail_alone_and_keeps_the_order(
+    shape: float, seed: int, shift: float
+) -> None:
     log_weights = shape * np.random.default_rng(seed).exponential(size=100)
     smoothed, k_hat = pareto_smooth(log_weights)
     assert smoothed.dtype == np.float64 and np.exp(smoothed).sum() == pytest.approx(1, abs=1e-12)
@@ -79,7 +84,8 @@ TIED = np.round(np.random.default_rng(2).normal(size=100))
         np.random.default_rng(0).normal(size=24),
         np.append(np.random.default_rng(0).normal(size=24), np.full(100, -inf)),  # 24 alive
         np.zeros(100),
-        np.append(np.random.default_rng(0).normal(size=80), np.full(20, 5.0)),  # the tail's are equal
+        # the tail's are equal
+        np.append(np.random.default_rng(0).normal(size=80), np.full(20, 5.0)),
         np.append(np.zeros(99), 50.0),  # all but one of the tail's are tied with those below
         TIED,
     ],

@@ -32,15 +32,21 @@ def same_for_all(uniforms, size):
     return jnp.full(size, uniforms[0])
 
 
-# How many uniforms to integrate over. In stratified, residual, multinomial and killing, a slot depends on its own uniforms only
-# (checked below): for the law of each slot by itself, all may have the same.
+# How many uniforms to integrate over. In stratified, residual, multinomial and killing, a slot
+# depends on its own uniforms only (checked below): for the law of each slot by itself, all may have
+# the same.
 NOISE = {
     "systematic": (lambda size: 1, lambda uniforms, size: uniforms[0]),
     "stratified": (lambda size: 1, same_for_all),
     "residual": (lambda size: 1, same_for_all),
     "multinomial": (lambda size: 1, same_for_all),
     "ssp": (lambda size: size, lambda uniforms, size: uniforms),
-    "killing": (lambda size: 2, lambda uniforms, size: KillingNoise(jnp.full(size, uniforms[0]), jnp.full(size, uniforms[1]))),
+    "killing": (
+        lambda size: 2,
+        lambda uniforms, size: KillingNoise(
+            jnp.full(size, uniforms[0]), jnp.full(size, uniforms[1])
+        ),
+    ),
 }
 
 
@@ -48,18 +54,28 @@ NOISE = {
 def placing(name):
     """The scheme as a compiled function of (uniforms of shape (points, dimensions), weights)."""
     build = NOISE[name][1]
-    return jax.jit(jax.vmap(lambda uniforms, weights: SCHEMES[name].place(build(uniforms, len(weights)), weights), (0, None)))
+    return jax.jit(
+        jax.vmap(
+            lambda uniforms, weights: SCHEMES[name].place(build(uniforms, len(weights)), weights),
+            (0, None),
+        )
+    )
 
 
 def law(function, dimensions, known=()):
     """Outcomes of a function of (points, dimensions) uniforms, constant on boxes, as pairs of probability and value: one uniform after
-    the other is cut where the outcome jumps for some of the later ones, the corners of their cube among them."""
+    the other is cut where the outcome jumps for some of the later ones, the corners of their cube
+    among them.
+    """
     later = dimensions - len(known) - 1
     corners = np.array(list(product([0.0, LAST], repeat=later))).reshape(2**later, later)
     others = np.concatenate([corners, np.random.default_rng(0).random((40 if later else 0, later))])
 
     def outcomes(uniforms):
-        points = [np.concatenate([np.tile([*known, u], (len(others), 1)), others], axis=1) for u in uniforms]
+        points = [
+            np.concatenate([np.tile([*known, u], (len(others), 1)), others], axis=1)
+            for u in uniforms
+        ]
         return np.asarray(function(np.concatenate(points))).reshape(len(uniforms), len(others), -1)
 
     lengths, values = pieces(outcomes)
@@ -72,7 +88,9 @@ def law(function, dimensions, known=()):
             yield probability, distinct[index][0]
         else:
             inside = (starts[longest] + starts[longest + 1]) / 2
-            yield from ((probability * p, value) for p, value in law(function, dimensions, (*known, inside)))
+            yield from (
+                (probability * p, value) for p, value in law(function, dimensions, (*known, inside))
+            )
 
 
 def expected_offspring(name, weights):
@@ -80,7 +98,10 @@ def expected_offspring(name, weights):
     function = placing(name)
     with jax.enable_x64(True):
         outcomes = list(law(lambda points: function(points, weights), dimensions))
-    return sum(probability * np.bincount(ancestors, minlength=len(weights)) for probability, ancestors in outcomes)
+    return sum(
+        probability * np.bincount(ancestors, minlength=len(weights))
+        for probability, ancestors in outcomes
+    )
 
 
 @cache
@@ -92,7 +113,9 @@ def drawing(name):
 def draws(name, weights, runs, seed=1):
     """Ancestors of independent runs, shape (runs, N)."""
     with jax.enable_x64(True):
-        return np.asarray(drawing(name)(jax.random.split(jax.random.key(seed), runs), jnp.asarray(weights)))
+        return np.asarray(
+            drawing(name)(jax.random.split(jax.random.key(seed), runs), jnp.asarray(weights))
+        )
 
 
 def counts(ancestors):
@@ -107,16 +130,23 @@ def test_the_schemes():
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_expected_offspring(name, weights):
-    np.testing.assert_allclose(expected_offspring(name, weights), len(weights) * weights, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        expected_offspring(name, weights), len(weights) * weights, rtol=0, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=8, deadline=None, derandomize=True)
-@given(raw=st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any), order=st.permutations(range(4)))
+@given(
+    raw=st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any),
+    order=st.permutations(range(4)),
+)
 def test_expected_offspring_do_not_depend_on_the_order(name, raw, order):
     weights = np.array(raw) / sum(raw)
     expected = expected_offspring(name, weights)
-    np.testing.assert_allclose(expected_offspring(name, weights[order]), expected[order], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        expected_offspring(name, weights[order]), expected[order], rtol=0, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("name", ["stratified", "residual", "multinomial", "killing"])
@@ -128,7 +158,9 @@ def test_a_slot_depends_on_its_own_uniforms_only(name):
             uniforms = rng.random((NOISE[name][0](size), size))
             noise = KillingNoise(*uniforms) if name == "killing" else uniforms[0]
             by_slot = placing(name)(uniforms.T, weights)
-            np.testing.assert_array_equal(jax.jit(SCHEMES[name].place)(noise, weights), np.diagonal(by_slot))
+            np.testing.assert_array_equal(
+                jax.jit(SCHEMES[name].place)(noise, weights), np.diagonal(by_slot)
+            )
 
 
 @pytest.mark.parametrize("case", ["uneven", "far apart", "one particle"])
@@ -143,8 +175,9 @@ def test_draws_from_keys(name, case):
     assert ancestors.shape == (runs, size)
     assert ancestors.min() >= 0 and ancestors.max() < size
     assert not offspring[:, weights == 0].any()
-    # 6 schemes times 9 particles, 5 standard errors: a false alarm with probability 3e-5. The error is at least Poisson's own for
-    # N W_i expected offspring: the sample variance of a rare event may be zero
+    # 6 schemes times 9 particles, 5 standard errors: a false alarm with probability 3e-5. The error
+    # is at least Poisson's own for N W_i expected offspring: the sample variance of a rare event
+    # may be zero
     errors = np.sqrt(np.maximum(offspring.var(axis=0), np.minimum(size * weights, 1 / runs)) / runs)
     assert np.all(np.abs(offspring.mean(axis=0) - size * weights) <= 5 * errors + 1e-12)
 
@@ -156,8 +189,10 @@ def test_uniforms(name):
         assert uniforms.dtype == np.float64
         assert np.all((uniforms >= 0) & (uniforms < 1))
         if uniforms.ndim:
-            assert len(np.unique(uniforms)) == 5000  # 32 bits would repeat one with probability 0.003, 23 bits certainly
-            # mean and variance within 5 standard errors: a false alarm with probability 1e-6 for each of the six
+            # 32 bits would repeat one with probability 0.003, 23 bits certainly
+            assert len(np.unique(uniforms)) == 5000
+            # mean and variance within 5 standard errors: a false alarm with probability 1e-6 for
+            # each of the six
             assert abs(np.mean(uniforms) - 1 / 2) < 5 * np.sqrt(1 / 12 / 5000)
             assert abs(np.var(uniforms) - 1 / 12) < 5 * np.sqrt(1 / 180 / 5000)
     if name == "killing":
@@ -190,8 +225,16 @@ def test_the_dead_stay_dead_among_many(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dead_stay_dead_at_extreme_uniforms(name, extreme):
     with jax.enable_x64(True):
-        noise = jax.tree.map(lambda uniforms: jnp.full_like(uniforms, extreme), SCHEMES[name].noise(jax.random.key(0), 5))
-    for weights in ([0.0, 0.5, 0.0, 0.5, 0.0], [0.0, 1e-300, 1.0, 1e-17, 0.0], [0.0, 0.1, 0.2, 0.7, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]):
+        noise = jax.tree.map(
+            lambda uniforms: jnp.full_like(uniforms, extreme),
+            SCHEMES[name].noise(jax.random.key(0), 5),
+        )
+    for weights in (
+        [0.0, 0.5, 0.0, 0.5, 0.0],
+        [0.0, 1e-300, 1.0, 1e-17, 0.0],
+        [0.0, 0.1, 0.2, 0.7, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 1.0],
+    ):
         assert np.all(np.array(weights)[SCHEMES[name].place(noise, np.array(weights))] > 0)
 
 
@@ -208,10 +251,17 @@ def test_the_same_bits_whatever_the_users_setting(name):
     keys = jax.random.split(jax.random.key(0), 3)
 
     def by_scan(keys, weights):
-        return jax.lax.scan(lambda total, key: (total + weights.sum(), SCHEMES[name](key, weights)), jnp.float32(0), keys)[1]
+        return jax.lax.scan(
+            lambda total, key: (total + weights.sum(), SCHEMES[name](key, weights)),
+            jnp.float32(0),
+            keys,
+        )[1]
 
     def all_ways():
-        return [jax.jit(jax.vmap(SCHEMES[name], (0, None)))(keys, weights), jax.jit(by_scan)(keys, weights)]
+        return [
+            jax.jit(jax.vmap(SCHEMES[name], (0, None)))(keys, weights),
+            jax.jit(by_scan)(keys, weights),
+        ]
 
     before = jax.config.jax_enable_x64
     results = []
@@ -245,8 +295,11 @@ def test_agrees_with_blackjax_path_by_path(name):
             weights = np.random.default_rng(seed).exponential(size=size) ** 3
             weights /= weights.sum()
             key = jax.random.key(seed)
-            uniforms = jax.random.uniform(key, () if name == "systematic" else (size,))  # as they draw them
-            np.testing.assert_array_equal(jax.jit(SCHEMES[name].place)(uniforms, weights), theirs(key, weights, size))
+            # as they draw them
+            uniforms = jax.random.uniform(key, () if name == "systematic" else (size,))
+            np.testing.assert_array_equal(
+                jax.jit(SCHEMES[name].place)(uniforms, weights), theirs(key, weights, size)
+            )
 
 
 @pytest.mark.parametrize("name", ["multinomial", "residual"])
@@ -258,13 +311,19 @@ def test_agrees_with_blackjax_in_law(name):
         for ancestors, probability in np.ndenumerate(slotwise_law(name, np.array(weights))):
             exact[tuple(np.bincount(ancestors, minlength=3))] += probability
         with jax.enable_x64(True):
-            resample = jax.vmap(lambda key: getattr(blackjax_resampling, name)(key, jnp.array(weights), 3))  # noqa: B023
-            theirs = counts(np.asarray(jax.jit(resample)(jax.random.split(jax.random.key(11), runs))))
+            resample = jax.vmap(
+                lambda key: getattr(blackjax_resampling, name)(key, jnp.array(weights), 3)
+            )  # noqa: B023
+            theirs = counts(
+                np.asarray(jax.jit(resample)(jax.random.split(jax.random.key(11), runs)))
+            )
         seen = np.zeros_like(exact)
         np.add.at(seen, tuple(theirs.T), 1)
         possible = exact > 1e-12
         assert not seen[~possible].any()
-        assert np.sum((seen - runs * exact)[possible] ** 2 / (runs * exact[possible])) < chi2.isf(1e-4, possible.sum() - 1)
+        assert np.sum((seen - runs * exact)[possible] ** 2 / (runs * exact[possible])) < chi2.isf(
+            1e-4, possible.sum() - 1
+        )
 
 
 def slotwise_law(name, weights):
@@ -274,7 +333,9 @@ def slotwise_law(name, weights):
         outcomes = list(law(lambda points: placing(name)(points, weights), NOISE[name][0](size)))
     joint = np.ones(())
     for slot in range(size):
-        joint = np.multiply.outer(joint, sum(p * np.eye(size)[ancestors[slot]] for p, ancestors in outcomes))
+        joint = np.multiply.outer(
+            joint, sum(p * np.eye(size)[ancestors[slot]] for p, ancestors in outcomes)
+        )
     return joint
 
 
@@ -282,7 +343,9 @@ def test_residual_by_hand():
     """N W = (0.6, 1.5, 0.9): one certain copy of particle 1, two draws from (0.6, 0.5, 0.9) / 2."""
     expected = np.zeros((3, 3, 3))
     expected[1] = np.outer([0.3, 0.25, 0.45], [0.3, 0.25, 0.45])
-    np.testing.assert_allclose(slotwise_law("residual", np.array([0.2, 0.5, 0.3])), expected, atol=1e-13)
+    np.testing.assert_allclose(
+        slotwise_law("residual", np.array([0.2, 0.5, 0.3])), expected, atol=1e-13
+    )
 
 
 def test_killing_by_hand():
@@ -298,7 +361,10 @@ def test_ssp_counts_are_negatively_correlated():
     """E[n_i n_j] <= E[n_i] E[n_j] for i and j different: what systematic resampling lacks, in some orders of the particles."""
     weights = np.array([0.1, 0.45, 0.15, 0.3])
     with jax.enable_x64(True):
-        outcomes = [(p, np.bincount(ancestors, minlength=4)) for p, ancestors in law(lambda u: placing("ssp")(u, weights), 4)]
+        outcomes = [
+            (p, np.bincount(ancestors, minlength=4))
+            for p, ancestors in law(lambda u: placing("ssp")(u, weights), 4)
+        ]
     mean = sum(p * n for p, n in outcomes)
     covariance = sum(p * np.outer(n - mean, n - mean) for p, n in outcomes)
     assert np.all(covariance[~np.eye(4, dtype=bool)] <= 1e-13)
@@ -308,7 +374,9 @@ def test_ssp_counts_are_negatively_correlated():
 @given(st.lists(st.integers(0, 11), min_size=12, max_size=12))
 def test_ancestors_from_counts(ancestors):
     offspring = np.bincount(ancestors, minlength=12)
-    np.testing.assert_array_equal(from_counts(jnp.asarray(offspring, jnp.int32)), np.sort(ancestors))
+    np.testing.assert_array_equal(
+        from_counts(jnp.asarray(offspring, jnp.int32)), np.sort(ancestors)
+    )
 
 
 @pytest.mark.parametrize("size", [49, 98, 103, 107, 161])

@@ -17,9 +17,16 @@ from scipy.stats import norm
 from motes.smc import Resampling, ess, run
 from motes.smc import tempering_model as module
 from motes.smc.tempering import climb, temper
-from motes.smc.tempering_model import Tempering, blackjax_kernel, log_power, next_gain, tempering_model
+from motes.smc.tempering_model import (
+    Tempering,
+    blackjax_kernel,
+    log_power,
+    next_gain,
+    tempering_model,
+)
 
-# every statistical test here draws fixed seeds; a limit of 5 standard errors is passed wrongly once in 1.7 million comparisons
+# every statistical test here draws fixed seeds; a limit of 5 standard errors is passed wrongly once
+# in 1.7 million comparisons
 
 
 @dataclass(frozen=True)
@@ -42,15 +49,22 @@ class Gaussian:
     @property
     def log_evidence(self):
         mean, variance = self.moments
-        log_normal = -0.5 * np.sum(self.y**2 / (1 + self.noise) + np.log(2 * np.pi * (1 + self.noise)))
+        log_normal = -0.5 * np.sum(
+            self.y**2 / (1 + self.noise) + np.log(2 * np.pi * (1 + self.noise))
+        )
         return log_normal + norm.logsf(self.floor, mean[0], np.sqrt(variance))
 
     def log_prior(self, x):
         return -0.5 * jnp.sum(x**2, axis=-1)
 
     def log_likelihood(self, x):
-        log_l = -0.5 * jnp.sum((x - self.y.astype(np.float32)) ** 2 / self.noise + np.log(2 * np.pi * self.noise), axis=-1)
-        return log_l if self.floor == -np.inf else jnp.where(x[..., 0] < self.floor, -jnp.inf, log_l)
+        log_l = -0.5 * jnp.sum(
+            (x - self.y.astype(np.float32)) ** 2 / self.noise + np.log(2 * np.pi * self.noise),
+            axis=-1,
+        )
+        return (
+            log_l if self.floor == -np.inf else jnp.where(x[..., 0] < self.floor, -jnp.inf, log_l)
+        )
 
     def sample(self, key, slots):
         return jax.random.normal(key, (slots, self.dimension))
@@ -59,7 +73,11 @@ class Gaussian:
         """Random-walk Metropolis; in a state where L = 0 it stays."""
         step, coin = jax.random.split(key)
         y = x + 0.8 * jax.random.normal(step, x.shape, x.dtype)
-        gain = self.log_prior(y) - self.log_prior(x) + power * (self.log_likelihood(y) - self.log_likelihood(x))
+        gain = (
+            self.log_prior(y)
+            - self.log_prior(x)
+            + power * (self.log_likelihood(y) - self.log_likelihood(x))
+        )
         accepted = jnp.log(jax.random.uniform(coin, x.shape[:1])) < gain
         return jnp.where(accepted[:, None], y, x)
 
@@ -75,21 +93,40 @@ def hop(key, power, x):
     """Metropolis on five states; each of the others is proposed alike."""
     step, coin = jax.random.split(key)
     y = (x + jax.random.randint(step, x.shape, 1, 5)) % 5
-    log_p, log_l = jnp.log(jnp.asarray(PRIOR, jnp.float32)), jnp.log(jnp.asarray(LIKELIHOOD, jnp.float32))
+    log_p, log_l = (
+        jnp.log(jnp.asarray(PRIOR, jnp.float32)),
+        jnp.log(jnp.asarray(LIKELIHOOD, jnp.float32)),
+    )
     gain = log_p[y] - log_p[x] + power * (log_l[y] - log_l[x])
     return jnp.where(jnp.log(jax.random.uniform(coin, x.shape)) < gain, y, x)
 
 
 def draw(key, slots):
-    return jax.random.categorical(key, jnp.log(jnp.asarray(PRIOR, jnp.float32)), shape=(slots,)).astype(jnp.int32)
+    return jax.random.categorical(
+        key, jnp.log(jnp.asarray(PRIOR, jnp.float32)), shape=(slots,)
+    ).astype(jnp.int32)
 
 
 FINITE = Tempering(draw, lambda x: jnp.log(jnp.asarray(LIKELIHOOD, jnp.float32))[x], hop)
 
 
-def many(tempering, runs, slots, ladder=None, *, states=1, moves=3, scheme="multinomial", target_ess=0.5, first=0):
+def many(
+    tempering,
+    runs,
+    slots,
+    ladder=None,
+    *,
+    states=1,
+    moves=3,
+    scheme="multinomial",
+    target_ess=0.5,
+    first=0,
+):
     """Independent runs: what `climb` returns, with a leading axis."""
-    model, limit = tempering_model(tempering, ladder, target_ess, moves, states), 60 if ladder is None else len(ladder) - 1
+    model, limit = (
+        tempering_model(tempering, ladder, target_ess, moves, states),
+        60 if ladder is None else len(ladder) - 1,
+    )
 
     @jax.jit
     @jax.vmap
@@ -102,13 +139,18 @@ def many(tempering, runs, slots, ladder=None, *, states=1, moves=3, scheme="mult
 
 def agree(values, exact, limit=5):
     """Whether the mean over runs (the first axis) is within `limit` standard errors of what it should be."""
-    return np.all(np.abs(values.mean(axis=0) - exact) <= limit * values.std(axis=0) / np.sqrt(len(values)) + 1e-15)
+    return np.all(
+        np.abs(values.mean(axis=0) - exact)
+        <= limit * values.std(axis=0) / np.sqrt(len(values)) + 1e-15
+    )
 
 
 def masses(finished):
     """Z-hat sum W 1[x], one row for each run of the finite example."""
     weights = np.exp(finished.log_weights + finished.log_evidence[:, None])
-    return np.stack([np.where(finished.positions == x, weights, 0).sum(axis=1) for x in range(5)], axis=1)
+    return np.stack(
+        [np.where(finished.positions == x, weights, 0).sum(axis=1) for x in range(5)], axis=1
+    )
 
 
 LADDER = (0.0, 0.15, 0.5, 1.0)
@@ -129,12 +171,19 @@ def test_masses_of_a_fixed_ladder_are_unbiased(slots, states, moves, scheme):
 def test_evidence_of_a_fixed_ladder_is_unbiased(slots, states, moves, scheme):
     """Z, Z E[x] and Z E[x^2], at most 7 comparisons in each of four cases; a right sampler fails once in 60,000 such files."""
     target = Gaussian(1 + (slots + states) % 3)
-    finished, _ = many(target.tempering, 20_000, slots, LADDER, states=states, moves=moves, scheme=scheme)
+    finished, _ = many(
+        target.tempering, 20_000, slots, LADDER, states=states, moves=moves, scheme=scheme
+    )
     mean, variance = target.moments
-    weights, evidence = np.exp(finished.log_weights + finished.log_evidence[:, None]), np.exp(target.log_evidence)
+    weights, evidence = (
+        np.exp(finished.log_weights + finished.log_evidence[:, None]),
+        np.exp(target.log_evidence),
+    )
     assert agree(np.exp(finished.log_evidence), evidence)
     assert agree(np.einsum("rn,rnd->rd", weights, finished.positions), evidence * mean)
-    assert agree(np.einsum("rn,rnd->rd", weights, finished.positions**2), evidence * (mean**2 + variance))
+    assert agree(
+        np.einsum("rn,rnd->rd", weights, finished.positions**2), evidence * (mean**2 + variance)
+    )
 
 
 def test_dead_regions_and_dead_runs_count_as_zero():
@@ -155,10 +204,21 @@ def test_faults_would_be_seen(fault, monkeypatch):
     if fault == "new power":
         kernel = lambda key, power, x: hop(key, jnp.where(power < 0.3, LADDER[2], LADDER[3]), x)  # noqa: E731
     if fault == "chain":
-        monkeypatch.setattr(module, "pick", lambda key, log_weights: jax.random.randint(key, (), 0, len(log_weights)))
+        monkeypatch.setattr(
+            module,
+            "pick",
+            lambda key, log_weights: jax.random.randint(key, (), 0, len(log_weights)),
+        )
     # a new `Tempering`: models are kept
-    table = masses(many(Tempering(draw, FINITE.log_likelihood, kernel), 20_000, 8, LADDER, states=4)[0])
-    assert np.max(np.abs(table.mean(axis=0) - exact) / (table.std(axis=0) / np.sqrt(len(table)) + 1e-12)) > 8
+    table = masses(
+        many(Tempering(draw, FINITE.log_likelihood, kernel), 20_000, 8, LADDER, states=4)[0]
+    )
+    assert (
+        np.max(
+            np.abs(table.mean(axis=0) - exact) / (table.std(axis=0) / np.sqrt(len(table)) + 1e-12)
+        )
+        > 8
+    )
 
 
 @pytest.mark.statistics
@@ -179,19 +239,29 @@ def test_bias_of_an_adaptive_ladder_shrinks_with_the_number_of_particles():
 def test_an_adaptive_run(states, floor):
     """N = 2,000, plain and waste-free, with and without 90% of the prior's draws dead."""
     target = Gaussian(2, noise=0.02, floor=floor)
-    finished = temper(target.tempering, 3, 2000, waste_free=states > 1, moves=max(states - 1, 4), target_ess=0.6)
+    finished = temper(
+        target.tempering, 3, 2000, waste_free=states > 1, moves=max(states - 1, 4), target_ess=0.6
+    )
     assert finished.positions.shape == (2000, 2) and finished.positions.dtype == np.float32
     assert finished.log_weights.shape == (2000,) and finished.log_weights.dtype == np.float64
     assert np.exp(finished.log_weights).sum() == pytest.approx(1, abs=1e-12)
     steps = len(finished.ess)
-    assert finished.ladder[0] == 0 and finished.ladder[-1] == 1 and np.all(np.diff(finished.ladder) > 0) and steps > 2
+    assert (
+        finished.ladder[0] == 0
+        and finished.ladder[-1] == 1
+        and np.all(np.diff(finished.ladder) > 0)
+        and steps > 2
+    )
     assert len(finished.ladder) == steps + 1 == len(finished.log_increments) + 1
     first = 1200 if floor == -np.inf else 0.6 * 200
-    assert finished.ess[0] == pytest.approx(first, rel=0 if floor == -np.inf else 0.3)  # 200 alive, give or take 14: 4 deviations
+    # 200 alive, give or take 14: 4 deviations
+    assert finished.ess[0] == pytest.approx(first, rel=0 if floor == -np.inf else 0.3)
     assert finished.ess[1:-1] == pytest.approx(1200, rel=1e-9)  # nothing is dead from here on
     assert finished.ess[-1] >= 1200
     assert finished.ess[-1] == pytest.approx(ess(finished.log_weights), rel=1e-9)
-    assert isinstance(finished.log_evidence, float) and finished.log_evidence == pytest.approx(finished.log_increments.sum(), abs=1e-12)
+    assert isinstance(finished.log_evidence, float) and finished.log_evidence == pytest.approx(
+        finished.log_increments.sum(), abs=1e-12
+    )
     assert finished.log_evidence == pytest.approx(target.log_evidence, abs=0.5)
 
 
@@ -202,7 +272,9 @@ def test_posterior_and_evidence_at_two_thousand_particles(states):
     finished, _ = many(target.tempering, 50, 2000, states=states, moves=4)
     mean, variance = target.moments
     weights = np.exp(finished.log_weights)
-    first, second = (np.einsum("rn,rnd->rd", weights, finished.positions**power) for power in (1, 2))
+    first, second = (
+        np.einsum("rn,rnd->rd", weights, finished.positions**power) for power in (1, 2)
+    )
     assert agree(first, mean) and agree(second, mean**2 + variance)
     assert agree(np.exp(finished.log_evidence - target.log_evidence), 1)
 
@@ -215,7 +287,10 @@ def test_the_dead_do_not_count_in_what_the_living_are_to_keep():
     assert agree(np.exp(finished.log_evidence - target.log_evidence), 1)
     centre, sd = target.moments[0][0], np.sqrt(target.moments[1])
     below = (target.floor - centre) / sd
-    assert agree(np.einsum("rn,rnd->r", np.exp(finished.log_weights), finished.positions), centre + sd * norm.pdf(below) / norm.sf(below))
+    assert agree(
+        np.einsum("rn,rnd->r", np.exp(finished.log_weights), finished.positions),
+        centre + sd * norm.pdf(below) / norm.sf(below),
+    )
 
 
 @pytest.mark.parametrize("power", [0.0, 0.4, 0.99])
@@ -230,10 +305,15 @@ def test_the_host_finds_the_power_that_the_trace_finds(power):
 
 
 def test_one_survivor_and_none():
-    numbers = Tempering(lambda key, slots: jnp.arange(slots), lambda x: jnp.where(x == 5, -3.0, -jnp.inf), lambda key, power, x: x)
+    numbers = Tempering(
+        lambda key, slots: jnp.arange(slots),
+        lambda x: jnp.where(x == 5, -3.0, -jnp.inf),
+        lambda key, power, x: x,
+    )
     finished = temper(numbers, 0, 8)
     assert finished.log_evidence == pytest.approx(-3 - np.log(8), abs=1e-12)
-    assert finished.ess.tolist() == [1] and finished.ladder.tolist() == [0, 1]  # one alone keeps all of itself
+    # one alone keeps all of itself
+    assert finished.ess.tolist() == [1] and finished.ladder.tolist() == [0, 1]
     finished = temper(numbers, 0, 8, LADDER)
     assert finished.log_evidence == pytest.approx(-3 - np.log(8), abs=1e-12)
     assert np.all(finished.positions == 5) and finished.ess == pytest.approx([1, 8, 8])
@@ -241,23 +321,37 @@ def test_one_survivor_and_none():
     for ladder, states in ((None, 1), (LADDER, 4)):
         finished = temper(nobody, 0, 8, ladder, waste_free=states > 1, moves=3)
         assert finished.log_evidence == -np.inf and np.all(finished.log_weights == -np.inf)
-        assert finished.ess.tolist() == [0] and finished.log_increments.tolist() == [-np.inf] and len(finished.ladder) == 2
+        assert (
+            finished.ess.tolist() == [0]
+            and finished.log_increments.tolist() == [-np.inf]
+            and len(finished.ladder) == 2
+        )
 
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf])
 def test_faulty_likelihoods_are_errors_that_name_the_step(fault):
     target = Gaussian(1)
-    bad = Tempering(target.sample, lambda x: jnp.where(x[:, 0] > 1, fault, target.log_likelihood(x)), target.walk)
+    bad = Tempering(
+        target.sample,
+        lambda x: jnp.where(x[:, 0] > 1, fault, target.log_likelihood(x)),
+        target.walk,
+    )
     with pytest.raises(FloatingPointError, match="log_likelihood gave the evidence .* at step 1"):
         temper(bad, 0, 64)
-    later = Tempering(lambda key, slots: jnp.zeros((slots, 1)), bad.log_likelihood, lambda key, power, x: x + (power > 0.4))
+    later = Tempering(
+        lambda key, slots: jnp.zeros((slots, 1)),
+        bad.log_likelihood,
+        lambda key, power, x: x + (power > 0.4),
+    )
     with pytest.raises(FloatingPointError, match="at step 3"):
         temper(later, 0, 64, (0, 0.3, 0.5, 1), moves=2)
 
 
 def test_too_few_steps():
     target = Gaussian(2, noise=0.001)
-    with pytest.raises(RuntimeError, match="after 2 steps the ladder is at 0.0.*max_steps is too small"):
+    with pytest.raises(
+        RuntimeError, match="after 2 steps the ladder is at 0.0.*max_steps is too small"
+    ):
         temper(target.tempering, 0, 64, max_steps=2)
 
 
@@ -302,7 +396,10 @@ def test_repeated_runs_are_compiled_once_and_are_the_same():
     counted = Tempering(draw, log_likelihood, hop)
     one = temper(counted, 3, 16)
     before = len(traces)
-    again, other = temper(counted, jax.random.key(3, impl="threefry2x32"), 16), temper(counted, 4, 16)
+    again, other = (
+        temper(counted, jax.random.key(3, impl="threefry2x32"), 16),
+        temper(counted, 4, 16),
+    )
     assert len(traces) == before
     assert one.log_evidence == again.log_evidence != other.log_evidence
     assert np.array_equal(one.positions, again.positions)
@@ -317,7 +414,13 @@ def test_the_users_precision_is_the_models():
 
     for wide, dtype in ((False, np.float32), (True, np.float64)):
         with jax.enable_x64(wide):
-            finished = temper(Tempering(target.sample, target.log_likelihood, walk), 0, 400, waste_free=True, moves=3)
+            finished = temper(
+                Tempering(target.sample, target.log_likelihood, walk),
+                0,
+                400,
+                waste_free=True,
+                moves=3,
+            )
         assert finished.positions.dtype == dtype and set(seen) == {(np.dtype(dtype),) * 2}
         assert finished.log_weights.dtype == finished.ladder.dtype == np.float64
         assert finished.log_evidence == pytest.approx(target.log_evidence, abs=0.3)
@@ -327,7 +430,10 @@ def test_the_users_precision_is_the_models():
 def test_positions_may_be_any_tree():
     """A position of two leaves, one of them an integer."""
     tempering = Tempering(
-        lambda key, slots: {"x": jax.random.normal(key, (slots, 2)), "n": jnp.zeros(slots, jnp.int8)},
+        lambda key, slots: {
+            "x": jax.random.normal(key, (slots, 2)),
+            "n": jnp.zeros(slots, jnp.int8),
+        },
         lambda p: -0.5 * (p["x"] ** 2).sum(axis=1),
         lambda key, power, p: {"x": p["x"], "n": p["n"] + 1},
     )
@@ -344,8 +450,17 @@ def test_splitting_a_step_changes_nothing_where_nothing_moves():
     still = Tempering(target.sample, target.log_likelihood, lambda key, power, x: x)
     runs = []
     for ladder in ((0.0, 1.0), (0.0, 0.01, 0.3, 0.7, 1.0)):
-        with jax.enable_x64(True):  # float32 likelihoods may be rounded otherwise in another program
-            runs.append(run(tempering_model(still, ladder, 0.5, 1, 1), key, 50, len(ladder) - 1, Resampling(ess_threshold=0)).state)
+        # float32 likelihoods may be rounded otherwise in another program
+        with jax.enable_x64(True):
+            runs.append(
+                run(
+                    tempering_model(still, ladder, 0.5, 1, 1),
+                    key,
+                    50,
+                    len(ladder) - 1,
+                    Resampling(ess_threshold=0),
+                ).state
+            )
     whole, split = runs
     assert np.array_equal(split.particles.positions, whole.particles.positions)
     assert split.log_evidence == pytest.approx(whole.log_evidence, abs=1e-12)
@@ -376,13 +491,18 @@ def test_waste_free_costs_no_variance():
     thrifty, _ = many(target.tempering, 100, 15 * 21, ladder, moves=20, states=21)
     ratio = thrifty.log_evidence.var() / plain.log_evidence.var()
     print(f"variance of waste-free over plain: {ratio:.2f}")
-    assert ratio < 4  # over 100 runs each the ratio of equal variances exceeds 2 once in 4,000 files
+    # over 100 runs each the ratio of equal variances exceeds 2 once in 4,000 files
+    assert ratio < 4
 
 
 # the size of a step
 
 likelihoods = st.sampled_from([1, 2, 9, 40]).flatmap(
-    lambda size: arrays.arrays(np.float64, size, elements=st.floats(-1e6, 1e6) | st.floats(-3, 3) | st.just(-np.inf) | st.just(-2.0))
+    lambda size: arrays.arrays(
+        np.float64,
+        size,
+        elements=st.floats(-1e6, 1e6) | st.floats(-3, 3) | st.just(-np.inf) | st.just(-2.0),
+    )
 )
 alphas, powers = st.floats(0.01, 0.99), st.floats(0, 1, exclude_max=True)
 _gain, _kept = jax.jit(next_gain), jax.jit(lambda log_l, gain: ess(log_power(log_l, gain)))
@@ -428,7 +548,8 @@ def test_equal_likelihoods_take_the_whole_rest(size):
 def test_huge_ranges_take_tiny_steps():
     gain, kept = gain_and_ess(np.linspace(-1e6, 0, 1000), 0.0, 0.5)
     assert 1e-6 < gain < 1e-4 and kept == pytest.approx(500, rel=1e-9)
-    gain, _ = gain_and_ess(np.array([-1e30, 0.0, 0.0]), 0.5, 0.9)  # beyond what the bisection can tell apart, it still goes on
+    # beyond what the bisection can tell apart, it still goes on
+    gain, _ = gain_and_ess(np.array([-1e30, 0.0, 0.0]), 0.5, 0.9)
     assert gain > 0
 
 
@@ -436,15 +557,27 @@ def test_huge_ranges_take_tiny_steps():
 
 
 def walking(positions):
-    return {"random_step": blackjax.mcmc.random_walk.normal(1.5 * jnp.std(positions, axis=0) + 1e-3)}
+    return {
+        "random_step": blackjax.mcmc.random_walk.normal(1.5 * jnp.std(positions, axis=0) + 1e-3)
+    }
 
 
 def gliding(positions):
-    return {"step_size": 0.6, "inverse_mass_matrix": jnp.var(positions, axis=0) + 1e-6, "num_integration_steps": 4}
+    return {
+        "step_size": 0.6,
+        "inverse_mass_matrix": jnp.var(positions, axis=0) + 1e-6,
+        "num_integration_steps": 4,
+    }
 
 
 def blackjaxed(target, algorithm, parameters):
-    kernel = blackjax_kernel(algorithm.init, algorithm.build_kernel(), target.log_prior, target.log_likelihood, parameters)
+    kernel = blackjax_kernel(
+        algorithm.init,
+        algorithm.build_kernel(),
+        target.log_prior,
+        target.log_likelihood,
+        parameters,
+    )
     return Tempering(target.sample, target.log_likelihood, kernel)
 
 
@@ -455,10 +588,14 @@ ALGORITHMS = [(blackjax.additive_step_random_walk, walking), (blackjax.hmc, glid
 def test_blackjax_kernels_adapted_to_the_population(algorithm, parameters):
     """50 runs of 500 particles; what adaptation adds to the bias is of order 1/500."""
     target = Gaussian(2, noise=0.05)
-    finished, _ = many(blackjaxed(target, algorithm, parameters), 50, 500, scheme="systematic", moves=5)
+    finished, _ = many(
+        blackjaxed(target, algorithm, parameters), 50, 500, scheme="systematic", moves=5
+    )
     mean, variance = target.moments
     second = np.einsum("rn,rnd->rd", np.exp(finished.log_weights), finished.positions**2)
-    assert agree(second, mean**2 + variance) and agree(np.exp(finished.log_evidence - target.log_evidence), 1)
+    assert agree(second, mean**2 + variance) and agree(
+        np.exp(finished.log_evidence - target.log_evidence), 1
+    )
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -466,7 +603,9 @@ def test_blackjax_kernels_in_both_precisions(wide):
     """Hamiltonian moves in half of a plane: what leaves it has no density and is refused."""
     target = Gaussian(2, noise=0.05, floor=0.5)
     with jax.enable_x64(wide):
-        finished = temper(blackjaxed(target, blackjax.hmc, gliding), 1, 1000, waste_free=True, moves=4)
+        finished = temper(
+            blackjaxed(target, blackjax.hmc, gliding), 1, 1000, waste_free=True, moves=4
+        )
     assert finished.positions.dtype == (np.float64 if wide else np.float32)
     assert np.all(np.asarray(finished.positions)[:, 0] >= 0.5)
     assert finished.log_evidence == pytest.approx(target.log_evidence, abs=0.4)
@@ -478,9 +617,18 @@ def test_blackjaxs_own_tempering_finds_the_same_evidence():
     target, (algorithm, _), runs = Gaussian(2, noise=0.05), ALGORITHMS[0], 40
     fixed = lambda positions: {"random_step": blackjax.mcmc.random_walk.normal(jnp.full(2, 0.3))}  # noqa: E731
     ours, _ = many(blackjaxed(target, algorithm, fixed), runs, 500, scheme="systematic", moves=5)
-    step = lambda key, state, log_density: algorithm.build_kernel()(key, state, log_density, **fixed(None))  # noqa: E731
+    step = lambda key, state, log_density: algorithm.build_kernel()(
+        key, state, log_density, **fixed(None)
+    )  # noqa: E731
     theirs = blackjax.adaptive_tempered_smc(
-        target.log_prior, target.log_likelihood, step, algorithm.init, {}, blackjax.smc.resampling.systematic, 0.5, num_mcmc_steps=5
+        target.log_prior,
+        target.log_likelihood,
+        step,
+        algorithm.init,
+        {},
+        blackjax.smc.resampling.systematic,
+        0.5,
+        num_mcmc_steps=5,
     )
 
     @jax.jit
@@ -497,7 +645,9 @@ def test_blackjaxs_own_tempering_finds_the_same_evidence():
         begin = theirs.init(target.sample(first, 500)), key, 0.0
         return jax.lax.while_loop(lambda carry: carry[0].tempering_param < 1, climbed, begin)[2]
 
-    other = np.exp(np.asarray(one(jax.random.split(jax.random.key(2), runs)), np.float64) - target.log_evidence)
+    other = np.exp(
+        np.asarray(one(jax.random.split(jax.random.key(2), runs)), np.float64) - target.log_evidence
+    )
     own = np.exp(ours.log_evidence - target.log_evidence)
     assert agree(own, 1) and agree(other, 1)
     assert abs(own.mean() - other.mean()) < 5 * np.hypot(own.std(), other.std()) / np.sqrt(runs)

@@ -21,7 +21,10 @@ def exactly_twisted(hmm):
     kernels = np.array([hmm.transition * hmm.potentials[t] * psi[t + 1] for t in range(steps)])
     log_kernels = jnp.asarray(log(kernels / kernels.sum(axis=2, keepdims=True)))
     first = hmm.initial * psi[0]
-    log_first, log_ratio_first = jnp.asarray(log(first / first.sum())), jnp.asarray(log(first.sum() / psi[0]))
+    log_first, log_ratio_first = (
+        jnp.asarray(log(first / first.sum())),
+        jnp.asarray(log(first.sum() / psi[0])),
+    )
     log_transition, log_psi = jnp.asarray(log(hmm.transition)), jnp.asarray(log(psi))
 
     def log_ratio(t, before, after):
@@ -50,28 +53,45 @@ def test_exact_twist_and_kernel_have_no_variance(which, request):
 
 
 def evidences(model, steps, slots=6, seeds=20_000, scheme="multinomial"):
-    one = jax.jit(jax.vmap(lambda key: scan(model, key, slots, steps, Resampling(scheme, 1)).state.log_evidence))
+    one = jax.jit(
+        jax.vmap(
+            lambda key: scan(model, key, slots, steps, Resampling(scheme, 1)).state.log_evidence
+        )
+    )
     return np.exp(np.asarray(one(jax.random.split(jax.random.key(1), seeds))))
 
 
 def test_exact_twist_alone_has_the_right_mean(random_hmm):
     """Within 5 standard errors (false alarm 6e-7)."""
     log_psi = jnp.asarray(log(random_hmm.twists))
-    estimates = evidences(twisted(random_hmm.model(), lambda t, x: log_psi[t, x], random_hmm.steps), random_hmm.steps)
-    assert abs(estimates.mean() - random_hmm.evidence) <= 5 * estimates.std() / np.sqrt(len(estimates))
+    estimates = evidences(
+        twisted(random_hmm.model(), lambda t, x: log_psi[t, x], random_hmm.steps), random_hmm.steps
+    )
+    assert abs(estimates.mean() - random_hmm.evidence) <= 5 * estimates.std() / np.sqrt(
+        len(estimates)
+    )
 
 
 def test_any_twist_has_the_right_mean(random_hmm):
     log_psi = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)))
-    estimates = evidences(twisted(random_hmm.model(), lambda t, x: log_psi[t, x], random_hmm.steps), random_hmm.steps)
-    assert abs(estimates.mean() - random_hmm.evidence) <= 5 * estimates.std() / np.sqrt(len(estimates))
+    estimates = evidences(
+        twisted(random_hmm.model(), lambda t, x: log_psi[t, x], random_hmm.steps), random_hmm.steps
+    )
+    assert abs(estimates.mean() - random_hmm.evidence) <= 5 * estimates.std() / np.sqrt(
+        len(estimates)
+    )
 
 
 def test_a_twist_left_in_at_the_end_would_be_seen(random_hmm):
     """A planted fault: psi_T other than 1."""
     log_psi = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
-    estimates = evidences(twisted(random_hmm.model(), lambda t, x: log_psi[t, x], random_hmm.steps + 1), random_hmm.steps)
-    assert abs(estimates.mean() - random_hmm.evidence) > 10 * estimates.std() / np.sqrt(len(estimates))
+    estimates = evidences(
+        twisted(random_hmm.model(), lambda t, x: log_psi[t, x], random_hmm.steps + 1),
+        random_hmm.steps,
+    )
+    assert abs(estimates.mean() - random_hmm.evidence) > 10 * estimates.std() / np.sqrt(
+        len(estimates)
+    )
 
 
 def test_guided_filter_has_the_right_mean(random_hmm):
@@ -83,7 +103,9 @@ def test_guided_filter_has_the_right_mean(random_hmm):
         lambda t, before, after: log_transition[before, after] - log_q[before, after],
     )
     estimates = evidences(model, random_hmm.steps)
-    assert abs(estimates.mean() - random_hmm.evidence) <= 5 * estimates.std() / np.sqrt(len(estimates))
+    assert abs(estimates.mean() - random_hmm.evidence) <= 5 * estimates.std() / np.sqrt(
+        len(estimates)
+    )
 
 
 def test_locally_optimal_proposal_of_a_linear_gaussian_model(linear_gaussian):
@@ -113,6 +135,16 @@ def test_locally_optimal_proposal_of_a_linear_gaussian_model(linear_gaussian):
 
 def test_a_dead_twist_stays_dead():
     """psi = 0 kills a particle once, and 0 / 0 is not asked for afterwards."""
-    model = Model(lambda key, slots: jnp.arange(slots), lambda t, key, x: x, lambda t, before, after: jnp.zeros(after.shape))
-    finished = run(twisted(model, lambda t, x: jnp.where(x < 3, -jnp.inf, 0.0), 4), 0, 8, 4, Resampling(ess_threshold=0))
+    model = Model(
+        lambda key, slots: jnp.arange(slots),
+        lambda t, key, x: x,
+        lambda t, before, after: jnp.zeros(after.shape),
+    )
+    finished = run(
+        twisted(model, lambda t, x: jnp.where(x < 3, -jnp.inf, 0.0), 4),
+        0,
+        8,
+        4,
+        Resampling(ess_threshold=0),
+    )
     assert np.array_equal(np.asarray(finished.state.log_weights) == -np.inf, np.arange(8) < 3)

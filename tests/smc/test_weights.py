@@ -15,7 +15,8 @@ def test_normalised_weights_sum_to_one(values):
     if total == -np.inf:
         assert np.all(log_weights == -np.inf)
     else:
-        # N roundings of relative size 2**-53, in a sum of N <= 20 terms and in log-weights of at most 1600
+        # N roundings of relative size 2**-53, in a sum of N <= 20 terms and in log-weights of at
+        # most 1600
         assert np.exp(log_weights).sum() == pytest.approx(1, abs=1e-12)
         assert np.array_equal(log_weights == -np.inf, np.array(values) == -np.inf)
 
@@ -29,7 +30,14 @@ def test_order_and_scale_do_not_matter(values, random):
 
 
 @pytest.mark.parametrize(
-    ("weights", "expected"), [([1, 1, 1, 1], 4), ([1, 0, 0], 1), ([0, 0], 0), ([1, 1, 0, 0], 2), ([0.5, 0.25, 0.25], 1 / 0.375)]
+    ("weights", "expected"),
+    [
+        ([1, 1, 1, 1], 4),
+        ([1, 0, 0], 1),
+        ([0, 0], 0),
+        ([1, 1, 0, 0], 2),
+        ([0.5, 0.25, 0.25], 1 / 0.375),
+    ],
 )
 def test_ess_of_known_weights(weights, expected):
     with np.errstate(divide="ignore"):

@@ -42,7 +42,9 @@ class Tree:
             inside = sorted((root / folder).rglob("*"))
             self.files += [path for path in inside if path.suffix in (".py", ".pyi")]
         self.modules = {self._module(path) for path in self.files if path.stem != "__init__"}
-        self.faces = {self._module(path): path for path in self.files if path.name == "__init__.pyi"}
+        self.faces = {
+            self._module(path): path for path in self.files if path.name == "__init__.pyi"
+        }
 
     def imports(self) -> Iterator[Import]:
         """Every import of every file."""
@@ -69,7 +71,9 @@ class Tree:
             if Path(line.file).stem == "__init__" or line.target[0] == "":
                 continue
             source, home = line.file.rpartition(".")[0], self.home(line.target)
-            if source != home and not any(source == file and (home + "/").startswith(f"{room}/") for file, room in but):
+            if source != home and not any(
+                source == file and (home + "/").startswith(f"{room}/") for file, room in but
+            ):
                 graph.add_edge(source, home)
         found = nx.strongly_connected_components(graph)
         return sorted(sorted(files) for files in found if len(files) > 1)

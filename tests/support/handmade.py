@@ -21,14 +21,28 @@ def make_posterior() -> Callable[..., Posterior]:
 
     def make(**changes: object) -> Posterior:
         root = Trajectory(question=QUESTION)
-        right = root.child("Ben has 7 + 3 = 10.\n\n", (1, 2, 3), logprob=-1.0, proposal_logprob=-1.2)
-        wrong = root.child("Ben has 7 + 3 = 11.\n\n", (1, 2, 4), logprob=-2.0, proposal_logprob=-2.2)
-        heavy = right.child("The answer is 17.", (5, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True)
-        again = right.child("The answer is 17.", (5, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True)
-        other = right.child("The answer is 17.0.", (6, 0), logprob=-2.1, proposal_logprob=-2.1, finished=True)
-        false = wrong.child("The answer is 18.", (7, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True)
+        right = root.child(
+            "Ben has 7 + 3 = 10.\n\n", (1, 2, 3), logprob=-1.0, proposal_logprob=-1.2
+        )
+        wrong = root.child(
+            "Ben has 7 + 3 = 11.\n\n", (1, 2, 4), logprob=-2.0, proposal_logprob=-2.2
+        )
+        heavy = right.child(
+            "The answer is 17.", (5, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True
+        )
+        again = right.child(
+            "The answer is 17.", (5, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True
+        )
+        other = right.child(
+            "The answer is 17.0.", (6, 0), logprob=-2.1, proposal_logprob=-2.1, finished=True
+        )
+        false = wrong.child(
+            "The answer is 18.", (7, 0), logprob=-0.1, proposal_logprob=-0.1, finished=True
+        )
         cut = {"truncated": True, "delimited": False}
-        silent = wrong.child("So\0 wh\u00e4t? \ud800\n\n", (8,), logprob=-0.1, proposal_logprob=-0.1, **cut)
+        silent = wrong.child(
+            "So\0 wh\u00e4t? \ud800\n\n", (8,), logprob=-0.1, proposal_logprob=-0.1, **cut
+        )
         dead = root.child("", (), logprob=-3.0, proposal_logprob=-0.3)
         weights = np.array([0.3, 0.1, 0.2, 0.25, 0.15, 0.0])
         with np.errstate(divide="ignore"):
@@ -44,7 +58,17 @@ def make_posterior() -> Callable[..., Posterior]:
             "question": QUESTION,
             "trajectories": (heavy, other, false, silent, again, dead),
             "log_weights": log_weights,
-            "log_odds": tuple(np.array(row) for row in ([3.0, 2.0], [3.0, -1.0], [-1.0, np.inf], [-1.0, 0.0], [3.0, 2.0], [-np.inf])),
+            "log_odds": tuple(
+                np.array(row)
+                for row in (
+                    [3.0, 2.0],
+                    [3.0, -1.0],
+                    [-1.0, np.inf],
+                    [-1.0, 0.0],
+                    [3.0, 2.0],
+                    [-np.inf],
+                )
+            ),
             "extracted": ("17", "17.0", "18", None, "17", None),
             "log_evidence": -1.25,
             "history": history,
@@ -56,7 +80,9 @@ def make_posterior() -> Callable[..., Posterior]:
             "cost": Cost(prompt_tokens=20, generated_tokens=40, prm_tokens=60, seconds=1.5),
         }
         attributes |= changes
-        attributes.setdefault("log_density", np.linspace(-9.0, -4.0, len(attributes["trajectories"])))
+        attributes.setdefault(
+            "log_density", np.linspace(-9.0, -4.0, len(attributes["trajectories"]))
+        )
         return posterior_of(**attributes)
 
     return make

@@ -1,8 +1,9 @@
 """Random keys that are cheap: 64-bit numbers, folded by a hash, in the place of JAX keys. On the tests' path: see pyproject.toml.
 
-A sampler that is run thousands of times on a table spends nearly all of its time on JAX's dispatch. Here a key is one uint64, a
-key for a part of it a hash of both (the finaliser of SplitMix64), and a uniform number a hash of key and token. What the samplers rely
-on is as with the real keys: a draw is a function of its place alone, different places draw independently, and who uses a key twice
+A sampler that is run thousands of times on a table spends nearly all of its time on JAX's dispatch.
+Here a key is one uint64, a key for a part of it a hash of both (the finaliser of SplitMix64), and a
+uniform number a hash of key and token. What the samplers rely on is as with the real keys: a draw
+is a function of its place alone, different places draw independently, and who uses a key twice
 draws twice the same.
 """
 
@@ -20,7 +21,11 @@ from motes.smc import RunKeys, keys
 def install(monkeypatch) -> None:
     """Let everything that takes real keys take hashed ones as well: where a function was imported, not where it lives."""
     assert SAMPLERS  # which imports all of them
-    users = [module for name, module in sys.modules.items() if name.startswith("motes.") and module is not randomness]
+    users = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("motes.") and module is not randomness
+    ]
     for module in users:
         if module.__name__.startswith("motes.smc"):
             continue
@@ -31,7 +36,9 @@ def install(monkeypatch) -> None:
 
 def folded(key: np.ndarray, number) -> np.ndarray:
     """A key made of a key and a number; both arrays, of shapes that fit."""
-    z = (key ^ (np.asarray(number, np.uint64) * np.uint64(0xD6E8FEB86659FD93))) + np.uint64(0x9E3779B97F4A7C15)
+    z = (key ^ (np.asarray(number, np.uint64) * np.uint64(0xD6E8FEB86659FD93))) + np.uint64(
+        0x9E3779B97F4A7C15
+    )
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
@@ -63,7 +70,9 @@ class HashedKeys(RunKeys):
     """Hashed keys of a run; the schemes of resampling are given such words in the place of key data."""
 
     def _chosen(self, stream, generation, slots, chosen):
-        return folded(self._folded(stream, generation), np.arange(slots))[np.asarray(chosen, np.intp)]
+        return folded(self._folded(stream, generation), np.arange(slots))[
+            np.asarray(chosen, np.intp)
+        ]
 
     def _single(self, stream, generation):
         return folded(self._folded(stream, generation), 0).view(np.uint32)

@@ -29,12 +29,23 @@ def tree(question: str, depth: int, branches: int = 2) -> list[Trajectory]:
     """All nodes of a tree of steps but its root, parents first."""
     level, nodes = [Trajectory(question=question)], []
     for _ in range(depth):
-        level = [x.child(f"{b} ", (b,), logprob=-1.0, proposal_logprob=-1.0) for x in level for b in range(branches)]
+        level = [
+            x.child(f"{b} ", (b,), logprob=-1.0, proposal_logprob=-1.0)
+            for x in level
+            for b in range(branches)
+        ]
         nodes += level
     return nodes
 
 
-def simulated(seed: int, probability: Callable[..., float], *, problems: int = 10, depth: int = 3, each: int = 4):
+def simulated(
+    seed: int,
+    probability: Callable[..., float],
+    *,
+    problems: int = 10,
+    depth: int = 3,
+    each: int = 4,
+):
     """A reward model whose log-odds are normal, and judged steps: problems * depth * each of them.
 
     `probability` maps log-odds, depth (1 for the first) and the problem's number to the true r.
@@ -48,5 +59,7 @@ def simulated(seed: int, probability: Callable[..., float], *, problems: int = 1
             for t in range(1, depth + 1):
                 node = node.child("step ", (t,), logprob=-1.0, proposal_logprob=-1.0)
                 table[node] = random.normal(0, 2)
-                labelled.append(LabelledStep(node, bool(random.random() < probability(table[node], t, j))))
+                labelled.append(
+                    LabelledStep(node, bool(random.random() < probability(table[node], t, j)))
+                )
     return Recorder(table.__getitem__), labelled

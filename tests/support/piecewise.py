@@ -11,11 +11,15 @@ LAST = np.nextafter(1.0, 0.0)
 def pieces(function, grid=32, batch=16):
     """Cut [0, 1) where a piecewise constant function jumps: lengths of the pieces, and its value on each.
 
-    Neighbours on a grid whose values differ are bisected, into as many pieces as turn up. What could hide is a value that comes
-    and goes between two neighbours; the schemes are monotone in each uniform, so there is none.
+    Neighbours on a grid whose values differ are bisected, into as many pieces as turn up. What
+    could hide is a value that comes and goes between two neighbours; the schemes are monotone in
+    each uniform, so there is none.
     """
     edges = np.append(np.arange(grid) / grid, LAST)
-    values = np.concatenate([function(edges[i : i + batch]) for i in range(0, grid, batch)] + [function(np.full(batch, LAST))[:1]])
+    values = np.concatenate(
+        [function(edges[i : i + batch]) for i in range(0, grid, batch)]
+        + [function(np.full(batch, LAST))[:1]]
+    )
     while True:
         differ = (values[1:] != values[:-1]).reshape(len(edges) - 1, -1).any(axis=1)
         jumps = np.flatnonzero(differ & (np.diff(edges) > 2e-16))
@@ -24,5 +28,10 @@ def pieces(function, grid=32, batch=16):
             return np.add.reduceat(np.diff(edges), firsts), values[firsts]
         middles = (edges[jumps] + edges[jumps + 1]) / 2
         padded = np.append(middles, np.zeros(-len(middles) % batch))
-        found = np.concatenate([function(padded[i : i + batch]) for i in range(0, len(padded), batch)])[: len(middles)]
-        edges, values = np.insert(edges, jumps + 1, middles), np.insert(values, jumps + 1, found, axis=0)
+        found = np.concatenate(
+            [function(padded[i : i + batch]) for i in range(0, len(padded), batch)]
+        )[: len(middles)]
+        edges, values = (
+            np.insert(edges, jumps + 1, middles),
+            np.insert(values, jumps + 1, found, axis=0),
+        )

@@ -23,7 +23,9 @@ def sorted_out(changes: dict[str, Any], before: Posterior | None = None) -> dict
     if given:
         own["errors"] = errors_of(**{**known, **given}, died=died)
     if facts:
-        own["provenance"] = Provenance(**facts) if before is None else replace(before.provenance, **facts)
+        own["provenance"] = (
+            Provenance(**facts) if before is None else replace(before.provenance, **facts)
+        )
     return own
 
 

@@ -36,7 +36,9 @@ def model():
 
 
 def hopeless():
-    return StateSpaceModel("?", lm=TableLM(next_probs, eos=2), prm=FunctionReward(never), max_steps=4)
+    return StateSpaceModel(
+        "?", lm=TableLM(next_probs, eos=2), prm=FunctionReward(never), max_steps=4
+    )
 
 
 def filtered(model, particles=6, seed=3):

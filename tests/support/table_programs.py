@@ -32,7 +32,11 @@ def other_log_odds(prefix: tuple[int, ...]) -> float:
 
 
 def log_r(log_odds: float) -> float:
-    return -log1p(exp(-log_odds)) if log_odds >= 0 else (log_odds - log1p(exp(log_odds)) if log_odds > -inf else -inf)
+    return (
+        -log1p(exp(-log_odds))
+        if log_odds >= 0
+        else (log_odds - log1p(exp(log_odds)) if log_odds > -inf else -inf)
+    )
 
 
 LM = TableLM(next_probs, eos=EOS)
@@ -46,7 +50,9 @@ def first_token(x) -> str:
 
 def written(x):
     """One more step."""
-    return numpyro.sample(f"step_{x.depth}", ppl.step(LM, x, answer=first_token, stop_at_answer=False))
+    return numpyro.sample(
+        f"step_{x.depth}", ppl.step(LM, x, answer=first_token, stop_at_answer=False)
+    )
 
 
 def solve(question):
@@ -71,7 +77,13 @@ def go_on(t, x):
 
 
 def built_in(**settings):
-    defaults = {"lm": LM, "prm": PRM, "max_steps": MAX_STEPS, "answer": first_token, "stop_at_answer": False}
+    defaults = {
+        "lm": LM,
+        "prm": PRM,
+        "max_steps": MAX_STEPS,
+        "answer": first_token,
+        "stop_at_answer": False,
+    }
     return ppl.StateSpaceModel("?", **{**defaults, **settings})
 
 

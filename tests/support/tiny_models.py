@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-LENGTHS = {"original_max_position_embeddings": 30, "sliding_window": 7, "attention_chunk_size": 11, "max_position_embeddings": 96}
+LENGTHS = {
+    "original_max_position_embeddings": 30,
+    "sliding_window": 7,
+    "attention_chunk_size": 11,
+    "max_position_embeddings": 96,
+}
 
 
 def tiny_config(architecture: str, vocabulary: int) -> Any:

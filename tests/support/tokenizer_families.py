@@ -7,7 +7,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 CORPUS = [
@@ -35,7 +44,9 @@ def _wrapped(backend: Tokenizer) -> Any:
 def _of_bytes(backend: Tokenizer) -> Any:
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=420, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=420, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
     backend.train_from_iterator(CORPUS, trainer)
     return _wrapped(backend)
 
@@ -58,7 +69,9 @@ def tiktoken_like() -> Any:
 
 def _without_added_bytes(backend: Tokenizer) -> Tokenizer:
     state = json.loads(backend.to_str())
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] not in BYTES]
+    state["added_tokens"] = [
+        token for token in state["added_tokens"] if token["content"] not in BYTES
+    ]
     return Tokenizer.from_str(json.dumps(state))
 
 
@@ -69,10 +82,14 @@ def metaspace(scheme: str = "first") -> Any:
     replace, strip = decoders.Replace("▁", " "), decoders.Strip(" ", 1, 0)
     backend.decoder = decoders.Sequence([replace, decoders.ByteFallback(), decoders.Fuse(), strip])
     texts = [text.replace("中文", "").replace("\n", " ") for text in CORPUS]
-    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=SPECIAL + BYTES, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=700, special_tokens=SPECIAL + BYTES, show_progress=False
+    )
     backend.train_from_iterator(texts, trainer)
     backend = _without_added_bytes(backend)
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
     return _wrapped(backend)
 
 
@@ -85,9 +102,13 @@ def legacy() -> Any:
     """The same as older Llama files write it: the blank is put by the normaliser; end of text is added as well."""
     backend = Tokenizer.from_str(metaspace().backend_tokenizer.to_str())
     backend.pre_tokenizer = None
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     special = [("<s>", 1), ("</s>", 2)]
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=special)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=special
+    )
     return _wrapped(backend)
 
 
@@ -96,7 +117,9 @@ def unigram() -> Any:
     backend = Tokenizer(models.Unigram())
     backend.normalizer, backend.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False
+    )
     backend.train_from_iterator(CORPUS, trainer)
     state = json.loads(backend.to_str())
     state["model"]["vocab"] += [[name, -20.0] for name in BYTES]
@@ -107,21 +130,37 @@ def unigram() -> Any:
 def word_piece() -> Any:
     """As BERT: lower case, no line breaks, a separator behind every text."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    backend.normalizer, backend.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    backend.normalizer, backend.pre_tokenizer = (
+        normalizers.BertNormalizer(),
+        pre_tokenizers.BertPreTokenizer(),
+    )
     backend.decoder = decoders.WordPiece()
     special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]"]
     trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
     backend.train_from_iterator(CORPUS, trainer)
     around = [("[CLS]", 1), ("[SEP]", 2)]
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=around)
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]")
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=around
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+    )
 
 
 def suffixes() -> Any:
     """As GPT-1: a suffix ends a word, and the blank is shown when the next one follows."""
     backend = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
-    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Whitespace(), decoders.BPEDecoder(suffix="</w>")
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIAL, end_of_word_suffix="</w>", show_progress=False)
+    backend.pre_tokenizer, backend.decoder = (
+        pre_tokenizers.Whitespace(),
+        decoders.BPEDecoder(suffix="</w>"),
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=SPECIAL, end_of_word_suffix="</w>", show_progress=False
+    )
     backend.train_from_iterator(CORPUS, trainer)
     return _wrapped(backend)
 

@@ -37,7 +37,8 @@ class Figures(NamedTuple):
 
     Attributes:
         problems_each: problems for each number of steps.
-        accuracy: by temperature, by the problem's number of steps: the share of single samples that reach the answer.
+        accuracy: by temperature, by the problem's number of steps: the share of single samples that
+            reach the answer.
         judged: steps of solutions sampled at temperature 1.
     """
 
@@ -55,13 +56,28 @@ def evaluate(lm: TorchLM, prm: TorchPRM, *, split: str, each: int, seed: int) ->
         written: list[Trajectory] = []
         for temperature, by_steps in accuracy.items():
             key = jax.random.fold_in(jax.random.key(seed), int(1000 * temperature) + steps)
-            written = complete(lm, [lm.start(problem.question) for problem in batch], key, prior=Sampling(temperature=temperature))
-            by_steps[steps] = float(np.mean([solved(problem, trajectory) for problem, trajectory in zip(batch, written, strict=True)]))
+            written = complete(
+                lm,
+                [lm.start(problem.question) for problem in batch],
+                key,
+                prior=Sampling(temperature=temperature),
+            )
+            by_steps[steps] = float(
+                np.mean(
+                    [
+                        solved(problem, trajectory)
+                        for problem, trajectory in zip(batch, written, strict=True)
+                    ]
+                )
+            )
         nodes = [node for trajectory in written for node in trajectory.path[1:]]
         scores = iter(1 / (1 + np.exp(-prm.score(nodes))))
         for problem, trajectory in zip(batch, written, strict=True):
             right = np.logical_and.accumulate(problem.check(trajectory.steps))
-            judged += [Judged(depth, bool(verdict), float(next(scores))) for depth, verdict in enumerate(right, start=1)]
+            judged += [
+                Judged(depth, bool(verdict), float(next(scores)))
+                for depth, verdict in enumerate(right, start=1)
+            ]
     return Figures(each, accuracy, tuple(judged))
 
 
@@ -73,14 +89,23 @@ def auc(judged: Sequence[Judged]) -> float:
     right = np.array([item.right for item in judged])
     ranks = rankdata([item.score for item in judged])
     positive, negative = right.sum(), (~right).sum()
-    return float((ranks[right].sum() - positive * (positive + 1) / 2) / (positive * negative)) if positive and negative else float("nan")
+    return (
+        float((ranks[right].sum() - positive * (positive + 1) / 2) / (positive * negative))
+        if positive and negative
+        else float("nan")
+    )
 
 
 def calibration_error(judged: Sequence[Judged], bins: int = 10) -> float:
     """Expected calibration error: the mean gap between score and share of right prefixes over `bins` bins of equal width."""
-    scores, right = np.array([item.score for item in judged]), np.array([item.right for item in judged], dtype=float)
+    scores, right = (
+        np.array([item.score for item in judged]),
+        np.array([item.right for item in judged], dtype=float),
+    )
     place = np.minimum((scores * bins).astype(int), bins - 1)
-    return float(sum(abs((scores[place == b] - right[place == b]).sum()) for b in range(bins)) / len(judged))
+    return float(
+        sum(abs((scores[place == b] - right[place == b]).sum()) for b in range(bins)) / len(judged)
+    )
 
 
 def card(figures: Figures, *, lm_parameters: int, prm_parameters: int, made: str) -> str:
@@ -89,37 +114,82 @@ def card(figures: Figures, *, lm_parameters: int, prm_parameters: int, made: str
     lines = [
         "# The pocket reasoner",
         "",
-        "A language model and a process reward model small enough to ship, for problems made by `problems.py`. They are for",
-        "learning, testing and experiments: they know nothing but these problems, and they err on purpose.",
+        (
+            "A language model and a process reward model small enough to ship, for problems made "
+            "by "
+            "`problems.py`. They are for"
+        ),
+        (
+            "learning, testing and experiments: they know nothing but these problems, and they "
+            "err on "
+            "purpose."
+        ),
         "",
-        f"- `lm/`: a Llama with {lm_parameters:,} parameters. Training: `recipe/language_model.py`.",
-        f"- `prm/`: a token classifier with {prm_parameters:,} parameters that started from the language model's weights and learnt",
-        "  whether any of four rollouts from a step's end reaches the answer. The checker of steps took no part in its",
+        (
+            f"- `lm/`: a Llama with {lm_parameters:,} parameters. Training: "
+            "`recipe/language_model.py`."
+        ),
+        (
+            f"- `prm/`: a token classifier with {prm_parameters:,} parameters that started from "
+            "the "
+            "language model's weights and learnt"
+        ),
+        (
+            "  whether any of four rollouts from a step's end reaches the answer. The checker of "
+            "steps took no part in its"
+        ),
         "  training. Training: `recipe/rollouts.py`, `recipe/reward_model.py`.",
         f"- Made by `make pocket`: {made}.",
         "",
         "## Held-out figures",
         "",
-        f"Test split (structures that training never saw), {figures.problems_each} problems for each number of steps, one sample",
-        f"each; the standard error of a share is at most {0.5 / figures.problems_each**0.5:.3f} in a column and",
+        (
+            f"Test split (structures that training never saw), {figures.problems_each} problems "
+            "for "
+            "each number of steps, one sample"
+        ),
+        (
+            "each; the standard error of a share is at most "
+            f"{0.5 / figures.problems_each**0.5:.3f} "
+            "in a column and"
+        ),
         f"{0.5 / (7 * figures.problems_each) ** 0.5:.3f} overall.",
         "",
-        "| computed quantities | " + " | ".join(map(str, range(MIN_STEPS, MAX_STEPS + 1))) + " | all |",
+        "| computed quantities | "
+        + " | ".join(map(str, range(MIN_STEPS, MAX_STEPS + 1)))
+        + " | all |",
         "| --- |" + " --- |" * (MAX_STEPS - MIN_STEPS + 2),
     ]
     for temperature, by_steps in figures.accuracy.items():
         cells = [*by_steps.values(), float(np.mean(list(by_steps.values())))]
-        lines.append(f"| right answers at temperature {temperature} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+        lines.append(
+            f"| right answers at temperature {temperature} | "
+            + " | ".join(f"{cell:.2f}" for cell in cells)
+            + " |"
+        )
     lines += [
         "",
-        "The reward model against the checker's verdict on the prefix, on the samples at temperature 1. A right prefix from",
-        "which no rollout reached the answer was taught as wrong, so that on hard problems scores are too low: the calibration",
+        (
+            "The reward model against the checker's verdict on the prefix, on the samples at "
+            "temperature 1. A right prefix from"
+        ),
+        (
+            "which no rollout reached the answer was taught as wrong, so that on hard problems "
+            "scores "
+            "are too low: the calibration"
+        ),
         "error says how far a score is from the probability that the prefix is right.",
         "",
         "| depth | steps | right | AUC | calibration error |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for label, chosen in [*((str(d), [item for item in figures.judged if item.depth == d]) for d in depths), ("all", list(figures.judged))]:
+    for label, chosen in [
+        *((str(d), [item for item in figures.judged if item.depth == d]) for d in depths),
+        ("all", list(figures.judged)),
+    ]:
         share = np.mean([item.right for item in chosen])
-        lines.append(f"| {label} | {len(chosen)} | {share:.2f} | {auc(chosen):.3f} | {calibration_error(chosen):.3f} |")
+        lines.append(
+            f"| {label} | {len(chosen)} | {share:.2f} | {auc(chosen):.3f} | "
+            f"{calibration_error(chosen):.3f} |"
+        )
     return "\n".join([*lines, ""])

@@ -1,8 +1,8 @@
 """Train the pocket's language model: a small Llama on freshly drawn training problems.
 
-Every batch is new (the generator does not run dry), and the loss counts the solution's tokens only. Training goes
-in cycles, in each of which the learning rate warms up, stays, and falls linearly over the last quarter; over the
-first third of the first cycle the problems grow from short to long.
+Every batch is new (the generator does not run dry), and the loss counts the solution's tokens only.
+Training goes in cycles, in each of which the learning rate warms up, stays, and falls linearly over
+the last quarter; over the first third of the first cycle the problems grow from short to long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ IGNORED = -100
 def architecture(tokenizer: Any) -> LlamaConfig:
     """The pocket's Llama: 4 layers, width 128, 4 heads, tied embeddings.
 
-    Wide initial weights and many small batches are what makes attention learn early to look things up.
+    Wide initial weights and many small batches are what makes attention learn early to look things
+    up.
     """
     return LlamaConfig(
         vocab_size=len(tokenizer),
@@ -63,18 +64,26 @@ class Batches(IterableDataset):
         self.tokenizer, self.steps, self.seed, self.growing = tokenizer, steps, seed, growing
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        streams = {s: problems("train", seed=self.seed, steps=s) for s in range(MIN_STEPS, MAX_STEPS + 1)}
+        streams = {
+            s: problems("train", seed=self.seed, steps=s) for s in range(MIN_STEPS, MAX_STEPS + 1)
+        }
         rng, made = random.Random(self.seed), 0
         while made < self.steps:
-            grown = min(1.0, 3 * made / self.steps) if self.growing else 1.0  # full length after a third of the cycle
+            # full length after a third of the cycle
+            grown = min(1.0, 3 * made / self.steps) if self.growing else 1.0
             longest = MIN_STEPS + 1 + round(grown * (MAX_STEPS - MIN_STEPS - 1))
-            rows = encode(self.tokenizer, [next(streams[rng.randint(MIN_STEPS, longest)]) for _ in range(2048)])
+            rows = encode(
+                self.tokenizer,
+                [next(streams[rng.randint(MIN_STEPS, longest)]) for _ in range(2048)],
+            )
             batches = list(self._collate(sorted(rows, key=lambda row: len(row[0]) + len(row[1]))))
             rng.shuffle(batches)
             yield from islice(batches, self.steps - made)
             made += len(batches)
 
-    def _collate(self, rows: list[tuple[list[int], list[int]]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _collate(
+        self, rows: list[tuple[list[int], list[int]]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         while rows:
             width = -(-len(rows[-1][0] + rows[-1][1]) // 16) * 16
             take = max(1, TOKENS_PER_BATCH // width)
@@ -89,7 +98,13 @@ class Batches(IterableDataset):
 
 
 def train(
-    tokenizer: Any, folder: Path, *, cycles: Sequence[int], seed: int = 0, device: str = "cpu", compiled: bool = True
+    tokenizer: Any,
+    folder: Path,
+    *,
+    cycles: Sequence[int],
+    seed: int = 0,
+    device: str = "cpu",
+    compiled: bool = True,
 ) -> LlamaForCausalLM:
     """Train the language model and save it, float16, in Hugging Face format.
 
@@ -108,7 +123,9 @@ def train(
     model: Any = LlamaForCausalLM(architecture(tokenizer))
     model.to(device)
     for cycle, steps in enumerate(cycles):
-        train_cycle(model, Batches(tokenizer, steps, seed + cycle, growing=cycle == 0), compiled=compiled)
+        train_cycle(
+            model, Batches(tokenizer, steps, seed + cycle, growing=cycle == 0), compiled=compiled
+        )
         save(model, tokenizer, folder)
     return model
 
@@ -116,7 +133,9 @@ def train(
 def train_cycle(model: Any, batches: Batches, *, compiled: bool) -> None:
     """One cycle, with a new optimiser."""
     forward = torch.compile(model, dynamic=True) if compiled else model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, batches.steps))
     loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8)
     began = time.perf_counter()
@@ -128,7 +147,13 @@ def train_cycle(model: Any, batches: Batches, *, compiled: bool) -> None:
         optimizer.zero_grad()
         schedule.step()
         if step % max(1, batches.steps // 50) == 0:
-            print(f"language model: step {step}/{batches.steps}, loss {loss.item():.4f}, {time.perf_counter() - began:.0f} s", flush=True)
+            print(
+                (
+                    f"language model: step {step}/{batches.steps}, loss {loss.item():.4f}, "
+                    f"{time.perf_counter() - began:.0f} s"
+                ),
+                flush=True,
+            )
 
 
 def rate(step: int, steps: int) -> float:
@@ -138,7 +163,10 @@ def rate(step: int, steps: int) -> float:
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write the model, in float16, and its tokenizer into `folder`."""
-    weights = {name: tensor.detach().half() if tensor.is_floating_point() else tensor for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.detach().half() if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
     model.config.dtype = torch.float16
     model.save_pretrained(folder, state_dict=weights)
     model.config.dtype = torch.float32

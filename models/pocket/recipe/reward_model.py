@@ -1,7 +1,7 @@
 """Train the pocket's process reward model on rollout labels.
 
-A token classifier that starts from the language model's weights. At the separator behind each step it is taught whether
-any of the rollouts from there reached the answer.
+A token classifier that starts from the language model's weights. At the separator behind each step
+it is taught whether any of the rollouts from there reached the answer.
 """
 
 from __future__ import annotations
@@ -48,8 +48,13 @@ def train(
         The trained model, float32, on `device`.
     """
     torch.manual_seed(seed)
-    # separators make its texts longer than the language model's, whose context they must not run out of
-    changes = {"num_labels": 2, "tie_word_embeddings": False, "max_position_embeddings": 2 * language_model.config.max_position_embeddings}
+    # separators make its texts longer than the language model's, whose context they must not run
+    # out of
+    changes = {
+        "num_labels": 2,
+        "tie_word_embeddings": False,
+        "max_position_embeddings": 2 * language_model.config.max_position_embeddings,
+    }
     config = type(language_model.config)(**{**language_model.config.to_dict(), **changes})
     config.id2label, config.label2id = {0: "wrong", 1: "right"}, {"wrong": 0, "right": 1}
     config.step_separator, config.step_chat = STEP, True
@@ -58,22 +63,36 @@ def train(
     model.to(device).train()
     reader = SeparatorReader(tokenizer, separator=STEP, chat=True)
     rows = [encode(reader, solution) for solution in labelled]
-    batches = [batch for epoch in range(epochs) for batch in _batches(rows, tokenizer.pad_token_id, seed + epoch)]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.1)
+    batches = [
+        batch
+        for epoch in range(epochs)
+        for batch in _batches(rows, tokenizer.pad_token_id, seed + epoch)
+    ]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.1
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, len(batches)))
     began = time.perf_counter()
     for step, (ids, labels) in enumerate(batches, start=1):
         logits = model(input_ids=ids.to(device)).logits
         marked = labels.to(device) >= 0
         margin = (logits[..., 1] - logits[..., 0])[marked]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(margin, labels.to(device)[marked])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            margin, labels.to(device)[marked]
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
         if step % max(1, len(batches) // 50) == 0:
-            print(f"reward model: step {step}/{len(batches)}, loss {loss.item():.4f}, {time.perf_counter() - began:.0f} s", flush=True)
+            print(
+                (
+                    f"reward model: step {step}/{len(batches)}, loss {loss.item():.4f}, "
+                    f"{time.perf_counter() - began:.0f} s"
+                ),
+                flush=True,
+            )
     save(model, tokenizer, folder)
     return model
 
@@ -89,7 +108,9 @@ def encode(reader: SeparatorReader, solution: Labelled) -> tuple[list[int], list
     return ids, labels
 
 
-def _batches(rows: Sequence[tuple[list[int], list[float]]], pad: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(
+    rows: Sequence[tuple[list[int], list[float]]], pad: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded batches of nearly equal length, in random order."""
     rng = random.Random(seed)
     ranked = sorted(rng.sample(rows, len(rows)), key=lambda row: len(row[0]))
@@ -102,5 +123,7 @@ def _batches(rows: Sequence[tuple[list[int], list[float]]], pad: int, seed: int)
         width = max(len(ids) for ids, _ in group)
         yield (
             torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in group]),
-            torch.tensor([labels + [float(IGNORED)] * (width - len(labels)) for _, labels in group]),
+            torch.tensor(
+                [labels + [float(IGNORED)] * (width - len(labels)) for _, labels in group]
+            ),
         )

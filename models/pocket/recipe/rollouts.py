@@ -1,7 +1,8 @@
 """Step labels from Monte Carlo rollouts, in the manner of Math-Shepherd (Wang et al. 2024).
 
-A step counts as right if any of several rollouts from the prefix that it ends reaches the problem's answer (their
-"hard estimation"). Nothing else is known about a step: the checker of steps plays no part in the labels.
+A step counts as right if any of several rollouts from the prefix that it ends reaches the problem's
+answer (their "hard estimation"). Nothing else is known about a step: the checker of steps plays no
+part in the labels.
 """
 
 from __future__ import annotations
@@ -54,16 +55,23 @@ def label(lm: TorchLM, *, solutions: int, rollouts: int, seed: int) -> Iterator[
     Yields:
         The labelled solutions.
     """
-    source = problems("train", seed=seed + 1)  # not the stream that the language model was trained on
+    # not the stream that the language model was trained on
+    source = problems("train", seed=seed + 1)
     key = jax.random.key(seed)
     for made in range(0, solutions, PROBLEMS_A_ROUND):
         batch = list(islice(source, min(PROBLEMS_A_ROUND, solutions - made)))
         first, second = jax.random.split(jax.random.fold_in(key, made))
-        written = complete(lm, [lm.start(problem.question) for problem in batch], first, prior=PRIOR)
-        prefixes = [(i, node) for i, trajectory in enumerate(written) for node in trajectory.path[1:]]
+        written = complete(
+            lm, [lm.start(problem.question) for problem in batch], first, prior=PRIOR
+        )
+        prefixes = [
+            (i, node) for i, trajectory in enumerate(written) for node in trajectory.path[1:]
+        ]
         unfinished = [(i, node) for i, node in prefixes if node.open for _ in range(rollouts)]
         ends = complete(lm, [node for _, node in unfinished], second, prior=PRIOR)
-        reached: dict[Trajectory, list[bool]] = {node: [solved(batch[i], node)] for i, node in prefixes if not node.open}
+        reached: dict[Trajectory, list[bool]] = {
+            node: [solved(batch[i], node)] for i, node in prefixes if not node.open
+        }
         for (i, node), end in zip(unfinished, ends, strict=True):
             reached.setdefault(node, []).append(solved(batch[i], end))
         for problem, trajectory in zip(batch, written, strict=True):

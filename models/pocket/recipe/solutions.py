@@ -16,18 +16,30 @@ MOST_STEPS = MAX_STEPS + 4  # a solution that has not ended by then is left as i
 ROWS = 512  # trajectories a batch
 
 
-def complete(lm: TorchLM, trajectories: Sequence[Trajectory], key: Any, *, prior: Sampling) -> list[Trajectory]:
+def complete(
+    lm: TorchLM, trajectories: Sequence[Trajectory], key: Any, *, prior: Sampling
+) -> list[Trajectory]:
     """Go on from each trajectory to its end, or until it has `MOST_STEPS` steps."""
     done: list[Trajectory] = []
     for batch in range(0, len(trajectories), ROWS):
         population = list(trajectories[batch : batch + ROWS])
         for step in range(MOST_STEPS):
-            places = [i for i, trajectory in enumerate(population) if trajectory.open and trajectory.depth < MOST_STEPS]
+            places = [
+                i
+                for i, trajectory in enumerate(population)
+                if trajectory.open and trajectory.depth < MOST_STEPS
+            ]
             if not places:
                 break
-            keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, batch), step), len(population))
+            keys = jax.random.split(
+                jax.random.fold_in(jax.random.fold_in(key, batch), step), len(population)
+            )
             for i, child in zip(
-                places, lm.extend([population[i] for i in places], keys[jax.numpy.array(places)], prior=prior), strict=True
+                places,
+                lm.extend(
+                    [population[i] for i in places], keys[jax.numpy.array(places)], prior=prior
+                ),
+                strict=True,
             ):
                 population[i] = child
         done += population

@@ -15,7 +15,10 @@ from motes.samplers import make_sampler
 from motes.samplers.registry import settings_of
 
 EOS = 2
-FEWER = {"particle_gibbs": {"particles": 8, "iterations": 200}, "parallel_tempering": {"iterations": 200}}
+FEWER = {
+    "particle_gibbs": {"particles": 8, "iterations": 200},
+    "parallel_tempering": {"iterations": 200},
+}
 SETTINGS = {"particles": 128, "iterations": 600, "warmup": 20, "chains": 4, "starts": 4, "moves": 2}
 
 
@@ -34,7 +37,11 @@ def first_token(x) -> str:
 def declare() -> Callable[..., StateSpaceModel]:
     """A model on which every sampler does well: a reward model with a mild preference."""
 
-    def make(*, log_odds: Callable[..., float] | None = lambda x: 1.5 - 0.8 * x.token_ids[-1] % 2, **settings: Any) -> StateSpaceModel:
+    def make(
+        *,
+        log_odds: Callable[..., float] | None = lambda x: 1.5 - 0.8 * x.token_ids[-1] % 2,
+        **settings: Any,
+    ) -> StateSpaceModel:
         defaults = {
             "lm": TableLM(settings.pop("probs", next_probs), eos=EOS),
             "prm": log_odds and FunctionReward(log_odds),
@@ -52,7 +59,11 @@ def sample() -> Callable[..., Posterior]:
     """The run of a sampler by name, of settings that the sampler has or the test gives."""
 
     def run(model: Any, name: str = "particle_filter", seed: Any = 0, **settings: Any) -> Posterior:
-        known = {key: value for key, value in (SETTINGS | FEWER.get(name, {})).items() if key in settings_of(name)}
+        known = {
+            key: value
+            for key, value in (SETTINGS | FEWER.get(name, {})).items()
+            if key in settings_of(name)
+        }
         return make_sampler(name, **known | settings).run(model, seed=seed)
 
     return run
@@ -67,4 +78,6 @@ def good(declare, sample) -> Callable[..., Posterior]:
 @pytest.fixture(scope="session")
 def found() -> Callable[..., dict[str, Finding]]:
     """The findings of a run by name."""
-    return lambda posterior, **settings: {finding.name: finding for finding in check(posterior, **settings)}
+    return lambda posterior, **settings: {
+        finding.name: finding for finding in check(posterior, **settings)
+    }

@@ -27,7 +27,14 @@ def logit(probability: float) -> float:
 
 def coins(of_prefix=success, target="final") -> StateSpaceModel:
     prm = FunctionReward(lambda x: logit(of_prefix(x.token_ids)))
-    return StateSpaceModel("?", lm=TableLM(lambda prefix: [0.5, 0.5]), prm=prm, target=target, max_steps=STEPS, stop_at_answer=False)
+    return StateSpaceModel(
+        "?",
+        lm=TableLM(lambda prefix: [0.5, 0.5]),
+        prm=prm,
+        target=target,
+        max_steps=STEPS,
+        stop_at_answer=False,
+    )
 
 
 def falling(tokens: tuple[int, ...]) -> float:
@@ -47,9 +54,13 @@ def each_step(tokens: tuple[int, ...]) -> float:
 
 @pytest.mark.parametrize("rule", [falling, unsteady])
 def test_scores_that_their_continuations_contradict(rule, sample, found):
-    finding = found(sample(coins(rule), resampling="multinomial", ess_threshold=1.0))["contradicted scores"]
+    finding = found(sample(coins(rule), resampling="multinomial", ess_threshold=1.0))[
+        "contradicted scores"
+    ]
     assert "prefixes that were continued several times the score is 0." in finding.seen
-    assert rule is unsteady or "(root mean square; these are lower by 0.12 on average)" in finding.seen
+    assert (
+        rule is unsteady or "(root mean square; these are lower by 0.12 on average)" in finding.seen
+    )
     assert "by itself" in finding.change and "target" not in finding.why
 
 
@@ -68,7 +79,10 @@ def test_judging_each_step_by_itself_is_no_fault(sample, found):
     assert "contradicted scores" not in found(final, success=False)
 
 
-@pytest.mark.parametrize("settings", [{"ess_threshold": 0.0}, {"proposal": Sampling(temperature=1.5), "ess_threshold": 1.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"ess_threshold": 0.0}, {"proposal": Sampling(temperature=1.5), "ess_threshold": 1.0}],
+)
 def test_it_is_asked_only_where_it_can_be_answered(settings, sample, found):
     assert "contradicted scores" not in found(sample(coins(falling), **settings))
     assert "contradicted scores" not in found(sample(coins(falling), "resample_move"))
@@ -77,17 +91,26 @@ def test_it_is_asked_only_where_it_can_be_answered(settings, sample, found):
 @pytest.mark.parametrize("target", ["final", "product", "odds"])
 def test_whole_generations_are_unbiased(target, sample):
     """Under the tower rule a parent's children score on average what it does."""
-    runs = [sample(coins(target=target), seed=seed, resampling="multinomial", ess_threshold=1.0) for seed in range(6)]
+    runs = [
+        sample(coins(target=target), seed=seed, resampling="multinomial", ess_threshold=1.0)
+        for seed in range(6)
+    ]
     families = np.array([family for run in runs for family in _families(run.history, target)])
     gaps, excess = families[:, 0], np.square(families[:, 0]) - families[:, 1]
-    for values in (gaps, excess):  # martingale differences: four standard errors are passed by 1 in 16,000
+    # martingale differences: four standard errors are passed by 1 in 16,000
+    for values in (gaps, excess):
         assert abs(values.mean()) < 4 * values.std() / len(values) ** 0.5
 
 
 def test_survivors_are_biased(sample):
     """What the history is needed for: nodes with descendants in the end score more than their parents, tower rule or not."""
-    runs = [sample(coins(target="odds"), seed=seed, resampling="multinomial", ess_threshold=1.0) for seed in range(6)]
-    nodes = {id(node): node for run in runs for x in run.trajectories for node in x.path[2:]}.values()
+    runs = [
+        sample(coins(target="odds"), seed=seed, resampling="multinomial", ess_threshold=1.0)
+        for seed in range(6)
+    ]
+    nodes = {
+        id(node): node for run in runs for x in run.trajectories for node in x.path[2:]
+    }.values()
     gaps = [success(node.token_ids) - success(node.parent.token_ids) for node in nodes]
     assert np.mean(gaps) > 4 * np.std(gaps) / len(gaps) ** 0.5
 
@@ -98,5 +121,10 @@ def test_scores_come_back_from_the_weights(target, sample):
     known = {each_step((0,)), each_step((1,))}
     [run] = [sample(coins(each_step, target), resampling="multinomial", ess_threshold=1.0)]
     gaps = {round(r_bar, 6) for r_bar, _ in _families(run.history, target)}
-    means = {round(k / m * 0.9 + (m - k) / m * 0.3 - r, 6) for m in range(2, 40) for k in range(m + 1) for r in known}
+    means = {
+        round(k / m * 0.9 + (m - k) / m * 0.3 - r, 6)
+        for m in range(2, 40)
+        for k in range(m + 1)
+        for r in known
+    }
     assert len(gaps) > 10 and gaps <= means

@@ -10,14 +10,21 @@ MIXING = {"stuck chains", "chains not mixed", "mixing unknown", "few effective d
 def islands(declare, **settings):
     """Solutions of five equal tokens, of 0 or of 1, and hardly anything between them."""
     equal = {"log_odds": lambda x: 0.0 if len({*x.token_ids} - {2}) == 1 else -30.0}
-    return declare(probs=lambda prefix: [0.5, 0.5, 0.0] if len(prefix) < 5 else [0.0, 0.0, 1.0], target="odds", **equal, **settings)
+    return declare(
+        probs=lambda prefix: [0.5, 0.5, 0.0] if len(prefix) < 5 else [0.0, 0.0, 1.0],
+        target="odds",
+        **equal,
+        **settings,
+    )
 
 
 def test_chains_that_stay_where_they_began(declare, sample, found):
     posterior = sample(islands(declare), "suffix_metropolis", seed=3, iterations=60)
     findings = found(posterior)
     assert {"stuck chains", "chains not mixed"} <= {*findings}
-    assert "4 of 4 chains stood at one trajectory for all of 60 draws" in findings["stuck chains"].seen
+    assert (
+        "4 of 4 chains stood at one trajectory for all of 60 draws" in findings["stuck chains"].seen
+    )
     assert "R-hat is inf" in findings["chains not mixed"].seen
     assert "parallel_tempering" in findings["stuck chains"].change
 
@@ -36,7 +43,11 @@ def test_few_draws(declare, sample, found):
 
 
 @pytest.mark.parametrize(
-    ("settings", "seen"), [({"chains": 1, "iterations": 50}, "there is one chain"), ({"iterations": 1}, "the chains have 1 draw each")]
+    ("settings", "seen"),
+    [
+        ({"chains": 1, "iterations": 50}, "there is one chain"),
+        ({"iterations": 1}, "the chains have 1 draw each"),
+    ],
 )
 def test_mixing_that_cannot_be_told(settings, seen, declare, sample, found):
     assert seen in found(sample(declare(), "suffix_metropolis", **settings))["mixing unknown"].seen
@@ -51,4 +62,6 @@ def test_a_rare_answer_may_be_missed_by_a_chain(good, found):
     posterior = good("particle_gibbs")
     extracted = list(posterior.extracted)
     extracted[:10] = ["rare"] * 10  # ten draws in a row, of one chain
-    assert posterior.mixing.keys() and "chains not mixed" not in found(replace(posterior, extracted=tuple(extracted)))
+    assert posterior.mixing.keys() and "chains not mixed" not in found(
+        replace(posterior, extracted=tuple(extracted))
+    )

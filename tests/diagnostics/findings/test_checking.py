@@ -28,8 +28,16 @@ def test_nothing_is_found_where_nothing_is_wrong(name, good, found):
 
 
 def test_a_finding_is_a_paragraph():
-    finding = Finding("early coalescence", "from step 2 of 9 on one is left", "the weights decided too early", "raise particles")
-    assert str(finding) == "Early coalescence: from step 2 of 9 on one is left. The weights decided too early. Raise particles."
+    finding = Finding(
+        "early coalescence",
+        "from step 2 of 9 on one is left",
+        "the weights decided too early",
+        "raise particles",
+    )
+    assert (
+        str(finding)
+        == "Early coalescence: from step 2 of 9 on one is left. The weights decided too early. Raise particles."
+    )
 
 
 def test_the_most_serious_comes_first(declare, sample, good):
@@ -67,7 +75,10 @@ ODD = {
     "all truncated": ({"probs": lambda prefix: [0.5, 0.5, 0.0]}, {}),
     "one trajectory": ({"probs": lambda prefix: [0.0, 0.0, 1.0]}, {}),
     "a proposal": ({}, {"proposal": Sampling(temperature=0.5)}),
-    "a power": ({"alpha": 3.0, "constraint": lambda x: x.token_ids[0] == 0}, {"particles": 24, "starts": 24}),
+    "a power": (
+        {"alpha": 3.0, "constraint": lambda x: x.token_ids[0] == 0},
+        {"particles": 24, "starts": 24},
+    ),
     "a budget": ({}, {"budget": 40}),
     "no answer": ({"answer": lambda x: None}, {}),
 }
@@ -80,14 +91,20 @@ def test_it_never_raises(case, name, declare, sample):
     own = {key: value for key, value in (SMALL | settings).items() if key in settings_of(name)}
     if name in ("particle_gibbs", "parallel_tempering"):
         own["particles"] = max(own["particles"], 2)
-    if name in ("puri2025", "giannone2025", "twisted_smc") and declared.get("log_odds", log_odds) is None:
+    if (
+        name in ("puri2025", "giannone2025", "twisted_smc")
+        and declared.get("log_odds", log_odds) is None
+    ):
         return  # they are refused
     try:
         posterior = sample(declare(**declared), name, **own)
     except AllParticlesDead:
         return
     for success in (None, True, False):
-        assert all(isinstance(finding, Finding) and all(finding) for finding in check(posterior, success=success))
+        assert all(
+            isinstance(finding, Finding) and all(finding)
+            for finding in check(posterior, success=success)
+        )
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -106,23 +123,56 @@ def test_it_does_not_raise_of_what_was_interrupted(stop, name, declare, sample):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("tempered_smc", {"waste_free": True, "particles": 96}), ("entropic_particle_filter", {"look_ahead": 2})]
+    ("name", "settings"),
+    [
+        ("tempered_smc", {"waste_free": True, "particles": 96}),
+        ("entropic_particle_filter", {"look_ahead": 2}),
+    ],
 )
 def test_runs_whose_slots_are_not_trajectories(name, settings, declare, sample, found):
     assert not found(sample(declare(), name, **settings))
 
 
-@pytest.mark.parametrize("name", ["particle_filter", "importance_sampling", "tempered_smc", *CHAINS])
+@pytest.mark.parametrize(
+    "name", ["particle_filter", "importance_sampling", "tempered_smc", *CHAINS]
+)
 def test_programs(name, sample, found):
-    posterior = sample(ppl.Program(solve, "?", max_steps=4), name, **({"iterations": 20} if name in CHAINS else {"particles": 64}))
-    assert not {"no guarantee", "unfinished particles", "flat reward", "contradicted scores", "far proposal"} & {*found(posterior)}
+    posterior = sample(
+        ppl.Program(solve, "?", max_steps=4),
+        name,
+        **({"iterations": 20} if name in CHAINS else {"particles": 64}),
+    )
+    assert not {
+        "no guarantee",
+        "unfinished particles",
+        "flat reward",
+        "contradicted scores",
+        "far proposal",
+    } & {*found(posterior)}
 
 
 def test_a_posterior_with_nothing_but_a_draw():
-    x = Trajectory(question="?").child("a", (1,), logprob=np.nan, proposal_logprob=np.nan, finished=True)
-    plain = {"question": "?", "trajectories": (x,), "log_odds": (np.zeros(0),), "extracted": (None,), "log_weights": np.zeros(1)}
-    what = {"sampler": "mine", "target": "prior", "guarantee": "consistent", "evidence": "none", "settings": {}, "cost": Cost()}
-    posterior = posterior_of(**plain, **what, log_density=np.array([np.nan]), log_evidence=None, history=None)
+    x = Trajectory(question="?").child(
+        "a", (1,), logprob=np.nan, proposal_logprob=np.nan, finished=True
+    )
+    plain = {
+        "question": "?",
+        "trajectories": (x,),
+        "log_odds": (np.zeros(0),),
+        "extracted": (None,),
+        "log_weights": np.zeros(1),
+    }
+    what = {
+        "sampler": "mine",
+        "target": "prior",
+        "guarantee": "consistent",
+        "evidence": "none",
+        "settings": {},
+        "cost": Cost(),
+    }
+    posterior = posterior_of(
+        **plain, **what, log_density=np.array([np.nan]), log_evidence=None, history=None
+    )
     assert [finding.name for finding in check(posterior)] == ["unread answers"]
 
 
@@ -137,5 +187,7 @@ def test_a_saved_run_shows_the_same(declare, sample, tmp_path):
 def test_every_finding_is_in_the_table():
     sources = [path.read_text() for path in (ROOT / "diagnostics" / "findings").glob("*.py")]
     names = {name for source in sources for name in re.findall(r'Finding\(\s*"([^"]+)"', source)}
-    table = re.findall(r"^\| ([^|]+?) +\|", (ROOT / "docs" / "findings.md").read_text(), re.MULTILINE)
+    table = re.findall(
+        r"^\| ([^|]+?) +\|", (ROOT / "docs" / "findings.md").read_text(), re.MULTILINE
+    )
     assert names == {*table} - {"finding", "---"} and len(names) == len(CHECKS) + 3

@@ -19,7 +19,10 @@ def test_the_last_score_is_the_line_under_final(declare, sample, found):
     assert "doubted best line" not in found(sample(declare(target="final", **late)))
     lost = {"log_odds": lambda x: 2.0 if x.depth < 3 else -2.0, "max_steps": 4}
     probs = {"probs": lambda prefix: [0.5, 0.5, 0.0] if len(prefix) < 4 else [0.0, 0.0, 1.0]}
-    assert "the last score" in found(sample(declare(target="final", **lost, **probs)))["doubted best line"].seen
+    assert (
+        "the last score"
+        in found(sample(declare(target="final", **lost, **probs)))["doubted best line"].seen
+    )
 
 
 def test_no_reward_model_doubts_nothing(declare, sample, found):
@@ -29,11 +32,16 @@ def test_no_reward_model_doubts_nothing(declare, sample, found):
 def test_few_lines_are_believed(declare, sample, found):
     """One first step in fifty is believed, at every later step; the best line is one of those."""
     probs = {"probs": lambda prefix: [0.02, 0.98, 0.0] if len(prefix) < 4 else [0.0, 0.0, 1.0]}
-    posterior = sample(declare(log_odds=lambda x: 3.0 if x.token_ids[0] == 0 else -3.0, **probs), particles=512)
+    posterior = sample(
+        declare(log_odds=lambda x: 3.0 if x.token_ids[0] == 0 else -3.0, **probs), particles=512
+    )
     finding = found(posterior)["low evidence"]
     steps = float(np.exp(posterior.log_weights) @ [x.depth for x in posterior.trajectories])
     assert posterior.log_evidence < steps * np.log(0.5)
-    assert f"probability {np.exp(posterior.log_evidence / steps):.2f}" in finding.seen and "particles (512 now)" in finding.change
+    assert (
+        f"probability {np.exp(posterior.log_evidence / steps):.2f}" in finding.seen
+        and "particles (512 now)" in finding.change
+    )
     assert "low evidence" not in found(changed(posterior, target="odds"))
 
 
@@ -43,7 +51,10 @@ def test_a_filter_that_never_resampled(declare, sample, found):
     finding = found(posterior)["never resampled"]
     assert not posterior.history.resampled.any() and "ess_threshold (0.02 now)" in finding.change
     assert "never resampled" not in found(sample(model, particles=64, ess_threshold=1.0))
-    for asked in (sample(model, particles=64, ess_threshold=0.0), sample(model, "importance_sampling", particles=64)):
+    for asked in (
+        sample(model, particles=64, ess_threshold=0.0),
+        sample(model, "importance_sampling", particles=64),
+    ):
         assert "never resampled" not in found(asked)
 
 

@@ -32,7 +32,10 @@ def test_a_good_run_ends_well(good, found):
 def test_truncated_trajectories(declare, sample, found):
     posterior = sample(declare(max_steps=3))
     finding = found(posterior)["truncated trajectories"]
-    assert finding.seen == f"{posterior.answers[None]:.2f} of the weight is on trajectories that were cut off, the longest after 3 steps"
+    assert (
+        finding.seen
+        == f"{posterior.answers[None]:.2f} of the weight is on trajectories that were cut off, the longest after 3 steps"
+    )
     assert "max_steps (3 now)" in finding.change
 
 
@@ -52,7 +55,9 @@ def test_an_interrupt_leaves_particles_open(declare, sample, found):
 def test_answers_that_cannot_be_read(declare, sample, found):
     posterior = sample(declare(answer=lambda x: "0" if x.token_ids[0] == 0 else None))
     finding = found(posterior)["unread answers"]
-    assert finding.seen.startswith(f"{posterior.answers[None]:.2f} of the weight is on trajectories that have finished")
+    assert finding.seen.startswith(
+        f"{posterior.answers[None]:.2f} of the weight is on trajectories that have finished"
+    )
     assert "`answer`" in finding.change
 
 
@@ -74,13 +79,20 @@ def latent():
 def test_programs_that_return_none(found):
     particles = ParticleFilter(particles=64)
     some = found(particles.run(ppl.Program(begun, "?", step=sometimes, max_steps=3), seed=0))
-    assert "of the weight is on runs of the program that returned None" in some["unread answers"].seen
+    assert (
+        "of the weight is on runs of the program that returned None" in some["unread answers"].seen
+    )
     for sampler in (particles, SuffixMetropolis(iterations=40, warmup=0)):
-        assert not ENDINGS & {*found(sampler.run(ppl.Program(latent), seed=0))}  # an answer is not what it is for
+        # an answer is not what it is for
+        assert not ENDINGS & {*found(sampler.run(ppl.Program(latent), seed=0))}
 
 
 def test_an_unfinished_program(found):
-    posterior = ParticleFilter(particles=64, budget=70).run(ppl.Program(begun, "?", step=go_on, max_steps=3), seed=0)
+    posterior = ParticleFilter(particles=64, budget=70).run(
+        ppl.Program(begun, "?", step=go_on, max_steps=3), seed=0
+    )
     assert "unfinished particles" in found(posterior)
-    whole = ParticleFilter(particles=64).run(ppl.Program(begun, "?", step=go_on, max_steps=3), seed=0)
+    whole = ParticleFilter(particles=64).run(
+        ppl.Program(begun, "?", step=go_on, max_steps=3), seed=0
+    )
     assert "unfinished particles" not in found(whole)

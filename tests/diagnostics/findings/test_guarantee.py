@@ -8,21 +8,36 @@ from posteriors import changed
 from motes.models import Sampling, TableLM
 
 
-@pytest.mark.parametrize(("name", "exact"), [("puri2025", "particle_filter"), ("giannone2025", "entropic_particle_filter")])
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [("puri2025", "particle_filter"), ("giannone2025", "entropic_particle_filter")],
+)
 def test_procedures_as_published(name, exact, good, found):
     finding = found(good(name))["no guarantee"]
-    assert "as published" in finding.seen and f"sampler='{exact}'" in finding.change and "no evidence" in finding.why
+    assert (
+        "as published" in finding.seen
+        and f"sampler='{exact}'" in finding.change
+        and "no evidence" in finding.why
+    )
 
 
 def test_a_proposal_that_misses_part_of_the_prior(declare, sample, found):
     finding = found(sample(declare(), proposal=Sampling(top_k=2)))["no guarantee"]
-    assert "its proposal, temperature=1.0, top_p=1.0, top_k=2, cannot draw all that the prior can" in finding.seen
+    assert (
+        "its proposal, temperature=1.0, top_p=1.0, top_k=2, cannot draw all that the prior can"
+        in finding.seen
+    )
     assert "nor its log-evidence" in finding.why
     assert "no guarantee" not in found(sample(declare(), proposal=Sampling(temperature=1.1)))
-    assert "no guarantee" not in found(sample(declare(prior=Sampling(top_k=2)), proposal=Sampling(top_k=2)))
+    assert "no guarantee" not in found(
+        sample(declare(prior=Sampling(top_k=2)), proposal=Sampling(top_k=2))
+    )
 
 
-@pytest.mark.parametrize(("name", "fires"), [("particle_filter", True), ("tempered_smc", True), ("importance_sampling", False)])
+@pytest.mark.parametrize(
+    ("name", "fires"),
+    [("particle_filter", True), ("tempered_smc", True), ("importance_sampling", False)],
+)
 def test_a_budget(name, fires, declare, sample, found):
     findings = found(sample(declare(), name, budget=5000, particles=64))
     assert ("no guarantee" in findings) == fires
@@ -58,7 +73,10 @@ def test_a_run_that_holds_what_it_promises(name, good, found):
 
 
 def test_a_heuristic_run_without_a_reason_that_shows(good, found):
-    assert "its sampler promises nothing" in found(changed(good(), guarantee="heuristic"))["no guarantee"].seen
+    assert (
+        "its sampler promises nothing"
+        in found(changed(good(), guarantee="heuristic"))["no guarantee"].seen
+    )
 
 
 def test_copies(good, found):

@@ -45,10 +45,18 @@ def test_runs_as_good_as_they_say_hardly_ever_disagree(good):
     """100 sets of four runs of 64 independent draws, each raising a false alarm with probability 0.01 at most: more than 5 in 1 of 1800."""
     random, one = np.random.default_rng(7), good()
     few = {name: getattr(one, name)[:64] for name in ("trajectories", "log_odds", "log_density")}
-    plain = changed(one, log_weights=np.full(64, -np.log(64)), history=None, **few, extracted=(None,) * 64)
+    plain = changed(
+        one, log_weights=np.full(64, -np.log(64)), history=None, **few, extracted=(None,) * 64
+    )
     alarms = 0
     for _ in range(100):
-        runs = [replace(plain, extracted=tuple(random.choice(["3", "5", "8"], 64, p=[0.6, 0.3, 0.1]).tolist())) for _ in range(4)]
+        runs = [
+            replace(
+                plain,
+                extracted=tuple(random.choice(["3", "5", "8"], 64, p=[0.6, 0.3, 0.1]).tolist()),
+            )
+            for _ in range(4)
+        ]
         alarms += "runs disagree" in names(check_runs(runs))
     assert alarms <= 5
 
@@ -61,12 +69,19 @@ def test_spellings_of_one_answer_agree(good):
     assert "runs disagree" in names(check_runs(other))
 
 
-@pytest.mark.parametrize(("log_evidences", "fires"), [((-3.0, -3.2, -2.9), False), ((-3.0, -9.0, -5.0), True), ((None, None, None), False)])
+@pytest.mark.parametrize(
+    ("log_evidences", "fires"),
+    [((-3.0, -3.2, -2.9), False), ((-3.0, -9.0, -5.0), True), ((None, None, None), False)],
+)
 def test_log_evidence_that_disagrees(log_evidences, fires, good):
     runs = [replace(good(), log_evidence=value) for value in log_evidences]
     findings = {finding.name: finding for finding in check_runs(runs)}
     assert ("log-evidence disagrees" in findings) == fires
-    assert not fires or "goes from -9.00 to -3.00, with a standard deviation of 3.06 nats; one run has 0.88" in findings.popitem()[1].seen
+    assert (
+        not fires
+        or "goes from -9.00 to -3.00, with a standard deviation of 3.06 nats; one run has 0.88"
+        in findings.popitem()[1].seen
+    )
 
 
 def test_a_run_that_died_counts(good):
@@ -78,7 +93,12 @@ def test_chains_are_worth_their_effective_draws(good):
     one = good("suffix_metropolis")
     assert "runs disagree" not in names(check_runs([one, good("suffix_metropolis", 1)]))
     still = [
-        replace(one, trajectories=(x,) * len(one.trajectories), extracted=(x.answer,) * len(one.trajectories)) for x in one.trajectories[:2]
+        replace(
+            one,
+            trajectories=(x,) * len(one.trajectories),
+            extracted=(x.answer,) * len(one.trajectories),
+        )
+        for x in one.trajectories[:2]
     ]
     still = [replace(run, log_density=np.zeros(len(run.trajectories))) for run in still]
     check_runs(still)  # four draws at most: nothing is known, and nothing raised

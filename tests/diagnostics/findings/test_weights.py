@@ -21,7 +21,10 @@ def weighted(posterior, weights):
 
 
 def test_degenerate_weights(declare, sample, found, good):
-    posterior = sample(declare(target="odds", log_odds=lambda x: 9.0 * (x.token_ids == (1, 1))), "importance_sampling")
+    posterior = sample(
+        declare(target="odds", log_odds=lambda x: 9.0 * (x.token_ids == (1, 1))),
+        "importance_sampling",
+    )
     finding = found(posterior)["degenerate weights"]
     effective = ess(posterior.log_weights)
     assert effective < 25
@@ -30,11 +33,17 @@ def test_degenerate_weights(declare, sample, found, good):
     assert "degenerate weights" not in found(good())
 
 
-@pytest.mark.parametrize(("carrying", "slots", "fires"), [(24, 128, True), (26, 128, False), (6, 16, False), (3, 16, True), (1, 1, False)])
+@pytest.mark.parametrize(
+    ("carrying", "slots", "fires"),
+    [(24, 128, True), (26, 128, False), (6, 16, False), (3, 16, True), (1, 1, False)],
+)
 def test_degenerate_in_number_and_in_share(carrying, slots, fires, found, good):
     run, weights = good(), np.zeros(slots)
     weights[:carrying] = 1 / carrying
-    few = {name: getattr(run, name)[:slots] for name in ("trajectories", "log_odds", "extracted", "log_density")}
+    few = {
+        name: getattr(run, name)[:slots]
+        for name in ("trajectories", "log_odds", "extracted", "log_density")
+    }
     posterior = weighted(changed(run, log_weights=np.zeros(slots), history=None, **few), weights)
     assert ("degenerate weights" in found(posterior)) == fires
 
@@ -45,13 +54,19 @@ def test_one_heavy_particle(heaviest, fires, found, good):
     weights[3] = heaviest
     findings = found(weighted(good(), weights))
     assert ("one heavy particle" in findings) == fires
-    assert not fires or "one of 128 particles has 0.51 of the weight" in findings["one heavy particle"].seen
+    assert (
+        not fires
+        or "one of 128 particles has 0.51 of the weight" in findings["one heavy particle"].seen
+    )
 
 
 def test_one_heavy_particle_in_a_run(declare, sample, found):
     rare = declare(target="odds", log_odds=lambda x: 12.0 * (x.token_ids == (1, 1, 1)))
     posteriors = [sample(rare, "importance_sampling", seed, particles=24) for seed in range(8)]
-    drew = [sum(x.token_ids[:3] == (1, 1, 1) for x in posterior.trajectories) == 1 for posterior in posteriors]
+    drew = [
+        sum(x.token_ids[:3] == (1, 1, 1) for x in posterior.trajectories) == 1
+        for posterior in posteriors
+    ]
     assert any(drew)
     for posterior, once in zip(posteriors, drew, strict=True):
         assert ("one heavy particle" in found(posterior)) >= once

@@ -27,14 +27,23 @@ def lines_of(ax):
 
 def dots_of(ax):
     """{(t, row): score} of the dots that have one."""
-    dots = [found for found in ax.collections if isinstance(found, PathCollection) and found.get_array() is not None]
-    return {(int(t), int(row)): score for group in dots for (t, row), score in zip(group.get_offsets(), group.get_array(), strict=True)}
+    dots = [
+        found
+        for found in ax.collections
+        if isinstance(found, PathCollection) and found.get_array() is not None
+    ]
+    return {
+        (int(t), int(row)): score
+        for group in dots
+        for (t, row), score in zip(group.get_offsets(), group.get_array(), strict=True)
+    }
 
 
 def test_by_hand(make_posterior):
     ax = plots.plot_ancestry(make_posterior())
-    # at step 2 slots 0 and 1 descend from slot 0, slots 2 and 3 from slot 2, 5 is dead: 17 is 0, 1, 4; 18 is 2; 3 has no answer
-    # rows: at step 1 those of 17 (0, 4), of nothing answered (2: 0.25 of 0.45), then 1, 3, 5, which lead nowhere
+    # at step 2 slots 0 and 1 descend from slot 0, slots 2 and 3 from slot 2, 5 is dead: 17 is 0, 1,
+    # 4; 18 is 2; 3 has no answer rows: at step 1 those of 17 (0, 4), of nothing answered (2: 0.25
+    # of 0.45), then 1, 3, 5, which lead nowhere
     blue, grey = NAMED[0], NO_ANSWER
     assert lines_of(ax) == {
         (2, 0, 0): blue,
@@ -45,7 +54,14 @@ def test_by_hand(make_posterior):
         (2, 5, 5): WEIGHTLESS,
     }
     right = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
-    expected = {(1, 0): right(3), (1, 1): right(3), (1, 2): right(-1), (2, 0): right(2), (2, 1): right(-1), (2, 2): right(2)}
+    expected = {
+        (1, 0): right(3),
+        (1, 1): right(3),
+        (1, 2): right(-1),
+        (2, 0): right(2),
+        (2, 1): right(-1),
+        (2, 2): right(2),
+    }
     assert dots_of(ax) == pytest.approx(expected | {(2, 3): 1.0, (2, 4): 0.5})
     assert [line.get_xdata()[0] for line in ax.lines] == [1.5]  # resampled before step 2
     words = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -64,7 +80,11 @@ def test_lines_are_the_history(slots, steps, forked):
     ancestors, rows = posterior.history.ancestors, forest(posterior, shades(posterior)).rows
     assert all(sorted(row) == list(range(slots)) for row in rows.tolist())
     lines = lines_of(plots.plot_ancestry(posterior))
-    assert set(lines) == {(t + 1, rows[t - 1, ancestors[t, i]], rows[t, i]) for t in range(1, steps) for i in range(slots)}
+    assert set(lines) == {
+        (t + 1, rows[t - 1, ancestors[t, i]], rows[t, i])
+        for t in range(1, steps)
+        for i in range(slots)
+    }
     for t in range(2, steps + 1):  # no two cross
         ends = [end for _, end in sorted((start, end) for step, start, end in lines if step == t)]
         assert ends == sorted(ends)
@@ -80,7 +100,10 @@ def test_a_line_has_the_colour_of_most_of_the_weight(forked):
     weights, lineage = np.exp(posterior.log_weights), lineages(posterior.history.ancestors)[1:]
     for t, slot in np.ndindex(grown.shade.shape):
         after = [i for i in np.flatnonzero(lineage[t] == slot) if weights[i] > 0]
-        of = [sum(weights[i] for i in after if posterior.labels[i] in group.answers) for group in groups]
+        of = [
+            sum(weights[i] for i in after if posterior.labels[i] in group.answers)
+            for group in groups
+        ]
         assert grown.shade[t, slot] == (int(np.argmax(of)) if after else -1)
         scored = [i for i in after if len(posterior.log_odds[i]) > t]
         if scored:
@@ -104,7 +127,9 @@ def test_looking_ahead_a_step_shows_one_generation_later(sampled):
     assert min(t for t, _ in dots_of(plots.plot_ancestry(plain))) == 1
 
 
-@pytest.mark.parametrize(("name", "settings"), [("tempered_smc", {}), ("particle_filter", {"prm": None})])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("tempered_smc", {}), ("particle_filter", {"prm": None})]
+)
 def test_dots_are_plain_where_there_are_no_scores(name, settings, sampled):
     posterior = sampled(name, **settings)
     ax = plots.plot_ancestry(posterior)

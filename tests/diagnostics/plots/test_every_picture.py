@@ -18,16 +18,44 @@ from motes.samplers import SAMPLERS
 CHAINS = {"particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering"}
 FILTERS = set(SAMPLERS) - CHAINS
 EVIDENT = FILTERS - {"puri2025", "giannone2025"}
-# which samplers each picture is of, what it says to others, and how many axes it takes (0: one, not in an array; -1: by its answers)
+# which samplers each picture is of, what it says to others, and how many axes it takes (0: one, not
+# in an array; -1: by its answers)
 PICTURES = {
     "plot_answers": (set(SAMPLERS), "", 0),
     "plot_scores": (set(SAMPLERS), "", 0),
-    "plot_ancestry": (FILTERS, "an ancestry needs the history of a filter's steps, and this posterior of '{}' has none", 0),
-    "plot_ess": (FILTERS, "a plot of the ESS by step needs the history of a filter's steps, and this posterior of '{}' has none", 2),
-    "plot_lorenz": (FILTERS, "a Lorenz curve is for weighted particles, and the draws of '{}' all weigh the same", 0),
-    "plot_swaps": ({"parallel_tempering"}, "a plot of swaps needs the swap rates of parallel tempering, which '{}' does not have", 0),
-    "plot_trace": (CHAINS, "a trace plot is for chains, and the draws of '{}' are weighted particles", 3),
-    "plot_rank": (CHAINS, "a rank plot is for chains, and the draws of '{}' are weighted particles", -1),
+    "plot_ancestry": (
+        FILTERS,
+        "an ancestry needs the history of a filter's steps, and this posterior of '{}' has none",
+        0,
+    ),
+    "plot_ess": (
+        FILTERS,
+        (
+            "a plot of the ESS by step needs the history of a filter's steps, and this posterior of "
+            "'{}' has none"
+        ),
+        2,
+    ),
+    "plot_lorenz": (
+        FILTERS,
+        "a Lorenz curve is for weighted particles, and the draws of '{}' all weigh the same",
+        0,
+    ),
+    "plot_swaps": (
+        {"parallel_tempering"},
+        "a plot of swaps needs the swap rates of parallel tempering, which '{}' does not have",
+        0,
+    ),
+    "plot_trace": (
+        CHAINS,
+        "a trace plot is for chains, and the draws of '{}' are weighted particles",
+        3,
+    ),
+    "plot_rank": (
+        CHAINS,
+        "a rank plot is for chains, and the draws of '{}' are weighted particles",
+        -1,
+    ),
 }
 VARIANTS = {
     "tempered_smc": {"waste_free": True, "moves": 1},
@@ -43,7 +71,9 @@ def draw(picture, posterior, panels: int):
     figure = Figure()
     panels = 2 + len(shades(posterior)) if panels < 0 else panels
     axes = figure.subplots(1, panels or 1, squeeze=False).ravel()
-    return axes, getattr(plots, picture)(posterior, **({"axes": axes} if panels else {"ax": axes[0]}))
+    return axes, getattr(plots, picture)(
+        posterior, **({"axes": axes} if panels else {"ax": axes[0]})
+    )
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
@@ -52,7 +82,8 @@ def test_drawn_or_refused(name, settings, sampled, open_figures):
     for picture, (drawn_of, sentence, panels) in PICTURES.items():
         if picture == "plot_ancestry" and settings.get("waste_free"):
             with pytest.raises(
-                ValueError, match=r"^an ancestry needs one trajectory for each slot, and those of this 'tempered_smc' hold several$"
+                ValueError,
+                match=r"^an ancestry needs one trajectory for each slot, and those of this 'tempered_smc' hold several$",
             ):
                 draw(picture, posterior, panels)
         elif name in drawn_of:
@@ -72,7 +103,9 @@ def test_log_evidence_drawn_or_refused(name, sampled, open_figures):
     if name in EVIDENT:
         assert plots.plot_log_evidence(runs, ax=ax) is ax
     else:
-        with pytest.raises(ValueError, match=f"pooled by their evidence, and one of '{name}' has none$"):
+        with pytest.raises(
+            ValueError, match=f"pooled by their evidence, and one of '{name}' has none$"
+        ):
             plots.plot_log_evidence(runs, ax=ax)
     assert open_figures() == 0
 
@@ -86,16 +119,29 @@ def test_a_refusal_leaves_no_figure(picture, sampled, open_figures):
     assert open_figures() == 0
 
 
-@pytest.mark.parametrize("picture", [*PICTURES, "plot_log_evidence", "plot_powers", "plot_reliability"])
+@pytest.mark.parametrize(
+    "picture", [*PICTURES, "plot_log_evidence", "plot_powers", "plot_reliability"]
+)
 def test_a_figure_of_its_own_can_be_printed(picture, sampled, open_figures):
-    kind = {"plot_swaps": "parallel_tempering", "plot_trace": "suffix_metropolis", "plot_rank": "suffix_metropolis"}
-    posterior = sampled(kind.get(picture, "tempered_smc" if picture == "plot_powers" else "particle_filter"))
-    arguments = {"plot_log_evidence": ([posterior],), "plot_reliability": ([0.2, 0.9], [False, True])}
+    kind = {
+        "plot_swaps": "parallel_tempering",
+        "plot_trace": "suffix_metropolis",
+        "plot_rank": "suffix_metropolis",
+    }
+    posterior = sampled(
+        kind.get(picture, "tempered_smc" if picture == "plot_powers" else "particle_filter")
+    )
+    arguments = {
+        "plot_log_evidence": ([posterior],),
+        "plot_reliability": ([0.2, 0.9], [False, True]),
+    }
     returned = getattr(plots, picture)(*arguments.get(picture, (posterior,)))
     axes = np.atleast_1d(returned)
     assert all(isinstance(ax, Axes) for ax in axes) and open_figures() == 1
     axes[0].figure.canvas.draw()
-    assert all(ax.get_ylabel() for ax in axes if picture != "plot_answers") and axes[-1].get_xlabel()
+    assert (
+        all(ax.get_ylabel() for ax in axes if picture != "plot_answers") and axes[-1].get_xlabel()
+    )
 
 
 def test_the_wrong_number_of_axes_is_refused(sampled):
@@ -104,7 +150,9 @@ def test_the_wrong_number_of_axes_is_refused(sampled):
         plots.plot_ess(sampled("particle_filter"), axes=axes)
 
 
-@pytest.mark.parametrize(("slots", "steps", "answers"), [(1, 1, 1), (8, 1, 2), (8, 6, 2), (256, 9, 30)])
+@pytest.mark.parametrize(
+    ("slots", "steps", "answers"), [(1, 1, 1), (8, 1, 2), (8, 6, 2), (256, 9, 30)]
+)
 def test_small_and_large(slots, steps, answers, forked):
     posterior = forked(slots, steps, answers)
     for picture in ("plot_answers", "plot_scores", "plot_ancestry", "plot_ess", "plot_lorenz"):
@@ -113,8 +161,15 @@ def test_small_and_large(slots, steps, answers, forked):
 
 def test_scores_of_zero_and_one_and_before_a_death(forked):
     posterior = forked(8)
-    ends = tuple(np.full(x.depth, -np.inf if slot % 2 else np.inf) for slot, x in enumerate(posterior.trajectories))
-    for log_odds in (ends, tuple(np.full(len(row), -np.inf) for row in ends), (*ends[:-2], ends[-2][:0], ends[-1])):
+    ends = tuple(
+        np.full(x.depth, -np.inf if slot % 2 else np.inf)
+        for slot, x in enumerate(posterior.trajectories)
+    )
+    for log_odds in (
+        ends,
+        tuple(np.full(len(row), -np.inf) for row in ends),
+        (*ends[:-2], ends[-2][:0], ends[-1]),
+    ):
         plots.plot_scores(replace(posterior, log_odds=log_odds)).figure.canvas.draw()
         plots.plot_ancestry(replace(posterior, log_odds=log_odds)).figure.canvas.draw()
 
@@ -127,5 +182,7 @@ from motes.diagnostics.plots.shades import shades
 assert set(dir(plots)) >= {"plot_ancestry", "plot_rank"} and all(callable(getattr(plots, name)) for name in plots.__all__)
 print("matplotlib" in sys.modules)
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert run.stdout.split() == ["False"]

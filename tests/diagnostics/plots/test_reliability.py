@@ -30,12 +30,19 @@ def test_what_is_drawn():
     [container] = upper.containers
     points, _, (bars,) = container.lines
     assert points.get_xydata() == pytest.approx(np.column_stack([found.predicted, found.observed]))
-    assert np.array(bars.get_segments())[:, :, 1] == pytest.approx(np.column_stack([found.low, found.high]))
+    assert np.array(bars.get_segments())[:, :, 1] == pytest.approx(
+        np.column_stack([found.low, found.high])
+    )
     assert [bar.get_height() for bar in lower.patches] == [2, 1, 3, 2]
-    assert [bar.get_x() + bar.get_width() / 2 for bar in lower.patches] == pytest.approx([0.05, 0.15, 0.35, 0.95])
+    assert [bar.get_x() + bar.get_width() / 2 for bar in lower.patches] == pytest.approx(
+        [0.05, 0.15, 0.35, 0.95]
+    )
     assert [text.get_text() for text in lower.texts] == ["2", "1", "3", "2"]
     words = upper.get_legend().get_texts()[1].get_text()
-    assert words.endswith(f"expected calibration error {found.error:.3f}") and upper.get_title(loc="left") == "Reliability of 8 predictions"
+    assert (
+        words.endswith(f"expected calibration error {found.error:.3f}")
+        and upper.get_title(loc="left") == "Reliability of 8 predictions"
+    )
 
 
 def test_calibrated_predictions_have_a_small_error():
@@ -51,7 +58,12 @@ def test_calibrated_predictions_have_a_small_error():
     ("probabilities", "outcomes", "bins", "sentence"),
     [
         ([], [], 10, "probabilities and outcomes must be of one shape (n,), not (0,) and (0,)"),
-        ([0.1], [True, False], 10, "probabilities and outcomes must be of one shape (n,), not (1,) and (2,)"),
+        (
+            [0.1],
+            [True, False],
+            10,
+            "probabilities and outcomes must be of one shape (n,), not (1,) and (2,)",
+        ),
         ([1.2], [True], 10, "probabilities must lie in [0, 1]"),
         ([np.nan], [True], 10, "probabilities must lie in [0, 1]"),
         ([0.5], [0.5], 10, "outcomes must be true or false"),

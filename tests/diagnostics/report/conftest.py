@@ -17,16 +17,29 @@ from motes.samplers import make_sampler
 from motes.samplers.registry import settings_of
 from motes.smc import History, ess
 
-SMALL = {"particles": 8, "iterations": 6, "warmup": 1, "chains": 3, "starts": 4, "moves": 1, "ess_threshold": 0.9}
+SMALL = {
+    "particles": 8,
+    "iterations": 6,
+    "warmup": 1,
+    "chains": 3,
+    "starts": 4,
+    "moves": 1,
+    "ess_threshold": 0.9,
+}
 EMPTY = {"br", "col", "hr", "img", "input", "meta", "link"}
-DRAWN = {"path", "rect", "circle", "use", "line", "polygon", "image"}  # of SVG, closed where they open
+# of SVG, closed where they open
+DRAWN = {"path", "rect", "circle", "use", "line", "polygon", "image"}
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
     "<img src=x onerror=\"document.title='owned'\">",
     "\"'><svg onload=alert(1)> {{ 7 * 7 }} {% raw %} <!-- --> ]]>",
     "$x^2$ \\(\\frac{1}{2}\\) \\[\\sum_i\\] $5 and $6",
-    "\u202eright to left\u202c zero\u200bwidth \ufeff\u2066isolate\u2069 nul\0 esc\x1b[31m \ud800 \uffff",
+    (
+        "\u202eright to left\u202c zero\u200bwidth \ufeff\u2066isolate\u2069 nul\0 esc\x1b[31m "
+        "\ud800 "
+        "\uffff"
+    ),
     "unbreakable" * 120,
     "many characters in one step, " * 345,  # some 10,000
     "Z" + "\u0300" * 400,
@@ -39,9 +52,20 @@ def sampled() -> Callable[..., Posterior]:
 
     @cache
     def run(name: str, **settings: Any) -> Posterior:
-        prm = None if settings.get("prm", True) is None else FunctionReward(lambda x: 1.5 - x.token_ids[-1] - 0.3 * x.depth)
+        prm = (
+            None
+            if settings.get("prm", True) is None
+            else FunctionReward(lambda x: 1.5 - x.token_ids[-1] - 0.3 * x.depth)
+        )
         lm = TableLM(lambda prefix: [0.4, 0.3, 0.3] if prefix else [0.5, 0.5, 0.0], eos=2)
-        model = StateSpaceModel("?", lm=lm, prm=prm, max_steps=4, answer=lambda x: str(x.token_ids[0]), stop_at_answer=False)
+        model = StateSpaceModel(
+            "?",
+            lm=lm,
+            prm=prm,
+            max_steps=4,
+            answer=lambda x: str(x.token_ids[0]),
+            stop_at_answer=False,
+        )
         known = {key: value for key, value in SMALL.items() if key in settings_of(name)}
         own = {key: value for key, value in settings.items() if key not in ("prm", "seed")}
         return make_sampler(name, **known | own).run(model, seed=settings.get("seed", 2))
@@ -53,7 +77,9 @@ def sampled() -> Callable[..., Posterior]:
 def forked() -> Callable[..., Posterior]:
     """A filter of many particles and steps, resampled before steps 3 and 5, random throughout; every seventh dead."""
 
-    def make(slots: int = 24, steps: int = 6, texts: tuple[str, ...] = ("a step\n",), **changes: Any) -> Posterior:
+    def make(
+        slots: int = 24, steps: int = 6, texts: tuple[str, ...] = ("a step\n",), **changes: Any
+    ) -> Posterior:
         generator = np.random.default_rng([slots, steps])
         ancestors = np.tile(np.arange(slots), (steps, 1))
         for t in (t for t in (2, 4) if t < steps):
@@ -62,13 +88,18 @@ def forked() -> Callable[..., Posterior]:
         weights[6::7] = 0.0
         with np.errstate(divide="ignore"):
             log_weights = np.log(weights / weights.sum())
-        trajectories = tuple(_written(slot, int(generator.integers(1, steps + 1)), texts) for slot in range(slots))
+        trajectories = tuple(
+            _written(slot, int(generator.integers(1, steps + 1)), texts) for slot in range(slots)
+        )
         attributes = {
             "question": texts[0],
             "trajectories": trajectories,
             "log_weights": log_weights,
             "log_odds": tuple(generator.normal(0, 2, x.depth) for x in trajectories),
-            "extracted": tuple(texts[slot % len(texts)] + str(slot % 30) if x.finished else None for slot, x in enumerate(trajectories)),
+            "extracted": tuple(
+                texts[slot % len(texts)] + str(slot % 30) if x.finished else None
+                for slot, x in enumerate(trajectories)
+            ),
             "log_density": np.zeros(slots),
             "log_evidence": -1.0,
             "history": History(
@@ -113,7 +144,9 @@ def _written(slot: int, depth: int, texts: tuple[str, ...]) -> Trajectory:
         last = t == depth - 1
         law = {"logprob": -1.0, "proposal_logprob": -1.0}
         text = texts[(slot + t) % len(texts)]
-        x = x.child(text, (slot, t), **law, finished=last and slot % 5 > 0, truncated=last and slot % 5 == 0)
+        x = x.child(
+            text, (slot, t), **law, finished=last and slot % 5 > 0, truncated=last and slot % 5 == 0
+        )
     return x
 
 

@@ -14,8 +14,12 @@ from motes.diagnostics.report import report
 from motes.smc import lineages
 
 CHROMIUM = shutil.which("chromium")
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright is missing: pip install playwright"
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"
+)
 
 QUIET = [
     "--no-sandbox",
@@ -27,8 +31,10 @@ QUIET = [
 ]
 WIDTHS = (390, 820, 1400)
 READ = (
-    ".question, .verdict, .small, .finding p, .clear, figcaption, .keys span:not(.chip), .step .text, .score, "
-    "dt, dd, .values th, .values td, .answers th, .answers .number, nav a, .by, .keys-title, .outcome .number, footer p"
+    ".question, .verdict, .small, .finding p, .clear, figcaption, .keys span:not(.chip), .step "
+    ".text, .score, "
+    "dt, dd, .values th, .values td, .answers th, .answers .number, nav a, .by, .keys-title, "
+    ".outcome .number, footer p"
 )
 
 # Contrast of every element of a kind with what is behind it (WCAG 2.2), the least of all.
@@ -70,13 +76,20 @@ def opened(browser, tmp_path) -> Callable[..., Any]:
     @contextmanager
     def opened(posterior, **settings: Any) -> Iterator[Any]:
         path = report(posterior, tmp_path / "report.html")
-        context = browser.new_context(viewport={"width": settings.pop("width", 1400), "height": 900}, **settings)
+        context = browser.new_context(
+            viewport={"width": settings.pop("width", 1400), "height": 900}, **settings
+        )
         page = context.new_page()
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: said.append("dialog"))
-        page.on("request", lambda request: said.append(request.url) if request.url not in (path.as_uri(), "data:,") else None)
+        page.on(
+            "request",
+            lambda request: (
+                said.append(request.url) if request.url not in (path.as_uri(), "data:,") else None
+            ),
+        )
         page.goto(path.as_uri())
         yield page
         context.close()
@@ -86,11 +99,20 @@ def opened(browser, tmp_path) -> Callable[..., Any]:
 
 
 def fits(page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth")
+    return page.evaluate(
+        "document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= "
+        "innerWidth"
+    )
 
 
 def test_no_page_scrolls_sideways(opened, sampled, forked, hostile, make_posterior):
-    for posterior in (sampled("particle_filter"), sampled("parallel_tempering"), forked(100, 30), hostile, make_posterior()):
+    for posterior in (
+        sampled("particle_filter"),
+        sampled("parallel_tempering"),
+        forked(100, 30),
+        hostile,
+        make_posterior(),
+    ):
         with opened(posterior) as page:
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 900})
@@ -116,7 +138,11 @@ def line_of(posterior, numbers: dict[str, list[int]], i: int) -> set[int]:
         line.add((s - 1, int(ancestors[s, next(at for time, at in line if time == s)])))
     for s in range(t + 1, len(ancestors)):
         line |= {(s, int(k)) for k in np.flatnonzero(lineages(ancestors[t + 1 : s + 1])[0] == slot)}
-    return {k for k, at in enumerate(zip(numbers["step"], numbers["slot"], strict=True)) if (at[0] - 1, at[1]) in line}
+    return {
+        k
+        for k, at in enumerate(zip(numbers["step"], numbers["slot"], strict=True))
+        if (at[0] - 1, at[1]) in line
+    }
 
 
 @pytest.mark.parametrize("slots", [24, 200])
@@ -132,7 +158,10 @@ def test_pointing_follows_a_line(slots, opened, forked):
             assert set(page.evaluate(ON)) == expected
             assert set(page.evaluate(LINES)) == {k for k in expected if numbers["parent"][k] >= 0}
             panel = page.locator("#panel").inner_text()
-            assert f"Step {numbers['step'][i]}, particle {numbers['slot'][i]}" in panel and "weight in the end" in panel
+            assert (
+                f"Step {numbers['step'][i]}, particle {numbers['slot'][i]}" in panel
+                and "weight in the end" in panel
+            )
             if numbers["text"][i] >= 0:
                 assert numbers["texts"][numbers["text"][i]] in panel
         page.mouse.move(5, 5)
@@ -149,18 +178,27 @@ def test_the_keyboard_follows_lines(opened, forked):
             if page.evaluate("document.activeElement.closest('#tree') !== null"):
                 break
             page.keyboard.press("Tab")
-        at = lambda: page.evaluate("[...document.querySelectorAll('.dots circle')].indexOf(document.activeElement)")  # noqa: E731
+        at = lambda: page.evaluate(
+            "[...document.querySelectorAll('.dots circle')].indexOf(document.activeElement)"
+        )  # noqa: E731
         seen = [at()]
         for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft"):
             page.keyboard.press(key)
             seen.append(at())
             assert set(page.evaluate(ON)) == line_of(posterior, numbers, seen[-1])
-        assert seen[0] == 0 and numbers["step"][seen[1]] == 1 and seen[-1] == numbers["parent"][seen[-2]] != seen[-2]
+        assert (
+            seen[0] == 0
+            and numbers["step"][seen[1]] == 1
+            and seen[-1] == numbers["parent"][seen[-2]] != seen[-2]
+        )
         assert page.evaluate("document.activeElement.getAttribute('role')") == "treeitem"
         page.keyboard.press("Escape")
         assert page.evaluate(ON) == []
         page.keyboard.press("ArrowDown")  # goes on from where it was
-        assert set(page.evaluate(ON)) == line_of(posterior, numbers, at()) and numbers["step"][at()] == numbers["step"][seen[-1]]
+        assert (
+            set(page.evaluate(ON)) == line_of(posterior, numbers, at())
+            and numbers["step"][at()] == numbers["step"][seen[-1]]
+        )
 
 
 def test_tapping_on_a_phone(opened, forked):
@@ -172,7 +210,9 @@ def test_tapping_on_a_phone(opened, forked):
         dot.tap(force=True)
         assert set(page.evaluate(ON)) == line_of(posterior, numbers, 50)
         below = page.locator("#panel").bounding_box()["y"]
-        assert page.locator("#panel").is_visible() and dot.bounding_box()["y"] < below and fits(page)
+        assert (
+            page.locator("#panel").is_visible() and dot.bounding_box()["y"] < below and fits(page)
+        )
         dot.tap(force=True)
         assert page.evaluate(ON) == [] and page.locator("#panel").is_hidden()
 
@@ -209,9 +249,18 @@ def test_on_paper(opened, forked):
         page.wait_for_function(f"!({faded})")
         cut = "[...document.querySelectorAll('.step .text')].some((text) => text.scrollHeight > text.clientHeight + 1)"
         assert page.locator(".step .long").count() and not page.evaluate(cut)
-        assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()") == "#1e2328"
+        assert (
+            page.evaluate(
+                "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
+            )
+            == "#1e2328"
+        )
 
 
 def test_without_scripts_everything_is_there(opened, forked):
     with opened(forked(), java_script_enabled=False) as page:
-        assert page.locator("#tree").is_visible() and page.locator("#panel").is_hidden() and page.locator("#ancestry-hint").is_hidden()
+        assert (
+            page.locator("#tree").is_visible()
+            and page.locator("#panel").is_hidden()
+            and page.locator("#ancestry-hint").is_hidden()
+        )

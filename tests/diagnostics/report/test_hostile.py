@@ -13,16 +13,27 @@ from motes.diagnostics.report.visible_text import coded, embedded, legible, shor
 
 def test_nothing_from_a_model_becomes_markup(hostile, forked, read):
     """The tags and the attributes' names are those of the same report with tame text."""
-    wild, tame = read(page(hostile)), read(page(forked(latents={"a": hostile.latents[next(iter(hostile.latents))]})))
+    wild, tame = (
+        read(page(hostile)),
+        read(page(forked(latents={"a": hostile.latents[next(iter(hostile.latents))]}))),
+    )
     assert {*wild.tags} <= {*tame.tags, "code", "p", "g", "use", "defs"}
     assert not [name for _, name, _ in wild.attributes if name.startswith("on")]
     assert len(wild.scripts) == 2 and wild.scripts[1] == tame.scripts[1]
     assert "</script><script>document.title='owned'</script>" in wild.text
-    assert "{{ 7 * 7 }} {% raw %}" in wild.text and "\\(\\frac{1}{2}\\)" in wild.text and "$5 and $6" in wild.text
+    assert (
+        "{{ 7 * 7 }} {% raw %}" in wild.text
+        and "\\(\\frac{1}{2}\\)" in wild.text
+        and "$5 and $6" in wild.text
+    )
 
 
 def test_no_character_hides_or_turns_the_text(hostile):
-    odd = {character for character in page(hostile) if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn")}
+    odd = {
+        character
+        for character in page(hostile)
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn")
+    }
     assert odd <= {"\n", "\t"}
 
 

@@ -41,7 +41,9 @@ def test_every_sampler(name, settings, sampled, read):
     posterior = sampled(name, **settings)
     reader = read(page(posterior))
     followed = name not in CHAINS and not settings.get("waste_free")
-    assert [part for part in reader.ids if part in SECTIONS] == [part for part in SECTIONS if part != "ancestry" or followed]
+    assert [part for part in reader.ids if part in SECTIONS] == [
+        part for part in SECTIONS if part != "ancestry" or followed
+    ]
     expected = ["scores", "trace", "rank"] if name in CHAINS else ["ess", "scores", "lorenz"]
     expected += ["powers"] * (name == "tempered_smc") + ["swaps"] * (name == "parallel_tempering")
     assert shown(reader) == expected
@@ -67,7 +69,9 @@ def test_read_back_from_disk_it_is_the_same(name, sampled, tmp_path):
 def test_findings_are_told_or_that_there_are_none(sampled, make_posterior, monkeypatch, read):
     found = check(make_posterior())
     text = read(page(make_posterior())).text
-    assert found and all(part[1:] in text for finding in found for part in (finding.name, finding.seen, finding.why))
+    assert found and all(
+        part[1:] in text for finding in found for part in (finding.name, finding.seen, finding.why)
+    )
     assert "Nothing was found" not in text
     monkeypatch.setattr("motes.diagnostics.report.finding_sentences.check", lambda posterior: [])
     text = read(page(make_posterior())).text
@@ -91,12 +95,19 @@ def _rooted(make_posterior) -> Posterior:
 
     nothing = Trajectory(question="?").close(truncated=True)
     return make_posterior(
-        trajectories=(nothing,), log_weights=np.zeros(1), log_odds=(np.zeros(0),), extracted=(None,), history=History.of({}, 1)
+        trajectories=(nothing,),
+        log_weights=np.zeros(1),
+        log_odds=(np.zeros(0),),
+        extracted=(None,),
+        history=History.of({}, 1),
     )
 
 
 def test_programs_show_what_they_drew(read):
-    lm, prm = TableLM(lambda prefix: [0.4, 0.3, 0.3], eos=2), FunctionReward(lambda x: 1.0 - 0.3 * x.depth)
+    lm, prm = (
+        TableLM(lambda prefix: [0.4, 0.3, 0.3], eos=2),
+        FunctionReward(lambda x: 1.0 - 0.3 * x.depth),
+    )
 
     def solve():
         rate = numpyro.sample("rate", dist.Beta(2.0, 2.0))
@@ -129,17 +140,29 @@ def test_it_needs_nothing_from_outside(sampled, read):
                 assert value.startswith(("#", "data:"))
             assert "url(" not in value or value.startswith("url(#") or "url(#" in value
         assert not {"iframe", "object", "embed", "form", "base", "a:href"} & set(reader.tags)
-        assert set(re.findall(r"https?://[^\s\"<]+", html)) <= {"http://www.w3.org/1999/xlink", "http://www.w3.org/2000/svg"}
+        assert set(re.findall(r"https?://[^\s\"<]+", html)) <= {
+            "http://www.w3.org/1999/xlink",
+            "http://www.w3.org/2000/svg",
+        }
         assert not re.search(r"@import|url\((?!#)", "".join(reader.styles))
 
 
 def test_the_policy_allows_the_pages_own_script_and_no_other(sampled, read):
     reader = read(page(sampled("particle_filter")))
-    policy = next(value for tag, name, value in reader.attributes if tag == "meta" and name == "content" and "default-src" in value)
+    policy = next(
+        value
+        for tag, name, value in reader.attributes
+        if tag == "meta" and name == "content" and "default-src" in value
+    )
     data, script = reader.scripts
     digest = b64encode(sha256(script.encode()).digest()).decode()
-    assert policy.split("; ")[0] == "default-src 'none'" and f"script-src 'sha256-{digest}'" in policy
-    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0] and "unsafe-eval" not in policy
+    assert (
+        policy.split("; ")[0] == "default-src 'none'" and f"script-src 'sha256-{digest}'" in policy
+    )
+    assert (
+        "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+        and "unsafe-eval" not in policy
+    )
     assert "innerHTML" not in script and "eval" not in script and data.startswith("{")
 
 
@@ -152,11 +175,19 @@ def test_it_can_be_read_without_eyes(sampled, forked, read):
         assert all(after <= before + 1 for before, after in pairwise(levels))
         assert len(reader.ids) == len(set(reader.ids))
         assert {"header", "nav", "main", "footer"} <= set(reader.tags)
-        targets = [value[1:] for tag, name, value in reader.attributes if tag == "a" and name == "href"]
-        labelled = [value for _, name, value in reader.attributes if name in ("aria-labelledby", "aria-describedby")]
+        targets = [
+            value[1:] for tag, name, value in reader.attributes if tag == "a" and name == "href"
+        ]
+        labelled = [
+            value
+            for _, name, value in reader.attributes
+            if name in ("aria-labelledby", "aria-describedby")
+        ]
         assert targets and set(targets) | set(labelled) <= set(reader.ids)
         for opening in re.findall(r"<svg[^>]*>", html):
-            assert 'aria-hidden="true"' in opening or ('role="img"' in opening and 'aria-label="' in opening)
+            assert 'aria-hidden="true"' in opening or (
+                'role="img"' in opening and 'aria-label="' in opening
+            )
 
 
 def test_the_same_posterior_makes_the_same_page_and_a_small_one(forked):
@@ -164,7 +195,10 @@ def test_the_same_posterior_makes_the_same_page_and_a_small_one(forked):
     html = page(large)
     assert html == page(large)
     assert len(html.encode()) < 3_000_000
-    assert "Of 256 particles the 64 with the greatest final weight are drawn" in html and 'id="picture-ancestry"' in html
+    assert (
+        "Of 256 particles the 64 with the greatest final weight are drawn" in html
+        and 'id="picture-ancestry"' in html
+    )
 
 
 def test_heavy_pictures_are_painted(forked, monkeypatch, read):

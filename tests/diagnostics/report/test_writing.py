@@ -32,7 +32,9 @@ def test_what_fails_leaves_what_was_there(make_posterior, tmp_path, monkeypatch)
 def test_refusals(make_posterior, tmp_path):
     with pytest.raises(IsADirectoryError, match=r"^path must be a file, and '.*' is a folder$"):
         report(make_posterior(), tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"^path needs a folder that exists, and '.*nowhere' does not$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^path needs a folder that exists, and '.*nowhere' does not$"
+    ):
         report(make_posterior(), tmp_path / "nowhere" / "report.html")
     with pytest.raises(TypeError, match="^posterior must be a motes Posterior, not list$"):
         report([make_posterior()], tmp_path / "report.html")

@@ -15,13 +15,32 @@ from motes.models.hosting.decoding import StepEnding
 from motes.models.hosting.detokenizer import Detokenizer
 
 TEXTS = [
-    "The answer is 128. So 7 + 3 = 10.\n\nThen café naïve 中文 ок руки 😀😀 END it.  Two  blanks\n\n\nand end. ки\nStep ",
+    (
+        "The answer is 128. So 7 + 3 = 10.\n\nThen café naïve 中文 ок руки 😀😀 END it.  Two  "
+        "blanks\n\n\nand end. ки\nStep "
+    ),
     " leading END <|end|>x <|end|>",
     "ok. ки\nStep 2: END",
 ]
-DELIMITERS = ["\n\n", "\n", " END", ". ", " ", "<|end|>", "[SEP]", "ки", "ки\n", "é", "中", "😀", "😀😀", " bl", "answer is"]
-# what a family cannot write: line breaks where they are blanks, capitals and accents where they are folded, and
-# characters that it has not seen in training where there are no tokens of bytes
+DELIMITERS = [
+    "\n\n",
+    "\n",
+    " END",
+    ". ",
+    " ",
+    "<|end|>",
+    "[SEP]",
+    "ки",
+    "ки\n",
+    "é",
+    "中",
+    "😀",
+    "😀😀",
+    " bl",
+    "answer is",
+]
+# what a family cannot write: line breaks where they are blanks, capitals and accents where they are
+# folded, and characters that it has not seen in training where there are no tokens of bytes
 NEVER = {
     "word_piece": {"\n\n", "\n", " END", "ки\n", "é", "😀", "😀😀"},
     "suffixes": {"\n\n", "\n", " END", "ки\n", "😀", "😀😀", " bl"},
@@ -35,7 +54,9 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
     return FAMILIES[request.param]()
 
 
-def split(tokenizer: Any, rule: StepRule, ids: list[int], end_ids: frozenset[int] = frozenset()) -> Trajectory:
+def split(
+    tokenizer: Any, rule: StepRule, ids: list[int], end_ids: frozenset[int] = frozenset()
+) -> Trajectory:
     """The steps that these tokens make, as the decode loop makes them."""
     ending = StepEnding(Detokenizer(tokenizer, rule, len(tokenizer)), end_ids)
     node, step = Trajectory(question="?"), []
@@ -52,7 +73,9 @@ def split(tokenizer: Any, rule: StepRule, ids: list[int], end_ids: frozenset[int
 def decoded(tokenizer: Any, ids: list[int], delimiter: str = "") -> str:
     """All tokens decoded in one go, without the special tokens that the delimiter does not name."""
     added = tokenizer.added_tokens_decoder
-    hidden = {token for token, kind in added.items() if kind.special and kind.content not in delimiter}
+    hidden = {
+        token for token, kind in added.items() if kind.special and kind.content not in delimiter
+    }
     return tokenizer.decode([token for token in ids if token not in hidden])
 
 
@@ -68,18 +91,24 @@ def steps_by_hand(tokenizer: Any, delimiter: str, ids: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
-def test_a_step_ends_where_the_decoded_text_holds_the_delimiter(tokenizer: Any, delimiter: str, request: pytest.FixtureRequest) -> None:
+def test_a_step_ends_where_the_decoded_text_holds_the_delimiter(
+    tokenizer: Any, delimiter: str, request: pytest.FixtureRequest
+) -> None:
     family = request.node.callspec.params["tokenizer"]
     rule = StepRule(delimiter=delimiter, cap=200)
     if delimiter in NEVER.get(family, ()):
-        with pytest.raises(ValueError, match="cannot occur: no tokens of this vocabulary make that text"):
+        with pytest.raises(
+            ValueError, match="cannot occur: no tokens of this vocabulary make that text"
+        ):
             Detokenizer(tokenizer, rule, len(tokenizer))
         return
     ended = 0
     for text in TEXTS:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         last = split(tokenizer, rule, ids)
-        assert [len(node.step_token_ids) for node in last.path[1:]] == steps_by_hand(tokenizer, delimiter, ids)
+        assert [len(node.step_token_ids) for node in last.path[1:]] == steps_by_hand(
+            tokenizer, delimiter, ids
+        )
         assert all(delimiter in step for step in last.steps)
         assert all(node.delimited for node in last.path[1:])
         ended += last.depth
@@ -114,7 +143,9 @@ def test_nothing_is_waited_for_at_the_end(full: bool) -> None:
     tokenizer = FAMILIES["byte_level"]()
     ids = tokenizer("a😀", add_special_tokens=False)["input_ids"]
     assert len(ids) == 5
-    ending = StepEnding(Detokenizer(tokenizer, StepRule(), len(tokenizer)), frozenset({tokenizer.eos_token_id}))
+    ending = StepEnding(
+        Detokenizer(tokenizer, StepRule(), len(tokenizer)), frozenset({tokenizer.eos_token_id})
+    )
     tokens = ids[:-1] if full else [*ids[:-1], tokenizer.eos_token_id]
     child = ending.child(Trajectory(question="?"), tokens, 0.0, 0.0, full=full)
     assert child is not None and (child.text, child.delimited) == ("a\ufffd", False)
@@ -124,11 +155,16 @@ def test_a_delimiter_that_cannot_occur_is_an_error_at_construction() -> None:
     tokenizer = FAMILIES["metaspace"]()
     newline = tokenizer.convert_tokens_to_ids("<0x0A>")
     with pytest.raises(ValueError, match="delimiter '\\\\n' cannot occur"):
-        Detokenizer(tokenizer, StepRule(delimiter="\n"), newline)  # a model whose vocabulary ends before it
+        # a model whose vocabulary ends before it
+        Detokenizer(tokenizer, StepRule(delimiter="\n"), newline)
     Detokenizer(tokenizer, StepRule(delimiter="\n"), newline + 1)
-    with pytest.raises(ValueError, match="cap must leave room for the delimiter '\\\\n\\\\n', which has 2 tokens, and is 1"):
+    with pytest.raises(
+        ValueError,
+        match="cap must leave room for the delimiter '\\\\n\\\\n', which has 2 tokens, and is 1",
+    ):
         Detokenizer(tokenizer, StepRule(delimiter="\n\n", cap=1), len(tokenizer))
-    Detokenizer(tokenizer, StepRule(tokens=1), len(tokenizer))  # it is the number of tokens that ends these steps
+    # it is the number of tokens that ends these steps
+    Detokenizer(tokenizer, StepRule(tokens=1), len(tokenizer))
     for delimiter, error in (("", ValueError), ("a\ud800", ValueError), (3, TypeError)):
         with pytest.raises(error, match="delimiter must be a text"):
             StepRule(delimiter=delimiter)

@@ -49,7 +49,12 @@ LONGROPE = {"max_position_embeddings": 160, "original_max_position_embeddings": 
     "rope_type": "longrope", "rope_theta": 1e4,
     "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 4.0, 6.0, 8.0],
 }}  # fmt: skip
-YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 40}
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": 40,
+}
 
 
 def worst_token(lm: TorchLM, *, rounds: int = 5) -> float:
@@ -72,7 +77,9 @@ def plain(lm: TorchLM, trajectory: Trajectory) -> float:
     for i, token in enumerate(trajectory.token_ids):
         ids = torch.tensor([[*prompt, *trajectory.token_ids[:i]]])
         with torch.no_grad():
-            total += float(torch.log_softmax(lm.model(input_ids=ids).logits[0, -1].double(), dim=-1)[token])
+            total += float(
+                torch.log_softmax(lm.model(input_ids=ids).logits[0, -1].double(), dim=-1)[token]
+            )
     return total
 
 
@@ -95,10 +102,13 @@ HOSTED = {
 def test_what_is_hosted_has_the_law_of_plain_passes(config: Any, tokenizer: Any) -> None:
     lm = TorchLM(tiny_model(config), tokenizer, step=StepRule(delimiter=None, tokens=9))
     assert lm.context == config.max_position_embeddings
-    assert worst_token(lm) < 1e-4  # parts of some models compute in float32 whatever their weights' type
+    # parts of some models compute in float32 whatever their weights' type
+    assert worst_token(lm) < 1e-4
 
 
-def test_positions_that_the_longest_row_rescales_are_hosted_up_to_the_original_context(tokenizer: Any) -> None:
+def test_positions_that_the_longest_row_rescales_are_hosted_up_to_the_original_context(
+    tokenizer: Any,
+) -> None:
     """Beyond it not even plain passes agree with each other on a prefix; below it nothing depends on company."""
     config = Phi3Config(**SMALL, num_key_value_heads=2, **LONGROPE)
     model, rule = tiny_model(config), StepRule(delimiter=None, tokens=9)
@@ -126,9 +136,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("config", REFUSED.values(), ids=REFUSED)
-def test_a_law_that_depends_on_company_is_refused_in_one_sentence(config: Any, tokenizer: Any) -> None:
+def test_a_law_that_depends_on_company_is_refused_in_one_sentence(
+    config: Any, tokenizer: Any
+) -> None:
     model = tiny_model(config)
-    with pytest.raises(ValueError, match="'odd' cannot be hosted: the probability that a .* depend on what else is in a batch") as caught:
+    with pytest.raises(
+        ValueError,
+        match="'odd' cannot be hosted: the probability that a .* depend on what else is in a batch",
+    ) as caught:
         TorchLM(model, tokenizer, name="odd")
     assert "\n" not in str(caught.value)
     TorchLM(model, tokenizer, name="odd", probe=False)
@@ -137,16 +152,22 @@ def test_a_law_that_depends_on_company_is_refused_in_one_sentence(config: Any, t
 def test_reward_models_are_probed_as_well(tokenizer: Any) -> None:
     reader = SeparatorReader(tokenizer, separator="<|step|>")
     labels = {"num_labels": 2}
-    hosted = MistralConfig(**SMALL, **labels, num_key_value_heads=2, sliding_window=6, max_position_embeddings=96)
+    hosted = MistralConfig(
+        **SMALL, **labels, num_key_value_heads=2, sliding_window=6, max_position_embeddings=96
+    )
     TorchPRM(tiny_model(hosted, auto=AutoModelForTokenClassification), reader)
     rescaled = Phi3Config(**SMALL, **labels, num_key_value_heads=2, **LONGROPE)
-    assert TorchPRM(tiny_model(rescaled, auto=AutoModelForTokenClassification), reader).context == 40
+    assert (
+        TorchPRM(tiny_model(rescaled, auto=AutoModelForTokenClassification), reader).context == 40
+    )
     odd = RobertaConfig(**SMALL, **labels, is_decoder=True, max_position_embeddings=98)
     with pytest.raises(ValueError, match="'odd' cannot be hosted"):
         TorchPRM(tiny_model(odd, auto=AutoModelForTokenClassification), reader, name="odd")
 
 
-def test_the_probe_takes_less_than_a_second_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_takes_less_than_a_second_whatever_the_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A model of 8 billion weights, none of which exists: the probe reads its configuration, and its small twin."""
     monkeypatch.setattr(probe, "_known", {})
     config = LlamaConfig(
@@ -166,7 +187,9 @@ def test_the_probe_takes_less_than_a_second_whatever_the_size(monkeypatch: pytes
 
 @pytest.mark.statistics
 @pytest.mark.parametrize("architecture", sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
-def test_every_causal_architecture_is_refused_or_has_the_law_of_plain_passes(architecture: str, tokenizer: Any) -> None:
+def test_every_causal_architecture_is_refused_or_has_the_law_of_plain_passes(
+    architecture: str, tokenizer: Any
+) -> None:
     """Refusals are one sentence. Architectures whose default configuration is of no use small are left to the others."""
     try:
         model = tiny_model(tiny_config(architecture, len(tokenizer)))

@@ -32,8 +32,14 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
 def hostile_texts(tokenizer: Any) -> list[str]:
     """Texts with control tokens at all places."""
     rng, tokens = random.Random(0), list(control_tokens(tokenizer))
-    texts = [f"{x}{pad}{y}" for x in ("", "So ", "a\n") for y in ("", " is", "z") for pad in tokens[:6]]
-    return [*texts, "".join(tokens), "".join(rng.choice([*tokens, " ", "a", "<|", "|>"]) for _ in range(40))]
+    texts = [
+        f"{x}{pad}{y}" for x in ("", "So ", "a\n") for y in ("", " is", "z") for pad in tokens[:6]
+    ]
+    return [
+        *texts,
+        "".join(tokens),
+        "".join(rng.choice([*tokens, " ", "a", "<|", "|>"]) for _ in range(40)),
+    ]
 
 
 def test_harmless_text_is_encoded_as_the_tokenizer_does(tokenizer: Any) -> None:
@@ -41,7 +47,10 @@ def test_harmless_text_is_encoded_as_the_tokenizer_does(tokenizer: Any) -> None:
     for text in HARMLESS:
         assert encoder.quoted(text) == text
         assert encoder.encode(text) == tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-        assert encoder.begin + encoder.encode(text) == tuple(tokenizer(text)["input_ids"])[: len(encoder.begin) + len(encoder.encode(text))]
+        assert (
+            encoder.begin + encoder.encode(text)
+            == tuple(tokenizer(text)["input_ids"])[: len(encoder.begin) + len(encoder.encode(text))]
+        )
 
 
 def test_no_text_becomes_a_control_token(tokenizer: Any) -> None:
@@ -52,7 +61,11 @@ def test_no_text_becomes_a_control_token(tokenizer: Any) -> None:
         ids = encoder.encode(quoted)
         assert not forbidden & set(ids)
         assert encoder.unquoted(quoted) == text
-        unknown = tokenizer.unk_token_id in ids or tokenizer.backend_tokenizer.normalizer if tokenizer.is_fast else False
+        unknown = (
+            tokenizer.unk_token_id in ids or tokenizer.backend_tokenizer.normalizer
+            if tokenizer.is_fast
+            else False
+        )
         if not unknown:
             assert tokenizer.decode(list(ids)).replace(" ", "") == text.replace(" ", "")
         # between words of a template, whose own control tokens are control tokens
@@ -62,7 +75,10 @@ def test_no_text_becomes_a_control_token(tokenizer: Any) -> None:
         assert not forbidden & set(ids[1:-1])
 
 
-@pytest.mark.parametrize("family", ["byte_level", "tiktoken_like", "metaspace", "metaspace_always", "legacy", "word_piece"])
+@pytest.mark.parametrize(
+    "family",
+    ["byte_level", "tiktoken_like", "metaspace", "metaspace_always", "legacy", "word_piece"],
+)
 def test_mentions_are_encoded_as_by_a_tokenizer_that_is_told_not_to_split(family: str) -> None:
     """transformers' own way, for texts that are nothing but data (in a unigram model it is not safe)."""
     tokenizer = FAMILIES[family]()
@@ -75,9 +91,12 @@ def test_mentions_are_encoded_as_by_a_tokenizer_that_is_told_not_to_split(family
 def test_added_tokens_that_are_not_special() -> None:
     """Brackets are control, and what a reader writes; words, runs of blanks and single characters are text."""
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(FAMILIES["byte_level"]().backend_tokenizer.to_str()), eos_token="</s>"
+        tokenizer_object=Tokenizer.from_str(FAMILIES["byte_level"]().backend_tokenizer.to_str()),
+        eos_token="</s>",
     )
-    tokenizer.add_tokens(["<extra_0>", "molecule", "    ", AddedToken("STEP", normalized=False), "<think>"])
+    tokenizer.add_tokens(
+        ["<extra_0>", "molecule", "    ", AddedToken("STEP", normalized=False), "<think>"]
+    )
     tokenizer.add_special_tokens({"pad_token": "!"})
     encoder = TextEncoder(tokenizer, written=["STEP"])
     names = ["<extra_0>", "molecule", "    ", "STEP", "<think>", "!"]
@@ -93,7 +112,8 @@ def test_added_tokens_that_are_not_special() -> None:
 
 def test_other_spellings_of_a_token_that_the_tokenizer_folds() -> None:
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(FAMILIES["word_piece"]().backend_tokenizer.to_str()), unk_token="[UNK]"
+        tokenizer_object=Tokenizer.from_str(FAMILIES["word_piece"]().backend_tokenizer.to_str()),
+        unk_token="[UNK]",
     )
     tokenizer.add_tokens([AddedToken("<turn>", normalized=True)])
     (turn,) = tokenizer("<TURN>", add_special_tokens=False)["input_ids"]
@@ -120,16 +140,22 @@ def test_a_marker_that_is_an_ordinary_token(family: str) -> None:
 
     assert (count(whole), count(published)) == (2, 4)
     assert tokenizer.decode(whole) == tokenizer.decode(published)
-    hands = tuple(tokenizer("руки ки", add_special_tokens=False)["input_ids"])  # a word that ends in it
+    # a word that ends in it
+    hands = tuple(tokenizer("руки ки", add_special_tokens=False)["input_ids"])
     assert count(hands) == (2 if family == "unigram" else 1)
     assert (encoder.encode(f"руки {MARKER}") == hands) == (count(hands) == 1)
 
 
 def test_what_cannot_be_encoded_is_replaced_with_a_warning(tokenizer: Any) -> None:
     encoder = TextEncoder(tokenizer)
-    with pytest.warns(UserWarning, match=r"cannot be encoded were replaced by U\+FFFD in 'So \\ud800"):
+    with pytest.warns(
+        UserWarning, match=r"cannot be encoded were replaced by U\+FFFD in 'So \\ud800"
+    ):
         assert encoder.quoted("So \ud800 \udce9\ufdd0") == "So \ufffd \ufffd\ufffd"
     encoder.encode("a template's \ud800")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert encodable("two halves \ud83d\ude00, and \ufffd itself") == "two halves \U0001f600, and \ufffd itself"
+        assert (
+            encodable("two halves \ud83d\ude00, and \ufffd itself")
+            == "two halves \U0001f600, and \ufffd itself"
+        )

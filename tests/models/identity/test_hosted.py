@@ -38,7 +38,10 @@ def test_what_has_been_computed_does_not_count():
 
 def test_weights_count(monkeypatch):
     lm, prm = pocket()
-    for host, make in ((lm, lambda m: fresh_lm(m)), (prm, lambda m: TorchPRM(m, prm.reader, name="pocket"))):
+    for host, make in (
+        (lm, lambda m: fresh_lm(m)),
+        (prm, lambda m: TorchPRM(m, prm.reader, name="pocket")),
+    ):
         other = copy.deepcopy(host.model)
         assert identify(make(other)).text == identify(make(host.model)).text
         before = identify(make(other)).text
@@ -75,7 +78,11 @@ def test_tokenizers_count():
 
 def test_files_have_marks_without_being_loaded(tmp_path):
     mark = source_mark("pocket", LM_FOLDER)
-    assert mark is not None and mark == source_mark("pocket", LM_FOLDER) and mark.text.startswith("pocket ")
+    assert (
+        mark is not None
+        and mark == source_mark("pocket", LM_FOLDER)
+        and mark.text.startswith("pocket ")
+    )
     assert mark.text != source_mark("pocket", PRM_FOLDER).text
     path = tmp_path / "model.gguf"
     path.write_bytes(bytes(2_000_000))

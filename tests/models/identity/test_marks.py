@@ -76,7 +76,9 @@ def recursive(factor):
 
 def mutual(factor):
     within: dict = {}
-    exec(f"def f(x):\n    return g(x)\ndef g(x):\n    return {factor} if x < 1 else f(x - 1)", within)
+    exec(
+        f"def f(x):\n    return g(x)\ndef g(x):\n    return {factor} if x < 1 else f(x - 1)", within
+    )
     return within["f"]
 
 
@@ -240,10 +242,20 @@ def test_globals_count_in_whatever_code_reads_them(monkeypatch):
     before = reading()
     assert reading() == before
     monkeypatch.setitem(globals(), "SIGN", -1.0)
-    assert [one == other for one, other in zip(before, reading(), strict=True)] == [False, False, True, False]
+    assert [one == other for one, other in zip(before, reading(), strict=True)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
     monkeypatch.setitem(globals(), "SIGN", 1.0)
     monkeypatch.setitem(TABLE, "weights", [-1.0, -2.0])
-    assert [one == other for one, other in zip(before, reading(), strict=True)] == [True, True, False, False]
+    assert [one == other for one, other in zip(before, reading(), strict=True)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 at_the_top = lambda x: x + 1  # noqa: E731
@@ -252,14 +264,18 @@ at_the_top = lambda x: x + 1  # noqa: E731
 def test_where_a_function_is_written_does_not_count():
     within: dict = {}
     exec("\n\n\ndef another_name(x):\n    # a comment\n    return x + 1", within)
-    marks = [mark(each).split()[-1] for each in (at_the_top, lambda x: x + 1, within["another_name"])]
+    marks = [
+        mark(each).split()[-1] for each in (at_the_top, lambda x: x + 1, within["another_name"])
+    ]
     assert len(set(marks)) == 1
 
 
 def test_order_and_arguments_count_where_they_mean_something():
     assert mark(lambda a, b: a - b) != mark(lambda b, a: a - b)
     assert mark({"a": 1, "b": 2}) == mark({"b": 2, "a": 1}) and mark([1, 2]) != mark([2, 1])
-    assert mark(lambda x: x < 1) != mark(lambda x: x > 1) and mark(lambda x: x.depth) != mark(lambda x: x.logprob)
+    assert mark(lambda x: x < 1) != mark(lambda x: x > 1) and mark(lambda x: x.depth) != mark(
+        lambda x: x.logprob
+    )
     assert mark(scaled(1)) != mark(scaled(True)) and mark(scaled("1")) != mark(scaled(1))
     assert mark(["ab", "c"]) != mark(["a", "bc"]) and mark([]) != mark(())
 
@@ -342,7 +358,9 @@ def test_what_changes_as_it_runs_is_not_compared_but_said():
     before = identify(one)
     one.score([1])
     assert identify(one) == before and identify(other).text != before.text
-    assert before.doubts == ("Counting.calls, which changes as it runs",) and before.name == "counting"
+    assert (
+        before.doubts == ("Counting.calls, which changes as it runs",) and before.name == "counting"
+    )
 
 
 class Remembering:
@@ -394,7 +412,9 @@ def test_what_a_user_adds_to_our_models_counts():
     assert mark(used) == before
 
 
-@pytest.mark.parametrize("unknowable", [threading.Lock(), (x for x in [1])], ids=["lock", "generator"])
+@pytest.mark.parametrize(
+    "unknowable", [threading.Lock(), (x for x in [1])], ids=["lock", "generator"]
+)
 def test_what_cannot_be_known_is_said(unknowable):
     found = identify(lambda x: (unknowable, x))
     assert len(found.doubts) == 1 and found.name is None
@@ -430,8 +450,13 @@ def test_names_are_asked_for_and_what_rests_on_them_is_said():
     with pytest.warns(RuntimeWarning) as said:
         identity.check_vouched(known, "checkpoint")
     [warning] = said
-    assert str(warning.message).startswith("checkpoint takes your word that prm='counting' does the same whenever it has this name")
+    assert str(warning.message).startswith(
+        "checkpoint takes your word that prm='counting' does the same whenever it has this name"
+    )
     lock = threading.Lock()
     unknown = {"answer": identify(lambda x: lock)}
-    with pytest.raises(ValueError, match="give it an attribute `name`, a text that you change whenever what it does changes"):
+    with pytest.raises(
+        ValueError,
+        match="give it an attribute `name`, a text that you change whenever what it does changes",
+    ):
         identity.check_vouched(unknown, "checkpoint")

@@ -8,7 +8,16 @@ import jax
 import numpy as np
 import pytest
 
-from motes.models import Cost, FunctionReward, LanguageModel, RewardModel, Sampling, StepRule, TableLM, Trajectory
+from motes.models import (
+    Cost,
+    FunctionReward,
+    LanguageModel,
+    RewardModel,
+    Sampling,
+    StepRule,
+    TableLM,
+    Trajectory,
+)
 from motes.models.randomness import BLOCK, SlotUniforms
 
 
@@ -25,13 +34,24 @@ def test_table_models_fulfil_the_protocols_and_say_what_they_drew() -> None:
     assert isinstance(lm, LanguageModel) and isinstance(FunctionReward(lambda x: 0.0), RewardModel)
     population = [lm.start("?")] * 200
     for step in range(3):
-        population = [node for node in lm.extend(population, keys(step, len(population)), sampling=Sampling(temperature=2)) if node.open]
+        population = [
+            node
+            for node in lm.extend(
+                population, keys(step, len(population)), sampling=Sampling(temperature=2)
+            )
+            if node.open
+        ]
     for node in population:
         probs = [table(node.token_ids[:i])[token] for i, token in enumerate(node.token_ids)]
         assert node.logprob == pytest.approx(np.log(probs).sum())
         assert lm.logprob([node.path[0]], [node.token_ids]) == pytest.approx([node.logprob])
-        flat = [np.sqrt(table(node.token_ids[:i])) / np.sqrt(table(node.token_ids[:i])).sum() for i in range(3)]
-        assert node.proposal_logprob == pytest.approx(sum(np.log(flat[i][token]) for i, token in enumerate(node.token_ids)))
+        flat = [
+            np.sqrt(table(node.token_ids[:i])) / np.sqrt(table(node.token_ids[:i])).sum()
+            for i in range(3)
+        ]
+        assert node.proposal_logprob == pytest.approx(
+            sum(np.log(flat[i][token]) for i, token in enumerate(node.token_ids))
+        )
         assert 1 not in node.token_ids[::2], "a token of probability zero"
     assert lm.logprob([lm.start("?")], [(1,)]) == [-np.inf]
 
@@ -39,16 +59,23 @@ def test_table_models_fulfil_the_protocols_and_say_what_they_drew() -> None:
 def test_frequencies() -> None:
     """5 standard errors: one false alarm in a million."""
     lm = TableLM(lambda prefix: [1, 2, 3, 4], eos=None)
-    counts = np.bincount([node.token_ids[0] for node in lm.extend([lm.start("?")] * 20_000, keys(0, 20_000))], minlength=4)
+    counts = np.bincount(
+        [node.token_ids[0] for node in lm.extend([lm.start("?")] * 20_000, keys(0, 20_000))],
+        minlength=4,
+    )
     expected = np.array([0.1, 0.2, 0.3, 0.4])
-    assert np.all(np.abs(counts / 20_000 - expected) < 5 * np.sqrt(expected * (1 - expected) / 20_000))
+    assert np.all(
+        np.abs(counts / 20_000 - expected) < 5 * np.sqrt(expected * (1 - expected) / 20_000)
+    )
 
 
 def test_bad_tables_and_rewards_are_named() -> None:
     lm = TableLM(lambda prefix: [0.5, float("nan")], name="odd")
     with pytest.raises(FloatingPointError, match="'odd' gave probabilities"):
         lm.extend([lm.start("?")], keys(0, 1))
-    with pytest.raises(FloatingPointError, match="'judge' gave a score that is NaN for <Trajectory open"):
+    with pytest.raises(
+        FloatingPointError, match="'judge' gave a score that is NaN for <Trajectory open"
+    ):
         FunctionReward(lambda x: float("nan"), name="judge").score([lm.start("?")])
     assert FunctionReward(lambda x: float("-inf")).score([lm.start("?")]) == [-np.inf]
     with pytest.raises(ValueError, match="only open trajectories"):
@@ -74,11 +101,28 @@ def test_trajectories_are_a_tree() -> None:
     root = Trajectory(question="?")
     a = root.child("a ", (1, 2), logprob=-1.0, proposal_logprob=-1.5)
     b, c = (a.child(text, (3,), logprob=-2.0, proposal_logprob=-2.0) for text in ("b", "c"))
-    assert (b.text, b.steps, b.token_ids, b.depth, b.path) == ("a b", ("a ", "b"), (1, 2, 3), 2, (root, a, b))
-    assert (b.logprob, b.step_logprob, b.proposal_logprob, b.step_proposal_logprob) == (-3.0, -2.0, -3.5, -2.0)
+    assert (b.text, b.steps, b.token_ids, b.depth, b.path) == (
+        "a b",
+        ("a ", "b"),
+        (1, 2, 3),
+        2,
+        (root, a, b),
+    )
+    assert (b.logprob, b.step_logprob, b.proposal_logprob, b.step_proposal_logprob) == (
+        -3.0,
+        -2.0,
+        -3.5,
+        -2.0,
+    )
     assert b != c and b.parent is c.parent is a
     closed = b.close(truncated=True)
-    assert closed.truncated and not closed.open and b.open and closed.parent is a and not closed.finished
+    assert (
+        closed.truncated
+        and not closed.open
+        and b.open
+        and closed.parent is a
+        and not closed.finished
+    )
     assert "truncated, 2 steps" in repr(closed)
     with pytest.raises(AttributeError):
         a.depth = 3  # type: ignore[misc]
@@ -86,7 +130,11 @@ def test_trajectories_are_a_tree() -> None:
 
 def test_step_rules_reject_what_cannot_end_a_step() -> None:
     assert StepRule(tokens=5, cap=3).longest == 3
-    for options, message in (({"delimiter": ""}, "delimiter"), ({"tokens": 0}, "tokens must be at least 1"), ({"cap": 0}, "cap must be")):
+    for options, message in (
+        ({"delimiter": ""}, "delimiter"),
+        ({"tokens": 0}, "tokens must be at least 1"),
+        ({"cap": 0}, "cap must be"),
+    ):
         with pytest.raises(ValueError, match=message):
             StepRule(**options)  # type: ignore[arg-type]
 

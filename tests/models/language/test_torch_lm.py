@@ -1,8 +1,8 @@
 """The hosted language model against one plain forward pass on the same token ids.
 
-The reference has no cache, no batch, no padding and no masks: a model's logits over prompt and tokens. What the
-host says a token's probability was, and which token a uniform number draws, are computed from those a second
-time and compared.
+The reference has no cache, no batch, no padding and no masks: a model's logits over prompt and
+tokens. What the host says a token's probability was, and which token a uniform number draws, are
+computed from those a second time and compared.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ def plain_log_probs(lm: TorchLM, trajectory: Trajectory) -> torch.Tensor:
     """Log-probabilities (tokens, vocabulary) in front of each generated token, by one forward pass."""
     prompt = list(lm._tokens_of(trajectory.path[0]))
     with torch.no_grad():
-        logits = lm.model(torch.tensor([[*prompt, *trajectory.token_ids]])).logits[0, len(prompt) - 1 : -1]
-    return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1).double()
+        logits = lm.model(torch.tensor([[*prompt, *trajectory.token_ids]])).logits[
+            0, len(prompt) - 1 : -1
+        ]
+    return torch.log_softmax(
+        logits if logits.dtype == torch.float64 else logits.float(), dim=-1
+    ).double()
 
 
 def plain_logprob(lm: TorchLM, trajectory: Trajectory) -> float:
@@ -41,7 +45,9 @@ def plain_logprob(lm: TorchLM, trajectory: Trajectory) -> float:
     return float(table[torch.arange(len(table)), list(trajectory.token_ids)].sum())
 
 
-def grow(lm: TorchLM, *, rounds: int = 4, seed: int = 0, drop: bool = False, **options: Any) -> list[Trajectory]:
+def grow(
+    lm: TorchLM, *, rounds: int = 4, seed: int = 0, drop: bool = False, **options: Any
+) -> list[Trajectory]:
     """Two questions, forks, ragged steps, extensions of interior nodes, dropped caches: all nodes made."""
     rng = np.random.default_rng(seed)
     nodes = [lm.start(QUESTION), lm.start(OTHER)]
@@ -63,13 +69,19 @@ def test_logprob_is_that_of_one_plain_forward_pass_in_float64(
     for node in grow(lm, drop=drop):
         assert node.logprob == pytest.approx(plain_logprob(lm, node), abs=1e-9)
         assert node.proposal_logprob == node.logprob
-        assert lm.logprob([node.path[0]], [node.token_ids]) == pytest.approx([node.logprob], abs=1e-9)
+        assert lm.logprob([node.path[0]], [node.token_ids]) == pytest.approx(
+            [node.logprob], abs=1e-9
+        )
 
 
-def test_logprob_is_that_of_one_plain_forward_pass_in_float32(pocket32: Any, tokenizer: Any) -> None:
+def test_logprob_is_that_of_one_plain_forward_pass_in_float32(
+    pocket32: Any, tokenizer: Any
+) -> None:
     lm = TorchLM(pocket32, tokenizer)
     for node in grow(lm):
-        assert node.logprob == pytest.approx(plain_logprob(lm, node), abs=1e-4 * len(node.token_ids))
+        assert node.logprob == pytest.approx(
+            plain_logprob(lm, node), abs=1e-4 * len(node.token_ids)
+        )
 
 
 def test_a_real_architecture_in_float32(smollm_folder: Any) -> None:
@@ -83,7 +95,9 @@ def test_a_real_architecture_in_float32(smollm_folder: Any) -> None:
     lm.drop_cache()
     nodes += lm.extend([nodes[1], nodes[3], root], keys(2, 3))
     for node in nodes:
-        assert node.logprob == pytest.approx(plain_logprob(lm, node), abs=1e-4 * len(node.token_ids))
+        assert node.logprob == pytest.approx(
+            plain_logprob(lm, node), abs=1e-4 * len(node.token_ids)
+        )
     again = lm.logprob([nodes[0]] * 2, [nodes[3].step_token_ids, nodes[4].step_token_ids])
     assert again == pytest.approx([nodes[3].step_logprob, nodes[4].step_logprob], abs=1e-4 * 12)
 
@@ -102,17 +116,28 @@ def test_tokens_are_those_that_the_uniforms_draw_from_the_plain_distribution(
             table = plain_log_probs(lm, node)[-len(node.step_token_ids) :]
             for j, token in enumerate(node.step_token_ids):
                 cumulative = table[j].exp().cumsum(0)
-                assert int(torch.searchsorted(cumulative, uniforms.at(j)[slot] * cumulative[-1], right=True)) == token
+                assert (
+                    int(
+                        torch.searchsorted(
+                            cumulative, uniforms.at(j)[slot] * cumulative[-1], right=True
+                        )
+                    )
+                    == token
+                )
 
 
-def test_siblings_draw_independently_and_a_batch_is_the_sum_of_its_rows(pocket64: Any, tokenizer: Any) -> None:
+def test_siblings_draw_independently_and_a_batch_is_the_sum_of_its_rows(
+    pocket64: Any, tokenizer: Any
+) -> None:
     lm = TorchLM(pocket64, tokenizer)
     root, slots = lm.start(QUESTION), keys(5, 16)
     hot = Sampling(temperature=3.0)
     together = lm.extend([root] * 16, slots, prior=hot)
     assert len({node.step_token_ids for node in together}) == 16
     alone = [lm.extend([root], slots[i : i + 1], prior=hot)[0] for i in (0, 7, 15)]
-    assert [node.step_token_ids for node in alone] == [together[i].step_token_ids for i in (0, 7, 15)]
+    assert [node.step_token_ids for node in alone] == [
+        together[i].step_token_ids for i in (0, 7, 15)
+    ]
 
 
 def test_frequencies_follow_the_distribution(pocket32: Any, tokenizer: Any) -> None:
@@ -131,17 +156,31 @@ def test_frequencies_follow_the_distribution(pocket32: Any, tokenizer: Any) -> N
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(temperature=0.6), Sampling(top_k=3), Sampling(top_p=0.7), Sampling(temperature=1.5, top_k=20, top_p=0.9)]
+    "sampling",
+    [
+        Sampling(temperature=0.6),
+        Sampling(top_k=3),
+        Sampling(top_p=0.7),
+        Sampling(temperature=1.5, top_k=20, top_p=0.9),
+    ],
 )
-def test_prior_and_proposal_are_each_normalised_token_by_token(sampling: Sampling, pocket64: Any, tokenizer: Any) -> None:
+def test_prior_and_proposal_are_each_normalised_token_by_token(
+    sampling: Sampling, pocket64: Any, tokenizer: Any
+) -> None:
     lm = TorchLM(pocket64, tokenizer, step=StepRule(cap=10))
     prior = Sampling(temperature=1.2)
     for node in lm.extend([lm.start(QUESTION)] * 5, keys(7, 5), sampling=sampling, prior=prior):
         logits = plain_log_probs(lm, node).numpy()
         ids = np.array(node.token_ids)[:, None]
-        assert node.logprob == pytest.approx(np.take_along_axis(prior.log_probs(logits), ids, 1).sum(), abs=1e-9)
-        assert node.proposal_logprob == pytest.approx(np.take_along_axis(sampling.log_probs(logits), ids, 1).sum(), abs=1e-9)
-        assert lm.logprob([node.path[0]], [node.token_ids], prior=prior) == pytest.approx([node.logprob], abs=1e-9)
+        assert node.logprob == pytest.approx(
+            np.take_along_axis(prior.log_probs(logits), ids, 1).sum(), abs=1e-9
+        )
+        assert node.proposal_logprob == pytest.approx(
+            np.take_along_axis(sampling.log_probs(logits), ids, 1).sum(), abs=1e-9
+        )
+        assert lm.logprob([node.path[0]], [node.token_ids], prior=prior) == pytest.approx(
+            [node.logprob], abs=1e-9
+        )
 
 
 class TokenCounter:
@@ -172,7 +211,8 @@ def test_every_token_is_computed_once(pocket32: Any, tokenizer: Any) -> None:
     extended = {node.parent for node in made} - {root}
     assert lm.cost.prompt_tokens == prompt and lm.cost.rescored_tokens == 0
     assert lm.cost.generated_tokens == sum(lengths)
-    # the token that ends a step is read when the step is first extended, all others once when they are drawn
+    # the token that ends a step is read when the step is first extended, all others once when they
+    # are drawn
     assert counter.tokens == prompt + sum(length - 1 for length in lengths) + len(extended)
     assert counter.passes == lm.cost.forward_passes
 
@@ -204,7 +244,9 @@ def test_steps_end_where_the_rule_says(rule: StepRule, pocket32: Any, tokenizer:
         assert not rule.ends(before), "the step should have ended earlier"
 
 
-def test_end_of_text_inside_a_step_finishes_and_a_full_context_truncates(learned_positions64: Any, tokenizer: Any) -> None:
+def test_end_of_text_inside_a_step_finishes_and_a_full_context_truncates(
+    learned_positions64: Any, tokenizer: Any
+) -> None:
     lm = TorchLM(learned_positions64, tokenizer, step=StepRule(delimiter=None, cap=60))
     population, ends = [lm.start(QUESTION)] * 40, []
     for step in range(6):
@@ -228,18 +270,28 @@ def test_end_of_text_inside_a_step_finishes_and_a_full_context_truncates(learned
 def test_a_small_cache_changes_nothing_but_the_work(pocket64: Any, tokenizer: Any) -> None:
     roomy = TorchLM(pocket64, tokenizer)
     expected = grow(roomy, rounds=6)
-    bytes_a_token = 2 * pocket64.config.num_hidden_layers * pocket64.config.num_key_value_heads * 32 * 8
+    bytes_a_token = (
+        2 * pocket64.config.num_hidden_layers * pocket64.config.num_key_value_heads * 32 * 8
+    )
     tight = TorchLM(pocket64, tokenizer, cache_bytes=420 * bytes_a_token)
     nodes = grow(tight, rounds=6)
     assert [node.token_ids for node in nodes] == [node.token_ids for node in expected]
-    assert [node.logprob for node in nodes] == pytest.approx([node.logprob for node in expected], abs=1e-9)
-    assert tight.cost.rescored_tokens > 10 * roomy.cost.rescored_tokens  # roomy: an interior node's last token
-    # less than one prompt: nothing can be kept, batches are halved until their rows share nothing, and all is read again
+    assert [node.logprob for node in nodes] == pytest.approx(
+        [node.logprob for node in expected], abs=1e-9
+    )
+    # roomy: an interior node's last token
+    assert tight.cost.rescored_tokens > 10 * roomy.cost.rescored_tokens
+    # less than one prompt: nothing can be kept, batches are halved until their rows share nothing,
+    # and all is read again
     nothing = TorchLM(pocket64, tokenizer, cache_bytes=20 * bytes_a_token)
-    assert [node.token_ids for node in grow(nothing, rounds=3)] == [node.token_ids for node in expected[: 3 * 8]]
+    assert [node.token_ids for node in grow(nothing, rounds=3)] == [
+        node.token_ids for node in expected[: 3 * 8]
+    ]
 
 
-def test_out_of_memory_halves_the_batch(pocket64: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_batch(
+    pocket64: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lm = TorchLM(pocket64, tokenizer)
     expected = lm.extend([lm.start(QUESTION)] * 9, keys(8, 9))
     forward = type(pocket64).forward
@@ -251,7 +303,9 @@ def test_out_of_memory_halves_the_batch(pocket64: Any, tokenizer: Any, monkeypat
 
     monkeypatch.setattr(type(pocket64), "forward", short_of_memory)
     lm = TorchLM(pocket64, tokenizer)
-    assert [node.token_ids for node in lm.extend([lm.start(QUESTION)] * 9, keys(8, 9))] == [node.token_ids for node in expected]
+    assert [node.token_ids for node in lm.extend([lm.start(QUESTION)] * 9, keys(8, 9))] == [
+        node.token_ids for node in expected
+    ]
 
 
 def test_logits_that_are_not_numbers_name_the_model_and_the_trajectory(
@@ -259,7 +313,11 @@ def test_logits_that_are_not_numbers_name_the_model_and_the_trajectory(
 ) -> None:
     lm = TorchLM(sliding64, tokenizer, name="broken")
     root = lm.start(QUESTION)
-    monkeypatch.setattr(sliding64.lm_head, "weight", torch.nn.Parameter(torch.full_like(sliding64.lm_head.weight, torch.nan)))
+    monkeypatch.setattr(
+        sliding64.lm_head,
+        "weight",
+        torch.nn.Parameter(torch.full_like(sliding64.lm_head.weight, torch.nan)),
+    )
     with pytest.raises(FloatingPointError, match="'broken'.*Trajectory open, 0 steps"):
         lm.extend([root], keys(0, 1))
     with pytest.raises(FloatingPointError, match="'broken'"):
@@ -279,7 +337,9 @@ def test_bad_questions_and_keys(pocket32: Any, tokenizer: Any) -> None:
 def test_recurrent_models_are_refused(tokenizer: Any) -> None:
     from transformers import MambaConfig, MambaForCausalLM
 
-    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4)).eval()
+    model = MambaForCausalLM(
+        MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4)
+    ).eval()
     with pytest.raises(ValueError, match="MambaForCausalLM cannot be hosted"):
         TorchLM(model, tokenizer)
 
@@ -290,13 +350,21 @@ def test_problems_share_a_batch(pocket64: Any, tokenizer: Any) -> None:
     questions = [problem.question for problem in islice(problems("validation", seed=2), 5)]
     slots = keys(1, 5)
     together = lm.extend([lm.start(question) for question in questions], slots)
-    alone = [lm.extend([lm.start(question)], slots[i : i + 1])[0] for i, question in enumerate(questions)]
+    alone = [
+        lm.extend([lm.start(question)], slots[i : i + 1])[0] for i, question in enumerate(questions)
+    ]
     assert [node.token_ids for node in together] == [node.token_ids for node in alone]
 
 
-@pytest.mark.parametrize("rule", [StepRule(delimiter="."), StepRule(delimiter=None, tokens=3), StepRule(delimiter="\n", cap=5)], ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [StepRule(delimiter="."), StepRule(delimiter=None, tokens=3), StepRule(delimiter="\n", cap=5)],
+    ids=str,
+)
 @pytest.mark.parametrize("room", [400, 34])
-def test_continuations_are_what_extend_would_have_made(pocket64: Any, tokenizer: Any, rule: StepRule, room: int) -> None:
+def test_continuations_are_what_extend_would_have_made(
+    pocket64: Any, tokenizer: Any, rule: StepRule, room: int
+) -> None:
     """Whatever was drawn behind one trajectory is found again behind it, node for node; behind another, its log-probability is
     that of a plain forward pass, or it says rightly that its steps would have ended elsewhere."""
     lm = TorchLM(pocket64, tokenizer, step=rule)
@@ -309,7 +377,11 @@ def test_continuations_are_what_extend_would_have_made(pocket64: Any, tokenizer:
         if not going:
             break
         keys = jax.random.split(jax.random.key(step), len(going))
-        for i, x in zip(going, lm.extend([drawn[i] for i in going], keys, sampling=hot, prior=prior), strict=True):
+        for i, x in zip(
+            going,
+            lm.extend([drawn[i] for i in going], keys, sampling=hot, prior=prior),
+            strict=True,
+        ):
             drawn[i] = x
     found = refused = 0
     for x in drawn:
@@ -329,12 +401,18 @@ def test_continuations_are_what_extend_would_have_made(pocket64: Any, tokenizer:
             if not others:
                 continue
             total = lm.logprob(others, [sum((s.step_token_ids for s in steps), ())] * len(others))
-            for y, end, log_p in zip(others, lm.continued(others, steps, prior=prior, proposal=prior), total, strict=True):
+            for y, end, log_p in zip(
+                others, lm.continued(others, steps, prior=prior, proposal=prior), total, strict=True
+            ):
                 length = sum(len(s.step_token_ids) for s in steps)
                 if end is None or (end.finished, end.truncated) != (x.finished, x.truncated):
                     refused += 1
-                    assert lm._room(y) != lm._room(x.path[cut])  # only the context can end a step elsewhere here
+                    # only the context can end a step elsewhere here
+                    assert lm._room(y) != lm._room(x.path[cut])
                     continue
                 found += 1
-                assert end.logprob - y.logprob == pytest.approx(log_p, abs=1e-9) and end.token_ids == y.token_ids + end.token_ids[-length:]
+                assert (
+                    end.logprob - y.logprob == pytest.approx(log_p, abs=1e-9)
+                    and end.token_ids == y.token_ids + end.token_ids[-length:]
+                )
     assert found > 10 and (room < 100 or not refused)

@@ -18,7 +18,9 @@ def drawn(split: str, count: int, **options: int) -> list[Problem]:
 
 
 def test_problems_are_seeded_and_keep_their_promises() -> None:
-    assert [p.question for p in drawn("test", 20, seed=3)] == [p.question for p in drawn("test", 20, seed=3)]
+    assert [p.question for p in drawn("test", 20, seed=3)] == [
+        p.question for p in drawn("test", 20, seed=3)
+    ]
     assert drawn("test", 1, seed=3)[0].question != drawn("test", 1, seed=4)[0].question
     batch = drawn("train", 400, seed=1)
     assert {problem.steps for problem in batch} == set(range(2, 9))
@@ -26,25 +28,39 @@ def test_problems_are_seeded_and_keep_their_promises() -> None:
         assert problem.split == "train"
         assert all(1 <= quantity.value <= LARGEST for quantity in problem.quantities)
         assert len(problem.solution) == problem.steps + 1 and all(problem.check(problem.solution))
-        behind = {problem.order.index(s) < problem.order.index(i) for i, q in enumerate(problem.quantities) for s in q.sources}
+        behind = {
+            problem.order.index(s) < problem.order.index(i)
+            for i, q in enumerate(problem.quantities)
+            for s in q.sources
+        }
         assert behind <= {True}, "a sentence refers to one that comes later"
     for steps in (2, 8):
         assert {problem.steps for problem in drawn("test", 5, seed=0, steps=steps)} == {steps}
 
 
 def test_splits_hold_out_structures() -> None:
-    structures = {split: {problem.structure for problem in drawn(split, 600, seed=0)} for split in SPLITS}
+    structures = {
+        split: {problem.structure for problem in drawn(split, 600, seed=0)} for split in SPLITS
+    }
     assert structures["train"].isdisjoint(structures["test"] | structures["validation"])
     assert structures["test"].isdisjoint(structures["validation"])
 
 
 def test_a_structure_is_blind_to_all_but_the_needed_graph() -> None:
     for problem in drawn("test", 50, seed=5):
-        renamed = tuple(replace(q, name=q.name[::-1].title(), k=q.k + (q.rule == "more"), value=q.value) for q in problem.quantities)
-        swapped = tuple(replace(q, sources=q.sources[::-1]) if q.rule == "sum" else q for q in renamed)
+        renamed = tuple(
+            replace(q, name=q.name[::-1].title(), k=q.k + (q.rule == "more"), value=q.value)
+            for q in problem.quantities
+        )
+        swapped = tuple(
+            replace(q, sources=q.sources[::-1]) if q.rule == "sum" else q for q in renamed
+        )
         assert replace(problem, quantities=swapped, things="stones").structure == problem.structure
         beside = Quantity("Zed", "given", 5, (), 5)
-        assert replace(problem, quantities=(*problem.quantities, beside)).structure == problem.structure
+        assert (
+            replace(problem, quantities=(*problem.quantities, beside)).structure
+            == problem.structure
+        )
         other = {
             "more": "fewer",
             "fewer": "times",
@@ -55,7 +71,11 @@ def test_a_structure_is_blind_to_all_but_the_needed_graph() -> None:
             "given": "given",
         }
         last = problem.quantities[problem.query]
-        changed = (*problem.quantities[: problem.query], replace(last, rule=other[last.rule]), *problem.quantities[problem.query + 1 :])
+        changed = (
+            *problem.quantities[: problem.query],
+            replace(last, rule=other[last.rule]),
+            *problem.quantities[problem.query + 1 :],
+        )
         assert replace(problem, quantities=changed).structure != problem.structure
 
 
@@ -74,7 +94,9 @@ def test_values_follow_the_sentences() -> None:
     for problem in drawn("test", 200, seed=6):
         values: dict[str, int] = {}
         for name, what in re.findall(r"(\w+) (?:has|owns) ([^.]+)\.", problem.question):
-            [(form, match)] = [(form, match) for form in forms if (match := re.fullmatch(form, what))]
+            [(form, match)] = [
+                (form, match) for form in forms if (match := re.fullmatch(form, what))
+            ]
             values[name] = forms[form](values, *match.groups())
         asked = re.search(r"does (\w+) have\?", problem.question)
         assert asked and values[asked[1]] == problem.answer
@@ -108,8 +130,9 @@ def test_bad_arguments() -> None:
 def test_what_ships_is_fallible_and_honest() -> None:
     """Held-out accuracy at temperature 0.8 between 30% and 60%, falling with length, and AUC between 0.75 and 0.97.
 
-    The card's own figures: weights and seed are fixed, so this fails where they or the hosts have changed. (The accuracy,
-    0.33 with a standard error of 0.018, is near its lower bound: one in thirty other seeds would fall below it.)
+    The card's own figures: weights and seed are fixed, so this fails where they or the hosts have
+    changed. (The accuracy, 0.33 with a standard error of 0.018, is near its lower bound: one in
+    thirty other seeds would fall below it.)
     """
     from motes.models.pocket.recipe.card import auc, evaluate
 

@@ -21,7 +21,9 @@ STEPS = ["Step 1: Ben has 7 + 3 = 10.\n\n", "Step 2: café 中文.\n\n", "Step 3
 BARE = [step.strip() for step in STEPS]
 CHAT = "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
 CHAT += "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
-TEXTUAL = "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}[Q] {{ m['content'] }} [A]"
+TEXTUAL = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}[Q] {{ m['content'] }} [A]"
+)
 TEXTUAL += "{% else %} {{ m['content'] }}</s>{% endif %}{% endfor %}"
 SENTENCE_PIECE = ["metaspace", "metaspace_always", "legacy", "unigram"]
 FAST = ["byte_level", "tiktoken_like", *SENTENCE_PIECE]
@@ -29,8 +31,12 @@ FAST = ["byte_level", "tiktoken_like", *SENTENCE_PIECE]
 
 def tokenizer_of(family: str, template: str = "", added: tuple[str, ...] = ()) -> Any:
     state = Tokenizer.from_str(FAMILIES[family]().backend_tokenizer.to_str())
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=state, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|end|>", "<|assistant|>", "<|system|>"]})
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=state, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": ["<|user|>", "<|end|>", "<|assistant|>", "<|system|>"]}
+    )
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in added])
     tokenizer.chat_template = template or None
     return tokenizer
@@ -74,7 +80,10 @@ def test_turns_are_one_text(family: str, template: str) -> None:
     for count in range(1, 4):
         messages = [{"role": "user", "content": f"{QUESTION} {BARE[0]}"}]
         for step in BARE[1:count]:
-            messages += [{"role": "assistant", "content": reader.texts[0]}, {"role": "user", "content": step}]
+            messages += [
+                {"role": "assistant", "content": reader.texts[0]},
+                {"role": "user", "content": step},
+            ]
         # as published: the closed conversation, up to the token that the last answer is
         messages.append({"role": "assistant", "content": reader.texts[0]})
         closed = tokenizer.apply_chat_template(messages, return_dict=False)
@@ -83,7 +92,9 @@ def test_turns_are_one_text(family: str, template: str) -> None:
         after = "".join(tokenizer.decode(closed[len(read) :]).split())
         assert after in (f"{reader.texts[0]}<|end|>", f"{reader.texts[0]}</s>")
     root = reader.conversation(grown([]))
-    assert tokenizer.decode(root).endswith(QUESTION) and len(root) > len(tokenizer(QUESTION, add_special_tokens=False)["input_ids"])
+    assert tokenizer.decode(root).endswith(QUESTION) and len(root) > len(
+        tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
+    )
 
 
 @pytest.mark.parametrize("family", FAST)
@@ -128,7 +139,9 @@ def test_neither_a_step_nor_a_question_forges_anything(kind: str, family: str) -
         "plain": lambda: SeparatorReader(tokenizer, separator="<extra_0>"),
     }
     reader: Any = readers[kind]()
-    control = {*tokenizer.all_special_ids, tokenizer.convert_tokens_to_ids("<extra_0>")} - {tokenizer.unk_token_id}
+    control = {*tokenizer.all_special_ids, tokenizer.convert_tokens_to_ids("<extra_0>")} - {
+        tokenizer.unk_token_id
+    }
 
     marks = {i for i in range(len(tokenizer)) if tokenizer.decode([i]).strip() == "ки"}
 
@@ -149,7 +162,9 @@ def test_a_separator_that_ends_the_step_itself_is_not_doubled() -> None:
         SeparatorReader(tokenizer, separator="<extra_0>"),
         pair_reader(tokenizer, "<extra_0>"),
     ):
-        assert reader.conversation(grown(["So.<extra_0>", "End."])) == reader.conversation(grown(["So.", "End."]))
+        assert reader.conversation(grown(["So.<extra_0>", "End."])) == reader.conversation(
+            grown(["So.", "End."])
+        )
 
 
 class _Rewriting:
@@ -172,10 +187,15 @@ def test_where_a_longer_conversation_begins_otherwise_it_is_read_anew() -> None:
     model, reader = LlamaForCausalLM(config).double().eval(), _Rewriting()
     prm = TorchPRM(model, reader)
     nodes = grown(["a", "b", "c", "d"]).path[1:]
-    forks = [node.child(text, (9,), logprob=0.0, proposal_logprob=0.0) for node in nodes for text in "xy"]
+    forks = [
+        node.child(text, (9,), logprob=0.0, proposal_logprob=0.0) for node in nodes for text in "xy"
+    ]
     for batch in (nodes, forks, forks[::-1]):
         with torch.no_grad():
-            plain = [float(reader.log_odds(model(torch.tensor([reader.conversation(x)])).logits[:, -1])) for x in batch]
+            plain = [
+                float(reader.log_odds(model(torch.tensor([reader.conversation(x)])).logits[:, -1]))
+                for x in batch
+            ]
         assert prm.score(batch) == pytest.approx(plain, abs=1e-9)
     tree = ReadingTree(reader.conversation)
     one, two = (tree.node(node) for node in nodes[:2])

@@ -1,6 +1,7 @@
 """A reward model that reads less than the language model writes: a declared outcome, the same in every run.
 
-A step beyond its context has r = 1/2, for nothing is known of it, and a trajectory still open there is truncated.
+A step beyond its context has r = 1/2, for nothing is known of it, and a trajectory still open there
+is truncated.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from motes.models.pocket import problems
 from motes.ppl import StateSpaceModel
 from motes.samplers import ImportanceSampling, ParticleFilter, SuffixMetropolis, solve, solve_many
 
-PROBLEMS = [problem for problem, _ in zip(problems("test", seed=5, steps=4), range(3), strict=False)]
+PROBLEMS = [
+    problem for problem, _ in zip(problems("test", seed=5, steps=4), range(3), strict=False)
+]
 BITS = (0.6, 0.4)
 LOG_ODDS = 1.3  # of a step that is 0; minus that of a step that is 1
 
@@ -69,13 +72,17 @@ def exact(readable: int) -> tuple[float, dict[tuple[int, ...], float]]:
     return total, {bits: np.exp(weight - total) for bits, weight in weights.items()}
 
 
-@pytest.mark.parametrize("sampler", [ParticleFilter(particles=4000), ImportanceSampling(particles=4000)])
+@pytest.mark.parametrize(
+    "sampler", [ParticleFilter(particles=4000), ImportanceSampling(particles=4000)]
+)
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_posterior_is_that_of_the_declared_target(sampler: Any, wrapped: bool) -> None:
     """Five standard errors of 4,000 draws, by the effective number of them."""
     prm: Any = ShortSighted(3)
     prm = Tampered(prm, noise=0.0) if wrapped else prm
-    model = StateSpaceModel("Bits?", lm=TableLM(lambda prefix: BITS), prm=prm, max_steps=9, answer=last_bit)
+    model = StateSpaceModel(
+        "Bits?", lm=TableLM(lambda prefix: BITS), prm=prm, max_steps=9, answer=last_bit
+    )
     posterior = sampler.run(model, seed=2)
     log_z, law = exact(3)
     assert posterior.log_evidence == pytest.approx(log_z, abs=0.08)
@@ -86,7 +93,9 @@ def test_the_posterior_is_that_of_the_declared_target(sampler: Any, wrapped: boo
         assert trajectory.truncated == (not trajectory.finished) and trajectory.depth <= 4
     assert set(found) == set(law)
     for bits, probability in law.items():
-        assert found[bits] == pytest.approx(probability, abs=5 * np.sqrt(probability / posterior.ess[-1]))
+        assert found[bits] == pytest.approx(
+            probability, abs=5 * np.sqrt(probability / posterior.ess[-1])
+        )
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +136,12 @@ def test_the_outcome_does_not_depend_on_company_or_sampler(lm: Any) -> None:
     for i, question in enumerate(questions):
         alone = solve(question, lm=lm, prm=shortened(prompt + 40), particles=4, seed=(3, i))
         assert [x.text for x in alone.trajectories] == [x.text for x in together[i].trajectories]
-        assert [x.truncated for x in alone.trajectories] == [x.truncated for x in together[i].trajectories]
-    chain = SuffixMetropolis(iterations=6).run(StateSpaceModel(questions[0], lm=lm, prm=prm), seed=0)
+        assert [x.truncated for x in alone.trajectories] == [
+            x.truncated for x in together[i].trajectories
+        ]
+    chain = SuffixMetropolis(iterations=6).run(
+        StateSpaceModel(questions[0], lm=lm, prm=prm), seed=0
+    )
     assert all(x.truncated or x.finished for x in chain.trajectories)
 
 
@@ -139,7 +152,9 @@ def test_a_question_too_long_is_one_clear_error(lm: Any) -> None:
     with pytest.raises(QuestionTooLong, match=said):
         solve(question, lm=lm, prm=shortened(prompt), particles=4)
     root = lm.start(question)
-    with pytest.raises(QuestionTooLong, match="the question is too long for 'pocket': its prompt has"):
+    with pytest.raises(
+        QuestionTooLong, match="the question is too long for 'pocket': its prompt has"
+    ):
         lm.start(question * 40)
     assert shortened(prompt + 1).can_read(root) and not shortened(prompt).can_read(root)
 

@@ -21,7 +21,10 @@ def judge() -> FunctionReward:
 def coins(question: str = "?", count: int = WORDS) -> list[Trajectory]:
     """Different texts of one step each, each in a tree of its own."""
     lm = TableLM(lambda prefix: [0.5, 0.5])
-    return [lm.start(question).child(f"{i}", (i,), logprob=-0.7, proposal_logprob=-0.7) for i in range(count)]
+    return [
+        lm.start(question).child(f"{i}", (i,), logprob=-0.7, proposal_logprob=-0.7)
+        for i in range(count)
+    ]
 
 
 def test_the_noise_is_standard_normal_and_differs_between_texts_questions_and_seeds() -> None:
@@ -44,7 +47,9 @@ def test_a_text_has_one_score_whatever_the_batch_the_tree_and_the_model_object()
     scores = Tampered(judge(), noise=1.0, bias=-0.3).score(population)
     spoiled = Tampered(judge(), noise=1.0, bias=-0.3)
     assert np.array_equal(scores[::-1], spoiled.score(again[::-1]))
-    assert np.array_equal(scores, np.concatenate([spoiled.score([trajectory]) for trajectory in again]))
+    assert np.array_equal(
+        scores, np.concatenate([spoiled.score([trajectory]) for trajectory in again])
+    )
     # a step's noise is its own, not its prefix's
     deeper = [t.child("", (7,), logprob=0.0, proposal_logprob=0.0) for t in population]
     gap = spoiled.score(deeper) - scores
@@ -78,13 +83,17 @@ def test_a_run_with_it_is_a_run_with_a_reward_model() -> None:
     assert isinstance(prm, RewardModel) and "noise 1" in prm.name and "bias 0" in prm.name
     lm = TableLM(lambda prefix: [0.4, 0.4, 0.2], eos=2)
     runs = [motes.solve("?", lm=lm, prm=prm, particles=16, seed=0, max_steps=4) for _ in range(2)]
-    assert [t.token_ids for t in runs[0].trajectories] == [t.token_ids for t in runs[1].trajectories]
+    assert [t.token_ids for t in runs[0].trajectories] == [
+        t.token_ids for t in runs[1].trajectories
+    ]
     assert np.array_equal(runs[0].log_weights, runs[1].log_weights)
     assert prm.cost == prm.prm.cost and prm.cost.prm_tokens > 0
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(TypeError, match="prm must be a reward model, with score, name and cost, not 'pocket'"):
+    with pytest.raises(
+        TypeError, match="prm must be a reward model, with score, name and cost, not 'pocket'"
+    ):
         Tampered("pocket")  # type: ignore[arg-type]
     for noise in (-0.1, math.inf, math.nan):
         with pytest.raises(ValueError, match="noise must be a finite number and not negative, not"):

@@ -32,7 +32,10 @@ def make_calibration() -> Callable[..., Calibration]:
         }
         assert draws.keys() == {*POPULATION, "depth_effect", "problem_effect"}
         names = ("lp", "energy", "acceptance_rate")
-        stats = {name: random.normal(size=shape) for name in names} | {"diverging": np.zeros(shape, bool), "n_steps": np.full(shape, 7)}
+        stats = {name: random.normal(size=shape) for name in names} | {
+            "diverging": np.zeros(shape, bool),
+            "n_steps": np.full(shape, 7),
+        }
         labels = Labels(
             log_odds=np.array([-np.inf, 0.3, 1.2, np.inf, -2.0, 0.1, 40.0, 2.5, -0.4]),
             depth=np.array([0, 1, 2, 0, 1, 2, 0, 1, 0]),
@@ -42,7 +45,18 @@ def make_calibration() -> Callable[..., Calibration]:
             questions=("first?", "second? \u00e4"),
         )
         return Calibration(
-            **({"prm": "recorder", "labels": labels, "priors": Priors(), "draws": draws, "stats": stats, "seed": 3, "warmup": 9} | changes)
+            **(
+                {
+                    "prm": "recorder",
+                    "labels": labels,
+                    "priors": Priors(),
+                    "draws": draws,
+                    "stats": stats,
+                    "seed": 3,
+                    "warmup": 9,
+                }
+                | changes
+            )
         )
 
     return make

@@ -1,6 +1,7 @@
 """Fits against second ways of computing them, in degenerate cases, and what is raised before anything is fitted.
 
-Every shape of data is compiled once, which takes most of the time, so that all tests share two of them.
+Every shape of data is compiled once, which takes most of the time, so that all tests share two of
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from motes.ppl.calibration import CalibratedReward, LabelledStep, Priors, calibr
 
 LIMIT = 5  # standard errors; a right fit exceeds it with probability 6e-7 by the normal law
 QUIET = pytest.mark.filterwarnings("ignore:the calibration of:RuntimeWarning")
-BARE = Priors(sigma_depth=1e-4, sigma_problem=1e-4, false_positive=(1, 1e5), false_negative=(1, 1e5))
+BARE = Priors(
+    sigma_depth=1e-4, sigma_problem=1e-4, false_positive=(1, 1e5), false_negative=(1, 1e5)
+)
 
 
 def sigmoid(x):
@@ -36,7 +39,9 @@ def errors(draws: np.ndarray, mean: float, sd: float) -> tuple[float, float]:
 @cache
 def bare_fit() -> CalibratedReward:
     """120 steps without effects or errors, so that what is left is logistic regression: intercept -0.5, slope 0.7."""
-    return calibrate(*simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE)
+    return calibrate(
+        *simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE
+    )
 
 
 def grid_moments(reward: CalibratedReward, prior_sd: float, false_positive: float) -> np.ndarray:
@@ -44,11 +49,23 @@ def grid_moments(reward: CalibratedReward, prior_sd: float, false_positive: floa
     labels = reward.calibration.labels
     a, log_b = np.meshgrid(np.linspace(-2.5, 1.5, 201), np.linspace(-2.5, 1.2, 201), indexing="ij")
     r = (1 - false_positive) * sigmoid(a[..., None] + np.exp(log_b)[..., None] * labels.log_odds)
-    log_density = np.where(labels.right, np.log(r), np.log1p(-r)).sum(axis=-1) + norm.logpdf(a, 0, prior_sd) + norm.logpdf(log_b)
+    log_density = (
+        np.where(labels.right, np.log(r), np.log1p(-r)).sum(axis=-1)
+        + norm.logpdf(a, 0, prior_sd)
+        + norm.logpdf(log_b)
+    )
     weight = np.exp(log_density - log_density.max())
     weight /= weight.sum()
     means = np.array([(weight * x).sum() for x in (a, log_b)])
-    return np.array([means, [np.sqrt((weight * (x - m) ** 2).sum()) for x, m in zip((a, log_b), means, strict=True)]])
+    return np.array(
+        [
+            means,
+            [
+                np.sqrt((weight * (x - m) ** 2).sum())
+                for x, m in zip((a, log_b), means, strict=True)
+            ],
+        ]
+    )
 
 
 def test_logistic_regression_against_a_grid():
@@ -71,7 +88,9 @@ def few(right, log_odds=None) -> tuple[Recorder, list[LabelledStep]]:
     root = Trajectory(question="the only one?")
     nodes = [root.child(str(i), (i,), logprob=0.0, proposal_logprob=0.0) for i in range(12)]
     log_odds = np.linspace(-4, 4, 12) if log_odds is None else log_odds
-    return Recorder(lambda x: float(log_odds[int(x.step_text)])), [LabelledStep(x, bool(y)) for x, y in zip(nodes, right, strict=True)]
+    return Recorder(lambda x: float(log_odds[int(x.step_text)])), [
+        LabelledStep(x, bool(y)) for x, y in zip(nodes, right, strict=True)
+    ]
 
 
 def weighed_prior(log_odds, right, shift: float = 0.0):
@@ -86,7 +105,13 @@ def weighed_prior(log_odds, right, shift: float = 0.0):
     s = sigmoid(a[:, None] + b[:, None] * (np.clip(log_odds, -15, 15) + shift) + (c + u)[:, None])
     r = fn[:, None] + (1 - fp - fn)[:, None] * s
     weight = np.where(right, r, 1 - r).prod(axis=1)
-    values = {"intercept": a, "slope": b, "sigma_depth": sigma_depth, "sigma_problem": sigma_problem, "false_positive": fp}
+    values = {
+        "intercept": a,
+        "slope": b,
+        "sigma_depth": sigma_depth,
+        "sigma_problem": sigma_problem,
+        "false_positive": fp,
+    }
     values |= {"false_negative": fn, "depth_effect": c, "problem_effect": u}
     return values, weight / weight.sum()
 
@@ -103,7 +128,10 @@ def test_the_whole_model_against_weighed_draws_of_its_prior():
         for name, x in values.items():
             draws = reward.calibration.draws[name].reshape(4, 1000)
             mean = (weight * x).sum()
-            error = np.hypot((weight**2 * (x - mean) ** 2).sum() ** 0.5, array_stats.mcse(draws, method="mean").item())
+            error = np.hypot(
+                (weight**2 * (x - mean) ** 2).sum() ** 0.5,
+                array_stats.mcse(draws, method="mean").item(),
+            )
             distances.append(abs(draws.mean() - mean) / error)
         return max(distances)
 
@@ -116,7 +144,9 @@ def test_one_kind_of_label(right):
     """The prior keeps the fit proper, and it says what it does not know; certainties of the reward model are no trouble."""
     prm, labelled = few([right] * 12, [np.inf] * 6 + [-np.inf] * 6)
     reward = calibrate(prm, labelled)
-    assert reward.calibration.check()[-1].startswith("every one of the 12 labelled steps is " + ("right" if right else "wrong"))
+    assert reward.calibration.check()[-1].startswith(
+        "every one of the 12 labelled steps is " + ("right" if right else "wrong")
+    )
     sure, sure_not = reward.score([labelled[0].trajectory, labelled[-1].trajectory])
     assert np.isfinite([sure, sure_not]).all()
     assert sure > sure_not  # b > 0
@@ -136,29 +166,45 @@ def test_one_label(right):
 def test_warns_of_a_misfit():
     """A reward model that is right in the middle, and wrong at both ends."""
     prm, labelled = simulated(2, lambda log_odds, t, j: 0.95 if abs(log_odds) < 1.3 else 0.05)
-    with pytest.warns(RuntimeWarning, match="of 'recorder' is doubtful: .*does not fit the shares of right steps by score"):
+    with pytest.warns(
+        RuntimeWarning,
+        match="of 'recorder' is doubtful: .*does not fit the shares of right steps by score",
+    ):
         calibrate(prm, labelled)
 
 
 @QUIET
 def test_depths_and_problems_are_told_apart():
     """Half of the problems, and the first depth, are hopeless: differences of 6 in log-odds, where posterior deviations are about 1."""
-    prm, labelled = simulated(3, lambda log_odds, t, j: sigmoid(log_odds - 6 * (j % 2) - 6 * (t == 1) + 3))
+    prm, labelled = simulated(
+        3, lambda log_odds, t, j: sigmoid(log_odds - 6 * (j % 2) - 6 * (t == 1) + 3)
+    )
     draws = calibrate(prm, labelled).calibration.draws
-    problem, depth = draws["problem_effect"].mean(axis=(0, 1)), draws["depth_effect"].mean(axis=(0, 1))
+    problem, depth = (
+        draws["problem_effect"].mean(axis=(0, 1)),
+        draws["depth_effect"].mean(axis=(0, 1)),
+    )
     assert problem[0::2].min() > problem[1::2].max()
     assert depth[0] < depth[1:].min() - 2
 
 
 def test_a_seed_decides_everything():
-    again = calibrate(*simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE)
-    np.testing.assert_array_equal(again.calibration.draws["slope"], bare_fit().calibration.draws["slope"])
-    other = calibrate(*simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE, seed=1)
+    again = calibrate(
+        *simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE
+    )
+    np.testing.assert_array_equal(
+        again.calibration.draws["slope"], bare_fit().calibration.draws["slope"]
+    )
+    other = calibrate(
+        *simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE, seed=1
+    )
     assert not np.any(other.calibration.draws["slope"] == bare_fit().calibration.draws["slope"])
-    assert len(np.unique(other.calibration.draws["slope"][:, -1])) == 4  # and every chain has random numbers of its own
+    # and every chain has random numbers of its own
+    assert len(np.unique(other.calibration.draws["slope"][:, -1])) == 4
 
 
-# --- bad input ------------------------------------------------------------------------------------------------------------------------
+# --- bad input
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def never(x: Trajectory) -> float:
@@ -176,8 +222,16 @@ X = Trajectory(question="?").child("", (1,), logprob=0.0, proposal_logprob=0.0)
         ({"labelled": iter([(X, True)])}, TypeError, "labelled must be a sequence of LabelledStep"),
         ({"labelled": []}, ValueError, "labelled must hold at least one step"),
         ({"labelled": [(X, True), X]}, TypeError, r"labelled\[1\] must be a LabelledStep"),
-        ({"labelled": [(X, 1.0)]}, TypeError, r"labelled\[0\].right must be True or False, not 1.0"),
-        ({"labelled": [(Trajectory(question="?"), True)]}, ValueError, r"labelled\[0\] must be of a trajectory with at least one step"),
+        (
+            {"labelled": [(X, 1.0)]},
+            TypeError,
+            r"labelled\[0\].right must be True or False, not 1.0",
+        ),
+        (
+            {"labelled": [(Trajectory(question="?"), True)]},
+            ValueError,
+            r"labelled\[0\] must be of a trajectory with at least one step",
+        ),
         ({"seed": 0.5}, TypeError, "seed must be an integer"),
         ({"priors": {}}, TypeError, "priors must be a Priors"),
         ({"chains": 0}, ValueError, "chains must be at least 1"),
@@ -192,7 +246,10 @@ def test_bad_input_before_anything_is_scored(changes, error, message):
         calibrate(arguments.pop("prm"), arguments.pop("labelled"), **arguments)
 
 
-@pytest.mark.parametrize("name", ["intercept", "slope", "sigma_depth", "sigma_problem", "false_positive", "false_negative"])
+@pytest.mark.parametrize(
+    "name",
+    ["intercept", "slope", "sigma_depth", "sigma_problem", "false_positive", "false_negative"],
+)
 def test_bad_priors(name):
     for value in (0, -1.0, float("inf"), "1", True, (1.0,), (1.0, 0.0), None):
         with pytest.raises((TypeError, ValueError), match=f"{name} must be"):
@@ -200,9 +257,13 @@ def test_bad_priors(name):
 
 
 def test_bad_scores_before_anything_is_fitted():
-    with pytest.raises(FloatingPointError, match="'recorder' gave a score that is NaN for <Trajectory"):
+    with pytest.raises(
+        FloatingPointError, match="'recorder' gave a score that is NaN for <Trajectory"
+    ):
         calibrate(Recorder(lambda x: float("nan")), [LabelledStep(X, True)])
     prm = Recorder(never)
     prm.score = lambda trajectories: np.zeros(3)
-    with pytest.raises(ValueError, match=r"'recorder' gave values of shape \(3,\) for 1 trajectories"):
+    with pytest.raises(
+        ValueError, match=r"'recorder' gave values of shape \(3,\) for 1 trajectories"
+    ):
         calibrate(prm, [LabelledStep(X, True)])

@@ -10,7 +10,12 @@ from motes.ppl.calibration import CalibratedReward, Calibration, Priors
 
 
 def same(one: Calibration, other: Calibration) -> None:
-    assert (one.prm, one.priors, one.seed, one.warmup) == (other.prm, other.priors, other.seed, other.warmup)
+    assert (one.prm, one.priors, one.seed, one.warmup) == (
+        other.prm,
+        other.priors,
+        other.seed,
+        other.warmup,
+    )
     assert one.labels.questions == other.labels.questions
     for name in ("log_odds", "depth", "problem", "right", "depths"):
         np.testing.assert_array_equal(getattr(one.labels, name), getattr(other.labels, name))
@@ -24,7 +29,13 @@ def same(one: Calibration, other: Calibration) -> None:
 def test_groups(make_calibration):
     calibration = make_calibration()
     tree_of = calibration.to_datatree()
-    assert set(tree_of.children) == {"posterior", "sample_stats", "posterior_predictive", "observed_data", "constant_data"}
+    assert set(tree_of.children) == {
+        "posterior",
+        "sample_stats",
+        "posterior_predictive",
+        "observed_data",
+        "constant_data",
+    }
     assert tree_of["posterior"].sizes == {"chain": 2, "draw": 6, "depth": 3, "problem": 2}
     assert tree_of["posterior/depth_effect"].dims == ("chain", "draw", "depth")
     assert tree_of["posterior/depth"].values.tolist() == [1, 2, 4]
@@ -33,17 +44,26 @@ def test_groups(make_calibration):
     assert tree_of["observed_data/right"].values.tolist() == calibration.labels.right.tolist()
     assert tree_of["constant_data/question"].values.tolist() == ["first?", "second? \u00e4"]
     assert tree_of["constant_data/log_odds"].values[0] == -np.inf
-    assert arviz_base.extract(tree_of, var_names="slope").sizes == {"sample": 12}  # ArviZ can read it
+    # ArviZ can read it
+    assert arviz_base.extract(tree_of, var_names="slope").sizes == {"sample": 12}
 
 
 def test_replicated_labels_keep_the_draws_they_are_of(make_calibration):
     """At most a thousand: every chain thinned alike, and labelled with the draws' own numbers."""
-    draws = {name: np.tile(values, (1, 500, *[1] * (values.ndim - 2))) for name, values in make_calibration().draws.items()}
+    draws = {
+        name: np.tile(values, (1, 500, *[1] * (values.ndim - 2)))
+        for name, values in make_calibration().draws.items()
+    }
     draws["slope"] = np.arange(6000.0).reshape(2, 3000)
-    calibration = make_calibration(draws=draws, stats={name: np.tile(v, (1, 500)) for name, v in make_calibration().stats.items()})
+    calibration = make_calibration(
+        draws=draws,
+        stats={name: np.tile(v, (1, 500)) for name, v in make_calibration().stats.items()},
+    )
     right = calibration.to_datatree()["posterior_predictive/right"]
     assert right.sizes == {"chain": 2, "draw": 500, "step": 9}
-    np.testing.assert_array_equal(draws["slope"][:, right["draw"].values].ravel(), calibration.evenly(1000)["slope"])
+    np.testing.assert_array_equal(
+        draws["slope"][:, right["draw"].values].ravel(), calibration.evenly(1000)["slope"]
+    )
 
 
 def test_round_trip(make_calibration, tmp_path):
@@ -54,11 +74,16 @@ def test_round_trip(make_calibration, tmp_path):
         same(Calibration.from_datatree(kept), calibration)
         reward = CalibratedReward.from_datatree(Recorder(lambda x: 0.4), kept, held=12)
     nodes = tree("first?", 3) + tree("never seen?", 3)
-    np.testing.assert_array_equal(reward.score(nodes), CalibratedReward(Recorder(lambda x: 0.4), calibration, held=12).score(nodes))
+    np.testing.assert_array_equal(
+        reward.score(nodes),
+        CalibratedReward(Recorder(lambda x: 0.4), calibration, held=12).score(nodes),
+    )
 
 
 def test_what_is_something_else(make_calibration):
     with pytest.raises(ValueError, match="tree must be what the to_datatree of a calibration made"):
         CalibratedReward.from_datatree(Recorder(lambda x: 0.4), xarray.DataTree())
     with pytest.raises(ValueError, match="is of the reward model 'recorder', not of 'another'"):
-        CalibratedReward.from_datatree(Recorder(lambda x: 0.4, "another"), make_calibration().to_datatree(), held=12)
+        CalibratedReward.from_datatree(
+            Recorder(lambda x: 0.4, "another"), make_calibration().to_datatree(), held=12
+        )

@@ -29,15 +29,31 @@ def brute(reward, x) -> np.ndarray:
     draws, labels = reward.calibration.evenly(reward.held), reward.calibration.labels
     rows = []
     for t, node in enumerate(x.path[1:], start=1):
-        depth = draws["depth_effect"][:, labels.depths.tolist().index(t)] if t in labels.depths else None
+        depth = (
+            draws["depth_effect"][:, labels.depths.tolist().index(t)]
+            if t in labels.depths
+            else None
+        )
         if depth is None:
             depth = draws["sigma_depth"] * unseen(reward.calibration.seed, reward.held, t)
         if x.question in labels.questions:
             problem = draws["problem_effect"][:, labels.questions.index(x.question)]
         else:
             problem = draws["sigma_problem"] * unseen(reward.calibration.seed, reward.held)
-        s = 1 / (1 + np.exp(-(draws["intercept"] + draws["slope"] * np.clip(reward.prm.fn(node), -15, 15) + depth + problem)))
-        rows.append(draws["false_negative"] + (1 - draws["false_positive"] - draws["false_negative"]) * s)
+        s = 1 / (
+            1
+            + np.exp(
+                -(
+                    draws["intercept"]
+                    + draws["slope"] * np.clip(reward.prm.fn(node), -15, 15)
+                    + depth
+                    + problem
+                )
+            )
+        )
+        rows.append(
+            draws["false_negative"] + (1 - draws["false_positive"] - draws["false_negative"]) * s
+        )
     return np.array(rows)
 
 
@@ -59,7 +75,8 @@ def test_factors_multiply_to_the_averaged_product(make_calibration):
     r = brute(reward, x)
     assert -np.logaddexp(0, -scores).sum() == pytest.approx(log(r.prod(axis=0).mean()), abs=1e-12)
     np.testing.assert_allclose(reward.log_products(x), np.log(r).sum(axis=0), atol=1e-12)
-    assert abs(log(r.prod(axis=0).mean()) - np.log(r.mean(axis=1)).sum()) > 0.1  # a product of averages is another thing
+    # a product of averages is another thing
+    assert abs(log(r.prod(axis=0).mean()) - np.log(r.mean(axis=1)).sum()) > 0.1
 
 
 def test_batches_do_not_matter_and_nothing_is_asked_twice(make_calibration):
@@ -67,7 +84,11 @@ def test_batches_do_not_matter_and_nothing_is_asked_twice(make_calibration):
     at_once = CalibratedReward(Recorder(log_odds), make_calibration(), held=12)
     expected = at_once.score(nodes)
     assert [len(batch) for batch in at_once.prm.batches] == [len(nodes)]
-    for order in (range(len(nodes)), reversed(range(len(nodes))), np.random.default_rng(0).permutation(len(nodes))):
+    for order in (
+        range(len(nodes)),
+        reversed(range(len(nodes))),
+        np.random.default_rng(0).permutation(len(nodes)),
+    ):
         one_by_one = CalibratedReward(Recorder(log_odds), make_calibration(), held=12)
         for i in order:
             assert one_by_one.score([nodes[i]]) == expected[i]
@@ -75,8 +96,11 @@ def test_batches_do_not_matter_and_nothing_is_asked_twice(make_calibration):
         assert len(asked) == len({id(x) for x in asked}) == len(nodes)
         assert one_by_one.cost == one_by_one.prm.cost
     leaves = CalibratedReward(Recorder(log_odds), make_calibration(), held=12)
-    np.testing.assert_array_equal(leaves.score([*nodes[-16:], nodes[-1]]), [*expected[-16:], expected[-1]])
-    assert [len(batch) for batch in leaves.prm.batches] == [len(nodes)]  # their ancestors in the same batch
+    np.testing.assert_array_equal(
+        leaves.score([*nodes[-16:], nodes[-1]]), [*expected[-16:], expected[-1]]
+    )
+    # their ancestors in the same batch
+    assert [len(batch) for batch in leaves.prm.batches] == [len(nodes)]
     assert leaves.score([]).shape == (0,)
 
 
@@ -93,15 +117,27 @@ def test_what_is_remembered_goes_with_the_trajectory(make_calibration):
 def test_extreme_scores_are_clipped_and_do_not_cancel(make_calibration, slope):
     """With error rates of 1e-300, r differs from 1 by exp(-600), which 1 - r cannot hold."""
     draws = {name: np.zeros_like(values) for name, values in make_calibration().draws.items()}
-    draws |= {"slope": np.full((2, 6), slope), "false_positive": np.full((2, 6), 1e-300), "false_negative": np.full((2, 6), 1e-300)}
+    draws |= {
+        "slope": np.full((2, 6), slope),
+        "false_positive": np.full((2, 6), 1e-300),
+        "false_negative": np.full((2, 6), 1e-300),
+    }
     table = {0: -inf, 1: -800.0, 2: 800.0, 3: inf}
-    reward = CalibratedReward(Recorder(lambda x: table[x.step_token_ids[0]]), make_calibration(draws=draws), held=12)
-    np.testing.assert_allclose(reward.score(tree("first?", 1, branches=4)), np.array([-15, -15, 15, 15]) * slope, rtol=1e-14)
+    reward = CalibratedReward(
+        Recorder(lambda x: table[x.step_token_ids[0]]), make_calibration(draws=draws), held=12
+    )
+    np.testing.assert_allclose(
+        reward.score(tree("first?", 1, branches=4)),
+        np.array([-15, -15, 15, 15]) * slope,
+        rtol=1e-14,
+    )
 
 
 def test_error_rates_bound_the_scores(make_calibration):
     calibration = make_calibration()
-    reward = CalibratedReward(Recorder(lambda x: inf if x.step_token_ids[0] else -inf), calibration, held=12)
+    reward = CalibratedReward(
+        Recorder(lambda x: inf if x.step_token_ids[0] else -inf), calibration, held=12
+    )
     nodes = tree("first?", 1)
     low, high = 1 / (1 + np.exp(-reward.score(nodes)))
     assert low > calibration.draws["false_negative"].mean()
@@ -109,13 +145,20 @@ def test_error_rates_bound_the_scores(make_calibration):
 
 
 def test_what_was_never_seen(make_calibration):
-    first, second = (CalibratedReward(Recorder(log_odds), make_calibration(seed=seed), held=12) for seed in (3, 4))
+    first, second = (
+        CalibratedReward(Recorder(log_odds), make_calibration(seed=seed), held=12)
+        for seed in (3, 4)
+    )
     nodes = tree("first?", 2)
-    np.testing.assert_array_equal(first.score(nodes), second.score(nodes))  # all seen: the seed plays no part
+    # all seen: the seed plays no part
+    np.testing.assert_array_equal(first.score(nodes), second.score(nodes))
     new = tree("never seen?", 3)
     assert np.all(first.score(new) != second.score(new))
     np.testing.assert_array_equal(first.score(new), first.score(tree("nor this?", 3)))
-    np.testing.assert_array_equal(first.score(new), CalibratedReward(Recorder(log_odds), make_calibration(), held=12).score(new))
+    np.testing.assert_array_equal(
+        first.score(new),
+        CalibratedReward(Recorder(log_odds), make_calibration(), held=12).score(new),
+    )
 
 
 def test_numbers_for_what_was_never_seen_fill_the_normal_law():
@@ -125,7 +168,8 @@ def test_numbers_for_what_was_never_seen_fill_the_normal_law():
     for depth in (0, 5, 6):
         z = unseen(1, 100, depth)
         np.testing.assert_array_equal(np.sort((ndtr(z) * 100).astype(int)), np.arange(100))
-    assert abs(np.corrcoef(unseen(1, 400, 5), unseen(1, 400, 6))[0, 1]) < 0.25  # 5 standard errors: fails by chance with 6e-7
+    # 5 standard errors: fails by chance with 6e-7
+    assert abs(np.corrcoef(unseen(1, 400, 5), unseen(1, 400, 6))[0, 1]) < 0.25
     assert not np.array_equal(unseen(1, 100), unseen(2, 100))
 
 
@@ -144,13 +188,21 @@ prm = FunctionReward(lambda x: float(x.depth) - 2.5, name="recorder")
 with xarray.open_datatree(sys.argv[1], engine="h5netcdf") as tree:
     print(json.dumps(CalibratedReward.from_datatree(prm, tree, held=12).score(x.path[1:]).tolist()))
 """
-    told = subprocess.run([sys.executable, "-c", code, str(tmp_path / "fit.nc")], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "fit.nc")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     x = tree("never seen?", 6, branches=1)[-1]
-    here = CalibratedReward(Recorder(lambda x: x.depth - 2.5), calibration, held=12).score(x.path[1:])
+    here = CalibratedReward(Recorder(lambda x: x.depth - 2.5), calibration, held=12).score(
+        x.path[1:]
+    )
     np.testing.assert_array_equal(json.loads(told), here)
 
 
-# --- under a state-space model --------------------------------------------------------------------------------------------------------
+# --- under a state-space model
+# --------------------------------------------------------------------------------------------------------
 
 
 def next_probs(prefix):
@@ -160,7 +212,14 @@ def next_probs(prefix):
 def declared(prm) -> StateSpaceModel:
     """Three tokens of which 2 ends, at most four steps; the answer is how often token 1 occurs."""
     lm = TableLM(next_probs, eos=2)
-    return StateSpaceModel("never seen?", lm=lm, prm=prm, max_steps=4, stop_at_answer=False, answer=lambda x: str(x.token_ids.count(1)))
+    return StateSpaceModel(
+        "never seen?",
+        lm=lm,
+        prm=prm,
+        max_steps=4,
+        stop_at_answer=False,
+        answer=lambda x: str(x.token_ids.count(1)),
+    )
 
 
 def paths():
@@ -192,7 +251,9 @@ def enumerated(reward, likelihood) -> dict[str | None, float]:
     masses: dict[str | None, float] = {}
     for tokens, probability in paths():
         answer = str(tokens.count(1)) if tokens[-1] == 2 else None
-        masses[answer] = masses.get(answer, 0.0) + probability * likelihood(brute(reward, spelled(tokens)))
+        masses[answer] = masses.get(answer, 0.0) + probability * likelihood(
+            brute(reward, spelled(tokens))
+        )
     return masses
 
 
@@ -202,27 +263,36 @@ def test_the_declared_likelihood_is_the_averaged_product(make_calibration):
     for tokens, _ in paths():
         x = spelled(tokens)
         particle = Particle(x.close(finished=True), tuple(model.score(x.path[1:])))
-        assert model.log_likelihood(particle) == pytest.approx(log(averaged_product(brute(reward, x))), abs=1e-12)
+        assert model.log_likelihood(particle) == pytest.approx(
+            log(averaged_product(brute(reward, x))), abs=1e-12
+        )
 
 
 def test_a_filter_samples_that_posterior(make_calibration):
     """Z-hat times the answer's probability is unbiased for the answer's mass (methods of the filter's own exact tests).
 
-    400 runs of 8 particles; five answers at 5 standard errors: fails by chance with probability 3e-6 by the normal law. The product of
-    averages lies further away than that, so that the test would see it.
+    400 runs of 8 particles; five answers at 5 standard errors: fails by chance with probability
+    3e-6 by the normal law. The product of averages lies further away than that, so that the test
+    would see it.
     """
     reward = CalibratedReward(Recorder(log_odds), make_calibration(), held=12)
     sampler, model = ParticleFilter(particles=8), declared(reward)
     runs = [sampler.run(model, seed=seed) for seed in range(400)]
     z = []
     for answers in (enumerated(reward, averaged_product), enumerated(reward, product_of_averages)):
-        estimates = np.array([[exp(run.log_evidence) * run.answers.get(answer, 0.0) for answer in answers] for run in runs])
+        estimates = np.array(
+            [
+                [exp(run.log_evidence) * run.answers.get(answer, 0.0) for answer in answers]
+                for run in runs
+            ]
+        )
         errors = estimates.std(axis=0, ddof=1) / len(runs) ** 0.5
         z.append(np.abs((estimates.mean(axis=0) - [*answers.values()]) / errors).max())
     assert z[0] < 5 < z[1]
 
 
-# --- bad input ------------------------------------------------------------------------------------------------------------------------
+# --- bad input
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_it_is_a_reward_model(make_calibration):
@@ -237,7 +307,9 @@ def test_bad_input(make_calibration):
     reward = CalibratedReward(Recorder(lambda x: float("nan")), make_calibration(), held=3)
     with pytest.raises(ValueError, match="at least one step"):
         reward.score([Trajectory(question="?")])
-    with pytest.raises(FloatingPointError, match="'recorder' gave a score that is NaN for <Trajectory"):
+    with pytest.raises(
+        FloatingPointError, match="'recorder' gave a score that is NaN for <Trajectory"
+    ):
         reward.score(tree("?", 1))
     with pytest.raises(ValueError, match="is of the reward model 'recorder', not of 'another'"):
         CalibratedReward(Recorder(log_odds, "another"), make_calibration())
@@ -254,5 +326,7 @@ def test_a_calibration_belongs_to_what_its_reward_model_does(make_calibration):
     prm.score(tree("?", 2))  # what it remembers does not matter
     for kept in (calibration, type(calibration).from_datatree(calibration.to_datatree())):
         assert CalibratedReward(prm, kept, held=5).prm is prm
-        with pytest.raises(ValueError, match="the calibration is of another reward model of this name: 'recorder "):
+        with pytest.raises(
+            ValueError, match="the calibration is of another reward model of this name: 'recorder "
+        ):
             CalibratedReward(opposite, kept, held=5)

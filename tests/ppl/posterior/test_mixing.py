@@ -21,9 +21,17 @@ def chains(values, answers=None) -> Posterior:
     values = np.asarray(values, np.float64)
     n = values.size
     step = {"logprob": -1.0, "proposal_logprob": -1.0, "finished": True}
-    trajectories = tuple(Trajectory(question="?").child("x", (i,) * (1 + i % 3), **step) for i in range(n))
+    trajectories = tuple(
+        Trajectory(question="?").child("x", (i,) * (1 + i % 3), **step) for i in range(n)
+    )
     extracted = tuple(answers) if answers is not None else ("1",) * n
-    settings = {"sampler": "suffix_metropolis", "target": "product", "guarantee": "invariant", "evidence": "none", "settings": {}}
+    settings = {
+        "sampler": "suffix_metropolis",
+        "target": "product",
+        "guarantee": "invariant",
+        "evidence": "none",
+        "settings": {},
+    }
     return posterior_of(
         question="?",
         trajectories=trajectories,
@@ -46,7 +54,10 @@ def test_quantities_are_those_of_arviz():
     posterior = chains(draws, answers)
     of = posterior.mixing
     assert set(of) == {"log_density", "length", "answer 1", "answer 2"}
-    assert of["log_density"].r_hat == pytest.approx(float(array_stats.rhat(draws))) and of["log_density"].r_hat > 1.05
+    assert (
+        of["log_density"].r_hat == pytest.approx(float(array_stats.rhat(draws)))
+        and of["log_density"].r_hat > 1.05
+    )
     assert posterior.ess == pytest.approx([float(array_stats.ess(draws))])
     indicator = (draws > 0).astype(float)
     assert posterior.answer_mcse["1"] == pytest.approx(float(array_stats.mcse(indicator)))
@@ -54,7 +65,11 @@ def test_quantities_are_those_of_arviz():
 
 
 def test_nothing_is_said_where_nothing_is_known():
-    constant, few, one = mixed(np.ones((4, 50))), mixed(np.eye(3)), mixed(np.random.default_rng(1).normal(size=(1, 50)))
+    constant, few, one = (
+        mixed(np.ones((4, 50))),
+        mixed(np.eye(3)),
+        mixed(np.random.default_rng(1).normal(size=(1, 50))),
+    )
     assert all(map(isnan, (*constant, *few, one.r_hat))) and one.ess > 10 and one.mcse > 0
     assert mixed(np.arange(3.0)[:, None] * np.ones((3, 50))).r_hat == inf
     assert isnan(mixed(np.full((2, 50), np.nan)).ess)
@@ -71,7 +86,11 @@ def test_rounding_is_not_movement():
 def test_chains_are_summarised_and_shown():
     posterior = chains(np.random.default_rng(3).normal(size=(2, 50)))
     told = summary(posterior)
-    assert told["chains"] == 2 and told["rates"]["round_trips"] == 3 and told["mixing"]["length"]["ess"] > 1
+    assert (
+        told["chains"] == 2
+        and told["rates"]["round_trips"] == 3
+        and told["mixing"]["length"]["ess"] > 1
+    )
     assert "acceptance 0.50, 0.25; swap ?, 0.10; round trips 3" in posterior._repr_html_()
     tree = posterior.to_datatree()
     assert tree["sample_stats/lp"].shape == (2, 50) and "smc" not in tree

@@ -19,7 +19,11 @@ from motes.smc import History
 
 def node(trajectory: Trajectory) -> dict[str, object]:
     """The fields of one node, but its parent, and its answer, which `make_posterior` leaves out."""
-    return {field.name: getattr(trajectory, field.name) for field in fields(trajectory) if field.name not in ("parent", "answer")}
+    return {
+        field.name: getattr(trajectory, field.name)
+        for field in fields(trajectory)
+        if field.name not in ("parent", "answer")
+    }
 
 
 def assert_equal(first: Posterior, second: Posterior) -> None:
@@ -27,7 +31,9 @@ def assert_equal(first: Posterior, second: Posterior) -> None:
         one, other = getattr(first, field.name), getattr(second, field.name)
         if field.name == "trajectories":
             for x, y in zip(one, other, strict=True):
-                assert [{**node(a), "step_text": storable(a.step_text)} for a in x.path] == [node(b) for b in y.path]
+                assert [{**node(a), "step_text": storable(a.step_text)} for a in x.path] == [
+                    node(b) for b in y.path
+                ]
         elif field.name == "errors":
             assert type(one) is type(other) and (one.chains, one.runs) == (other.chains, other.runs)
             for x, y in zip(one.history or (), other.history or (), strict=True):
@@ -85,7 +91,9 @@ def test_roots(make_posterior) -> None:
         extracted=(None,) * 3,
         history=History.of({}, 3),
     )
-    assert [node(x) for x in from_datatree(posterior.to_datatree()).trajectories] == [node(x) for x in trajectories]
+    assert [node(x) for x in from_datatree(posterior.to_datatree()).trajectories] == [
+        node(x) for x in trajectories
+    ]
 
 
 def netcdf(path: Path) -> None:
@@ -133,7 +141,9 @@ OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_other_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make, said = OTHERS[name]
     make(tmp_path / name)
-    with pytest.raises(ValueError, match=f"{name}' is not a posterior that motes has saved: it is .*{said}"):
+    with pytest.raises(
+        ValueError, match=f"{name}' is not a posterior that motes has saved: it is .*{said}"
+    ):
         Posterior.load(tmp_path / name)
     assert main(["report", str(tmp_path / name), "--out", str(tmp_path / "out.html")]) == 2
     out, err = capsys.readouterr()
@@ -150,14 +160,22 @@ def test_our_own_file_with_a_group_missing(make_posterior, tmp_path: Path) -> No
     tree = make_posterior().to_datatree()
     del tree["answers"], tree["constant_data"]
     tree.to_netcdf(tmp_path / "less.nc", engine="h5netcdf")
-    with pytest.raises(ValueError, match=r"less.nc' is a posterior that is damaged, or of another version of motes \(KeyError"):
+    with pytest.raises(
+        ValueError,
+        match=r"less.nc' is a posterior that is damaged, or of another version of motes \(KeyError",
+    ):
         Posterior.load(tmp_path / "less.nc")
 
 
-def test_zarr_is_named_where_it_is_missing(make_posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zarr_is_named_where_it_is_missing(
+    make_posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_posterior().save(tmp_path / "run.zarr")
     monkeypatch.setattr("motes.ppl.posterior.saved_file.find_spec", lambda name: None)
-    for use in (lambda: Posterior.load(tmp_path / "run.zarr"), lambda: make_posterior().save(tmp_path / "again.zarr")):
+    for use in (
+        lambda: Posterior.load(tmp_path / "run.zarr"),
+        lambda: make_posterior().save(tmp_path / "again.zarr"),
+    ):
         with pytest.raises(ImportError, match=r"pip install 'motes\[zarr\]'"):
             use()
     assert not (tmp_path / "again.zarr").exists()

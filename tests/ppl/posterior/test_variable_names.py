@@ -16,10 +16,27 @@ from motes.ppl.posterior.variable_names import variable_names
 from motes.samplers import ImportanceSampling
 
 HARD = (
-    "a/b a.b a\\b a.b_ a/b_ answer answer_ depth tokens logprob chain draw step token answer_dim_0 . .. .zattrs .zgroup / // _ "
+    "a/b a.b a\\b a.b_ a/b_ answer answer_ depth tokens logprob chain draw step token "
+    "answer_dim_0 . .. .zattrs .zgroup / // _ "
     "__ x x_dim_0 x_dim_1 x_dim_0_ log_weight posterior site_1 lp weight"
 ).split()
-HARDEST = [*HARD, "", " ", "a b", " a b", "a\0b", "a\x01b", "\ud800", "\udfff", "é", "e\u0301", "ü" * 300, "ü" * 301, "日本/語", "日本.語"]
+HARDEST = [
+    *HARD,
+    "",
+    " ",
+    "a b",
+    " a b",
+    "a\0b",
+    "a\x01b",
+    "\ud800",
+    "\udfff",
+    "é",
+    "e\u0301",
+    "ü" * 300,
+    "ü" * 301,
+    "日本/語",
+    "日本.語",
+]
 SHAPES = {"x": (2, 3), "a/b": (2,), "answer": (4,)}
 
 
@@ -34,12 +51,16 @@ def sampled(names):
 
 
 def test_names_are_different_and_kept_where_they_can_be():
-    names = variable_names(dict.fromkeys(HARDEST, 0) | {"x": 2, "a/b": 1}, taken=[*OWN, *DIMENSIONS])
+    names = variable_names(
+        dict.fromkeys(HARDEST, 0) | {"x": 2, "a/b": 1}, taken=[*OWN, *DIMENSIONS]
+    )
     assert list(names) == list(HARDEST) and len(set(names.values())) == len(HARDEST)
     assert {"answer", "depth", "chain"}.isdisjoint(names.values()) and "" not in names.values()
     kept = {site for site, name in names.items() if site == name}
     assert {"a.b", "a.b_", "answer_", "x", "lp", "a b"} <= kept and "x_dim_0" not in kept
-    assert all("/" not in name and "\0" not in name and not name.startswith(".") for name in names.values())
+    assert all(
+        "/" not in name and "\0" not in name and not name.startswith(".") for name in names.values()
+    )
 
 
 @pytest.mark.parametrize("ending", ["nc", "zarr"])
@@ -60,7 +81,11 @@ def test_a_file_names_what_it_can_as_the_program_does(tmp_path):
     posterior.save(tmp_path / "run.nc")
     with xarray.open_datatree(tmp_path / "run.nc", engine="h5netcdf") as tree:
         names = {name for name in tree["posterior"].data_vars if name not in OWN}
-        assert names == {"mu", "a.b", "answer_"} and tree["posterior/a.b"].dims == ("chain", "draw", "a.b_dim_0")
+        assert names == {"mu", "a.b", "answer_"} and tree["posterior/a.b"].dims == (
+            "chain",
+            "draw",
+            "a.b_dim_0",
+        )
 
 
 def test_a_thousand_sites_fit(tmp_path):
@@ -69,4 +94,5 @@ def test_a_thousand_sites_fit(tmp_path):
     posterior = replace(sampled(["mu"]), latents=values)
     tree = posterior.to_datatree()
     assert len(tree["posterior"].data_vars) == 1_000 + len(OWN)
-    assert max(len(str(value)) for value in tree.attrs.values()) < 60_000  # which is all that HDF5 allows
+    # which is all that HDF5 allows
+    assert max(len(str(value)) for value in tree.attrs.values()) < 60_000

@@ -1,7 +1,8 @@
 """Particle MCMC for a program's parameters against a posterior on a grid, and its calibration on simulated data.
 
-Means of chains are compared within 5 of their standard errors by effective sample size: with fewer than 60 comparisons a right sampler
-fails one of them with probability 3e-5, were those errors known; seeds are fixed.
+Means of chains are compared within 5 of their standard errors by effective sample size: with fewer
+than 60 comparisons a right sampler fails one of them with probability 3e-5, were those errors
+known; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from motes.models import FunctionReward, Sampling, TableLM
 from motes.ppl.posterior.mixing import mixed
 from motes.ppl.programs import parameters as module
 from motes.ppl.programs.parameters import Density, parameters, rebuilt, unconstrained
-from motes.samplers import AllParticlesDead, ParameterGibbs, ParticleFilter, ParticleMarginalMetropolis
+from motes.samplers import (
+    AllParticlesDead,
+    ParameterGibbs,
+    ParticleFilter,
+    ParticleMarginalMetropolis,
+)
 from motes.samplers.chains import particle_mcmc as samplers_module
 from motes.smc import RunKeys
 
@@ -46,12 +52,18 @@ WHOLE = ppl.Program(strict, "?")
 
 def begin(question):
     theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
-    return theta, numpyro.sample("share", dist.Uniform(0.0, 1.0 + theta)), ppl.start(table.LM, question)
+    return (
+        theta,
+        numpyro.sample("share", dist.Uniform(0.0, 1.0 + theta)),
+        ppl.start(table.LM, question),
+    )
 
 
 def go_on(t, state):
     theta, share, x = state
-    x = numpyro.sample("step", ppl.step(table.LM, x, answer=table.first_token, stop_at_answer=False))
+    x = numpyro.sample(
+        "step", ppl.step(table.LM, x, answer=table.first_token, stop_at_answer=False)
+    )
     numpyro.sample("ok", ppl.judgement(table.OTHER, x, power=theta), obs=1)
     numpyro.sample("fine", ppl.judgement(THIRD, x, power=share), obs=1)
     return (theta, share, x) if x.open else ppl.Return(x.answer)
@@ -73,26 +85,39 @@ def truth():
     mass = {"total": 0.0, "theta": 0.0, "share": 0.0, "both": 0.0}
     answers = {}
     for tokens, log_p in table.paths():
-        log_l, log_third = (sum(table.log_rs(tokens, of)) for of in (table.other_log_odds, third_log_odds))
+        log_l, log_third = (
+            sum(table.log_rs(tokens, of)) for of in (table.other_log_odds, third_log_odds)
+        )
         likelihood = prior * exp(log_p) * np.exp(theta * log_l)[:, None] * np.exp(share * log_third)
-        for name, value in (("total", 1.0), ("theta", theta[:, None]), ("share", share), ("both", theta[:, None] * share)):
+        for name, value in (
+            ("total", 1.0),
+            ("theta", theta[:, None]),
+            ("share", share),
+            ("both", theta[:, None] * share),
+        ):
             mass[name] += float((likelihood * value).sum())
         answer = str(tokens[0]) if tokens[-1] == table.EOS else None
         answers[answer] = answers.get(answer, 0.0) + float(likelihood.sum())
-    return {name: value / mass["total"] for name, value in mass.items()}, {a: m / mass["total"] for a, m in answers.items()}
+    return {name: value / mass["total"] for name, value in mass.items()}, {
+        a: m / mass["total"] for a, m in answers.items()
+    }
 
 
 def errors(posterior):
     """(mean - truth) / standard error, of each quantity."""
     means, answers = truth()
-    theta, share = (posterior.latents[name].reshape(posterior.chains, -1) for name in ("theta", "share"))
+    theta, share = (
+        posterior.latents[name].reshape(posterior.chains, -1) for name in ("theta", "share")
+    )
     found = {}
     for name, draws in (("theta", theta), ("share", share), ("both", theta * share)):
         found[name] = (draws.mean() - means[name]) / mixed(draws).mcse
     for answer, mass in answers.items():
         if mass > 0.05:
             quantity = "no answer" if answer is None else f"answer {answer}"
-            found[quantity] = (posterior.answers.get(answer, 0.0) - mass) / posterior.mixing[quantity].mcse
+            found[quantity] = (posterior.answers.get(answer, 0.0) - mass) / posterior.mixing[
+                quantity
+            ].mcse
     return found
 
 
@@ -103,7 +128,9 @@ CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("sampler", CHAINS, ids=lambda sampler: f"{sampler.name}-{getattr(sampler, 'kernel', 'walk')}")
+@pytest.mark.parametrize(
+    "sampler", CHAINS, ids=lambda sampler: f"{sampler.name}-{getattr(sampler, 'kernel', 'walk')}"
+)
 def test_chains_have_the_posterior_of_a_grid(sampler):
     posterior = sampler.run(PROGRAM, seed=1)
     assert {name: error for name, error in errors(posterior).items() if not abs(error) < 5} == {}
@@ -118,9 +145,23 @@ def test_chains_have_the_posterior_of_a_grid(sampler):
     "sampler",
     [
         ParticleMarginalMetropolis(particles=2, chains=4, iterations=2500, warmup=100),
-        ParticleMarginalMetropolis(particles=8, chains=4, iterations=1000, warmup=100, ess_threshold=1, resampling="multinomial"),
+        ParticleMarginalMetropolis(
+            particles=8,
+            chains=4,
+            iterations=1000,
+            warmup=100,
+            ess_threshold=1,
+            resampling="multinomial",
+        ),
         ParameterGibbs(particles=2, chains=4, iterations=1200, warmup=100),
-        ParameterGibbs(particles=4, chains=4, iterations=1000, warmup=100, resampling="killing", ess_threshold=1),
+        ParameterGibbs(
+            particles=4,
+            chains=4,
+            iterations=1000,
+            warmup=100,
+            resampling="killing",
+            ess_threshold=1,
+        ),
     ],
     ids=lambda sampler: f"{sampler.name}-{sampler.particles}",
 )
@@ -141,7 +182,8 @@ def test_the_filter_has_it_too():
     assert np.all(np.abs(np.mean(runs, axis=0) - [means["theta"], means["share"]]) < 5 * error)
 
 
-# --- the density that chains move on ---------------------------------------------------------------------------------------------------
+# --- the density that chains move on
+# ---------------------------------------------------------------------------------------------------
 
 
 def one_run(program=WHOLE, seed=0):
@@ -164,26 +206,38 @@ def test_the_density_is_the_log_density_with_the_jacobian(program):
         theta = exp(place[0])
         s = 1 / (1 + exp(-place[1]))
         values, log_jacobian, log_density = density(place)
-        assert (float(values["theta"]), float(values["share"])) == pytest.approx((theta, (1 + theta) * s), rel=1e-5)
+        assert (float(values["theta"]), float(values["share"])) == pytest.approx(
+            (theta, (1 + theta) * s), rel=1e-5
+        )
         by_hand = place[0] + log((1 + theta) * s * (1 - s))
         assert float(log_jacobian) == pytest.approx(by_hand, rel=1e-4)
         again = rebuilt(program.given_values(values), run)
         constant = run.trajectory.logprob  # of the steps
-        assert float(log_density) == pytest.approx(by_hand + program.log_density(again) - constant, rel=1e-5)
+        assert float(log_density) == pytest.approx(
+            by_hand + program.log_density(again) - constant, rel=1e-5
+        )
         compiled = jax.jit(lambda at: density(at).log_density)
-        assert float(compiled(jnp.asarray(place, jnp.float32))) == pytest.approx(float(log_density), rel=1e-5)
+        assert float(compiled(jnp.asarray(place, jnp.float32))) == pytest.approx(
+            float(log_density), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("program", [WHOLE, PROGRAM], ids=["whole", "steps"])
 def test_a_run_rebuilt_at_its_own_parameters_is_the_same(program):
     run = one_run(program, seed=3)
-    same = rebuilt(program.given_values({draw.name: draw.value for draw in parameters(program, run)}), run)
-    assert same.trajectory is run.trajectory and same.length == run.length and same.value == run.value
+    same = rebuilt(
+        program.given_values({draw.name: draw.value for draw in parameters(program, run)}), run
+    )
+    assert (
+        same.trajectory is run.trajectory and same.length == run.length and same.value == run.value
+    )
     assert program.log_density(same) == pytest.approx(program.log_density(run))
     assert [draw.name for draw in same.all_draws] == [draw.name for draw in run.all_draws]
     other = rebuilt(program.given_values({"theta": jnp.float32(3.0)}), run)
     assert other.all_draws[0].value == 3.0 and other.trajectory is run.trajectory
-    gained = (3.0 - float(run.all_draws[0].value)) * sum(table.log_rs(run.trajectory.token_ids, table.other_log_odds))
+    gained = (3.0 - float(run.all_draws[0].value)) * sum(
+        table.log_rs(run.trajectory.token_ids, table.other_log_odds)
+    )
     assert other.log_likelihood == pytest.approx(run.log_likelihood + gained, rel=1e-5)
 
 
@@ -204,21 +258,39 @@ def test_what_cannot_be_traced_says_so_and_a_walk_does_without():
         return x.answer
 
     program = ppl.Program(branching, "?")
-    with pytest.raises(ValueError, match=r"'branching' cannot be traced at its parameters .* the kernel 'random_walk' does without"):
+    with pytest.raises(
+        ValueError,
+        match=r"'branching' cannot be traced at its parameters .* the kernel 'random_walk' does without",
+    ):
         ParameterGibbs(particles=3, chains=1, iterations=2, warmup=0).run(program)
-    posterior = ParameterGibbs(particles=3, chains=2, iterations=200, warmup=20, kernel="random_walk").run(program, seed=1)
+    posterior = ParameterGibbs(
+        particles=3, chains=2, iterations=200, warmup=20, kernel="random_walk"
+    ).run(program, seed=1)
     grid = (np.arange(2000) + 0.5) * 0.01
     prior = 4 * grid * np.exp(-2 * grid) * np.where(grid > 1, exp(-0.045) / (2 * np.pi) ** 0.5, 1.0)
-    likelihood = sum(p * np.exp(grid * table.log_r(table.other_log_odds((token,)))) for token, p in enumerate(table.next_probs(())))
+    likelihood = sum(
+        p * np.exp(grid * table.log_r(table.other_log_odds((token,))))
+        for token, p in enumerate(table.next_probs(()))
+    )
     draws = posterior.latents["theta"].reshape(2, -1)
-    assert abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood)) < 5 * mixed(draws).mcse
+    assert (
+        abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood))
+        < 5 * mixed(draws).mcse
+    )
 
 
 def test_programs_without_parameters_and_other_models_are_refused():
-    for sampler in (ParticleMarginalMetropolis(chains=1, iterations=1), ParameterGibbs(chains=1, iterations=1)):
-        with pytest.raises(ValueError, match="the program 'solve' draws no continuous latents before anything else"):
+    for sampler in (
+        ParticleMarginalMetropolis(chains=1, iterations=1),
+        ParameterGibbs(chains=1, iterations=1),
+    ):
+        with pytest.raises(
+            ValueError, match="the program 'solve' draws no continuous latents before anything else"
+        ):
             sampler.run(ppl.Program(table.solve, "?"))
-        with pytest.raises(ValueError, match="samples the parameters of a Program, and StateSpaceModel"):
+        with pytest.raises(
+            ValueError, match="samples the parameters of a Program, and StateSpaceModel"
+        ):
             sampler.run(table.built_in())
 
 
@@ -230,19 +302,32 @@ def test_parameters_of_a_sub_inference_are_for_the_marginal_sampler():
 
     def outer(question):
         theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
-        x = ppl.infer("first", ppl.Program(inner, ppl.start(table.LM, question), theta), particles=2)
+        x = ppl.infer(
+            "first", ppl.Program(inner, ppl.start(table.LM, question), theta), particles=2
+        )
         numpyro.factor("nothing", 0.0)
         return str(x.token_ids[0])
 
     program = ppl.Program(outer, "?")
-    with pytest.raises(ValueError, match="cannot move the parameters of a sub-inference; 'particle_marginal_metropolis' can"):
+    with pytest.raises(
+        ValueError,
+        match="cannot move the parameters of a sub-inference; 'particle_marginal_metropolis' can",
+    ):
         ParameterGibbs(particles=3, chains=1, iterations=2).run(program)
-    posterior = ParticleMarginalMetropolis(particles=2, chains=4, iterations=150, warmup=30).run(program, seed=1)
+    posterior = ParticleMarginalMetropolis(particles=2, chains=4, iterations=150, warmup=30).run(
+        program, seed=1
+    )
     grid = (np.arange(2000) + 0.5) * 0.01
     prior = 4 * grid * np.exp(-2 * grid)
-    likelihood = sum(p * np.exp(grid * table.log_r(table.other_log_odds((token,)))) for token, p in enumerate(table.next_probs(())))
+    likelihood = sum(
+        p * np.exp(grid * table.log_r(table.other_log_odds((token,))))
+        for token, p in enumerate(table.next_probs(()))
+    )
     draws = posterior.latents["theta"].reshape(4, -1)
-    assert abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood)) < 5 * mixed(draws).mcse
+    assert (
+        abs(draws.mean() - (prior * likelihood) @ grid / (prior @ likelihood))
+        < 5 * mixed(draws).mcse
+    )
 
 
 def test_a_program_that_is_always_dead_is_said_to_be():
@@ -252,7 +337,9 @@ def test_a_program_that_is_always_dead_is_said_to_be():
         numpyro.factor("never", -jnp.inf * (1 + theta**2))
 
     with pytest.raises(AllParticlesDead):
-        ParticleMarginalMetropolis(particles=2, chains=1, iterations=1, tries=3).run(ppl.Program(hopeless))
+        ParticleMarginalMetropolis(particles=2, chains=1, iterations=1, tries=3).run(
+            ppl.Program(hopeless)
+        )
 
 
 @pytest.mark.parametrize(
@@ -279,7 +366,10 @@ def test_a_forgotten_jacobian_is_seen(monkeypatch):
         return value
 
     monkeypatch.setattr(module._Scoring, "_placed", careless)
-    for sampler in (replace(CHAINS[0], iterations=100, chains=2), replace(CHAINS[1], iterations=60, chains=2)):
+    for sampler in (
+        replace(CHAINS[0], iterations=100, chains=2),
+        replace(CHAINS[1], iterations=60, chains=2),
+    ):
         samplers_module._compiled.clear()
         assert max(map(abs, errors(sampler.run(PROGRAM, seed=1)).values())) > 6
     samplers_module._compiled.clear()
@@ -300,12 +390,20 @@ def test_the_marginal_estimate_is_the_prior_times_the_evidence_of_the_model_give
     for beta in (0.4, 1.0, 2.2):
         estimated = sampler._filtered(ppl.Program(solve, "?"), RunKeys(3), {"theta": beta})
         evidence = ParticleFilter(particles=6).run(table.built_in(beta=beta), seed=3).log_evidence
-        assert estimated is not None and estimated.log_estimate == pytest.approx(log(4 * beta) - 2 * beta + evidence, rel=1e-5)
+        assert estimated is not None and estimated.log_estimate == pytest.approx(
+            log(4 * beta) - 2 * beta + evidence, rel=1e-5
+        )
 
 
-# --- calibration on simulated data ------------------------------------------------------------------------------------------------------
+# --- calibration on simulated data
+# ------------------------------------------------------------------------------------------------------
 
-ENDLESS = TableLM(lambda prefix: np.append(table.next_probs(prefix)[:2] / table.next_probs(prefix)[:2].sum(), 0.0), eos=2)
+ENDLESS = TableLM(
+    lambda prefix: np.append(
+        table.next_probs(prefix)[:2] / table.next_probs(prefix)[:2].sum(), 0.0
+    ),
+    eos=2,
+)
 DRAWS = 9
 
 
@@ -324,8 +422,13 @@ def ranks(sampler, runs, spread=1.0):
     found = []
     for run in range(runs):
         sites = trace(seed(noisy, run)).get_trace("?")
-        theta, truths = float(sites["theta"]["value"]), tuple(int(sites[f"ok_{t}"]["value"]) for t in range(5))
-        posterior = sampler.run(ppl.Program(noisy, "?", truths=truths, spread=spread), seed=(9, run))
+        theta, truths = (
+            float(sites["theta"]["value"]),
+            tuple(int(sites[f"ok_{t}"]["value"]) for t in range(5)),
+        )
+        posterior = sampler.run(
+            ppl.Program(noisy, "?", truths=truths, spread=spread), seed=(9, run)
+        )
         values, random = posterior.latents["theta"], np.random.default_rng(run)
         if posterior.chains:
             draws = values[np.linspace(0, len(values) - 1, DRAWS).round().astype(int)]
@@ -346,7 +449,8 @@ def uneven(found):
 def test_ranks_of_simulated_truths_are_uniform():
     """Simulation-based calibration (Talts et al. 2018), and coverage with random points (Lemos et al. 2023). False alarms: 2e-4.
 
-    Draws of a filter are those of its target up to O(1/N), which moves the ranks by far less than 80 of them can show.
+    Draws of a filter are those of its target up to O(1/N), which moves the ranks by far less than
+    80 of them can show.
     """
     ordinary, nearer = ranks(ParticleFilter(particles=40), runs=80)
     assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
@@ -373,7 +477,8 @@ def test_ranks_of_simulated_truths_are_uniform_at_length(sampler):
     assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
 
 
-# --- what a review found ----------------------------------------------------------------------------------------------------
+# --- what a review found
+# ----------------------------------------------------------------------------------------------------
 
 
 def normal_model(mu):
@@ -394,7 +499,11 @@ def normal_model(mu):
 
 def test_kernels_tell_densities_apart_by_the_data_that_inner_functions_hold():
     for mu in (2.0, -3.0):
-        draws = ParameterGibbs(particles=2, chains=2, iterations=60, warmup=30).run(normal_model(mu), seed=0).latents["theta"]
+        draws = (
+            ParameterGibbs(particles=2, chains=2, iterations=60, warmup=30)
+            .run(normal_model(mu), seed=0)
+            .latents["theta"]
+        )
         assert abs(draws.mean() - mu * 200 / 201) < 0.5  # five standard errors are 0.35 to 0.45
 
 
@@ -405,7 +514,10 @@ def test_steps_may_depend_on_parameters_that_walk(proposal):
 
     def model():
         theta = numpyro.sample("theta", dist.Uniform(0.5, 3.0))
-        x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?"), prior=Sampling(temperature=float(theta))))
+        x = numpyro.sample(
+            "step",
+            ppl.step(table.LM, ppl.start(table.LM, "?"), prior=Sampling(temperature=float(theta))),
+        )
         ppl.condition("seen", x.token_ids[0] == token)
         return "seen"
 
@@ -413,7 +525,15 @@ def test_steps_may_depend_on_parameters_that_walk(proposal):
     powers = table.next_probs(())[None] ** (1 / grid[:, None])
     likelihood = powers[:, token] / powers.sum(axis=1)
     truth = (grid * likelihood).sum() / likelihood.sum()
-    sampler = ParameterGibbs(particles=3, chains=2, iterations=100, warmup=20, kernel="random_walk", proposal=proposal, starts=64)
+    sampler = ParameterGibbs(
+        particles=3,
+        chains=2,
+        iterations=100,
+        warmup=20,
+        kernel="random_walk",
+        proposal=proposal,
+        starts=64,
+    )
     draws = sampler.run(ppl.Program(model), seed=2).latents["theta"].reshape(2, -1)
     assert abs(draws.mean() - truth) < 5 * mixed(draws).mcse
     with pytest.raises(ValueError, match="cannot be traced at its parameters"):
@@ -426,7 +546,9 @@ def test_a_question_that_depends_on_a_parameter_is_not_traced():
         x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, f"? {theta}")))
         numpyro.sample("ok", ppl.judgement(table.OTHER, x), obs=1)
 
-    with pytest.raises(ValueError, match="cannot be traced at its parameters, on which its step 'step' depends"):
+    with pytest.raises(
+        ValueError, match="cannot be traced at its parameters, on which its step 'step' depends"
+    ):
         ParameterGibbs(particles=2, chains=1, iterations=1).run(ppl.Program(model))
 
 
@@ -454,9 +576,16 @@ def test_parameters_that_come_and_go_are_refused():
         numpyro.sample("coin", dist.Bernoulli(0.5))
         numpyro.factor("nothing", 0.0)
 
-    for sampler in (ParticleMarginalMetropolis, lambda **s: ParameterGibbs(kernel="random_walk", **s)):
-        with pytest.raises(ValueError, match=r"has other parameters elsewhere \('b' comes and goes\)"):
-            sampler(particles=2, chains=2, iterations=100, step_size=2.0).run(ppl.Program(model), seed=0)
+    for sampler in (
+        ParticleMarginalMetropolis,
+        lambda **s: ParameterGibbs(kernel="random_walk", **s),
+    ):
+        with pytest.raises(
+            ValueError, match=r"has other parameters elsewhere \('b' comes and goes\)"
+        ):
+            sampler(particles=2, chains=2, iterations=100, step_size=2.0).run(
+                ppl.Program(model), seed=0
+            )
 
 
 def test_a_parameter_that_violates_a_condition_is_rejected():
@@ -466,7 +595,9 @@ def test_a_parameter_that_violates_a_condition_is_rejected():
         numpyro.sample("coin", dist.Bernoulli(0.5))
         numpyro.factor("nothing", 0.0)
 
-    posterior = ParticleMarginalMetropolis(particles=2, chains=2, iterations=250, warmup=40).run(ppl.Program(model), seed=0)
+    posterior = ParticleMarginalMetropolis(particles=2, chains=2, iterations=250, warmup=40).run(
+        ppl.Program(model), seed=0
+    )
     a = posterior.latents["a"].reshape(2, -1)
     assert (a > 0).all() and abs(a.mean() - (2 / np.pi) ** 0.5) < 5 * mixed(a).mcse
 
@@ -480,9 +611,13 @@ def test_certain_judgements_leave_nuts_its_gradient(log_odds, truth):
         x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?")))
         numpyro.sample("ok", ppl.judgement(sure, x, power=theta), obs=truth)
 
-    posterior = ParameterGibbs(particles=2, chains=2, iterations=80, warmup=30).run(ppl.Program(model), seed=1)
+    posterior = ParameterGibbs(particles=2, chains=2, iterations=80, warmup=30).run(
+        ppl.Program(model), seed=1
+    )
     draws = posterior.latents["theta"].reshape(2, -1)
-    assert min(posterior.rates["acceptance"]) > 0.5 and abs(draws.mean() - 1.0) < 5 * mixed(draws).mcse
+    assert (
+        min(posterior.rates["acceptance"]) > 0.5 and abs(draws.mean() - 1.0) < 5 * mixed(draws).mcse
+    )
 
 
 def test_what_the_user_gives_stays_given_and_constants_stay():
@@ -530,5 +665,7 @@ def test_a_noisy_estimate_does_not_end_the_walk():
             z = numpyro.sample(f"z_{t}", dist.Normal(0.0, 3.0))
             numpyro.sample(f"y_{t}", dist.Normal(theta + z, 0.3), obs=1.0)
 
-    posterior = ParticleMarginalMetropolis(particles=2, chains=2, iterations=10, warmup=150).run(ppl.Program(model), seed=0)
+    posterior = ParticleMarginalMetropolis(particles=2, chains=2, iterations=10, warmup=150).run(
+        ppl.Program(model), seed=0
+    )
     assert min(posterior.rates["step_size"]) > 0.0099 * 0.5

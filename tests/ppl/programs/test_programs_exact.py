@@ -4,8 +4,9 @@ For every function f of what a program draws a filter with unbiased evidence has
 
     E[Z-hat sum_i W_i f(x_i)] = gamma(f),    runs that died counting as zero,
 
-which independent runs estimate without bias. LIMIT = 4.9 standard errors: the tests compare fewer than 250 means in all, so that a right
-program fails one of them with probability 3e-4; seeds are fixed. Each planted fault exceeds 2 LIMIT by the same statistic.
+which independent runs estimate without bias. LIMIT = 4.9 standard errors: the tests compare fewer
+than 250 means in all, so that a right program fails one of them with probability 3e-4; seeds are
+fixed. Each planted fault exceeds 2 LIMIT by the same statistic.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def means(program, sampler, functions, runs, seed=0):
         weights = np.exp(posterior.log_weights + posterior.log_evidence)
         for i, x in enumerate(posterior.trajectories):
             latents = {name: column[i] for name, column in posterior.latents.items()}
-            values[run] += weights[i] * np.array([function(x.token_ids, latents) for function in functions])
+            values[run] += weights[i] * np.array(
+                [function(x.token_ids, latents) for function in functions]
+            )
     return values.mean(axis=0), values.std(axis=0, ddof=1) / runs**0.5
 
 
@@ -75,9 +78,17 @@ def z_scores(program, sampler, masses, runs, seed=0):
     """(mean - gamma) / standard error of the cells of 2% of the mass and more, of the rest, and of everything."""
     total = sum(masses.values())
     large = [cell for cell, mass in masses.items() if mass >= 0.02 * total]
-    functions = [lambda tokens, latents, cell=cell: float(cell_of(tokens, latents) == cell) for cell in large]
-    functions += [lambda tokens, latents: float(cell_of(tokens, latents) not in large), lambda tokens, latents: 1.0]
-    expected = np.array([masses[cell] for cell in large] + [sum(mass for cell, mass in masses.items() if cell not in large), total])
+    functions = [
+        lambda tokens, latents, cell=cell: float(cell_of(tokens, latents) == cell) for cell in large
+    ]
+    functions += [
+        lambda tokens, latents: float(cell_of(tokens, latents) not in large),
+        lambda tokens, latents: 1.0,
+    ]
+    expected = np.array(
+        [masses[cell] for cell in large]
+        + [sum(mass for cell, mass in masses.items() if cell not in large), total]
+    )
     mean, error = means(program, sampler, functions, runs, seed)
     return (mean - expected) / np.maximum(error, 1e-12)
 
@@ -86,27 +97,38 @@ def cell_of(tokens, latents):
     return tokens, int(latents.get("kind", 0))
 
 
-# --- the built-in model as a program --------------------------------------------------------------------------------------------------
+# --- the built-in model as a program
+# --------------------------------------------------------------------------------------------------
 
 
 PLAIN = ppl.Program(table.solve, "?")
 STEPS = ppl.Program(table.begin, "?", step=table.go_on, max_steps=table.MAX_STEPS)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: f"{sampler.name}{'-hot' * (sampler.proposal is not None)}")
+@pytest.mark.parametrize(
+    "sampler",
+    SAMPLERS,
+    ids=lambda sampler: f"{sampler.name}{'-hot' * (sampler.proposal is not None)}",
+)
 @pytest.mark.parametrize("program", [PLAIN, STEPS], ids=["whole", "steps"])
 def test_a_program_draws_what_the_built_in_model_draws(program, sampler):
     """Same keys, same draws, same numbers: whatever holds of the one in law holds of the other."""
     for seed in range(3):
         known, found = sampler.run(table.built_in(), seed=seed), sampler.run(program, seed=seed)
-        assert [x.token_ids for x in found.trajectories] == [x.token_ids for x in known.trajectories]
+        assert [x.token_ids for x in found.trajectories] == [
+            x.token_ids for x in known.trajectories
+        ]
         assert found.extracted == known.extracted
         for name in ("log_weights", "log_density"):
-            np.testing.assert_allclose(getattr(found, name), getattr(known, name), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(known, name), rtol=1e-9, atol=1e-9
+            )
         if known.log_evidence is not None:
             assert found.log_evidence == pytest.approx(known.log_evidence)
         assert found.cost.generated_tokens == known.cost.generated_tokens
-        np.testing.assert_allclose([x.sum() for x in found.log_odds], [x.sum() for x in known.log_odds])
+        np.testing.assert_allclose(
+            [x.sum() for x in found.log_odds], [x.sum() for x in known.log_odds]
+        )
 
 
 @pytest.mark.parametrize("beta", [0.3, 1.7])
@@ -118,13 +140,18 @@ def test_tempered_judgements_are_the_tempered_model(beta):
             numpyro.sample(f"ok_{x.depth}", ppl.judgement(table.PRM, x, power=beta), obs=1)
         return x.answer
 
-    known, found = ParticleFilter(particles=8).run(table.built_in(beta=beta)), ParticleFilter(particles=8).run(ppl.Program(solve, "?"))
+    known, found = (
+        ParticleFilter(particles=8).run(table.built_in(beta=beta)),
+        ParticleFilter(particles=8).run(ppl.Program(solve, "?")),
+    )
     np.testing.assert_allclose(found.log_weights, known.log_weights)
     assert found.log_evidence == pytest.approx(known.log_evidence)
 
 
 def test_presets_and_prm_twists_are_for_the_built_in_model():
-    with pytest.raises(ValueError, match="is a procedure for a StateSpaceModel, not for <Program solve"):
+    with pytest.raises(
+        ValueError, match="is a procedure for a StateSpaceModel, not for <Program solve"
+    ):
         Puri2025(particles=4).run(PLAIN)
     with pytest.raises(ValueError, match="the twist 'prm' needs a StateSpaceModel"):
         TwistedSMC(particles=4, twist="prm").run(PLAIN)
@@ -134,7 +161,8 @@ def test_presets_and_prm_twists_are_for_the_built_in_model():
         ParticleFilter(particles=4).run(PLAIN, checkpoint="run.json")
 
 
-# --- latents, conditions, several reward models ----------------------------------------------------------------------------------------
+# --- latents, conditions, several reward models
+# ----------------------------------------------------------------------------------------
 
 
 def kinds(question):
@@ -153,7 +181,9 @@ def kinds(question):
 
 def kinds_in_steps(t, state):
     kind, x = state
-    x = numpyro.sample("step", ppl.step(table.LM, x, answer=table.first_token, stop_at_answer=False))
+    x = numpyro.sample(
+        "step", ppl.step(table.LM, x, answer=table.first_token, stop_at_answer=False)
+    )
     numpyro.sample("ok", ppl.judgement(table.PRM, x, power=0.5 * kind), obs=1)
     if kind < 2:
         numpyro.sample("other", ppl.judgement(table.OTHER, x), obs=1)
@@ -165,7 +195,9 @@ def kinds_in_steps(t, state):
 
 
 def begun(question):
-    return int(numpyro.sample("kind", dist.Categorical(probs=np.array([0.5, 0.3, 0.2])))), ppl.start(table.LM, question)
+    return int(
+        numpyro.sample("kind", dist.Categorical(probs=np.array([0.5, 0.3, 0.2])))
+    ), ppl.start(table.LM, question)
 
 
 def masses_of_kinds():
@@ -194,17 +226,23 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("sampler", FILTERS[:3], ids=lambda sampler: f"{sampler.name}-{sampler.particles}")
+@pytest.mark.parametrize(
+    "sampler", FILTERS[:3], ids=lambda sampler: f"{sampler.name}-{sampler.particles}"
+)
 @pytest.mark.parametrize("form", KINDS)
 def test_latents_conditions_and_several_reward_models(form, sampler):
     assert np.abs(z_scores(KINDS[form], sampler, masses_of_kinds(), runs=500)).max() < LIMIT
 
 
 @pytest.mark.statistics
-@pytest.mark.parametrize("sampler", FILTERS, ids=lambda sampler: f"{sampler.name}-{sampler.particles}")
+@pytest.mark.parametrize(
+    "sampler", FILTERS, ids=lambda sampler: f"{sampler.name}-{sampler.particles}"
+)
 @pytest.mark.parametrize("form", KINDS)
 def test_latents_conditions_and_several_reward_models_at_length(form, sampler):
-    assert np.abs(z_scores(KINDS[form], sampler, masses_of_kinds(), runs=3000, seed=1)).max() < LIMIT
+    assert (
+        np.abs(z_scores(KINDS[form], sampler, masses_of_kinds(), runs=3000, seed=1)).max() < LIMIT
+    )
 
 
 def strict(question):
@@ -223,19 +261,29 @@ def test_a_continuous_latent_against_quadrature():
     density = 4 * grid * np.exp(-2 * grid) * 0.005
     cells = {}
     for tokens, log_p in table.paths():
-        likelihood = np.exp(grid * sum(table.log_rs(tokens))) if sum(table.log_rs(tokens)) > -inf else np.zeros_like(grid)
+        likelihood = (
+            np.exp(grid * sum(table.log_rs(tokens)))
+            if sum(table.log_rs(tokens)) > -inf
+            else np.zeros_like(grid)
+        )
         cells[tokens] = exp(log_p) * np.array([density @ likelihood, (density * grid) @ likelihood])
     total = sum(cells.values())
     large = [tokens for tokens, mass in cells.items() if mass[0] > 0.04 * total[0]]
     functions, expected = [lambda *_: 1.0, lambda _, latents: latents["theta"]], [*total]
     for tokens in large:
-        functions += [lambda x, _, tokens=tokens: float(x == tokens), lambda x, at, tokens=tokens: at["theta"] * (x == tokens)]
+        functions += [
+            lambda x, _, tokens=tokens: float(x == tokens),
+            lambda x, at, tokens=tokens: at["theta"] * (x == tokens),
+        ]
         expected += [*cells[tokens]]
-    mean, error = means(ppl.Program(strict, "?"), ParticleFilter(particles=3, ess_threshold=1), functions, runs=700)
+    mean, error = means(
+        ppl.Program(strict, "?"), ParticleFilter(particles=3, ess_threshold=1), functions, runs=700
+    )
     assert np.abs((mean - expected) / error).max() < LIMIT
 
 
-# --- sub-inference ---------------------------------------------------------------------------------------------------------------------
+# --- sub-inference
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def spelled(tokens):
@@ -258,7 +306,9 @@ def nested(question, particles=2):
     numpyro.sample("ok", ppl.judgement(table.PRM, x), obs=1)
     if x.open:
         x = ppl.infer("rest", ppl.Program(lemma, x), particles=particles, ess_threshold=1)
-        numpyro.deterministic("tokens", np.array([*x.token_ids, *[9] * table.MAX_STEPS][: table.MAX_STEPS]))
+        numpyro.deterministic(
+            "tokens", np.array([*x.token_ids, *[9] * table.MAX_STEPS][: table.MAX_STEPS])
+        )
     return spelled(x.token_ids)
 
 
@@ -286,7 +336,11 @@ def nested_z_scores(sampler, runs, program=None):
     return (values.mean(axis=0) - expected) / (values.std(axis=0, ddof=1) / runs**0.5)
 
 
-@pytest.mark.parametrize("sampler", [ParticleFilter(particles=2, ess_threshold=1), ImportanceSampling(particles=3)], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "sampler",
+    [ParticleFilter(particles=2, ess_threshold=1), ImportanceSampling(particles=3)],
+    ids=lambda s: s.name,
+)
 def test_sub_inference_is_properly_weighted(sampler):
     assert np.abs(nested_z_scores(sampler, runs=500)).max() < LIMIT
 
@@ -303,7 +357,9 @@ def test_a_chain_over_a_sub_inference_has_the_posterior():
     """Suffix Metropolis with an estimate in the place of the inner evidence: pseudo-marginal, and exact. Five standard errors by ESS."""
     masses = masses_of_answers()
     total = sum(masses.values())
-    posterior = SuffixMetropolis(chains=8, iterations=250, warmup=10).run(ppl.Program(nested, "?"), seed=1)
+    posterior = SuffixMetropolis(chains=8, iterations=250, warmup=10).run(
+        ppl.Program(nested, "?"), seed=1
+    )
     for answer, mass in masses.items():
         if mass > 0.05 * total:
             error = posterior.mixing[f"answer {answer}"].mcse
@@ -323,21 +379,31 @@ def test_a_sub_inference_under_handlers():
     assert list(sites) == ["rest", "rest_possible", "rest_evidence"]
     weight = sites["rest_evidence"]["fn"].log_prob(sites["rest_evidence"]["value"])
     assert weight == pytest.approx(sites["rest"]["value"].log_evidence)
-    with pytest.raises(NotImplementedError, match="the density of a sub-inference's result is not known, only its weight"):
+    with pytest.raises(
+        NotImplementedError,
+        match="the density of a sub-inference's result is not known, only its weight",
+    ):
         numpyro.infer.util.log_density(numpyro.handlers.seed(model, 1), (), {}, {})
 
 
-# --- faults planted on purpose -----------------------------------------------------------------------------------------------------------
+# --- faults planted on purpose
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_forgotten_inner_weight_is_seen(monkeypatch):
     def careless(name, program, **settings):
-        found = numpyro.sample(name, subinference.SubInference(program, settings["particles"], subinference.Resampling()))
+        found = numpyro.sample(
+            name,
+            subinference.SubInference(program, settings["particles"], subinference.Resampling()),
+        )
         ppl.condition(f"{name}_possible", found.log_evidence > -inf)
         return found.particle and found.particle.value
 
     monkeypatch.setattr(ppl, "infer", careless)
-    assert np.abs(nested_z_scores(ParticleFilter(particles=2, ess_threshold=1), runs=500)).max() > 2 * LIMIT
+    assert (
+        np.abs(nested_z_scores(ParticleFilter(particles=2, ess_threshold=1), runs=500)).max()
+        > 2 * LIMIT
+    )
 
 
 def test_observations_weighed_again_are_seen(monkeypatch):
@@ -349,7 +415,9 @@ def test_observations_weighed_again_are_seen(monkeypatch):
         self.passed = 0
 
     monkeypatch.setattr(execution.Runner, "__post_init__", forgetful)
-    assert np.abs(z_scores(KINDS["whole"], FILTERS[0], masses_of_kinds(), runs=500)).max() > 2 * LIMIT
+    assert (
+        np.abs(z_scores(KINDS["whole"], FILTERS[0], masses_of_kinds(), runs=500)).max() > 2 * LIMIT
+    )
 
 
 def test_a_condition_that_is_tempered_or_forgotten_is_seen(monkeypatch):
@@ -360,7 +428,9 @@ def test_a_condition_that_is_tempered_or_forgotten_is_seen(monkeypatch):
             plain(self, name, msg)
 
     monkeypatch.setattr(execution.Runner, "_meet", lenient)
-    assert np.abs(z_scores(KINDS["whole"], FILTERS[0], masses_of_kinds(), runs=500)).max() > 2 * LIMIT
+    assert (
+        np.abs(z_scores(KINDS["whole"], FILTERS[0], masses_of_kinds(), runs=500)).max() > 2 * LIMIT
+    )
 
 
 def test_siblings_that_share_a_draw_are_seen(monkeypatch):
@@ -371,7 +441,9 @@ def test_siblings_that_share_a_draw_are_seen(monkeypatch):
     monkeypatch.setattr(
         propagation.ProgramSteps,
         "_keys",
-        lambda self, keys, runners, slots: {i: plain(self, keys, runners, slots)[slots[0]] for i in slots},
+        lambda self, keys, runners, slots: {
+            i: plain(self, keys, runners, slots)[slots[0]] for i in slots
+        },
     )
     posterior = ParticleFilter(particles=16).run(KINDS["whole"], seed=0)
     assert len(set(posterior.latents["kind"])) == 1
@@ -389,7 +461,8 @@ def test_keys_of_draws_differ_within_a_generation():
     assert len({float(value) for column in latents.values() for value in column}) == 24
 
 
-# --- what a review found ------------------------------------------------------------------------------------------------------------------
+# --- what a review found
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_siblings_that_are_read_by_different_rules_stay_apart():
@@ -400,7 +473,9 @@ def test_siblings_that_are_read_by_different_rules_stay_apart():
         kind = int(numpyro.sample("kind", dist.Bernoulli(0.5)))
         x = ppl.start(endless, "?")
         while x.open and x.depth < 2:
-            x = numpyro.sample(f"step_{x.depth}", ppl.step(endless, x, answer=lambda x: "yes" if kind else None))
+            x = numpyro.sample(
+                f"step_{x.depth}", ppl.step(endless, x, answer=lambda x: "yes" if kind else None)
+            )
             numpyro.factor(f"nothing_{x.depth}", 0.0)
         return f"{kind} {x.answer} {x.depth}"
 
@@ -411,7 +486,12 @@ def test_siblings_that_are_read_by_different_rules_stay_apart():
 
 
 @pytest.mark.parametrize(
-    "sampler", [ParticleFilter(particles=100), TemperedSMC(particles=100), TemperedSMC(particles=100, ladder=(0, 0.5, 1))]
+    "sampler",
+    [
+        ParticleFilter(particles=100),
+        TemperedSMC(particles=100),
+        TemperedSMC(particles=100, ladder=(0, 0.5, 1)),
+    ],
 )
 def test_densities_of_given_and_substituted_values_are_part_of_every_target(sampler):
     """z ~ N(3 kind, 1) is 0: P(kind = 1) = 1 / (1 + exp(4.5)), Z = (1 + exp(-4.5)) / 2 sqrt(2 pi)."""
@@ -426,7 +506,10 @@ def test_densities_of_given_and_substituted_values_are_part_of_every_target(samp
     for program in (ppl.Program(model, True), ppl.Program(model, False).given_values({"z": 0.0})):
         posterior = sampler.run(program, seed=1)
         log_z = log((1 + exp(-4.5)) / 2 / (2 * np.pi) ** 0.5)
-        assert posterior.log_evidence == pytest.approx(log_z, abs=5 * 0.1) and posterior.answers.get("1", 0.0) < 0.06
+        assert (
+            posterior.log_evidence == pytest.approx(log_z, abs=5 * 0.1)
+            and posterior.answers.get("1", 0.0) < 0.06
+        )
         for kind, value in zip(posterior.latents["kind"], posterior.log_density, strict=True):
             assert value == pytest.approx(log(0.5) - 4.5 * kind - 0.5 * log(2 * np.pi), rel=1e-5)
 
@@ -441,7 +524,9 @@ def test_a_sub_inference_that_is_impossible_from_the_start_is_a_dead_particle():
         return f"{kind} {ppl.infer('rest', ppl.Program(inner, kind), particles=2)}"
 
     posterior = ParticleFilter(particles=32).run(ppl.Program(outer), seed=0)
-    assert set(posterior.answers) == {"1 0", "1 1"} and posterior.log_evidence == pytest.approx(log(0.5), abs=0.5)
+    assert set(posterior.answers) == {"1 0", "1 1"} and posterior.log_evidence == pytest.approx(
+        log(0.5), abs=0.5
+    )
 
 
 def test_a_power_of_a_sub_inference_is_refused_by_every_sampler():

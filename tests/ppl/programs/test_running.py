@@ -26,7 +26,10 @@ FILTER = ParticleFilter(particles=8)
 def counting():
     """Models of a table that count what they are asked, in batches and rows."""
     asked = Counter()
-    lm, prm = TableLM(table.next_probs, eos=table.EOS), FunctionReward(lambda x: table.other_log_odds(x.token_ids))
+    lm, prm = (
+        TableLM(table.next_probs, eos=table.EOS),
+        FunctionReward(lambda x: table.other_log_odds(x.token_ids)),
+    )
     extend, score = lm.extend, prm.score
 
     def counted(kind, plain):
@@ -56,8 +59,13 @@ def test_the_requests_of_all_particles_are_one_batch():
     steps = max(x.depth for x in posterior.trajectories)
     assert asked["extend"] == asked["score"] == len(posterior.ess) == steps
     assert asked["score rows"] <= asked["extend rows"] <= 8 * steps
-    assert posterior.latents["bold_0"].shape == (8,) and set(posterior.latents["bold_0"]) == {0.0, 1.0}
-    assert np.isnan(posterior.latents["bold_3"][[x.depth < 4 for x in posterior.trajectories]]).all()
+    assert posterior.latents["bold_0"].shape == (8,) and set(posterior.latents["bold_0"]) == {
+        0.0,
+        1.0,
+    }
+    assert np.isnan(
+        posterior.latents["bold_3"][[x.depth < 4 for x in posterior.trajectories]]
+    ).all()
 
 
 def test_a_generation_in_step_form_costs_the_same_however_long_the_run():
@@ -115,8 +123,12 @@ def test_max_steps_ends_the_step_form_and_stops_a_whole_program_that_goes_on():
             numpyro.factor(f"weight_{x.depth}", 0.0)
 
     posterior = FILTER.run(ppl.Program(lambda: ppl.start(endless, "?"), step=step, max_steps=5))
-    assert posterior.answers == {None: pytest.approx(1.0)} and {x.depth for x in posterior.trajectories} == {5}
-    with pytest.raises(ValueError, match=r"the program 'whole' goes on after 6 observations: raise max_steps"):
+    assert posterior.answers == {None: pytest.approx(1.0)} and {
+        x.depth for x in posterior.trajectories
+    } == {5}
+    with pytest.raises(
+        ValueError, match=r"the program 'whole' goes on after 6 observations: raise max_steps"
+    ):
         FILTER.run(ppl.Program(whole, max_steps=6))
 
 
@@ -140,12 +152,21 @@ def test_observations_may_be_masked_and_scaled_and_draws_may_not():
 
     def z_of(handler):
         """E over the two values, by the evidence of many particles: it is exact for stratified draws of a coin."""
-        return ParticleFilter(particles=4000, ess_threshold=0).run(ppl.Program(model, handler, False), seed=0).log_evidence
+        return (
+            ParticleFilter(particles=4000, ess_threshold=0)
+            .run(ppl.Program(model, handler, False), seed=0)
+            .log_evidence
+        )
 
-    assert z_of(scale(scale=2.0)) == pytest.approx(np.log(0.5 * (0.25**2 + 0.75**2)), abs=5 * 0.25 / 0.31 / 4000**0.5)
+    assert z_of(scale(scale=2.0)) == pytest.approx(
+        np.log(0.5 * (0.25**2 + 0.75**2)), abs=5 * 0.25 / 0.31 / 4000**0.5
+    )
     assert z_of(mask(mask=False)) == 0
     for handler in (scale(scale=2.0), mask(mask=False)):
-        with pytest.raises(ValueError, match="site 'x' is drawn: a mask or a scale has a meaning for a sampler on what is observed alone"):
+        with pytest.raises(
+            ValueError,
+            match="site 'x' is drawn: a mask or a scale has a meaning for a sampler on what is observed alone",
+        ):
             FILTER.run(ppl.Program(model, handler, True))
 
 
@@ -168,7 +189,9 @@ def test_randomness_beside_the_sites_is_an_error_where_it_shows():
         x = numpyro.sample(f"x_{state.integers(10**9)}", dist.Normal(0.0, 1.0))
         numpyro.sample("y", dist.Normal(x, 1.0), obs=0.0)
 
-    with pytest.raises(RuntimeError, match="the program did not do the same again: it came to site 'x_"):
+    with pytest.raises(
+        RuntimeError, match="the program did not do the same again: it came to site 'x_"
+    ):
         FILTER.run(ppl.Program(fickle))
 
 
@@ -177,7 +200,10 @@ def test_a_reward_model_that_is_made_anew_each_time_is_an_error():
         x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?")))
         numpyro.sample("ok", ppl.judgement(FunctionReward(lambda _: 1.0), x), obs=1)
 
-    with pytest.raises(RuntimeError, match="at site 'ok' it has another reward model, or another trajectory, each time it is run"):
+    with pytest.raises(
+        RuntimeError,
+        match="at site 'ok' it has another reward model, or another trajectory, each time it is run",
+    ):
         FILTER.run(ppl.Program(model))
 
 
@@ -228,7 +254,11 @@ def unbounded():
         (never_allowed, ValueError, "draws nothing: a condition is violated before it does"),
         (scanned, TypeError, "use Python's own loops and branches"),
         (twice, ValueError, "site 'x' occurs twice: names of sites must be unique"),
-        (undefined, FloatingPointError, "the log-probability at site 'weight' is nan: it must be a number below infinity"),
+        (
+            undefined,
+            FloatingPointError,
+            "the log-probability at site 'weight' is nan: it must be a number below infinity",
+        ),
         (unbounded, FloatingPointError, "the log-probability at site 'weight' is inf"),
     ],
 )
@@ -242,7 +272,10 @@ def test_a_score_that_is_not_a_number_names_its_model():
         x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, "?")))
         numpyro.sample("ok", ppl.judgement(FunctionReward(lambda _: float("nan")), x), obs=1)
 
-    with pytest.raises(FloatingPointError, match=r"the reward model 'function' gave a score that is NaN for <Trajectory"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"the reward model 'function' gave a score that is NaN for <Trajectory",
+    ):
         FILTER.run(ppl.Program(model))
 
 
@@ -260,10 +293,26 @@ def test_all_dead_is_said_and_a_violated_condition_ends_a_program():
     ("made", "error", "said"),
     [
         (lambda: ppl.Program("solve"), TypeError, "function must be a function, not 'solve'"),
-        (lambda: ppl.Program(table.begin, "?", step=3), TypeError, "step must be a function, not 3"),
-        (lambda: ppl.Program(table.solve, "?", max_steps=0), ValueError, "max_steps must be at least 1, not 0"),
-        (lambda: FILTER.run(table.solve), TypeError, "model must be a StateSpaceModel or a Program, not <function solve"),
-        (lambda: seed(lambda: ppl.infer("x", table.solve), 0)(), TypeError, "a sub-inference needs a Program"),
+        (
+            lambda: ppl.Program(table.begin, "?", step=3),
+            TypeError,
+            "step must be a function, not 3",
+        ),
+        (
+            lambda: ppl.Program(table.solve, "?", max_steps=0),
+            ValueError,
+            "max_steps must be at least 1, not 0",
+        ),
+        (
+            lambda: FILTER.run(table.solve),
+            TypeError,
+            "model must be a StateSpaceModel or a Program, not <function solve",
+        ),
+        (
+            lambda: seed(lambda: ppl.infer("x", table.solve), 0)(),
+            TypeError,
+            "a sub-inference needs a Program",
+        ),
         (
             lambda: seed(lambda: ppl.infer("x", ppl.Program(table.solve, "?"), particles=0), 0)(),
             ValueError,
@@ -281,7 +330,15 @@ def test_answers_by_what_is_returned():
         numpyro.sample("x", dist.Bernoulli(0.5))
         return value
 
-    for value, answer in (("a", "a"), (None, None), (3, "3"), (2.5, "2.5"), (True, "True"), (jnp.array(4), "4"), (np.float64(0.5), "0.5")):
+    for value, answer in (
+        ("a", "a"),
+        (None, None),
+        (3, "3"),
+        (2.5, "2.5"),
+        (True, "True"),
+        (jnp.array(4), "4"),
+        (np.float64(0.5), "0.5"),
+    ):
         assert set(FILTER.run(ppl.Program(model, value)).answers) == {answer}
 
 
@@ -289,7 +346,9 @@ def test_the_posterior_of_a_program_is_kept_like_any_other(tmp_path):
     def model(question):
         theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
         where = numpyro.sample("plan/where", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
-        x = numpyro.sample("step", ppl.step(table.LM, ppl.start(table.LM, question), answer=table.first_token))
+        x = numpyro.sample(
+            "step", ppl.step(table.LM, ppl.start(table.LM, question), answer=table.first_token)
+        )
         numpyro.sample("ok", ppl.judgement(table.OTHER, x, power=theta), obs=1)
         numpyro.sample("y", dist.Normal(where, 1.0).to_event(1), obs=jnp.zeros(2))
         numpyro.deterministic("depth", x.depth)
@@ -300,7 +359,9 @@ def test_the_posterior_of_a_program_is_kept_like_any_other(tmp_path):
         assert posterior.question == "how?" and posterior.target == "program model"
         assert posterior.latents["plan/where"].shape == (len(posterior.trajectories), 2)
         tree = posterior.to_datatree()
-        assert tree["posterior/theta"].dims == ("chain", "draw") and tree["posterior/plan.where"].dims[2:] == ("plan.where_dim_0",)
+        assert tree["posterior/theta"].dims == ("chain", "draw") and tree[
+            "posterior/plan.where"
+        ].dims[2:] == ("plan.where_dim_0",)
         assert "depth_" in tree["posterior"]  # the number of steps has that name
         posterior.save(tmp_path / "run.nc")
         again = Posterior.load(tmp_path / "run.nc")

@@ -1,20 +1,24 @@
 """Markov kernels on trajectories leave their targets invariant: their transition matrices, by enumeration of all that can happen.
 
-The code that is enumerated is the samplers' own. What is random in it is put into the hands of a tree of decisions, which is walked
-to every leaf: a token, with its probability under the proposal; a uniform number, which is known only as far as it is looked at (`u < p` is
-a decision with probability p, `floor(u * n)` one among n); an index by weight, with the weights that the engine computed; ancestors,
-with the law of the conditional scheme, which is its own `place` integrated over its noise, cell by cell. The product of a leaf's
-probabilities is added to the matrix, over all complete trajectories of positive mass.
+The code that is enumerated is the samplers' own. What is random in it is put into the hands of a
+tree of decisions, which is walked to every leaf: a token, with its probability under the proposal;
+a uniform number, which is known only as far as it is looked at (`u < p` is a decision with
+probability p, `floor(u * n)` one among n); an index by weight, with the weights that the engine
+computed; ancestors, with the law of the conditional scheme, which is its own `place` integrated
+over its noise, cell by cell. The product of a leaf's probabilities is added to the matrix, over all
+complete trajectories of positive mass.
 
-Sweeps of particle Gibbs have too many leaves for that. They are enumerated one generation at a time, by the very steps of
-`motes.smc.conditional_smc.conditional`, and equal states are merged in between; a test holds this to `gibbs_moves`, walked to its leaves.
+Sweeps of particle Gibbs have too many leaves for that. They are enumerated one generation at a
+time, by the very steps of `motes.smc.conditional_smc.conditional`, and equal states are merged in
+between; a test holds this to `gibbs_moves`, walked to its leaves.
 
-Targets are written down by formulas that share nothing with the samplers. Nothing is estimated: a kernel is right if pi K = pi up to
-rounding, for which 1e-12 leaves room (sums of at most 1e5 terms that add up to one, and log-densities within 1e-14 of each other), and
-if K^k, k = 10000, is within 1e-6 of pi from every start. The identity, which is invariant too, stays at a distance of order 1.
+Targets are written down by formulas that share nothing with the samplers. Nothing is estimated: a
+kernel is right if pi K = pi up to rounding, for which 1e-12 leaves room (sums of at most 1e5 terms
+that add up to one, and log-densities within 1e-14 of each other), and if K^k, k = 10000, is within
+1e-6 of pi from every start. The identity, which is invariant too, stays at a distance of order 1.
 
-Probabilities and rewards depend on the whole prefix, rewards vanish midway, and trajectories end at random lengths or are truncated. The
-planted faults say what all this can see.
+Probabilities and rewards depend on the whole prefix, rewards vanish midway, and trajectories end at
+random lengths or are truncated. The planted faults say what all this can see.
 """
 
 from __future__ import annotations
@@ -52,14 +56,16 @@ HOT, COLD, TOP = Sampling(temperature=1.7), Sampling(temperature=0.6), Sampling(
 Tokens = tuple[int, ...]
 
 
-# --- a tree of decisions, and the sources of randomness that ask it -----------------------------------------------------------------
+# --- a tree of decisions, and the sources of randomness that ask it
+# -----------------------------------------------------------------
 
 
 class Tree:
     """Walks a function to every outcome of its decisions, depth first: it is run once for each leaf.
 
     Attributes:
-        stack: for each decision on the present way, what is possible with its probability, and which of it is taken.
+        stack: for each decision on the present way, what is possible with its probability, and
+            which of it is taken.
         depth: decisions met so far.
     """
 
@@ -146,11 +152,24 @@ class DecidedLM(TableLM):
     """Draws tokens by decisions."""
 
     def extend(self, trajectories, keys, *, sampling, prior):
-        return [self._child(x, TREE.choose(np.exp(_log_probs(self, x.token_ids, sampling))), sampling, prior) for x in trajectories]
+        return [
+            self._child(
+                x, TREE.choose(np.exp(_log_probs(self, x.token_ids, sampling))), sampling, prior
+            )
+            for x in trajectories
+        ]
 
     def _child(self, trajectory, token, sampling, prior):
-        log_p, log_q = (_log_probs(self, trajectory.token_ids, which)[token] for which in (prior, sampling))
-        return trajectory.child(f"{token} ", (token,), logprob=float(log_p), proposal_logprob=float(log_q), finished=token == self.eos)
+        log_p, log_q = (
+            _log_probs(self, trajectory.token_ids, which)[token] for which in (prior, sampling)
+        )
+        return trajectory.child(
+            f"{token} ",
+            (token,),
+            logprob=float(log_p),
+            proposal_logprob=float(log_q),
+            finished=token == self.eos,
+        )
 
 
 @cache
@@ -163,7 +182,9 @@ def decided_pick(key: Any, log_weights: np.ndarray) -> int:
     return TREE.choose(np.exp(log_weights - np.logaddexp.reduce(log_weights)))
 
 
-def decided_ancestors(scheme: str, key: Any, probabilities: np.ndarray, first: Any = None) -> np.ndarray:
+def decided_ancestors(
+    scheme: str, key: Any, probabilities: np.ndarray, first: Any = None
+) -> np.ndarray:
     table = law(scheme, tuple(probabilities.tolist()), int(first))
     return np.array([first, *np.unravel_index(TREE.choose(table.ravel()), table.shape)], np.int32)
 
@@ -175,12 +196,14 @@ def decided(monkeypatch):
         monkeypatch.setattr(module, "SlotUniforms", Uniforms)
     for module in (suffix, parallel_tempering, resample_move):
         monkeypatch.setattr(module, "subkeys", lambda keys, part, chosen=None: None)
-    for module in (conditional_smc, import_module("motes.smc.generations")):  # not the function of that name
+    # not the function of that name
+    for module in (conditional_smc, import_module("motes.smc.generations")):
         monkeypatch.setattr(module, "pick", decided_pick)
     monkeypatch.setattr(policy, "draw_ancestors", decided_ancestors)
 
 
-# --- the laws of conditional resampling schemes, by integration of their own `place` ------------------------------------------------
+# --- the laws of conditional resampling schemes, by integration of their own `place`
+# ------------------------------------------------
 
 
 @cache
@@ -202,7 +225,9 @@ def _placed(name: str) -> Any:
 
 def _place(name: str, noise: Any, weights: np.ndarray, first: int) -> np.ndarray:
     with jax.enable_x64(True):
-        return np.asarray(_placed(name)(jax.tree.map(jnp.asarray, noise), jnp.asarray(weights), first))
+        return np.asarray(
+            _placed(name)(jax.tree.map(jnp.asarray, noise), jnp.asarray(weights), first)
+        )
 
 
 def _cut(inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +258,12 @@ def _systematic(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray
     middles, lengths = _cut(np.minimum(whole * jumps + np.minimum(jumps, part), share) / share)
     orders = np.array(list(permutations(range(slots - 1))), np.int32)
     noise = type(CONDITIONAL["systematic"].noise(jax.random.key(0), slots))
-    drawn = _place("systematic", noise(np.tile(middles, len(orders)), np.repeat(orders, len(middles), axis=0)), weights, first)
+    drawn = _place(
+        "systematic",
+        noise(np.tile(middles, len(orders)), np.repeat(orders, len(middles), axis=0)),
+        weights,
+        first,
+    )
     return np.tile(lengths, len(orders)) / len(orders), drawn
 
 
@@ -241,17 +271,24 @@ def _killing(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     slots, kept = len(weights), weights / weights.max()
     turns = 1 - kept
     turns[first] += 1 / weights.max()
-    axes = [_cut(np.cumsum(turns)[:-1] / turns.sum()), *[_cut(kept[[i]]) for i in range(slots)], *[_cut(np.cumsum(weights)[:-1])] * slots]
+    axes = [
+        _cut(np.cumsum(turns)[:-1] / turns.sum()),
+        *[_cut(kept[[i]]) for i in range(slots)],
+        *[_cut(np.cumsum(weights)[:-1])] * slots,
+    ]
     middles, volumes = _grid(*axes)
     example = CONDITIONAL["killing"].noise(jax.random.key(0), slots)
-    noise = type(example)(middles[:, 0], type(example.slots)(middles[:, 1 : slots + 1], middles[:, slots + 1 :]))
+    noise = type(example)(
+        middles[:, 0], type(example.slots)(middles[:, 1 : slots + 1], middles[:, slots + 1 :])
+    )
     return volumes, _place("killing", noise, weights, first)
 
 
 CELLS = {"multinomial": _multinomial, "systematic": _systematic, "killing": _killing}
 
 
-# --- models ------------------------------------------------------------------------------------------------------------------------
+# --- models
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -304,9 +341,16 @@ class Case:
 
     def __str__(self) -> str:
         likelihood = "none" if self.target is None else f"{self.target.name}^{self.target.beta:g}"
-        parts = [likelihood, f"alpha{self.alpha:g}", f"T{self.max_steps}", {FULL: "full", SPARSE: "sparse", LINE: "line"}[self.lm]]
+        parts = [
+            likelihood,
+            f"alpha{self.alpha:g}",
+            f"T{self.max_steps}",
+            {FULL: "full", SPARSE: "sparse", LINE: "line"}[self.lm],
+        ]
         names = {Sampling(): "plain", HOT: "hot", COLD: "cold", TOP: "top", None: ""}
-        parts += [f"p-{names[self.prior]}"] * (self.prior != Sampling()) + [f"q-{names[self.proposal]}"] * (self.proposal is not None)
+        parts += [f"p-{names[self.prior]}"] * (self.prior != Sampling()) + [
+            f"q-{names[self.proposal]}"
+        ] * (self.proposal is not None)
         return "-".join([*parts, *["constrained"] * (self.constraint is not None)])
 
     @cached_property
@@ -362,14 +406,22 @@ class Case:
         probs = probs ** (1 / self.prior.temperature) * (probs > 0)
         return float(probs[prefix[-1]] / probs.sum())
 
-    def particles(self, stop: int | None = None, proposal: Sampling | None = None) -> dict[Tokens, Particle]:
+    def particles(
+        self, stop: int | None = None, proposal: Sampling | None = None
+    ) -> dict[Tokens, Particle]:
         """Every trajectory that can be drawn, as the model's own code makes it."""
         root = [Particle(self.model.lm.start("?"), ())]
-        drawn = [x for _, [x] in TREE.walk(lambda: complete(self.model, proposal or self.q, None, root, stop))]
+        drawn = [
+            x
+            for _, [x] in TREE.walk(
+                lambda: complete(self.model, proposal or self.q, None, root, stop)
+            )
+        ]
         return {x.trajectory.token_ids: x for x in drawn}
 
 
-# --- matrices ----------------------------------------------------------------------------------------------------------------------
+# --- matrices
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def matrix_of(kernel: Callable[[Any], dict[Any, float]], starts: dict[Any, Any]) -> np.ndarray:
@@ -420,36 +472,56 @@ def test_the_identity_is_invariant_and_does_not_converge():
     assert distance(np.eye(len(target)), target) > 0.5
 
 
-@pytest.mark.parametrize("case", [Case(), Case(prior=HOT, max_steps=4), Case(lm=SPARSE, prior=TOP)], ids=str)
+@pytest.mark.parametrize(
+    "case", [Case(), Case(prior=HOT, max_steps=4), Case(lm=SPARSE, prior=TOP)], ids=str
+)
 def test_the_tree_reaches_everything_once(case):
     root = [Particle(case.model.lm.start("?"), ())]
-    leaves = [(chance, x.trajectory.token_ids) for chance, [x] in TREE.walk(lambda: complete(case.model, case.q, None, root))]
+    leaves = [
+        (chance, x.trajectory.token_ids)
+        for chance, [x] in TREE.walk(lambda: complete(case.model, case.q, None, root))
+    ]
     assert len({x for _, x in leaves}) == len(leaves)
     prior = replace(case, target=None).masses()
     assert {x for _, x in leaves} == set(prior)
     assert all(abs(chance - prior[x]) < 1e-14 for chance, x in leaves)
 
 
-# --- suffix moves ------------------------------------------------------------------------------------------------------------------
+# --- suffix moves
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def last_of(particle: Particle, fresh: dict[Tokens, Particle]) -> Tokens:
     """Its tokens; all else that it carries must be what these tokens have when they are drawn at once."""
     tokens = particle.trajectory.token_ids
     told, drawn = described(particle), described(fresh[tokens])
-    assert np.allclose([*told[1:3], *told[5]], [*drawn[1:3], *drawn[5]], rtol=0, atol=1e-12) and told[3:5] == drawn[3:5]
+    assert (
+        np.allclose([*told[1:3], *told[5]], [*drawn[1:3], *drawn[5]], rtol=0, atol=1e-12)
+        and told[3:5] == drawn[3:5]
+    )
     return tokens
 
 
 def described(particle: Particle) -> tuple[Any, ...]:
     x = particle.trajectory
-    return x.token_ids, x.logprob, x.proposal_logprob, x.finished, x.truncated, [np.exp(v) for v in particle.log_odds]
+    return (
+        x.token_ids,
+        x.logprob,
+        x.proposal_logprob,
+        x.finished,
+        x.truncated,
+        [np.exp(v) for v in particle.log_odds],
+    )
 
 
 def swept_by(sampler: Any, case: Case) -> tuple[np.ndarray, np.ndarray]:
     """The matrix of a chain's iteration, and its target."""
     masses, fresh = case.masses(), case.particles(proposal=sampler.proposed(case.model))
-    kernel = walked(lambda x: last_of(sampler.sweep(case.model, KEYS, Chains(0, (x,), (), {})).current[0], fresh))
+    kernel = walked(
+        lambda x: last_of(
+            sampler.sweep(case.model, KEYS, Chains(0, (x,), (), {})).current[0], fresh
+        )
+    )
     return matrix_of(kernel, {x: fresh[x] for x in masses}), distribution(masses)
 
 
@@ -492,7 +564,13 @@ def test_moves_of_an_iteration_follow_one_another():
 
 @pytest.mark.parametrize(
     "case",
-    [Case(None, alpha=4.0), Case(alpha=2.0, max_steps=4), Case(alpha=0.5), Case(Odds(), alpha=2.0, prior=HOT), Case(alpha=2.0, prior=TOP)],
+    [
+        Case(None, alpha=4.0),
+        Case(alpha=2.0, max_steps=4),
+        Case(alpha=0.5),
+        Case(Odds(), alpha=2.0, prior=HOT),
+        Case(alpha=2.0, prior=TOP),
+    ],
     ids=str,
 )
 def test_power_metropolis(case):
@@ -530,16 +608,35 @@ def test_closing_by_a_move_would_be_seen():
     stepwise, fresh = StepwiseModel(case.model, case.q), case.particles(2)
     masses = case.masses(stop)
     weigh = partial(suffix_move, case.model, case.q, None, stop=stop)
-    kernel = walked(lambda x: weigh([x], lambda _, y: sum(stepwise.log_potentials(y))).particles[0].trajectory.token_ids)
+    kernel = walked(
+        lambda x: (
+            weigh([x], lambda _, y: sum(stepwise.log_potentials(y)))
+            .particles[0]
+            .trajectory.token_ids
+        )
+    )
     matrix, whole = matrix_of(kernel, {x: fresh[x] for x in masses}), distribution(masses)
     check(matrix, whole)
     opened = np.array([fresh[x].trajectory.open for x in masses])
-    assert error(np.where(np.eye(len(masses), dtype=bool), 1.0, 0.0) * ~opened[:, None] + matrix * opened[:, None], whole) > 1e-3
+    assert (
+        error(
+            np.where(np.eye(len(masses), dtype=bool), 1.0, 0.0) * ~opened[:, None]
+            + matrix * opened[:, None],
+            whole,
+        )
+        > 1e-3
+    )
 
 
 def faulty_suffix(case: Case, log_weight: Callable[[Particle], float]) -> float:
     masses, fresh = case.masses(), case.particles()
-    kernel = walked(lambda x: suffix_move(case.model, case.q, None, [x], lambda _, y: log_weight(y)).particles[0].trajectory.token_ids)
+    kernel = walked(
+        lambda x: (
+            suffix_move(case.model, case.q, None, [x], lambda _, y: log_weight(y))
+            .particles[0]
+            .trajectory.token_ids
+        )
+    )
     return error(matrix_of(kernel, {x: fresh[x] for x in masses}), distribution(masses))
 
 
@@ -548,7 +645,10 @@ def test_acceptance_without_lengths_would_be_seen():
     case = Case()
     stepwise = StepwiseModel(case.model, case.q)
     assert faulty_suffix(case, lambda x: sum(stepwise.log_potentials(x))) <= 1e-12
-    assert faulty_suffix(case, lambda x: sum(stepwise.log_potentials(x)) + np.log(x.trajectory.depth)) > 1e-3
+    assert (
+        faulty_suffix(case, lambda x: sum(stepwise.log_potentials(x)) + np.log(x.trajectory.depth))
+        > 1e-3
+    )
 
 
 def test_a_forgotten_proposal_would_be_seen():
@@ -559,7 +659,8 @@ def test_a_forgotten_proposal_would_be_seen():
     assert faulty_suffix(Case(), Case().model.log_likelihood) <= 1e-12
 
 
-# --- particle Gibbs ----------------------------------------------------------------------------------------------------------------
+# --- particle Gibbs
+# ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -583,14 +684,18 @@ class Sweep:
     def matrix(self) -> tuple[np.ndarray, np.ndarray]:
         """By generations."""
         masses, fresh = self.case.masses(), self.case.particles()
-        return matrix_of(partial(self.generations, fresh), {x: fresh[x] for x in masses}), distribution(masses)
+        return matrix_of(
+            partial(self.generations, fresh), {x: fresh[x] for x in masses}
+        ), distribution(masses)
 
     def matrix_by_leaves(self) -> np.ndarray:
         """The whole sweep as `ParticleGibbs` makes it, walked to every leaf."""
         masses, fresh = self.case.masses(), self.case.particles()
 
         def kernel(x: Particle) -> Tokens:
-            [(y, moved)] = gibbs_moves([self.case.model], self.case.q, [KEYS], [x], self.slots, self.resampling, self.past)
+            [(y, moved)] = gibbs_moves(
+                [self.case.model], self.case.q, [KEYS], [x], self.slots, self.resampling, self.past
+            )
             assert len(moved) == y.trajectory.depth
             return last_of(y, fresh)
 
@@ -600,14 +705,18 @@ class Sweep:
         """The law of the next trajectory: of every generation all distinct states, with their probabilities."""
         reference = objects(particle.path)
         model = self.stepwise(self.case.model, self.case.q, root=reference[0])
-        state, reference, step = captured(model, reference, self.slots, self.resampling, self.past == "ancestor")
+        state, reference, step = captured(
+            model, reference, self.slots, self.resampling, self.past == "ancestor"
+        )
         total: dict[Tokens, float] = defaultdict(float)
         frontier = [(1.0, state, reference)]
         while frontier:
             states: dict[Any, list[Any]] = {}
             for before, state, reference in frontier:
                 for chance, (happened, following) in TREE.walk(partial(step, state, reference)):
-                    states.setdefault(identity(happened.state, following), [0.0, happened.state, following])[0] += before * chance
+                    states.setdefault(
+                        identity(happened.state, following), [0.0, happened.state, following]
+                    )[0] += before * chance
             frontier = []
             for chance, state, reference in states.values():
                 if len(movable(model, state.particles, state.log_weights)):
@@ -615,7 +724,11 @@ class Sweep:
                     continue
                 for slot in np.flatnonzero(state.log_weights > -np.inf):
                     last = state.particles[slot]
-                    tokens = last_of(last, fresh) if self.stepwise is StepwiseModel else last.trajectory.token_ids
+                    tokens = (
+                        last_of(last, fresh)
+                        if self.stepwise is StepwiseModel
+                        else last.trajectory.token_ids
+                    )
                     total[tokens] += chance * np.exp(state.log_weights[slot])
         return total
 
@@ -624,7 +737,11 @@ def captured(*arguments: Any) -> tuple[Any, Any, Any]:
     """What `conditional` hands to the loop over generations: its first state, the reference and one step."""
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conditional_smc, "keep_all", lambda model, state, reference, step, length: seen.append((state, reference, step)))
+        patch.setattr(
+            conditional_smc,
+            "keep_all",
+            lambda model, state, reference, step, length: seen.append((state, reference, step)),
+        )
         model, *rest = arguments
         conditional_smc.conditional(model, KEYS, *rest)
     return seen[0]
@@ -633,15 +750,27 @@ def captured(*arguments: Any) -> tuple[Any, Any, Any]:
 def identity(state: Any, reference: np.ndarray) -> tuple[Any, ...]:
     """All of a state that what follows can depend on, which slots share a node included."""
     rest = reference[min(state.t, len(reference) - 1) :]
-    nodes = [*(x.trajectory for x in state.particles), reference[-1].trajectory.path[min(state.t, reference[-1].trajectory.depth)]]
+    nodes = [
+        *(x.trajectory for x in state.particles),
+        reference[-1].trajectory.path[min(state.t, reference[-1].trajectory.depth)],
+    ]
     first: dict[int, int] = {}
     shared = [first.setdefault(id(node), i) for i, node in enumerate(nodes)]
-    return tuple(shared), rounded(np.exp(state.log_weights)), *map(particular, state.particles), *map(particular, rest)
+    return (
+        tuple(shared),
+        rounded(np.exp(state.log_weights)),
+        *map(particular, state.particles),
+        *map(particular, rest),
+    )
 
 
 def particular(particle: Particle) -> tuple[Any, ...]:
     x = particle.trajectory
-    return x.token_ids, x.open, rounded([x.logprob, x.proposal_logprob, *particle.log_odds, particle.log_twist])
+    return (
+        x.token_ids,
+        x.open,
+        rounded([x.logprob, x.proposal_logprob, *particle.log_odds, particle.log_twist]),
+    )
 
 
 def rounded(values: Any) -> tuple[float, ...]:
@@ -673,15 +802,31 @@ CASES = [
 PASTS, KAPPAS = ("reference", "ancestor"), (1.0, 0.7)
 LONG = Case(Final(floor=FLOOR), proposal=HOT, lm=SPARSE, max_steps=4)
 QUICK = [
-    *[Sweep(case, 2, scheme, kappa, past) for case, scheme, kappa, past in product(CASES, CELLS, KAPPAS, PASTS)],
-    *[Sweep(replace(LONG, target=target), 2, "systematic", 1.0, past) for target, past in product((LONG.target, Product()), PASTS)],
+    *[
+        Sweep(case, 2, scheme, kappa, past)
+        for case, scheme, kappa, past in product(CASES, CELLS, KAPPAS, PASTS)
+    ],
+    *[
+        Sweep(replace(LONG, target=target), 2, "systematic", 1.0, past)
+        for target, past in product((LONG.target, Product()), PASTS)
+    ],
     *[Sweep(CASES[0], 3, scheme, 1.0, "ancestor") for scheme in ("systematic", "killing")],
     *[Sweep(CASES[2], 3, scheme, 0.7, "ancestor") for scheme in CELLS],
 ]
 LARGE = [
-    *[Sweep(case, 3, *rest) for case, *rest in product(CASES, CELLS, KAPPAS, PASTS) if Sweep(case, 3, *rest) not in QUICK],
-    *[Sweep(replace(LONG, lm=LINE, reward=positive_log_odds), 3, scheme, 1.0, "ancestor") for scheme in CELLS],
-    *[Sweep(Case(lm=LINE, reward=positive_log_odds), 4, scheme, 1.0, past) for scheme, past in product(CELLS, PASTS)],
+    *[
+        Sweep(case, 3, *rest)
+        for case, *rest in product(CASES, CELLS, KAPPAS, PASTS)
+        if Sweep(case, 3, *rest) not in QUICK
+    ],
+    *[
+        Sweep(replace(LONG, lm=LINE, reward=positive_log_odds), 3, scheme, 1.0, "ancestor")
+        for scheme in CELLS
+    ],
+    *[
+        Sweep(Case(lm=LINE, reward=positive_log_odds), 4, scheme, 1.0, past)
+        for scheme, past in product(CELLS, PASTS)
+    ],
     Sweep(replace(LONG, max_steps=2), 4, "systematic", 1.0, "ancestor"),
 ]
 
@@ -710,7 +855,11 @@ def overwritten(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray
     middles, lengths = _cut((slots * ends) % 1)
     orders = list(permutations(range(slots)))
     drawn = np.array(
-        [np.minimum(np.searchsorted(ends, (np.arange(slots) + u) / slots), slots - 1)[list(o)] for o in orders for u in middles]
+        [
+            np.minimum(np.searchsorted(ends, (np.arange(slots) + u) / slots), slots - 1)[list(o)]
+            for o in orders
+            for u in middles
+        ]
     )
     drawn[:, 0] = first
     return np.tile(lengths, len(orders)) / len(orders), drawn
@@ -745,7 +894,10 @@ class ComparedWithoutTwists(StepwiseModel):
     def log_splice(self, t, particles, reference):
         values = super().log_splice(t, particles, reference)
         return values + [
-            np.log(max(1 / (1 + np.exp(-x.log_odds[-1])), FLOOR)) if x.trajectory.open and x.log_odds else 0 for x in particles
+            np.log(max(1 / (1 + np.exp(-x.log_odds[-1])), FLOOR))
+            if x.trajectory.open and x.log_odds
+            else 0
+            for x in particles
         ]
 
 
@@ -759,7 +911,9 @@ class Stale(StepwiseModel):
             kept, old = reference[s].trajectory, spliced[s].trajectory
             log_p, log_q = kept.step_logprob, kept.step_proposal_logprob
             ends = {"finished": old.finished, "truncated": old.truncated}
-            node = node.child(old.step_text, old.step_token_ids, logprob=log_p, proposal_logprob=log_q, **ends)
+            node = node.child(
+                old.step_text, old.step_token_ids, logprob=log_p, proposal_logprob=log_q, **ends
+            )
             scores = (*scores, reference[s].log_odds[-1])
             spliced[s] = Particle(node, scores)
         return spliced
@@ -774,7 +928,11 @@ class OpenAncestors(StepwiseModel):
 
     def splice(self, t, particle, reference):
         ended = not reference[-1].trajectory.path[t:]
-        return reference if ended and particle.trajectory.open else super().splice(t, particle, reference)
+        return (
+            reference
+            if ended and particle.trajectory.open
+            else super().splice(t, particle, reference)
+        )
 
 
 @pytest.mark.parametrize("fault", [ComparedTooLate, ComparedWithoutTwists, Stale, OpenAncestors])
@@ -782,33 +940,49 @@ def test_faulty_splices_would_be_seen(fault):
     assert error(*Sweep(CASES[2], past="ancestor", stepwise=fault).matrix()) > 1e-4
 
 
-# --- parallel tempering ------------------------------------------------------------------------------------------------------------
+# --- parallel tempering
+# ------------------------------------------------------------------------------------------------------------
 
 
 PAIR = Case(lm=LINE, reward=positive_log_odds)
 TEMPERED = {
     "prior": (PAIR, ParallelTempering(chains=1, betas=(1.0, 0.0))),
-    "hot": (replace(PAIR, target=Final(floor=FLOOR), alpha=2.0, proposal=HOT), ParallelTempering(chains=1, betas=(1.0, 0.4), proposal=HOT)),
-    "zeros": (Case(Product(beta=2.0), lm=SPARSE, max_steps=2), ParallelTempering(chains=1, betas=(1.0, 0.0))),
+    "hot": (
+        replace(PAIR, target=Final(floor=FLOOR), alpha=2.0, proposal=HOT),
+        ParallelTempering(chains=1, betas=(1.0, 0.4), proposal=HOT),
+    ),
+    "zeros": (
+        Case(Product(beta=2.0), lm=SPARSE, max_steps=2),
+        ParallelTempering(chains=1, betas=(1.0, 0.0)),
+    ),
     "three": (replace(PAIR, max_steps=2), ParallelTempering(chains=1, betas=(1.0, 0.5, 0.1))),
     "gibbs": (
         replace(PAIR, target=Odds(), max_steps=2, proposal=HOT),
-        ParallelTempering(chains=1, betas=(1.0, 0.3), kernel="gibbs", particles=2, ess_threshold=1.0, proposal=HOT),
+        ParallelTempering(
+            chains=1, betas=(1.0, 0.3), kernel="gibbs", particles=2, ess_threshold=1.0, proposal=HOT
+        ),
     ),
 }
 
 
-def exchanged(case: Case, sampler: ParallelTempering, iteration: int) -> tuple[np.ndarray, np.ndarray]:
+def exchanged(
+    case: Case, sampler: ParallelTempering, iteration: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The matrix of one iteration over the replicas' joint states, and the product of their targets."""
     of_replicas = [case.masses(power=power) for power in sampler.betas]
     fresh = case.particles(proposal=sampler.proposed(case.model))
-    joint = {state: prod(masses[x] for masses, x in zip(of_replicas, state, strict=True)) for state in product(*of_replicas)}
+    joint = {
+        state: prod(masses[x] for masses, x in zip(of_replicas, state, strict=True))
+        for state in product(*of_replicas)
+    }
 
     def kernel(particles):
         state = Chains(iteration, tuple(particles), (), {})
         return tuple(last_of(x, fresh) for x in sampler.sweep(case.model, KEYS, state).current)
 
-    return matrix_of(walked(kernel), {state: [fresh[x] for x in state] for state in joint}), distribution(joint)
+    return matrix_of(
+        walked(kernel), {state: [fresh[x] for x in state] for state in joint}
+    ), distribution(joint)
 
 
 @pytest.mark.parametrize("name", TEMPERED)
@@ -824,6 +998,8 @@ def test_parallel_tempering(name):
 
 def test_an_inverted_swap_would_be_seen(monkeypatch):
     honest = StateSpaceModel.log_excess
-    monkeypatch.setattr(StateSpaceModel, "log_excess", lambda model, particle: -honest(model, particle))
+    monkeypatch.setattr(
+        StateSpaceModel, "log_excess", lambda model, particle: -honest(model, particle)
+    )
     matrix, target = exchanged(*TEMPERED["hot"], 0)
     assert error(matrix, target) > 1e-3

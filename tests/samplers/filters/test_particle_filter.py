@@ -75,12 +75,17 @@ def test_results_do_not_depend_on_batching():
 
 def test_two_children_of_one_parent_draw_independently():
     """Of two slots that descend from one particle, as many agree on the next token as independent draws would, within 5 standard errors
-    (a right filter fails with probability 6e-7; siblings that shared their keys would always agree)."""
+    (a right filter fails with probability 6e-7; siblings that shared their keys would always
+    agree).
+    """
     surprises = []
     for seed in range(150):
-        posterior = ParticleFilter(particles=8, ess_threshold=1).run(declare(max_steps=2), seed=seed)
+        posterior = ParticleFilter(particles=8, ess_threshold=1).run(
+            declare(max_steps=2), seed=seed
+        )
         siblings = pairwise(x for x in posterior.trajectories if x.depth == 2)
-        pair = next(((x, y) for x, y in siblings if x.token_ids[0] == y.token_ids[0]), None)  # one a run: a run's pairs are dependent
+        # one a run: a run's pairs are dependent
+        pair = next(((x, y) for x, y in siblings if x.token_ids[0] == y.token_ids[0]), None)
         if pair:
             agree = pair[0].token_ids == pair[1].token_ids
             surprises.append(agree - np.sum(next_probs(pair[0].token_ids[:1]) ** 2))
@@ -94,17 +99,33 @@ def exact_log_evidence(model) -> float:
             return 1.0
         probs = next_probs(x.token_ids)
         children = [x.child("", (v,), logprob=0.0, proposal_logprob=0.0) for v in range(3)]
-        return sum(p * mass(child) / (1 + np.exp(-log_odds(child))) for p, child in zip(probs, children, strict=True))
+        return sum(
+            p * mass(child) / (1 + np.exp(-log_odds(child)))
+            for p, child in zip(probs, children, strict=True)
+        )
 
     return float(np.log(mass(model.lm.start("?"))))
 
 
-@pytest.mark.parametrize("settings", [{}, {"ess_threshold": 0.0}, {"proposal": Sampling(temperature=1.5)}, {"resampling": "residual"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ess_threshold": 0.0},
+        {"proposal": Sampling(temperature=1.5)},
+        {"resampling": "residual"},
+    ],
+)
 def test_evidence_agrees_with_enumeration(settings):
     """Ten runs, filters and importance sampling alike, within 6 of their own standard errors on the natural scale (Student's t with 9
     degrees of freedom: a right filter fails one of the four with probability 8e-4)."""
     model, sampler = declare(), ParticleFilter(particles=400, **settings)
-    ratios = np.exp([sampler.run(model, seed=seed).log_evidence - exact_log_evidence(model) for seed in range(10)])
+    ratios = np.exp(
+        [
+            sampler.run(model, seed=seed).log_evidence - exact_log_evidence(model)
+            for seed in range(10)
+        ]
+    )
     error = ratios.std(ddof=1) / np.sqrt(10)
     assert error < 0.03
     assert abs(ratios.mean() - 1) < 6 * error
@@ -113,11 +134,17 @@ def test_evidence_agrees_with_enumeration(settings):
 def test_posterior_carries_everything():
     model = declare()
     posterior = ParticleFilter(particles=12, ess_threshold=0.9).run(model, seed=2)
-    assert posterior.question == "?" and posterior.sampler == "particle_filter" and posterior.target == "product"
+    assert (
+        posterior.question == "?"
+        and posterior.sampler == "particle_filter"
+        and posterior.target == "product"
+    )
     assert (posterior.guarantee, posterior.evidence) == ("consistent", "unbiased")
     assert posterior.log_evidence == pytest.approx(posterior.history.log_increments.sum())
     assert np.exp(posterior.log_weights).sum() == pytest.approx(1, abs=1e-12)
-    for x, path, answer in zip(posterior.trajectories, posterior.log_odds, posterior.extracted, strict=True):
+    for x, path, answer in zip(
+        posterior.trajectories, posterior.log_odds, posterior.extracted, strict=True
+    ):
         assert path == pytest.approx([log_odds(node) for node in x.path[1:]])
         assert answer == (str(x.token_ids[0]) if x.finished else None)
     assert posterior.settings["seed"] == 2 and posterior.settings["particles"] == 12
@@ -178,10 +205,20 @@ def test_an_interrupt_keeps_what_is_done_and_says_so():
     with pytest.warns(RuntimeWarning, match="interrupted after 2 steps"):
         posterior = ParticleFilter(particles=10).run(declare(lm=Interrupting(at=3)), seed=0)
     whole = ParticleFilter(particles=10).run(declare(max_steps=2), seed=0)
-    assert [x.token_ids for x in posterior.trajectories] == [x.token_ids for x in whole.trajectories]
-    assert (posterior.guarantee, posterior.evidence, posterior.log_evidence) == ("heuristic", "none", None)
+    assert [x.token_ids for x in posterior.trajectories] == [
+        x.token_ids for x in whole.trajectories
+    ]
+    assert (posterior.guarantee, posterior.evidence, posterior.log_evidence) == (
+        "heuristic",
+        "none",
+        None,
+    )
     assert any(x.open for x in posterior.trajectories)
-    assert all(answer is None for x, answer in zip(posterior.trajectories, posterior.extracted, strict=True) if x.open)
+    assert all(
+        answer is None
+        for x, answer in zip(posterior.trajectories, posterior.extracted, strict=True)
+        if x.open
+    )
     assert posterior.settings["stopped"] == "interrupt"
 
 

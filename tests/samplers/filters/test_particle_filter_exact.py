@@ -1,16 +1,18 @@
 """The particle filter against exact enumeration.
 
-On a small table model every complete trajectory x and its mass gamma(x) can be written down. The filter is right if, at every N,
+On a small table model every complete trajectory x and its mass gamma(x) can be written down. The
+filter is right if, at every N,
 
     E[Z-hat sum_i W_i 1[x_i = x]] = gamma(x)       for every x, runs that died counting as zero,
 
-which R independent runs estimate without bias. (Comparing the particles of a run with the posterior would be wrong: they are dependent, and
-self-normalised estimates are biased by O(1/N).) Cells of less than 2% of the mass are pooled. With
-LIMIT = 5.2 standard errors and at most 16 cells a case, a right filter fails one of the 15 quick cases with probability 5e-5 by
-the normal law, and one of the 108 of the grid with 4e-4. The planted faults at the end say what the test can see.
+which R independent runs estimate without bias. (Comparing the particles of a run with the posterior
+would be wrong: they are dependent, and self-normalised estimates are biased by O(1/N).) Cells of
+less than 2% of the mass are pooled. With LIMIT = 5.2 standard errors and at most 16 cells a case, a
+right filter fails one of the 15 quick cases with probability 5e-5 by the normal law, and one of the
+108 of the grid with 4e-4. The planted faults at the end say what the test can see.
 
-To afford thousands of runs the model is replayed from its real random numbers, drawn for all runs at once; a test holds the
-replay to `ParticleFilter.run` bit by bit.
+To afford thousands of runs the model is replayed from its real random numbers, drawn for all runs
+at once; a test holds the replay to `ParticleFilter.run` bit by bit.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ LIMIT = 5.2
 HOT = Sampling(temperature=1.7)
 
 
-# --- a model whose probabilities and rewards depend on the whole prefix --------------------------------------------------------------
+# --- a model whose probabilities and rewards depend on the whole prefix
+# --------------------------------------------------------------
 
 
 @cache
@@ -63,23 +66,42 @@ LM = TableLM(next_probs, eos=EOS)
 def declared(target: Target | None, prior: Sampling = Sampling()) -> StateSpaceModel:
     reward = finite_log_odds if isinstance(target, Odds) else log_odds
     prm = FunctionReward(lambda x: reward(x.token_ids)) if target else None
-    return StateSpaceModel("?", lm=LM, prm=prm, target=target or "product", prior=prior, max_steps=MAX_STEPS, stop_at_answer=False)
+    return StateSpaceModel(
+        "?",
+        lm=LM,
+        prm=prm,
+        target=target or "product",
+        prior=prior,
+        max_steps=MAX_STEPS,
+        stop_at_answer=False,
+    )
 
 
-# --- enumeration, by formulas of its own ---------------------------------------------------------------------------------------------
+# --- enumeration, by formulas of its own
+# ---------------------------------------------------------------------------------------------
 
 
 def complete() -> list[tuple[int, ...]]:
     """Token ids of every complete trajectory: those that end with end-of-text, and those cut off without."""
-    every = (prefix for length in range(1, MAX_STEPS + 1) for prefix in product(range(TOKENS), repeat=length))
-    return [prefix for prefix in every if EOS not in prefix[:-1] and (prefix[-1] == EOS or len(prefix) == MAX_STEPS)]
+    every = (
+        prefix
+        for length in range(1, MAX_STEPS + 1)
+        for prefix in product(range(TOKENS), repeat=length)
+    )
+    return [
+        prefix
+        for prefix in every
+        if EOS not in prefix[:-1] and (prefix[-1] == EOS or len(prefix) == MAX_STEPS)
+    ]
 
 
 def mass(x: tuple[int, ...], model: StateSpaceModel) -> float:
     """gamma(x)."""
     prefixes = [x[: t + 1] for t in range(len(x))]
     powered = [next_probs(prefix[:-1]) ** (1 / model.prior.temperature) for prefix in prefixes]
-    prior = prod(probs[prefix[-1]] / probs.sum() for probs, prefix in zip(powered, prefixes, strict=True))
+    prior = prod(
+        probs[prefix[-1]] / probs.sum() for probs, prefix in zip(powered, prefixes, strict=True)
+    )
     with np.errstate(over="ignore"):
         rewards = [1 / (1 + np.exp(-log_odds(prefix))) for prefix in prefixes]
     match model.likelihood:
@@ -88,13 +110,19 @@ def mass(x: tuple[int, ...], model: StateSpaceModel) -> float:
         case Odds(beta=beta):
             likelihood = prod(np.exp(finite_log_odds(prefix)) for prefix in prefixes)
         case Final(beta=beta, aggregate=aggregate):
-            likelihood = {"last": rewards[-1], "min": min(rewards), "product": prod(rewards), "mean": sum(rewards) / len(x)}[aggregate]
+            likelihood = {
+                "last": rewards[-1],
+                "min": min(rewards),
+                "product": prod(rewards),
+                "mean": sum(rewards) / len(x),
+            }[aggregate]
         case Product(beta=beta):
             likelihood = prod(rewards)
     return prior * likelihood**beta
 
 
-# --- replay: the real random numbers of all runs at once -----------------------------------------------------------------------------
+# --- replay: the real random numbers of all runs at once
+# -----------------------------------------------------------------------------
 
 
 @cache
@@ -102,7 +130,9 @@ def move_uniforms(slots: int) -> np.ndarray:
     """The uniform that draws the token of every (run, generation, slot): shape (RUNS, MAX_STEPS + 1, slots)."""
     places = np.array([[0, 0, 0, t] for t in range(MAX_STEPS + 1)], np.uint32)
     of_places = jax.vmap(lambda seed, place: _slot_keys(seed, place, slots), in_axes=(None, 0))
-    keys = np.asarray(jax.vmap(of_places, in_axes=(0, None))(np.arange(RUNS, dtype=np.uint32), places)).reshape(-1, 2)
+    keys = np.asarray(
+        jax.vmap(of_places, in_axes=(0, None))(np.arange(RUNS, dtype=np.uint32), places)
+    ).reshape(-1, 2)
     return SlotUniforms(keys, len(keys)).at(0).reshape(RUNS, MAX_STEPS + 1, slots).copy()
 
 
@@ -111,7 +141,9 @@ def resampling_keys() -> np.ndarray:
     """Key data for the resampling of every (run, generation): shape (RUNS, MAX_STEPS + 1, 2)."""
     places = np.array([[1, 0, 0, t] for t in range(MAX_STEPS + 1)], np.uint32)
     of_places = jax.vmap(lambda seed, place: _slot_keys(seed, place, 1)[0], in_axes=(None, 0))
-    return np.asarray(jax.vmap(of_places, in_axes=(0, None))(np.arange(RUNS, dtype=np.uint32), places))
+    return np.asarray(
+        jax.vmap(of_places, in_axes=(0, None))(np.arange(RUNS, dtype=np.uint32), places)
+    )
 
 
 class ReplayedKeys(RunKeys):
@@ -134,7 +166,9 @@ class ReplayedLM(TableLM):
         table = _table(trajectory.token_ids, sampling, prior)
         token = int(np.searchsorted(table[2], u * table[2][-1], side="right"))
         log_p, log_q = float(table[0][token]), float(table[1][token])
-        return trajectory.child(f"{token} ", (token,), logprob=log_p, proposal_logprob=log_q, finished=token == EOS)
+        return trajectory.child(
+            f"{token} ", (token,), logprob=log_p, proposal_logprob=log_q, finished=token == EOS
+        )
 
 
 @cache
@@ -167,12 +201,19 @@ class Case:
         proposal = "" if self.proposal is None else f"q{self.proposal.temperature}-"
         prior = "" if self.prior == Sampling() else f"p{self.prior.temperature}-"
         name = next(name for name, target in TARGETS.items() if target == self.target)
-        return f"{name}-N{self.particles}-{self.scheme}-kappa{self.kappa}-{proposal}{prior}".rstrip("-")
+        return f"{name}-N{self.particles}-{self.scheme}-kappa{self.kappa}-{proposal}{prior}".rstrip(
+            "-"
+        )
 
     def run(self, seed: int):
         stepwise = self.stepwise(_replayed(self.target, self.prior), self.proposal or self.prior)
         keys = ReplayedKeys(seed)
-        *_, last = steps(stepwise, start(stepwise, keys, self.particles), keys, Resampling(self.scheme, self.kappa))
+        *_, last = steps(
+            stepwise,
+            start(stepwise, keys, self.particles),
+            keys,
+            Resampling(self.scheme, self.kappa),
+        )
         return last.state
 
     def worst_z(self) -> float:
@@ -199,7 +240,8 @@ class Case:
         return float(np.max(np.abs(pooled.mean(axis=0) - expected) / np.maximum(errors, 1e-12)))
 
 
-# floors high enough that a twisted path is visited often: the default would make the rare visits' mean far from normal
+# floors high enough that a twisted path is visited often: the default would make the rare visits'
+# mean far from normal
 TARGETS = {
     "product": Product(),
     "product^0.5": Product(beta=0.5),
@@ -232,10 +274,13 @@ QUICK = [
     Case(TARGETS["final-mean^2"], 3, "systematic", 1),
     Case(TARGETS["none"], 3, "systematic", 1, proposal=HOT),
 ]
-# every target at every N with and without resampling; scheme and proposal alternate so that each meets each
+# every target at every N with and without resampling; scheme and proposal alternate so that each
+# meets each
 GRID = [
     Case(target, particles, tuple(SCHEMES)[i % 6], kappa, proposal=HOT if i // 6 % 2 else None)
-    for i, (target, particles, kappa) in enumerate(product(TARGETS.values(), (2, 3, 5), (0, 0.8, 1)))
+    for i, (target, particles, kappa) in enumerate(
+        product(TARGETS.values(), (2, 3, 5), (0, 0.8, 1))
+    )
 ]
 
 
@@ -250,9 +295,18 @@ def test_estimates_are_unbiased_on_the_grid(case):
     assert case.worst_z() < LIMIT
 
 
-@pytest.mark.parametrize("case", [Case(particles=5), Case(TARGETS["final-mean"], 4, "residual", 1, proposal=HOT)], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [Case(particles=5), Case(TARGETS["final-mean"], 4, "residual", 1, proposal=HOT)],
+    ids=str,
+)
 def test_replay_is_the_filter_itself(case):
-    sampler = ParticleFilter(particles=case.particles, resampling=case.scheme, ess_threshold=case.kappa, proposal=case.proposal)
+    sampler = ParticleFilter(
+        particles=case.particles,
+        resampling=case.scheme,
+        ess_threshold=case.kappa,
+        proposal=case.proposal,
+    )
     for seed in range(20):
         state = case.run(seed)
         try:
@@ -262,10 +316,13 @@ def test_replay_is_the_filter_itself(case):
             continue
         assert posterior.log_evidence == state.log_evidence
         assert np.array_equal(posterior.log_weights, state.log_weights)
-        assert [x.token_ids for x in posterior.trajectories] == [particle.trajectory.token_ids for particle in state.particles]
+        assert [x.token_ids for x in posterior.trajectories] == [
+            particle.trajectory.token_ids for particle in state.particles
+        ]
 
 
-# --- planted faults: each must be seen, by a margin ----------------------------------------------------------------------------------
+# --- planted faults: each must be seen, by a margin
+# ----------------------------------------------------------------------------------
 
 
 class FinishedWeighedAgain(StepwiseModel):
@@ -276,19 +333,31 @@ class FinishedWeighedAgain(StepwiseModel):
 
     def move(self, t, keys, particles):
         opened = [i for i, particle in enumerate(particles) if particle.trajectory.open]
-        moved = dict(zip(opened, super().move(t, keys[opened], [particles[i] for i in opened]), strict=True))
-        return [moved.get(i, Particle(x, (*log_odds, *log_odds[-1:]))) for i, (x, log_odds, _) in enumerate(particles)]
+        moved = dict(
+            zip(opened, super().move(t, keys[opened], [particles[i] for i in opened]), strict=True)
+        )
+        return [
+            moved.get(i, Particle(x, (*log_odds, *log_odds[-1:])))
+            for i, (x, log_odds, _) in enumerate(particles)
+        ]
 
 
 class ProposalForgotten(StepwiseModel):
     """Steps drawn from q are weighed as if they were drawn from p."""
 
     def log_potential(self, t, before, after):
-        return np.array([self.model.likelihood.log_potential(p.log_odds, closed=not p.trajectory.open) for p in after])
+        return np.array(
+            [
+                self.model.likelihood.log_potential(p.log_odds, closed=not p.trajectory.open)
+                for p in after
+            ]
+        )
 
 
 FAULTS = {
-    "final weights used twice": Case(particles=3, reweigh=lambda weights: weights**2 / max((weights**2).sum(), 1e-300)),
+    "final weights used twice": Case(
+        particles=3, reweigh=lambda weights: weights**2 / max((weights**2).sum(), 1e-300)
+    ),
     "finished particles weighed again": Case(particles=3, stepwise=FinishedWeighedAgain),
     "dead runs dropped": Case(particles=2, drop_dead=True),
     "proposal weight forgotten": Case(particles=3, proposal=HOT, stepwise=ProposalForgotten),
@@ -313,7 +382,10 @@ def sibling_z(keys: type[RunKeys]) -> float:
     E[Z-hat W] cannot see this fault: every slot's law stays right by itself.
     """
     lm, root = ReplayedLM(next_probs, eos=EOS), LM.start("?")
-    drawn = [lm.extend([root] * 3, keys(seed).moves(1, 3, [0, 1, 2]), sampling=HOT, prior=HOT) for seed in range(RUNS)]
+    drawn = [
+        lm.extend([root] * 3, keys(seed).moves(1, 3, [0, 1, 2]), sampling=HOT, prior=HOT)
+        for seed in range(RUNS)
+    ]
     tokens = np.array([[x.step_token_ids[0] for x in siblings] for siblings in drawn])
     equal = np.mean(tokens[:, 0] == tokens[:, 1])
     expected = float(np.sum(np.exp(2 * HOT.log_probs(np.log(next_probs(()))))))

@@ -1,22 +1,25 @@
 """All other samplers of populations against exact enumeration, as `test_particle_filter_exact` does it for the particle filter.
 
-On a small table model, whose probabilities and rewards depend on the whole prefix and whose rewards are sometimes zero, every complete
-trajectory x and its mass gamma(x) = p(x)^alpha L(x)^beta 1[C(x)] can be written down. A sampler whose evidence is unbiased is right if
+On a small table model, whose probabilities and rewards depend on the whole prefix and whose rewards
+are sometimes zero, every complete trajectory x and its mass gamma(x) = p(x)^alpha L(x)^beta 1[C(x)]
+can be written down. A sampler whose evidence is unbiased is right if
 
     E[Z-hat sum_i W_i 1[x_i = x]] = gamma(x)       for every x, runs that died counting as zero,
 
-at every N, which independent runs estimate without bias. Cells of less than 2% of the mass are pooled, the total is one more cell,
-and so is what has no mass. The adaptive ladder, whose evidence is only consistent, must have a bias that shrinks with N. The two published
-presets sample no declared target: they are compared with the exact law of their procedure, enumerated at N = 2, and with what that tends
-to as N grows.
+at every N, which independent runs estimate without bias. Cells of less than 2% of the mass are
+pooled, the total is one more cell, and so is what has no mass. The adaptive ladder, whose evidence
+is only consistent, must have a bias that shrinks with N. The two published presets sample no
+declared target: they are compared with the exact law of their procedure, enumerated at N = 2, and
+with what that tends to as N grows.
 
-LIMIT = 5.2 standard errors. A case has at most 17 cells: by the normal law a right sampler fails one of the quick cases (fewer than
-30) with probability 1e-4, and one of those marked `statistics` (fewer than 90) with 3e-4; seeds are fixed. Every planted fault at the
-end must exceed 2 LIMIT by the same statistic. That siblings draw independently is invisible to it, for E[Z-hat W(x)] is linear in the
-particles: this is read off pairs of siblings, and off E[Z-hat^2].
+LIMIT = 5.2 standard errors. A case has at most 17 cells: by the normal law a right sampler fails
+one of the quick cases (fewer than 30) with probability 1e-4, and one of those marked `statistics`
+(fewer than 90) with 3e-4; seeds are fixed. Every planted fault at the end must exceed 2 LIMIT by
+the same statistic. That siblings draw independently is invisible to it, for E[Z-hat W(x)] is linear
+in the particles: this is read off pairs of siblings, and off E[Z-hat^2].
 
-Keys are hashed (`hashed_keys`): the samplers' own code runs, on random numbers of the same structure that do not cost a call of
-JAX each. A case per sampler is run on the real keys too.
+Keys are hashed (`hashed_keys`): the samplers' own code runs, on random numbers of the same
+structure that do not cost a call of JAX each. A case per sampler is run on the real keys too.
 """
 
 from __future__ import annotations
@@ -64,7 +67,8 @@ def _cheap_keys(monkeypatch):
     hashed_keys.install(monkeypatch)
 
 
-# --- a model whose probabilities and rewards depend on the whole prefix --------------------------------------------------------------
+# --- a model whose probabilities and rewards depend on the whole prefix
+# --------------------------------------------------------------
 
 
 @cache
@@ -92,13 +96,19 @@ class RememberingLM(TableLM):
 
     def extend(self, trajectories, keys, *, sampling, prior):
         uniforms = hashed_keys.slot_uniforms(keys, len(trajectories)).at(0)
-        return [self._draw(x, u, sampling, prior) for x, u in zip(trajectories, uniforms, strict=True)]
+        return [
+            self._draw(x, u, sampling, prior) for x, u in zip(trajectories, uniforms, strict=True)
+        ]
 
     def _draw(self, trajectory, u, sampling, prior):
         log_p, log_q, sums = _table(self.next_probs, trajectory.token_ids, sampling, prior)
         token = int(np.searchsorted(sums, u * sums[-1], side="right"))
         return trajectory.child(
-            f"{token} ", (token,), logprob=float(log_p[token]), proposal_logprob=float(log_q[token]), finished=token == self.eos
+            f"{token} ",
+            (token,),
+            logprob=float(log_p[token]),
+            proposal_logprob=float(log_q[token]),
+            finished=token == self.eos,
         )
 
 
@@ -145,10 +155,18 @@ class Declaration:
             case Odds(beta=beta):
                 likelihood = prod(np.exp(log_odds))
             case Final(beta=beta, aggregate=aggregate):
-                likelihood = {"last": rewards[-1], "min": min(rewards), "mean": sum(rewards) / len(x)}[aggregate]
+                likelihood = {
+                    "last": rewards[-1],
+                    "min": min(rewards),
+                    "mean": sum(rewards) / len(x),
+                }[aggregate]
             case Product(beta=beta):
                 likelihood = prod(rewards)
-        return self.prior_mass(x, self.prior) ** self.alpha * float(likelihood) ** beta * (allowed(x) or not self.constrained)
+        return (
+            self.prior_mass(x, self.prior) ** self.alpha
+            * float(likelihood) ** beta
+            * (allowed(x) or not self.constrained)
+        )
 
 
 @cache
@@ -156,7 +174,9 @@ def _declared(declaration: Declaration) -> StateSpaceModel:
     return StateSpaceModel(
         "?",
         lm=RememberingLM(next_probs, eos=EOS),
-        prm=FunctionReward(lambda x: declaration.reward(x.token_ids)) if declaration.target else None,
+        prm=FunctionReward(lambda x: declaration.reward(x.token_ids))
+        if declaration.target
+        else None,
         target=declaration.target or "product",
         alpha=declaration.alpha,
         prior=declaration.prior,
@@ -166,13 +186,24 @@ def _declared(declaration: Declaration) -> StateSpaceModel:
     )
 
 
-def complete(tokens: int = TOKENS, eos: int | None = EOS, max_steps: int = MAX_STEPS) -> list[tuple[int, ...]]:
+def complete(
+    tokens: int = TOKENS, eos: int | None = EOS, max_steps: int = MAX_STEPS
+) -> list[tuple[int, ...]]:
     """Token ids of every complete trajectory: those that end with end-of-text, and those cut off without."""
-    every = (prefix for length in range(1, max_steps + 1) for prefix in product(range(tokens), repeat=length))
-    return [prefix for prefix in every if eos not in prefix[:-1] and (prefix[-1] == eos or len(prefix) == max_steps)]
+    every = (
+        prefix
+        for length in range(1, max_steps + 1)
+        for prefix in product(range(tokens), repeat=length)
+    )
+    return [
+        prefix
+        for prefix in every
+        if eos not in prefix[:-1] and (prefix[-1] == eos or len(prefix) == max_steps)
+    ]
 
 
-# --- many runs, and their distance from what is exact --------------------------------------------------------------------------------
+# --- many runs, and their distance from what is exact
+# --------------------------------------------------------------------------------
 
 
 def drawn(sampler: SteppedSampler, model: StateSpaceModel, keys: RunKeys) -> Draws | None:
@@ -198,11 +229,31 @@ class Case:
     drop_dead: bool = False
 
     def __str__(self) -> str:
-        names = ("particles", "ess_threshold", "moves", "twist", "successors", "schedule", "diversity", "look_ahead", "waste_free", "ramp")
-        values = {name: getattr(self.sampler, name) for name in names if hasattr(self.sampler, name)}
+        names = (
+            "particles",
+            "ess_threshold",
+            "moves",
+            "twist",
+            "successors",
+            "schedule",
+            "diversity",
+            "look_ahead",
+            "waste_free",
+            "ramp",
+        )
+        values = {
+            name: getattr(self.sampler, name) for name in names if hasattr(self.sampler, name)
+        }
         values = {name: "user" if callable(value) else value for name, value in values.items()}
         hot = ["hot proposal"] * (self.sampler.proposal == HOT)
-        return "-".join([self.sampler.name, *(f"{name[:4]}{value}" for name, value in values.items()), str(self.declaration), *hot])
+        return "-".join(
+            [
+                self.sampler.name,
+                *(f"{name[:4]}{value}" for name, value in values.items()),
+                str(self.declaration),
+                *hot,
+            ]
+        )
 
     def estimates(self) -> np.ndarray:
         """Z-hat sum_i W_i 1[x_i = x] of every run and x."""
@@ -229,7 +280,9 @@ class Case:
 def pooled(values: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Columns: cells of 2% of the mass or more, the others together, those without any, and all."""
     empty, rare = exact == 0, (exact > 0) & (exact < 0.02 * exact.sum())
-    return np.column_stack([values[:, ~empty & ~rare], values[:, rare].sum(1), values[:, empty].sum(1), values.sum(1)])
+    return np.column_stack(
+        [values[:, ~empty & ~rare], values[:, rare].sum(1), values[:, empty].sum(1), values.sum(1)]
+    )
 
 
 def worst_z(values: np.ndarray, expected: np.ndarray) -> float:
@@ -238,14 +291,16 @@ def worst_z(values: np.ndarray, expected: np.ndarray) -> float:
     return float(np.max(np.abs(values.mean(axis=0) - expected) / np.maximum(errors, 1e-12)))
 
 
-# --- unbiased estimates --------------------------------------------------------------------------------------------------------------
+# --- unbiased estimates
+# --------------------------------------------------------------------------------------------------------------
 
 
 def user_twist(trajectory, log_odds) -> float:
     return 0.8 * np.sin(3.0 * sum(trajectory.token_ids) + len(log_odds))
 
 
-# floors high enough that a twisted path is visited often: the default would make the rare visits' mean far from normal
+# floors high enough that a twisted path is visited often: the default would make the rare visits'
+# mean far from normal
 TARGETS = {
     "product": Product(),
     "product^0.5": Product(beta=0.5),
@@ -263,30 +318,68 @@ CONSTRAINED = Declaration(constrained=True)
 LADDER = (0.0, 0.3, 1.0)
 
 QUICK = [
-    Case(ImportanceSampling(particles=3, proposal=HOT), Declaration(Final(floor=0.2), constrained=True)),
+    Case(
+        ImportanceSampling(particles=3, proposal=HOT),
+        Declaration(Final(floor=0.2), constrained=True),
+    ),
     Case(ResampleMove(particles=3, ess_threshold=1, moves=1), DECLARED["product"]),
-    Case(ResampleMove(particles=2, ess_threshold=0.8, moves=2, proposal=HOT), DECLARED["final-mean"]),
+    Case(
+        ResampleMove(particles=2, ess_threshold=0.8, moves=2, proposal=HOT), DECLARED["final-mean"]
+    ),
     Case(ResampleMove(particles=2, ess_threshold=0.8, every=2), DECLARED["product"]),
     Case(TwistedSMC(particles=3, ess_threshold=1, twist="prm", floor=0.2), DECLARED["odds"]),
-    Case(TwistedSMC(particles=2, ess_threshold=0.8, twist="look_ahead", successors=2, floor=0.2), DECLARED["product"]),
-    Case(TwistedSMC(particles=5, ess_threshold=1, twist=user_twist, proposal=HOT), Declaration(Product(beta=0.5), alpha=2.0)),
+    Case(
+        TwistedSMC(particles=2, ess_threshold=0.8, twist="look_ahead", successors=2, floor=0.2),
+        DECLARED["product"],
+    ),
+    Case(
+        TwistedSMC(particles=5, ess_threshold=1, twist=user_twist, proposal=HOT),
+        Declaration(Product(beta=0.5), alpha=2.0),
+    ),
     Case(EntropicParticleFilter(particles=3, schedule="ess", diversity=0.9), DECLARED["product"]),
-    Case(EntropicParticleFilter(particles=2, schedule="entropy", diversity=1, look_ahead=2, proposal=HOT), DECLARED["odds^0.5"]),
-    Case(EntropicParticleFilter(particles=5, schedule="linear", diversity=1, look_ahead=2), DECLARED["final"]),
-    Case(EntropicParticleFilter(particles=3, schedule=None, diversity=0.8, look_ahead=2), CONSTRAINED),
+    Case(
+        EntropicParticleFilter(
+            particles=2, schedule="entropy", diversity=1, look_ahead=2, proposal=HOT
+        ),
+        DECLARED["odds^0.5"],
+    ),
+    Case(
+        EntropicParticleFilter(particles=5, schedule="linear", diversity=1, look_ahead=2),
+        DECLARED["final"],
+    ),
+    Case(
+        EntropicParticleFilter(particles=3, schedule=None, diversity=0.8, look_ahead=2), CONSTRAINED
+    ),
     Case(TemperedSMC(particles=4, ladder=LADDER, moves=1), DECLARED["product"]),
     Case(TemperedSMC(particles=6, ladder=LADDER, moves=2, waste_free=True), DECLARED["odds^0.5"]),
     Case(TemperedSMC(particles=4, ladder=LADDER, moves=1, waste_free=True, proposal=HOT), POWER),
     Case(PowerSMC(particles=3, ess_threshold=1, ramp=1), POWER),
-    Case(PowerSMC(particles=2, ess_threshold=0.8, ramp=3), Declaration(Final(aggregate="mean", floor=0.2), alpha=2.0)),
-    Case(ParticleFilter(particles=3, ess_threshold=1, proposal=HOT), Declaration(alpha=2.0, constrained=True)),
+    Case(
+        PowerSMC(particles=2, ess_threshold=0.8, ramp=3),
+        Declaration(Final(aggregate="mean", floor=0.2), alpha=2.0),
+    ),
+    Case(
+        ParticleFilter(particles=3, ess_threshold=1, proposal=HOT),
+        Declaration(alpha=2.0, constrained=True),
+    ),
 ]
 
 
 def grid() -> list[Case]:
     """Every sampler with its options at every N; targets and proposals go round, so that each meets each."""
-    declarations = [*DECLARED.values(), POWER, CONSTRAINED, Declaration(prior=HOT), Declaration(Odds(beta=0.5), alpha=2.0)]
-    powers = [POWER, Declaration(None, alpha=2.0), Declaration(Final(floor=0.2), alpha=2.0, constrained=True), Declaration(alpha=0.5)]
+    declarations = [
+        *DECLARED.values(),
+        POWER,
+        CONSTRAINED,
+        Declaration(prior=HOT),
+        Declaration(Odds(beta=0.5), alpha=2.0),
+    ]
+    powers = [
+        POWER,
+        Declaration(None, alpha=2.0),
+        Declaration(Final(floor=0.2), alpha=2.0, constrained=True),
+        Declaration(alpha=0.5),
+    ]
     cases: list[Case] = []
 
     def add(make, among=declarations, **settings):
@@ -303,14 +396,36 @@ def grid() -> list[Case]:
         rewarded = [declaration for declaration in declarations if declaration.target]
         add(TwistedSMC, rewarded, particles=n, ess_threshold=1, twist="prm", floor=0.2)
         for schedule, k in product(("ess", "entropy", "linear", None), (0, 2)):
-            add(EntropicParticleFilter, particles=n, schedule=schedule, diversity=0.9 if n > 2 else 1, look_ahead=k)
+            add(
+                EntropicParticleFilter,
+                particles=n,
+                schedule=schedule,
+                diversity=0.9 if n > 2 else 1,
+                look_ahead=k,
+            )
         for ramp in (1, 3):
             add(PowerSMC, powers, particles=n, ess_threshold=1, ramp=ramp)
         add(ParticleFilter, powers, particles=n, ess_threshold=0.8)
         add(ParticleFilter, [CONSTRAINED], particles=n, ess_threshold=1)
-    for (n, moves, waste_free), scheme in product([(4, 1, False), (6, 2, False), (4, 1, True), (6, 2, True)], ("systematic", "killing")):
-        add(TemperedSMC, particles=n, ladder=LADDER, moves=moves, waste_free=waste_free, resampling=scheme)
-        add(TemperedSMC, particles=n, ladder=(0, 0.2, 0.5, 1), moves=moves, waste_free=waste_free, resampling=scheme)
+    for (n, moves, waste_free), scheme in product(
+        [(4, 1, False), (6, 2, False), (4, 1, True), (6, 2, True)], ("systematic", "killing")
+    ):
+        add(
+            TemperedSMC,
+            particles=n,
+            ladder=LADDER,
+            moves=moves,
+            waste_free=waste_free,
+            resampling=scheme,
+        )
+        add(
+            TemperedSMC,
+            particles=n,
+            ladder=(0, 0.2, 0.5, 1),
+            moves=moves,
+            waste_free=waste_free,
+            resampling=scheme,
+        )
     return cases
 
 
@@ -327,8 +442,13 @@ def test_estimates_are_unbiased_on_the_grid(case):
 
 def test_a_finished_particle_may_be_moved_or_not_but_not_according_to_the_others():
     """One particle tosses a coin until it shows 1, at most twice: it ends at once in half of all runs."""
-    model = StateSpaceModel("?", lm=TableLM(lambda prefix: [0.5, 0.5], eos=1), max_steps=2, stop_at_answer=False)
-    draws = [drawn(ResampleMove(particles=1, ess_threshold=1), model, HashedKeys(seed)) for seed in range(RUNS)]
+    model = StateSpaceModel(
+        "?", lm=TableLM(lambda prefix: [0.5, 0.5], eos=1), max_steps=2, stop_at_answer=False
+    )
+    draws = [
+        drawn(ResampleMove(particles=1, ess_threshold=1), model, HashedKeys(seed))
+        for seed in range(RUNS)
+    ]
     at_once = np.array([[len(run.particles[0].trajectory.token_ids) == 1] for run in draws], float)
     assert worst_z(at_once, np.array([0.5])) < LIMIT
 
@@ -341,10 +461,16 @@ def test_moves_at_every_step_leave_estimates_unbiased(moves):
     exact = np.array([DECLARED["final-mean"].mass(x) for x in cells])
     values = np.zeros((RUNS, len(cells)))
     for seed in range(RUNS):
-        draws = drawn(ResampleMove(particles=3, ess_threshold=1, moves=moves, proposal=HOT), model, HashedKeys(seed))
+        draws = drawn(
+            ResampleMove(particles=3, ess_threshold=1, moves=moves, proposal=HOT),
+            model,
+            HashedKeys(seed),
+        )
         if draws is not None:
             for particle, log_weight in zip(draws.particles, draws.log_weights, strict=True):
-                values[seed, cells.index(particle.trajectory.token_ids)] += np.exp(log_weight + draws.log_evidence)
+                values[seed, cells.index(particle.trajectory.token_ids)] += np.exp(
+                    log_weight + draws.log_evidence
+                )
     assert worst_z(pooled(values, exact), pooled(exact[None], exact)[0]) < LIMIT
 
 
@@ -376,7 +502,9 @@ def test_runs_here_are_the_runs_of_the_samplers(sampler):
             continue
         assert posterior.log_evidence == draws.log_evidence
         assert np.array_equal(posterior.log_weights, draws.log_weights)
-        assert [x.token_ids for x in posterior.trajectories] == [x.trajectory.token_ids for x in draws.particles]
+        assert [x.token_ids for x in posterior.trajectories] == [
+            x.trajectory.token_ids for x in draws.particles
+        ]
 
 
 @pytest.mark.statistics
@@ -394,13 +522,16 @@ def test_the_evidence_does_not_depend_on_how_it_is_computed():
         PowerSMC(particles=3, ess_threshold=1, ramp=3),
     ]
     declaration = Declaration(Product(beta=0.5), alpha=2.0)
-    evidences = np.column_stack([Case(sampler, declaration, runs=4000).estimates().sum(1) for sampler in ways])
+    evidences = np.column_stack(
+        [Case(sampler, declaration, runs=4000).estimates().sum(1) for sampler in ways]
+    )
     exact = sum(map(declaration.mass, complete()))
     assert worst_z(evidences, np.full(len(ways), exact)) < LIMIT
     assert np.all(evidences.std(axis=0) < 10 * exact)  # so that agreement says something
 
 
-# --- a ladder that is found on the way -----------------------------------------------------------------------------------------------
+# --- a ladder that is found on the way
+# -----------------------------------------------------------------------------------------------
 
 ADAPTIVE = {4: 4000, 16: 1000, 64: 400}  # runs at N
 
@@ -413,19 +544,24 @@ def test_the_bias_of_an_adaptive_ladder_vanishes(waste_free):
     exact = np.array([declaration.mass(x) for x in complete()])
     likeliest = int(exact.argmax())
     for particles, runs in ADAPTIVE.items():
-        values = Case(TemperedSMC(particles=particles, moves=1, waste_free=waste_free), declaration, runs=runs).estimates()
+        values = Case(
+            TemperedSMC(particles=particles, moves=1, waste_free=waste_free), declaration, runs=runs
+        ).estimates()
         evidence = values.sum(1)
         probability = values[evidence > 0, likeliest] / evidence[evidence > 0]
         bias[particles] = abs(probability.mean() - exact[likeliest] / exact.sum())
         error[particles] = probability.std() / np.sqrt(len(probability))
-        assert particles < 64 or worst_z(pooled(values, exact), pooled(exact[None], exact)[0]) < LIMIT
+        assert (
+            particles < 64 or worst_z(pooled(values, exact), pooled(exact[None], exact)[0]) < LIMIT
+        )
     assert bias[4] > 2 * LIMIT * error[4]
     assert bias[4] - bias[16] > 3 * np.hypot(error[4], error[16])
     assert bias[16] - bias[64] > 3 * np.hypot(error[16], error[64])
     assert bias[64] < bias[4] / 3
 
 
-# --- the published presets -----------------------------------------------------------------------------------------------------------
+# --- the published presets
+# -----------------------------------------------------------------------------------------------------------
 
 
 def code(prefix: tuple[int, ...]) -> int:
@@ -455,7 +591,9 @@ class Published:
         return StateSpaceModel(
             "?",
             lm=TableLM(self.probs, eos=self.eos),
-            prm=FunctionReward(lambda x: log(self.odds(x.token_ids)) if self.odds(x.token_ids) else -inf),
+            prm=FunctionReward(
+                lambda x: log(self.odds(x.token_ids)) if self.odds(x.token_ids) else -inf
+            ),
             target="odds",
             max_steps=self.steps,
             stop_at_answer=False,
@@ -469,15 +607,26 @@ class Published:
         if self.closed(x):
             return [([x] * self.successors, 1.0)]
         probs = self.probs(x)
-        return [([(*x, y) for y in ys], prod(probs[y] for y in ys)) for ys in product((0, 1), repeat=self.successors)]
+        return [
+            ([(*x, y) for y in ys], prod(probs[y] for y in ys))
+            for ys in product((0, 1), repeat=self.successors)
+        ]
 
     def power(self, t: int, shares: np.ndarray) -> float:
         """What selection after step t raises the normalised scores to."""
         rest, effective = 1 - t / self.steps, 1 / float(np.sum(shares**2))
         evenness = -sum(w * log(w) for w in shares if w > 0) / log(2)
-        if self.schedule is None or rest <= 0.5 or (evenness if self.schedule == "entropy" else effective / 2) >= self.diversity:
+        if (
+            self.schedule is None
+            or rest <= 0.5
+            or (evenness if self.schedule == "entropy" else effective / 2) >= self.diversity
+        ):
             return 1.0
-        heat = {"ess": rest * 2 / effective, "entropy": 1 / (evenness + (1 - evenness) * (1 - rest) or 1e-6), "linear": 1 + rest}
+        heat = {
+            "ess": rest * 2 / effective,
+            "entropy": 1 / (evenness + (1 - evenness) * (1 - rest) or 1e-6),
+            "linear": 1 + rest,
+        }
         return 1 / max(1.0, heat[self.schedule])
 
     def law(self) -> dict[tuple[int, ...], float]:
@@ -489,8 +638,12 @@ class Published:
                 if all(map(self.closed, population)):
                     after[population] += probability
                     continue
-                for (first, p), (second, q) in product(self.known(population[0]), self.known(population[1])):
-                    scores = np.array([np.mean([self.odds(y) for y in ys]) for ys in (first, second)])
+                for (first, p), (second, q) in product(
+                    self.known(population[0]), self.known(population[1])
+                ):
+                    scores = np.array(
+                        [np.mean([self.odds(y) for y in ys]) for ys in (first, second)]
+                    )
                     if scores.sum() == 0:
                         continue
                     shares = scores / scores.sum()
@@ -499,7 +652,9 @@ class Published:
                     slot: dict[tuple[int, ...], float] = defaultdict(float)  # every slot for itself
                     for ys, share in ((first, selected[0]), (second, selected[1])):
                         for y in ys:
-                            slot[y] += share * self.odds(y) / sum(map(self.odds, ys)) if share else 0.0
+                            slot[y] += (
+                                share * self.odds(y) / sum(map(self.odds, ys)) if share else 0.0
+                            )
                     for (x, u), (y, v) in product(slot.items(), slot.items()):
                         if u * v:
                             after[x, y] += probability * p * q * u * v
@@ -530,18 +685,27 @@ PRESETS = [
     (Puri2025(particles=2), Published(2, 1)),
     (Puri2025(particles=2), Published(3, None)),
     (Giannone2025(particles=2, schedule="ess", diversity=0.9), Published(5, None, "ess", 0.9)),
-    (Giannone2025(particles=2, schedule="entropy", diversity=0.9, look_ahead=2), Published(3, 1, "entropy", 0.9, 2)),
-    (Giannone2025(particles=2, schedule="linear", diversity=0.95), Published(3, None, "linear", 0.95)),
+    (
+        Giannone2025(particles=2, schedule="entropy", diversity=0.9, look_ahead=2),
+        Published(3, 1, "entropy", 0.9, 2),
+    ),
+    (
+        Giannone2025(particles=2, schedule="linear", diversity=0.95),
+        Published(3, None, "linear", 0.95),
+    ),
     (Giannone2025(particles=2, schedule=None, look_ahead=2), Published(2, None, None, 0.5, 2)),
 ]
 
 
-@pytest.mark.parametrize(("sampler", "published"), PRESETS, ids=lambda part: getattr(part, "name", ""))
+@pytest.mark.parametrize(
+    ("sampler", "published"), PRESETS, ids=lambda part: getattr(part, "name", "")
+)
 def test_presets_follow_the_enumerated_law_of_their_procedure(sampler, published):
     law, values = published.law(), answers(sampler, published, 4000)
     exact = np.array([law.get(x, 0.0) for x in complete(2, published.eos, published.steps)])
     assert worst_z(pooled(values, exact), pooled(exact[None], exact)[0]) < LIMIT
-    unannealed = replace(published, schedule=None).law()  # so that agreement says something: the schedule matters
+    # so that agreement says something: the schedule matters
+    unannealed = replace(published, schedule=None).law()
     assert published.schedule is None or max(abs(law[x] - unannealed[x]) for x in law) > 1e-3
 
 
@@ -556,7 +720,12 @@ def test_puri2025_spends_the_last_score_twice():
 
     def distance(power: int) -> float:
         masses = np.array(
-            [prod(published.probs(x[:t])[x[t]] for t in (0, 1)) * published.odds(x[:1]) * published.odds(x) ** power for x in cells]
+            [
+                prod(published.probs(x[:t])[x[t]] for t in (0, 1))
+                * published.odds(x[:1])
+                * published.odds(x) ** power
+                for x in cells
+            ]
         )
         return float(np.max(np.abs(estimate - masses / masses.sum()) / np.maximum(error, 1e-12)))
 
@@ -564,7 +733,8 @@ def test_puri2025_spends_the_last_score_twice():
     assert distance(1) > 2 * LIMIT
 
 
-# --- siblings ------------------------------------------------------------------------------------------------------------------------
+# --- siblings
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 class SharedKeys(HashedKeys):
@@ -600,7 +770,11 @@ def sibling_z(sampler: SteppedSampler, keys: type[RunKeys]) -> float:
     pairs = []
     for number in range(RUNS):
         own, copies = keys(number), [parent[0], parent[0]]
-        moved = rejuvenate(3, own.rejuvenation(3, 2, [0, 1]), copies) if rejuvenate else stepwise.move(2, own.moves(2, 2, [0, 1]), copies)
+        moved = (
+            rejuvenate(3, own.rejuvenation(3, 2, [0, 1]), copies)
+            if rejuvenate
+            else stepwise.move(2, own.moves(2, 2, [0, 1]), copies)
+        )
         pairs.append([told(x) for x in moved])
     same = np.array([first == second for first, second in pairs], float)
     other = np.array([pairs[i][0] == pairs[i - 1][1] for i in range(RUNS)], float)
@@ -631,10 +805,14 @@ def test_importance_sampling_draws_independently():
     expected = np.array([total**2 + (square - total**2) / 8])
     case = Case(ImportanceSampling(particles=8, proposal=HOT), declaration)
     assert worst_z(case.estimates().sum(1, keepdims=True) ** 2, expected) < LIMIT
-    assert worst_z(replace(case, keys=SharedKeys).estimates().sum(1, keepdims=True) ** 2, expected) > 2 * LIMIT
+    assert (
+        worst_z(replace(case, keys=SharedKeys).estimates().sum(1, keepdims=True) ** 2, expected)
+        > 2 * LIMIT
+    )
 
 
-# --- planted faults: each must be seen, by a margin ----------------------------------------------------------------------------------
+# --- planted faults: each must be seen, by a margin
+# ----------------------------------------------------------------------------------
 
 
 class Renormalised(Resampling):
@@ -651,7 +829,11 @@ class Uncarried(Resampling):
     def select(self, *args):
         selection = super().select(*args)
         n = len(selection.log_weights)
-        return selection._replace(log_weights=np.full(n, -log(n))) if selection.resampled else selection
+        return (
+            selection._replace(log_weights=np.full(n, -log(n)))
+            if selection.resampled
+            else selection
+        )
 
 
 class StronglyAnnealed(EntropicParticleFilter):
@@ -684,10 +866,16 @@ class PsiRecomputed(LookAhead):
         self.ratios[:] = [0.0] * len(particles)
         for i, scout in enumerate(particles):
             if scout.successors:
-                again_keys = hashed_keys.subkeys(keys, range(10, 10 + self.successors), [i] * self.successors)
+                again_keys = hashed_keys.subkeys(
+                    keys, range(10, 10 + self.successors), [i] * self.successors
+                )
                 known = [scout.particle] * self.successors
-                again = stepwise.log_potential(t, known, stepwise.step(self.proposal, again_keys, known))
-                self.ratios[i] = log_mean_exp(np.array(scout.log_potentials)) - max(log_mean_exp(again), log(0.02))
+                again = stepwise.log_potential(
+                    t, known, stepwise.step(self.proposal, again_keys, known)
+                )
+                self.ratios[i] = log_mean_exp(np.array(scout.log_potentials)) - max(
+                    log_mean_exp(again), log(0.02)
+                )
         return moved
 
     def log_potential(self, t, before, after):
@@ -704,7 +892,8 @@ class TwistLeftIn(StepwiseModel):
 
     def move(self, t, keys, particles):
         return [
-            x if x.trajectory.open else x._replace(log_twist=user_twist(x.trajectory, x.log_odds)) for x in super().move(t, keys, particles)
+            x if x.trajectory.open else x._replace(log_twist=user_twist(x.trajectory, x.log_odds))
+            for x in super().move(t, keys, particles)
         ]
 
 
@@ -720,21 +909,45 @@ def twice(weights):
 
 FAULTS = {
     "carried weights renormalised": Case(
-        RenormalisingFilter(particles=2, diversity=1, resampling="multinomial"), DECLARED["product^2"], runs=10000
+        RenormalisingFilter(particles=2, diversity=1, resampling="multinomial"),
+        DECLARED["product^2"],
+        runs=10000,
     ),
-    "nothing carried": Case(ForgettingFilter(particles=3, diversity=1, resampling="multinomial"), DECLARED["product^2"], runs=4000),
-    "look-ahead psi recomputed": Case(RecomputingFilter(particles=3, schedule=None, diversity=1, look_ahead=2), DECLARED["odds^0.5"]),
-    "twist left in at the end": Case(LeavingFilter(particles=3, ess_threshold=1, twist=user_twist), DECLARED["product^0.5"]),
-    "dead runs dropped": Case(TemperedSMC(particles=2, ladder=LADDER, moves=1), CONSTRAINED, drop_dead=True),
+    "nothing carried": Case(
+        ForgettingFilter(particles=3, diversity=1, resampling="multinomial"),
+        DECLARED["product^2"],
+        runs=4000,
+    ),
+    "look-ahead psi recomputed": Case(
+        RecomputingFilter(particles=3, schedule=None, diversity=1, look_ahead=2),
+        DECLARED["odds^0.5"],
+    ),
+    "twist left in at the end": Case(
+        LeavingFilter(particles=3, ess_threshold=1, twist=user_twist), DECLARED["product^0.5"]
+    ),
+    "dead runs dropped": Case(
+        TemperedSMC(particles=2, ladder=LADDER, moves=1), CONSTRAINED, drop_dead=True
+    ),
     "final weights used twice": Case(
-        TwistedSMC(particles=3, ess_threshold=1, twist="prm", floor=0.2), DECLARED["odds^0.5"], runs=3000, reweigh=twice
+        TwistedSMC(particles=3, ess_threshold=1, twist="prm", floor=0.2),
+        DECLARED["odds^0.5"],
+        runs=3000,
+        reweigh=twice,
     ),
-    "final weights used twice, annealed": Case(EntropicParticleFilter(particles=3, diversity=1), DECLARED["product"], reweigh=twice),
+    "final weights used twice, annealed": Case(
+        EntropicParticleFilter(particles=3, diversity=1), DECLARED["product"], reweigh=twice
+    ),
 }
 
 
 def test_strong_annealing_is_unbiased():
-    assert Case(StronglyAnnealed(particles=2, diversity=1, resampling="multinomial"), DECLARED["product^2"]).worst_z() < LIMIT
+    assert (
+        Case(
+            StronglyAnnealed(particles=2, diversity=1, resampling="multinomial"),
+            DECLARED["product^2"],
+        ).worst_z()
+        < LIMIT
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -742,7 +955,11 @@ def test_planted_faults_are_seen(fault):
     assert FAULTS[fault].worst_z() > 2 * LIMIT
 
 
-TEMPERED = Case(TemperedSMC(particles=4, ladder=(0, 0.1, 1), moves=3, waste_free=True), DECLARED["product^0.5"], runs=3000)
+TEMPERED = Case(
+    TemperedSMC(particles=4, ladder=(0, 0.1, 1), moves=3, waste_free=True),
+    DECLARED["product^0.5"],
+    runs=3000,
+)
 
 
 def test_moves_without_the_lengths_are_seen(monkeypatch):
@@ -750,7 +967,14 @@ def test_moves_without_the_lengths_are_seen(monkeypatch):
     right = tempered_smc.suffix_move
 
     def without(model, proposal, keys, particles, log_weight, **settings):
-        return right(model, proposal, keys, particles, lambda i, x: log_weight(i, x) + np.log(x.trajectory.depth), **settings)
+        return right(
+            model,
+            proposal,
+            keys,
+            particles,
+            lambda i, x: log_weight(i, x) + np.log(x.trajectory.depth),
+            **settings,
+        )
 
     monkeypatch.setattr(tempered_smc, "suffix_move", without)
     assert TEMPERED.worst_z() > 2 * LIMIT
@@ -758,8 +982,14 @@ def test_moves_without_the_lengths_are_seen(monkeypatch):
 
 def test_an_indicator_tempered_is_seen(monkeypatch):
     def kept(log_likelihood, power):
-        return np.where(log_likelihood > -np.inf, power * np.nan_to_num(log_likelihood), 0.0)  # 0^lambda = 1
+        # 0^lambda = 1
+        return np.where(log_likelihood > -np.inf, power * np.nan_to_num(log_likelihood), 0.0)
 
     monkeypatch.setattr(tempered_smc, "log_power", kept)
     with np.errstate(invalid="ignore"):  # moves that begin without mass
-        assert Case(TemperedSMC(particles=4, ladder=LADDER, moves=1), DECLARED["product"], runs=1000).worst_z() > 2 * LIMIT
+        assert (
+            Case(
+                TemperedSMC(particles=4, ladder=LADDER, moves=1), DECLARED["product"], runs=1000
+            ).worst_z()
+            > 2 * LIMIT
+        )
