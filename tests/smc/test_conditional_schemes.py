@@ -158,11 +158,11 @@ def killing_by_slots(place, size):
         draws = (np.arange(48)[:, None] + 0.5) / 48
         for part, keep in representatives(
             lambda u: outcomes(np.stack([np.full_like(u, rotation), u], axis=1), draws)
-        ):  # noqa: B023
+        ):
             known = np.array([rotation, keep])
             slots += part * marginals(
                 lambda u: place(np.column_stack([np.tile(known, (len(u), 1)), u])), size
-            )  # noqa: B023
+            )
         joint += length * independent_slots(slots)
     return joint
 
@@ -349,7 +349,7 @@ def test_the_same_bits_whatever_the_users_setting(name):
             scheme = CONDITIONAL[name]
             results += [
                 jax.jit(jax.vmap(scheme, (0, None, None)))(keys, weights, 7),
-                jax.jit(lambda keys: jax.lax.map(lambda key: scheme(key, weights, 7), keys))(keys),  # noqa: B023
+                jax.jit(lambda keys: jax.lax.map(lambda key: scheme(key, weights, 7), keys))(keys),
             ]
             assert jax.config.jax_enable_x64 == setting
     assert jax.config.jax_enable_x64 == before

@@ -313,7 +313,7 @@ def test_agrees_with_blackjax_in_law(name):
         with jax.enable_x64(True):
             resample = jax.vmap(
                 lambda key: getattr(blackjax_resampling, name)(key, jnp.array(weights), 3)
-            )  # noqa: B023
+            )
             theirs = counts(
                 np.asarray(jax.jit(resample)(jax.random.split(jax.random.key(11), runs)))
             )

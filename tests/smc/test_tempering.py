@@ -200,9 +200,9 @@ def test_faults_would_be_seen(fault, monkeypatch):
     """A kernel at the wrong power; a chain that goes on from any of its states instead of one drawn by weight."""
     kernel, exact = hop, PRIOR * LIKELIHOOD
     if fault == "power":
-        kernel = lambda key, power, x: hop(key, 0.0, x)  # noqa: E731
+        kernel = lambda key, power, x: hop(key, 0.0, x)
     if fault == "new power":
-        kernel = lambda key, power, x: hop(key, jnp.where(power < 0.3, LADDER[2], LADDER[3]), x)  # noqa: E731
+        kernel = lambda key, power, x: hop(key, jnp.where(power < 0.3, LADDER[2], LADDER[3]), x)
     if fault == "chain":
         monkeypatch.setattr(
             module,
@@ -615,11 +615,11 @@ def test_blackjax_kernels_in_both_precisions(wide):
 def test_blackjaxs_own_tempering_finds_the_same_evidence():
     """40 runs each, of 500 particles: both within 5 standard errors of the truth, and of one another."""
     target, (algorithm, _), runs = Gaussian(2, noise=0.05), ALGORITHMS[0], 40
-    fixed = lambda positions: {"random_step": blackjax.mcmc.random_walk.normal(jnp.full(2, 0.3))}  # noqa: E731
+    fixed = lambda positions: {"random_step": blackjax.mcmc.random_walk.normal(jnp.full(2, 0.3))}
     ours, _ = many(blackjaxed(target, algorithm, fixed), runs, 500, scheme="systematic", moves=5)
     step = lambda key, state, log_density: algorithm.build_kernel()(
         key, state, log_density, **fixed(None)
-    )  # noqa: E731
+    )
     theirs = blackjax.adaptive_tempered_smc(
         target.log_prior,
         target.log_likelihood,

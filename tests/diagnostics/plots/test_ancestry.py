@@ -53,7 +53,7 @@ def test_by_hand(make_posterior):
         (2, 2, 4): grey,
         (2, 5, 5): WEIGHTLESS,
     }
-    right = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    right = lambda x: 1 / (1 + np.exp(-x))
     expected = {
         (1, 0): right(3),
         (1, 1): right(3),

@@ -115,7 +115,7 @@ def test_scores_are_along_distinct_trajectories(make_posterior):
     groups = {answer: group.colour for group in shades(posterior) for answer in group.answers}
     label = dict(zip(posterior.trajectories, posterior.labels, strict=True))
     drawn = {tuple(np.round(line.get_ydata(), 9)): line for line in ax.lines}
-    right = lambda row: tuple(np.round(1 / (1 + np.exp(-np.array(row))), 9))  # noqa: E731
+    right = lambda row: tuple(np.round(1 / (1 + np.exp(-np.array(row))), 9))
     assert len(ax.lines) == len(posterior.distinct) + 1
     for x, row in zip(posterior.trajectories, posterior.log_odds, strict=True):
         if x in posterior.distinct:

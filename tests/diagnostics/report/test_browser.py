@@ -180,7 +180,7 @@ def test_the_keyboard_follows_lines(opened, forked):
             page.keyboard.press("Tab")
         at = lambda: page.evaluate(
             "[...document.querySelectorAll('.dots circle')].indexOf(document.activeElement)"
-        )  # noqa: E731
+        )
         seen = [at()]
         for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft"):
             page.keyboard.press(key)

@@ -102,7 +102,7 @@ def test_what_is_said_of_a_particle(make_posterior):
         (t, slot): i
         for i, (t, slot) in enumerate(zip(numbers["step"], numbers["slot"], strict=True))
     }
-    text = lambda i: numbers["texts"][numbers["text"][i]]  # noqa: E731
+    text = lambda i: numbers["texts"][numbers["text"][i]]
     assert text(at[1, 0]) == "Ben has 7 + 3 = 10." and text(at[2, 2]) == "The answer is 18."
     assert (
         numbers["final"][at[1, 0]] == pytest.approx(0.3 + 0.1) and numbers["final"][at[1, 1]] == 0

@@ -258,7 +258,7 @@ def test_globals_count_in_whatever_code_reads_them(monkeypatch):
     ]
 
 
-at_the_top = lambda x: x + 1  # noqa: E731
+at_the_top = lambda x: x + 1
 
 
 def test_where_a_function_is_written_does_not_count():

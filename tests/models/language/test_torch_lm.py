@@ -151,7 +151,7 @@ def test_frequencies_follow_the_distribution(pocket32: Any, tokenizer: Any) -> N
     expected = torch.softmax(table / 2.0, dim=0).numpy() * 4000
     observed = np.bincount([node.step_token_ids[0] for node in nodes], minlength=len(expected))
     large = expected >= 5
-    pooled = lambda counts: np.append(counts[large], counts[~large].sum())  # noqa: E731
+    pooled = lambda counts: np.append(counts[large], counts[~large].sum())
     assert chisquare(pooled(observed), pooled(expected)).pvalue > 1e-4
 
 

@@ -80,7 +80,7 @@ def test_a_chain_that_starts_at_once_is_not_touched_by_another_that_does_not():
 
 def test_the_law_is_that_of_the_target_after_restarts():
     """P(length) of the constrained target by hand: r_1 = s(.5), r_2 = s(1), r_3 = s(1.5); lengths 2 and 3, and truncated."""
-    s = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    s = lambda x: 1 / (1 + np.exp(-x))
     mass = {
         "2": 0.4 * s(0.5) * s(1.0),
         "3": 0.6 * 0.4 * s(0.5) * s(1.0) * s(1.5),
