@@ -76,11 +76,10 @@ def contradicted(posterior: Posterior, success: bool | None = None) -> Finding |
     return Finding(
         "contradicted scores",
         f"at {len(families)} prefixes that were continued several times the score is "
-        f"{mean**0.5:.2f} off the mean score of the next steps "(
-            f"(root mean square; these are {'higher' if drift > 0 else 'lower'} by "
-            f"{abs(drift):.2f} "
-            "on average)"
-        ),
+        f"{mean**0.5:.2f} off the mean score of the next steps "
+        f"(root mean square; these are {'higher' if drift > 0 else 'lower'} by "
+        f"{abs(drift):.2f} "
+        "on average)",
         "a probability of final success would equal that mean: the filter keeps what the next "
         "step will not bear out" + twice,
         "calibrate the reward model, or weigh late (sampler='importance_sampling' or "

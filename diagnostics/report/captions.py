@@ -75,41 +75,37 @@ KINDS = (
         "ancestry",
         "",
         "All particles, from the first step on the left to the last: a line that reaches the "
-        "right edge survived. Few long lines on the "(
-            "left mean that all answers descend from few beginnings. The nearer a dot's grey is to "
-            "the ink, the better its score."
-        ),
+        "right edge survived. Few long lines on the "
+        "left mean that all answers descend from few beginnings. The nearer a dot's grey is to "
+        "the ink, the better its score.",
         lambda posterior: 5.2,
     ),
     Kind(
         "lorenz",
         "",
         "Which share of the weight the lightest particles hold together. Near the diagonal all "
-        "count alike; a curve that hugs the lower "(
-            "right corner says that a few particles are the answer. The Gini coefficient is 0 for "
-            "equal weights and almost 1 for one particle."
-        ),
+        "count alike; a curve that hugs the lower "
+        "right corner says that a few particles are the answer. The Gini coefficient is 0 for "
+        "equal weights and almost 1 for one particle.",
         lambda posterior: 4.2,
     ),
     Kind(
         "powers",
         "",
         "How the run went from the language model's own opinion (power 0) to the declared target "
-        "(power 1). Small steps are where the "(
-            "reward model changes most; an ESS far below its neighbours' marks a step that was too "
-            "large."
-        ),
+        "(power 1). Small steps are where the "
+        "reward model changes most; an ESS far below its neighbours' marks a step that was too "
+        "large.",
         lambda posterior: 3.2,
     ),
     Kind(
         "trace",
         "Traces of the chains",
         "Where each chain has been, draw by draw. Chains that have mixed look alike and move "
-        "often: there is no telling them apart. A flat "(
-            "line is a chain that stands still; a chain with a level or a colour of its own has "
-            "not "
-            "found what the others have."
-        ),
+        "often: there is no telling them apart. A flat "
+        "line is a chain that stands still; a chain with a level or a colour of its own has "
+        "not "
+        "found what the others have.",
         lambda posterior: 5.4 + 0.14 * posterior.chains,
         lambda posterior: 3,
         layout={"sharex": True},
@@ -132,21 +128,19 @@ KINDS = (
         "swaps",
         "",
         "How often neighbouring replicas changed places. Rates of about the same height are what "
-        "is wanted; one near zero is a gap that "(
-            "hardly anything crosses, so that what the flattest replica finds does not reach the "
-            "target."
-        ),
+        "is wanted; one near zero is a gap that "
+        "hardly anything crosses, so that what the flattest replica finds does not reach the "
+        "target.",
         lambda posterior: 3.2,
     ),
     Kind(
         "log_evidence",
         "",
         "The same question with other seeds: how far the dots lie apart is how far one run can be "
-        "trusted. The log of an estimate that is "(
-            "right on average lies too low on average, so the pooled value is above the middle of "
-            "the "
-            "dots."
-        ),
+        "trusted. The log of an estimate that is "
+        "right on average lies too low on average, so the pooled value is above the middle of "
+        "the "
+        "dots.",
         lambda posterior: 3.4,
         of=lambda posterior: posterior.runs,
         settings=lambda posterior: {"died": posterior.provenance.died},
