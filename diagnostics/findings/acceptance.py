@@ -1,4 +1,7 @@
-"""Rates of moves: what is hardly ever accepted does not move, and what is always accepted was hardly judged.
+"""Findings on the rates at which moves are accepted.
+
+A chain whose moves are hardly ever accepted stands still; where nearly all are accepted, the
+likelihood hardly judged them.
 
 For a suffix move from the prior, log L before and after differ like independent draws at worst.
 Were log L normal with standard deviation s and the remainder all of the trajectory, the acceptance
@@ -24,7 +27,7 @@ TRIED = 30  # times: at a rate of 0.3 fewer than a tenth of them succeed in 1 of
 
 
 def low_acceptance(posterior: Posterior) -> Finding | None:
-    """Find moves of which fewer than 1 in 20 are accepted: in a chain, at a power, at the last rung."""
+    """Find moves of which fewer than 1 in 20 are accepted: in a chain, at a power, at a rung."""
     low = _worst(posterior, "acceptance")
     if low is None or low.rate >= LOW:
         return None
@@ -40,7 +43,7 @@ def low_acceptance(posterior: Posterior) -> Finding | None:
 def high_acceptance(posterior: Posterior) -> Finding | None:
     """Find that more than 0.95 of the suffix moves towards a likelihood are accepted.
 
-    Not of sharpened proposals, whose aim that is.
+    Sharpened proposals are left out: a high rate of acceptance is their aim.
     """
     accepted = mean_acceptance(posterior)
     provenance = posterior.provenance
@@ -51,8 +54,7 @@ def high_acceptance(posterior: Posterior) -> Finding | None:
         f"{accepted:.3f} of the moves were accepted",
         (
             "the likelihood hardly tells old from new, so that the posterior is nearly the "
-            "language "
-            "model's own distribution"
+            "language model's own distribution"
         ),
         "look at the reward model's scores along some trajectories "
         "(diagnostics.plots.plot_scores); if it knows better, declare a higher beta",
@@ -92,7 +94,7 @@ def low_swaps(posterior: Posterior) -> Finding | None:
 
 
 def mean_acceptance(posterior: Posterior) -> float | None:
-    """Average the acceptance of suffix moves from the prior at power 1; None where there are few."""
+    """Average the acceptance of suffix moves from the prior at power 1; None if there are few."""
     if not posterior.provenance.suffix_moves:
         return None
     moves = [move for move in _moves(posterior, "acceptance") if move.at_target]
@@ -103,11 +105,12 @@ def mean_acceptance(posterior: Posterior) -> float | None:
 
 
 def _moves(posterior: Posterior, kind: str) -> list[Move]:
+    """Select the moves of this kind whose rate is known."""
     moves = posterior.provenance.moves
     return [move for move in moves if move.kind == kind and not isnan(move.rate)]
 
 
 def _worst(posterior: Posterior, kind: str) -> Move | None:
-    """The least accepted of these moves, among those that were tried often enough."""
+    """Select the move with the lowest rate, among those that were tried often enough."""
     tried = [move for move in _moves(posterior, kind) if move.tries >= TRIED]
     return min(tried, key=lambda move: move.rate, default=None)

@@ -1,4 +1,4 @@
-"""A reward model at odds with its own later judgement: the empirical Bellman error.
+"""A finding on a reward model that contradicts its own later scores: the empirical Bellman error.
 
 Let v(x_1:t) be the probability that the solution turns out right, given its first t steps. Then by
 the tower rule
@@ -40,14 +40,13 @@ from .finding import Finding
 READ = ("product", "odds", "final")
 PARENTS = 10  # fewer do not tell their own spread
 ERRORS = 3.0  # standard errors: one false alarm in some 700 runs
-# root mean square, in probability: calibrated reward models are off by about as much at a single
-# prefix
+# root mean square, in probability: calibrated models are off by about as much at a single prefix
 MATTERS = 0.1
 UNSCORED = 1e-9  # nats, of log G: a closed particle has G = 1
 
 
 def contradicted(posterior: Posterior, success: bool | None = None) -> Finding | None:
-    """The Bellman error is above 0.1 in probability and 3 standard errors above 0.
+    """Find a Bellman error above 0.1 in probability and 3 standard errors above 0.
 
     Args:
         posterior: of the particle filter.
@@ -55,8 +54,9 @@ def contradicted(posterior: Posterior, success: bool | None = None) -> Finding |
             implies, which is so for "final" alone.
     """
     history = posterior.history
-    wanted = posterior.target == "final" if success is None else success
-    if not wanted or posterior.target not in READ or history is None:
+    if success is None:
+        success = posterior.target == "final"
+    if not success or posterior.target not in READ or history is None:
         return None
     if not posterior.provenance.plain_weights:
         return None
@@ -64,47 +64,42 @@ def contradicted(posterior: Posterior, success: bool | None = None) -> Finding |
     if len(families) < PARENTS:
         return None
     excess = np.square(families[:, 0]) - families[:, 1]
-    mean, error = float(excess.mean()), float(excess.std(ddof=1)) / len(excess) ** 0.5
+    mean = float(excess.mean())
+    error = float(excess.std(ddof=1)) / len(excess) ** 0.5
     if mean <= MATTERS**2 or mean <= ERRORS * error:
         return None
     drift = float(families[:, 0].mean())
-    twice = (
-        ""
-        if posterior.target == "final"
-        else f"; and the target {posterior.target!r} counts one and the same success at every step"
-    )
+    side = "higher" if drift > 0 else "lower"
+    twice = ""
+    if posterior.target != "final":
+        target = repr(posterior.target)
+        twice = f"; and the target {target} counts one and the same success at every step"
     return Finding(
         "contradicted scores",
         f"at {len(families)} prefixes that were continued several times the score is "
-        f"{mean**0.5:.2f} off the mean score of the next steps "
-        f"(root mean square; these are {'higher' if drift > 0 else 'lower'} by "
-        f"{abs(drift):.2f} "
-        "on average)",
+        f"{mean**0.5:.2f} off the mean score of the next steps (root mean square; these are {side} "
+        f"by {abs(drift):.2f} on average)",
         "a probability of final success would equal that mean: the filter keeps what the next "
-        "step will not bear out" + twice,
+        f"step will not bear out{twice}",
         "calibrate the reward model, or weigh late (sampler='importance_sampling' or "
-        "'tempered_smc'); if it judges each step by itself, "
-        "this is no fault of its own, and the target to declare is 'product'",
+        "'tempered_smc'); if it judges each step by itself, this is no fault of its own, and the "
+        "target to declare is 'product'",
     )
 
 
 def _families(history: History, target: str) -> Iterator[tuple[float, float]]:
-    """Of each multiplied parent r-bar - r and s^2 / m."""
+    """Yield r-bar - r and s^2 / m of each parent with several children."""
     slots = history.ancestors.shape[1]
-    scores, weights = np.ones(slots), np.full(slots, -np.log(slots))  # psi_0 is 1
-    for t, (resampled, ancestors) in enumerate(
-        zip(history.resampled.tolist(), history.ancestors, strict=True)
-    ):
-        weights = np.full(slots, -np.log(slots)) if resampled else weights
-        alive = weights > -np.inf
-        log_g = np.where(
-            alive,
-            history.log_weights[t] + history.log_increments[t] - np.where(alive, weights, 0.0),
-            -np.inf,
-        )
-        before, weights = scores, history.log_weights[t]
+    uniform = np.full(slots, -np.log(slots))
+    weights = uniform
+    scores = np.ones(slots)  # psi_0 is 1
+    for t, ancestors in enumerate(history.ancestors):
+        resampled = bool(history.resampled[t])
+        log_g = _log_potential(history, t, uniform if resampled else weights)
+        weights = history.log_weights[t]
+        before = scores
         scores = _score(log_g, before[ancestors], target)
-        if resampled and t:
+        if resampled and t > 0:
             for parent in np.unique(ancestors):
                 children = np.flatnonzero(ancestors == parent)
                 if len(children) > 1 and np.abs(log_g[children]).max() > UNSCORED:
@@ -114,8 +109,21 @@ def _families(history: History, target: str) -> Iterator[tuple[float, float]]:
                     )
 
 
+def _log_potential(history: History, t: int, weights: np.ndarray) -> np.ndarray:
+    """Recover log G of row t from the normalised log-weights that its particles had before it."""
+    alive = weights > -np.inf
+    change = history.log_weights[t] + history.log_increments[t] - np.where(alive, weights, 0.0)
+    return np.where(alive, change, -np.inf)
+
+
 def _score(log_g: np.ndarray, before: np.ndarray, target: str) -> np.ndarray:
-    """r_t, in probability; under "final" psi_t, by which G_t = psi_t / psi_t-1 (before the first step psi is 1)."""
+    """Compute the score r_t from log G_t, as a probability.
+
+    Under the target "final", G_t = psi_t / psi_t-1 with psi = 1 before the first step; this returns
+    psi_t.
+    """
     if target == "odds":
         return np.exp(-np.logaddexp(0.0, -log_g))
-    return np.exp(log_g) * (before if target == "final" else 1.0)
+    if target == "final":
+        return np.exp(log_g) * before
+    return np.exp(log_g)

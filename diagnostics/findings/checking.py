@@ -1,4 +1,4 @@
-"""All findings of a run, the most serious first."""
+"""All findings on a run, the most serious first."""
 
 from __future__ import annotations
 
@@ -56,19 +56,21 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     # what could have been done
     never_resampled,
 )
+FIRST = ("no guarantee", "unfinished particles")
+"""Findings that come before those on the differences between runs."""
 IMPLIED = {
     "few first steps": "early coalescence",
     "acceptance near 1": "flat reward",
     "low evidence": "doubted best line",
 }
-"""Findings that another one says already, with more."""
+"""A finding, and the one that says it already and says more: then only that one is reported."""
 
 
 def check(posterior: Posterior, *, success: bool | None = None) -> list[Finding]:
-    """What is wrong with a run, the most serious first; nothing where nothing is.
+    """List what is wrong with a run, the most serious first; an empty list where nothing is.
 
-    Runs that the posterior pools are compared with one another; what is wrong within one of them
-    only `check` of that one tells.
+    Runs that the posterior pools are compared with one another; to see what is wrong within one of
+    them, check that run.
 
     Args:
         posterior: of any sampler.
@@ -77,26 +79,25 @@ def check(posterior: Posterior, *, success: bool | None = None) -> list[Finding]
             continuations (see `motes.diagnostics.findings.bellman`). None for what the target
             implies, which is so for "final" alone.
     """
-    of_runs = check_runs(posterior.runs, died=posterior.provenance.died)
-    own = _found(finding(posterior) for finding in CHECKS)
-    serious = [
-        finding for finding in own if finding.name in ("no guarantee", "unfinished particles")
-    ]
-    others = [finding for finding in own if finding not in serious]
-    return [*serious, *of_runs, *others, *_found([contradicted(posterior, success)])]
+    findings = _reported(examine(posterior) for examine in CHECKS)
+    first = [finding for finding in findings if finding.name in FIRST]
+    others = [finding for finding in findings if finding.name not in FIRST]
+    between_runs = check_runs(posterior.runs, died=posterior.provenance.died)
+    return [*first, *between_runs, *others, *_reported([contradicted(posterior, success)])]
 
 
 def check_runs(runs: Sequence[Posterior], *, died: int = 0) -> list[Finding]:
-    """What independent runs of one sampler on one target show together, that none of them shows.
+    """List what independent runs of one sampler on one target show only together.
 
     Args:
         runs: with different seeds.
-        died: runs besides that ended with all particles dead.
+        died: how many further runs ended with all particles dead.
     """
-    return _found([answers_disagree(runs), evidence_disagrees(runs, died)])
+    return _reported([answers_disagree(runs), evidence_disagrees(runs, died)])
 
 
-def _found(findings: Iterable[Finding | None]) -> list[Finding]:
-    found = [finding for finding in findings if finding is not None]
-    names = {finding.name for finding in found}
-    return [finding for finding in found if IMPLIED.get(finding.name) not in names]
+def _reported(findings: Iterable[Finding | None]) -> list[Finding]:
+    """Leave out what was not found, and what another finding implies."""
+    present = [finding for finding in findings if finding is not None]
+    names = {finding.name for finding in present}
+    return [finding for finding in present if IMPLIED.get(finding.name) not in names]

@@ -1,4 +1,4 @@
-"""Weights of which too few count.
+"""Findings on weights of which too few count.
 
 N particles with normalised weights W_i are worth ESS = 1 / sum_i W_i^2 draws of equal weight (Kong,
 Liu and Wong 1994). That is a figure of the weights there are: where none of the draws has found
@@ -30,10 +30,14 @@ ENOUGH = 100
 
 
 def degenerate(posterior: Posterior) -> Finding | None:
-    """The final ESS is small, both by itself and beside the number of particles; not of chains, whose draws weigh the same."""
+    """Find a final ESS that is small, both by itself and for the number of particles.
+
+    Not asked of chains, whose draws weigh the same.
+    """
     if posterior.chains:
         return None
-    slots, effective = len(posterior.log_weights), float(ess(posterior.log_weights))
+    slots = len(posterior.log_weights)
+    effective = float(ess(posterior.log_weights))
     if effective >= FEW or effective >= SHARE * slots:
         return None
     remedies = posterior.provenance.remedies
@@ -42,15 +46,14 @@ def degenerate(posterior: Posterior) -> Finding | None:
         f"the {slots} particles are worth {effective:.1f} of equal weight in the end",
         (
             "so few draws leave a probability near one half uncertain by "
-            f"{0.5 / effective**0.5:.2f} "
-            "at best, whatever the number of particles"
+            f"{0.5 / effective**0.5:.2f} at best, whatever the number of particles"
         ),
         f"{remedies.more_draws}; or {remedies.gentler}",
     )
 
 
 def one_heavy(posterior: Posterior) -> Finding | None:
-    """One of several particles has more weight than all others together."""
+    """Find one of several particles that has more weight than all others together."""
     weights = np.exp(posterior.log_weights)
     heaviest = int(np.argmax(weights))
     if posterior.chains or len(weights) < 2 or weights[heaviest] <= HALF:
@@ -62,24 +65,27 @@ def one_heavy(posterior: Posterior) -> Finding | None:
         f"one of {len(weights)} particles has {weights[heaviest]:.2f} of the weight",
         (
             f"{answer} is what this one draw happened to end with, and another seed may tell "
-            "another "
-            "story"
+            "another story"
         ),
         f"{remedies.more_draws} and repeat the run with other seeds; or {remedies.gentler}",
     )
 
 
 def heavy_tail(posterior: Posterior) -> Finding | None:
-    """k-hat of independent draws is above min(0.7, 1 - 1 / log10(S)); None where draws depend on one another, or are fewer than 100."""
-    history, slots = posterior.genealogy, len(posterior.log_weights)
-    if (
-        history is None
-        or history.resampled.any()
-        or int((posterior.log_weights > -np.inf).sum()) < ENOUGH
-    ):
+    """Find independent draws whose k-hat is above min(0.7, 1 - 1 / log10(S)).
+
+    None where draws depend on one another, or are fewer than 100.
+    """
+    history = posterior.genealogy
+    if history is None or history.resampled.any():
         return None
-    k_hat, most = pareto_smooth(posterior.log_weights).k_hat, min(K_HAT, 1 - 1 / log10(slots))
-    if not k_hat > most:
+    living = int((posterior.log_weights > -np.inf).sum())
+    if living < ENOUGH:
+        return None
+    slots = len(posterior.log_weights)
+    k_hat = pareto_smooth(posterior.log_weights).k_hat
+    most = min(K_HAT, 1 - 1 / log10(slots))
+    if not k_hat > most:  # k-hat may be NaN
         return None
     return Finding(
         "heavy tail",
@@ -89,8 +95,7 @@ def heavy_tail(posterior: Posterior) -> Finding | None:
         ),
         (
             "their variance is infinite or nearly so: estimates converge slowly, and their "
-            "standard "
-            "errors and the ESS are too hopeful"
+            "standard errors and the ESS are too hopeful"
         ),
         f"draw from something nearer to the target: {posterior.provenance.remedies.gentler}",
     )

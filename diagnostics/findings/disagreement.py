@@ -1,4 +1,4 @@
-"""Independent runs that disagree: the error that no run sees by itself.
+"""Findings on independent runs that disagree: the error that no run sees by itself.
 
 Answers. Were run r as good as its ESS n_r says, its answer probabilities would be those of n_r
 independent draws. So runs of n_r draws from the pooled probabilities are simulated, and the runs'
@@ -31,7 +31,7 @@ SPREAD = 1.0  # nats: the pool is then worth 37% of its runs
 
 
 def answers_disagree(runs: Sequence[Posterior]) -> Finding | None:
-    """The answer probabilities of independent runs differ by more than their ESS allows."""
+    """Find answer probabilities that differ between runs by more than their ESS allows."""
     if len(runs) < 2:
         return None
     names, probabilities = _probabilities(runs)
@@ -39,21 +39,19 @@ def answers_disagree(runs: Sequence[Posterior]) -> Finding | None:
     seen = _distance(probabilities, sizes)
     pool = sizes @ probabilities / sizes.sum()
     random = np.random.default_rng(0)
-    distances = np.array(
-        [
-            _distance(random.multinomial(sizes, pool) / sizes[:, None], sizes)
-            for _ in range(SIMULATED)
-        ]
-    )
+    distances = np.empty(SIMULATED)
+    for i in range(SIMULATED):
+        counts = random.multinomial(sizes, pool)
+        distances[i] = _distance(counts / sizes[:, None], sizes)
     if seen <= MATTERS or np.mean(distances >= seen) > CHANCE:
         return None
     widest = int(np.argmax(np.ptp(probabilities, axis=0)))
     low, high = probabilities[:, widest].min(), probabilities[:, widest].max()
     return Finding(
         "runs disagree",
-        f"the answers of {len(runs)} runs are {seen:.2f} from their mean in total variation, "
-        "where runs of their ESS would be "
-        f"{distances.mean():.2f}; {_named(names[widest])} has from {low:.2f} to {high:.2f}",
+        f"the answers of {len(runs)} runs are {seen:.2f} from their mean in total variation, where "
+        f"runs of their ESS would be {distances.mean():.2f}; {_named(names[widest])} has from "
+        f"{low:.2f} to {high:.2f}",
         "every run is less certain than its own ESS and standard errors say",
         (
             f"{runs[0].provenance.remedies.more_draws} of each run, and until they agree take the "
@@ -63,66 +61,64 @@ def answers_disagree(runs: Sequence[Posterior]) -> Finding | None:
 
 
 def evidence_disagrees(runs: Sequence[Posterior], died: int = 0) -> Finding | None:
-    """The standard deviation of log Z-hat over independent runs is above 1 nat, or some died, with an estimate of zero."""
-    known = np.array(
-        [
-            run.log_evidence
-            for run in runs
-            if run.log_evidence is not None and np.isfinite(run.log_evidence)
-        ],
-        np.float64,
-    )
+    """Find that log Z-hat has a standard deviation above 1 nat over independent runs.
+
+    Also where some runs died: their estimate is zero.
+    """
+    evidence = [run.log_evidence for run in runs if run.log_evidence is not None]
+    known = np.array(evidence, np.float64)
+    known = known[np.isfinite(known)]
     spread = float(known.std(ddof=1)) if len(known) > 1 else 0.0
     if not len(known) or (spread <= SPREAD and not died):
         return None
-    shares = np.exp(normalise(known)[0])
+    log_shares = normalise(known)[0]
+    largest = float(np.exp(log_shares.max()))
+    deaths = f"; {counted(died, 'run')} died, with an estimate of zero" if died else ""
     return Finding(
         "log-evidence disagrees",
         f"the log-evidence of {counted(len(known), 'run')} goes from {known.min():.2f} to "
-        f"{known.max():.2f}, with a standard deviation of "
-        f"{spread:.2f} nats; one run has {shares.max():.2f} of the pool"
-        + f"; {counted(died, 'run')} died, with an estimate of zero"
-        * (died > 0),
+        f"{known.max():.2f}, with a standard deviation of {spread:.2f} nats; one run has "
+        f"{largest:.2f} of the pool{deaths}",
         f"runs are pooled in proportion to their evidence: {len(known) + died} are worth "
-        f"{ess(normalise(known)[0]):.1f}, and their mean "
-        "may still be far too low",
+        f"{ess(log_shares):.1f}, and their mean may still be far too low",
         f"{runs[0].provenance.remedies.more_draws} of each run rather than the number of runs",
     )
 
 
 def _probabilities(runs: Sequence[Posterior]) -> tuple[list[str | None], np.ndarray]:
-    """The answers of all runs, and their probabilities in each, shape (runs, answers)."""
-    labels = group([answer for run in runs for answer in run.extracted])
-    weights = [np.exp(run.log_weights) for run in runs]
-    number = {answer: i for i, answer in enumerate(dict.fromkeys(labels))}
-    columns = np.array([number[label] for label in labels])
-    table = [
-        np.bincount(own, weights=of_run, minlength=len(number))
-        for own, of_run in zip(
-            np.split(columns, np.cumsum([len(w) for w in weights])[:-1]), weights, strict=True
-        )
-    ]
-    probabilities = np.array(table)
-    return list(number), probabilities / probabilities.sum(axis=1, keepdims=True)
+    """Return the answers of all runs, and their probabilities, shape (runs, answers)."""
+    labels = iter(group([answer for run in runs for answer in run.extracted]))
+    columns: dict[str | None, int] = {}
+    rows = []
+    for run in runs:
+        places = [columns.setdefault(next(labels), len(columns)) for _ in run.extracted]
+        rows.append((places, np.exp(run.log_weights)))
+    table = np.array([np.bincount(*row, minlength=len(columns)) for row in rows])
+    return list(columns), table / table.sum(axis=1, keepdims=True)
 
 
 def _draws(run: Posterior) -> int:
-    """What a run says it is worth, in independent draws; where chains cannot tell, one a chain."""
+    """Return the number of independent draws that a run is worth by its own ESS.
+
+    Where the ESS of chains is undefined, each chain counts as one draw.
+    """
     if run.chains:
         effective = float(run.ess[-1])
-        return max(run.chains, 1) if np.isnan(effective) else max(round(effective), 1)
-    # of chains, if waste-free
-    last = [] if run.history is None or not len(run.history.ess) else [float(run.history.ess[-1])]
-    return max(
-        round(min(float(ess(run.log_weights)), *last))
-        if last
-        else round(float(ess(run.log_weights))),
-        1,
-    )
+        if np.isnan(effective):
+            return run.chains
+        return max(round(effective), 1)
+    effective = float(ess(run.log_weights))
+    if run.history is not None and len(run.history.ess):
+        # waste-free SMC: the last row is of its chains, fewer than the particles
+        effective = min(effective, float(run.history.ess[-1]))
+    return max(round(effective), 1)
 
 
 def _distance(probabilities: np.ndarray, sizes: np.ndarray) -> float:
-    """Mean total variation of runs from their pool; of probabilities of shape (runs, answers)."""
+    """Average the total variation of runs from their pool.
+
+    `probabilities` has shape (runs, answers), `sizes` shape (runs,).
+    """
     pool = sizes @ probabilities / sizes.sum()
     return 0.5 * float(np.abs(probabilities - pool).sum(axis=1).mean())
 

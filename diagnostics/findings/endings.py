@@ -1,4 +1,4 @@
-"""How trajectories end: weight that stands under no answer, and for which reason."""
+"""Findings on how trajectories end: weight that counts for no answer, and why."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ LOST = RARE
 
 
 def unfinished(posterior: Posterior) -> Finding | None:
-    """Some weight is on open reasoning: the run was stopped by its budget or an interrupt."""
+    """Find weight on open reasoning: the run was stopped by its budget or an interrupt."""
     weight = _weight(posterior, is_open(posterior))
     if not weight:
         return None
     provenance = posterior.provenance
     by = STOPPED[provenance.stopped]
+    change = "let the run end; one with a checkpoint is taken up where it stopped"
+    if provenance.stopped == "budget":
+        change = provenance.remedies.more_budget
     return Finding(
         "unfinished particles",
         f"{weight:.2f} of the weight is on reasoning that is still open{by}",
@@ -27,14 +30,15 @@ def unfinished(posterior: Posterior) -> Finding | None:
             "it stands under no answer, and what was finished first is not a fair sample of what "
             "would have been"
         ),
-        provenance.remedies.more_budget
-        if provenance.stopped == "budget"
-        else "let the run end; one with a checkpoint is taken up where it stopped",
+        change,
     )
 
 
 def truncated(posterior: Posterior) -> Finding | None:
-    """More than 0.05 of the weight is on trajectories that were cut off, at max_steps or at the end of the model's context."""
+    """Find more than 0.05 of the weight on trajectories that were cut off.
+
+    That happens at max_steps, and at the end of a model's context.
+    """
     weight = _weight(posterior, np.array([x.truncated for x in posterior.trajectories]))
     if weight <= LOST:
         return None
@@ -47,34 +51,37 @@ def truncated(posterior: Posterior) -> Finding | None:
         ),
         (
             "they belong to the declared target but state no answer, so that the other answers "
-            "share "
-            "what is left"
+            "share what is left"
         ),
-        f"{posterior.provenance.remedies.more_steps}, which is part of the target; "
-        "look whether `answer` reads what the model states, "
-        "and whether the contexts of the language model and of the reward model are long enough",
+        f"{posterior.provenance.remedies.more_steps}, which is part of the target; look whether "
+        "`answer` reads what the model states, and whether the contexts of the language model and "
+        "of the reward model are long enough",
     )
 
 
 def unread(posterior: Posterior) -> Finding | None:
-    """More than 0.05 of the weight is on finished trajectories without an answer; not of a program that never returns one."""
-    closed = (
-        np.array([x.finished for x in posterior.trajectories])
-        if not posterior.provenance.program
-        else ~is_open(posterior)
-    )
+    """Find more than 0.05 of the weight on finished trajectories without an answer.
+
+    Not asked of a program that never returns one.
+    """
+    program = posterior.provenance.program
+    if program:
+        closed = ~is_open(posterior)
+    else:
+        closed = np.array([x.finished for x in posterior.trajectories])
     silent = np.array([answer is None for answer in posterior.extracted])
     weight = _weight(posterior, closed & silent)
-    if weight <= LOST or (posterior.provenance.program and silent.all()):
+    if weight <= LOST or (program and silent.all()):
         return None
-    if posterior.provenance.program:
-        seen, change = (
-            "on runs of the program that returned None",
-            "let the program return an answer on every way to its end",
-        )
+    if program:
+        seen = "on runs of the program that returned None"
+        change = "let the program return an answer on every way to its end"
     else:
         seen = "on trajectories that have finished without an answer that could be read"
-        change = "give `answer` a function that reads this model's way of stating it, or ask for another in the question"
+        change = (
+            "give `answer` a function that reads this model's way of stating it, or ask for "
+            "another in the question"
+        )
     return Finding(
         "unread answers",
         f"{weight:.2f} of the weight is {seen}",
@@ -84,15 +91,16 @@ def unread(posterior: Posterior) -> Finding | None:
 
 
 def is_open(posterior: Posterior) -> np.ndarray:
-    """Which reasoning has not come to its end; bool, shape (N,).
+    """Say of each trajectory whether its reasoning has not ended yet; bool, shape (N,).
 
-    A program may end without closing its trajectory; that it has not ended shows in that a stopped
-    run knows no density of it.
+    A program may end without closing its trajectory. One that has not ended has no known density,
+    in a run that was stopped.
     """
     if posterior.provenance.program:
         return np.isnan(posterior.log_density) & bool(posterior.provenance.stopped)
     return np.array([x.open for x in posterior.trajectories])
 
 
-def _weight(posterior: Posterior, chosen: np.ndarray) -> float:
-    return float(np.exp(posterior.log_weights)[chosen].sum())
+def _weight(posterior: Posterior, mask: np.ndarray) -> float:
+    """Add up the weights of the trajectories that a mask of shape (N,) selects."""
+    return float(np.exp(posterior.log_weights)[mask].sum())

@@ -1,4 +1,4 @@
-"""A finding: something that a run shows and its reader should act on."""
+"""A finding: something that a run shows, and that its reader should act on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """What is wrong with a run, in clauses that make a paragraph: `str(finding)`.
+    """What is wrong with a run, in clauses; `str(finding)` makes a paragraph of them.
 
     Attributes:
-        name: what it is called in every run; see docs/findings.md.
+        name: the same in every run; see docs/findings.md.
         seen: what was seen, with figures of this run.
         why: why it matters.
         change: what to change, by the names of this sampler's settings.

@@ -1,4 +1,4 @@
-"""Why nothing is guaranteed of a heuristic run, and of draws that were only copied."""
+"""Findings on runs without a guarantee, and on draws that are copies."""
 
 from __future__ import annotations
 
@@ -43,13 +43,11 @@ def copies(posterior: Posterior) -> Finding | None:
         "copies",
         (
             f"the {len(posterior.trajectories)} draws are copies of {distinct} of another "
-            "posterior, "
-            "drawn by weight"
+            "posterior, drawn by weight"
         ),
         (
             "they weigh the same whatever the weights were before, and their number says nothing "
-            "of "
-            "precision"
+            "of precision"
         ),
         "check the posterior from which they were drawn",
     )

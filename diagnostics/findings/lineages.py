@@ -1,4 +1,4 @@
-"""Lineages: from how few of their first steps a filter's particles descend.
+"""Findings on lineages: from how few of their first steps a filter's particles descend.
 
 D_t is the number of particles of generation t from which those that are alive in the end descend
 (`motes.smc.distinct_ancestors`), and E_t = 1 / sum_a W_t(a)^2 what they are worth, W_t(a) being the
@@ -21,53 +21,59 @@ from .finding import Finding
 FEW = 6
 
 ALONE = 1.25  # lineages: one has nine tenths of the weight
-# of the particles; with equal weights it takes some 30 resamplings to leave so few, longer than
+# of the particles; equal weights leave so few only after some 30 resamplings, which is longer than
 # most reasoning
 REMNANT = 1 / 16
-# of the lineages that equal weights leave: their number is itself uncertain by that where it is
-# small
+# of the lineages that equal weights leave: where that number is small, it is uncertain by as much
 CHANCE = 0.5
 COUNTED = 1e-6  # rounding: equal weights on 6 first steps are not few
 
 
 def early_coalescence(posterior: Posterior) -> Finding | None:
-    """Resampling has left one of a filter's first steps, or 1/16 of them at most, by weight."""
+    """Find that resampling left one of a filter's first steps, or at most 1/16, by weight."""
     history = posterior.history
     if history is None or not history.resampled[1:].any():
         return None
     left, distinct = _lineages(history)
     steps, slots = history.ancestors.shape
     most = max(ALONE, REMNANT * slots)
-    # what is left of the final weights alone is no matter of lineages
+    # at the last row, `left` is the ESS of the final weights, which is no matter of lineages
     if left[1] > most or left[steps] <= most:
         return None
     last = max(t for t in range(1, steps) if left[t] <= most)
-    word, one = posterior.provenance.unit, distinct[last] == 1
-    noun = "chains" if posterior.genealogy is None else "particles"  # waste-free
-    who = f"{'all' if one else 'the weight of the'} {distinct[steps]} living {noun} descend{'s' * (not one)} from"
-    whom = "one" if one else f"{distinct[last]} (worth {left[last]:.1f} of equal weight)"
+    unit = posterior.provenance.unit
+    noun = "chains" if posterior.genealogy is None else "particles"  # waste-free SMC has chains
+    living = f"{distinct[steps]} living {noun}"
+    if distinct[last] == 1:
+        descent = f"all {living} descend from one"
+        basis = "a single draw"
+    else:
+        worth = f"{left[last]:.1f} of equal weight"
+        descent = f"the weight of the {living} descends from {distinct[last]} (worth {worth})"
+        basis = "these few"
+    # the lineages that as many resamplings of equal weights would leave
     chance = max(slots / (1 + int(history.resampled[last:].sum()) / 2), 1.0)
-    hasty, worn = (
-        "the weights decided before there was much to judge by",
-        "so many resamplings leave little more by chance alone",
-    )
-    cause = hasty if left[last] < CHANCE * chance else worn
+    cause = "so many resamplings leave little more by chance alone"
+    if left[last] < CHANCE * chance:
+        cause = "the weights decided before there was much to judge by"
+    undefined = ", and the standard errors are undefined" if distinct[1] == 1 else ""
     remedies = posterior.provenance.remedies
     return Finding(
         "early coalescence",
         (
-            f"{who} {whom} of the {slots} at {word} {last} of {steps}; as often resampled with "
-            "equal "
+            f"{descent} of the {slots} at {unit} {last} of {steps}; as often resampled with equal "
             f"weights, some {chance:.0f} would be left"
         ),
-        f"up to that {word} the posterior rests on {'a single draw' if one else 'these few'}: "
-        f"{cause}" + ", and the standard errors are undefined" * (distinct[1] == 1),
+        f"up to that {unit} the posterior rests on {basis}: {cause}{undefined}",
         f"{remedies.more_draws}; {remedies.gentler}",
     )
 
 
 def few_first_steps(posterior: Posterior) -> Finding | None:
-    """The weight descends from one first step, from fewer than 6, or is spread as over fewer than 6: standard errors fail."""
+    """Find weight that descends from fewer than 6 first steps, or is spread as over fewer than 6.
+
+    The standard errors then fail.
+    """
     eves, living = posterior.eves, posterior.living_eves
     if eves is None or living is None:
         return None
@@ -75,28 +81,27 @@ def few_first_steps(posterior: Posterior) -> Finding | None:
     effective = float(1 / (by_eve @ by_eve))
     if effective >= FEW - COUNTED:
         return None
+    trouble = "and from so few they are themselves uncertain by a third or more"
+    if living < 2:
+        trouble = "and there are none between one"
     return Finding(
         "few first steps",
         (
             f"the weight of {len(eves)} particles descends from {counted(living, 'first step')}, "
             f"worth {effective:.1f} of equal weight"
         ),
-        "standard errors are estimated from the differences between first steps, "
-        + (
-            "and there are none between one"
-            if living < 2
-            else "and from so few they are themselves uncertain by a third or more"
-        ),
+        f"standard errors are estimated from the differences between first steps, {trouble}",
         (
             f"{posterior.provenance.remedies.more_particles}, or repeat the run with other seeds "
-            "and "
-            "look at how far the answers differ"
+            "and look at how far the answers differ"
         ),
     )
 
 
 def _lineages(history: History) -> tuple[np.ndarray, list[int]]:
-    """For each generation the E_t and the D_t of the final weights, T + 1 of either."""
+    """Compute E_t and D_t of each generation from the final weights, T + 1 of each."""
     weights = np.exp(history.log_weights[-1])
-    held = [np.bincount(row, weights=weights) for row in lineages(history.ancestors)]
-    return np.array([1 / (row @ row) for row in held]), [int((row > 0).sum()) for row in held]
+    by_ancestor = [np.bincount(row, weights=weights) for row in lineages(history.ancestors)]
+    effective = [1 / (row @ row) for row in by_ancestor]
+    distinct = [int(np.count_nonzero(row)) for row in by_ancestor]
+    return np.array(effective), distinct

@@ -1,4 +1,8 @@
-"""Models that seem to misunderstand what they are asked: a law that is ignored, probabilities where log-odds are meant."""
+"""Findings on models that seem to misunderstand what they are asked.
+
+A language model may ignore the law that it is to sample from; a reward model may give probabilities
+where log-odds are meant.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,13 @@ import numpy as np
 from ...ppl.posterior.posterior import Posterior
 from .finding import Finding
 
-# steps scored, at least: log-odds of both signs have all in [0, 1] once in 4,096 such runs if the
-# sign is a coin's
+# scored steps, at least: were each sign a coin's, 12 log-odds would all be positive in 1 of 4,096
+# runs
 SCORES = 12
 
 
 def suspect_language_model(posterior: Posterior) -> Finding | None:
-    """What was seen of the language model while it drew; see `motes.models.behaviour`."""
+    """Report what looked wrong in a language model while it drew; see `motes.models.behaviour`."""
     doubts = posterior.provenance.doubts
     if not doubts:
         return None
@@ -22,19 +26,19 @@ def suspect_language_model(posterior: Posterior) -> Finding | None:
         "; ".join(doubts),
         (
             "then it does not sample what was declared, and the weights correct for draws that "
-            "were "
-            "never made"
+            "were never made"
         ),
         "let extend draw step i with keys[i] from sampling, and give its log-probabilities under "
-        "prior and sampling; a model "
-        "with one law declares capabilities = Capabilities(sampling=False)",
+        "prior and sampling; a model with one law declares capabilities = "
+        "Capabilities(sampling=False)",
     )
 
 
 def suspect_scores(posterior: Posterior) -> Finding | None:
-    """All scores lie in [0, 1], as probabilities do, where log-odds are meant: r = sigmoid(score) is then between 0.5 and 0.73.
+    """Find scores that all lie in [0, 1], as probabilities do, where log-odds are meant.
 
-    A constant score of 0 says nothing, and is another finding.
+    Read as log-odds, they make every r = sigmoid(score) lie between 0.5 and 0.73. A constant score
+    of 0 says nothing, and is another finding.
     """
     scores = np.concatenate([np.zeros(0), *posterior.log_odds])
     if len(scores) < SCORES or not np.all((scores >= 0) & (scores <= 1)) or not scores.any():
@@ -47,12 +51,10 @@ def suspect_scores(posterior: Posterior) -> Finding | None:
         ),
         (
             "a score is the log-odds of being right, logit(r): read so, every step has a "
-            "probability "
-            "between 0.5 and 0.73"
+            "probability between 0.5 and 0.73"
         ),
         (
             "if they are probabilities, make the reward model by FunctionReward.from_probability, "
-            "or "
-            "return log(r / (1 - r))"
+            "or return log(r / (1 - r))"
         ),
     )

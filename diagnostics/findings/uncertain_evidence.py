@@ -1,4 +1,7 @@
-"""An uncertain evidence: the standard error of log Z-hat from one run, where the run can tell it (see `motes.smc.variance`)."""
+"""A finding on an uncertain evidence: the standard error of log Z-hat, estimated from one run.
+
+See `motes.smc.variance`, which says when a run can give it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from ...ppl.posterior.posterior import Posterior
 from ...smc import log_evidence_error
 from .finding import Finding
 
-# nats: Z within a factor of 1.6 either way; the estimate cannot exceed 1, which is what a single
-# first step shows
+# nats: Z is then known within a factor of 1.6; a single first step shows an error of 1, the largest
+# that the estimate can be
 ERROR = 0.5
 
 
 def uncertain_evidence(posterior: Posterior) -> Finding | None:
-    """The standard error of log Z-hat is above 0.5 nats.
+    """Find a standard error of log Z-hat above 0.5 nats.
 
-    Told only without resampling after the first step, or with multinomial resampling: for other
-    schemes the estimate is useless. None for one particle too, and for one first step.
+    Asked only of runs without resampling after the first step, or with multinomial resampling: for
+    other schemes the estimate is useless. None also for one particle, and for one first step.
     """
     history = posterior.genealogy
     if history is None or posterior.log_evidence is None:
@@ -23,7 +26,7 @@ def uncertain_evidence(posterior: Posterior) -> Finding | None:
     if history.resampled[1:].any() and not posterior.provenance.resampled_freely:
         return None
     error = log_evidence_error(history, posterior.log_weights)
-    if not error > ERROR:
+    if not error > ERROR:  # the error may be NaN
         return None
     remedies = posterior.provenance.remedies
     return Finding(
@@ -31,8 +34,7 @@ def uncertain_evidence(posterior: Posterior) -> Finding | None:
         f"the log-evidence {posterior.log_evidence:.2f} has a standard error of {error:.2f} nats",
         (
             f"it is too low by some {error**2 / 2:.2f} nats on average, and models or runs "
-            "compared "
-            "by it may change places with the seed"
+            "compared by it may change places with the seed"
         ),
         f"{remedies.more_draws}; or {remedies.gentler}",
     )

@@ -99,8 +99,8 @@ def plot_lorenz(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     """
     if posterior.chains:
         raise ValueError(
-            f"a Lorenz curve is for weighted particles, and the draws of {posterior.sampler!r} "
-            "all weigh the same"
+            f"a Lorenz curve is for weighted particles, and the draws of {posterior.sampler!r} all "
+            "weigh the same"
         )
     particles, weight = lorenz(np.exp(posterior.log_weights))
     slots = len(particles) - 1

@@ -35,8 +35,8 @@ def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     powers = posterior.provenance.ladder
     if not powers:
         raise ValueError(
-            f"a tempering path needs the powers of its rungs, which {posterior.sampler!r} does "
-            "not give"
+            f"a tempering path needs the powers of its rungs, which {posterior.sampler!r} does not "
+            "give"
         )
     history = history_of(posterior, "a tempering path")
     rungs, slots = len(powers), history.log_weights.shape[1]

@@ -52,10 +52,9 @@ KINDS = (
         "ess",
         "Effective sample size and entropy",
         "How many equally weighted particles the weights amount to after each step, and their "
-        "entropy, which tells the same on another "
-        "scale. Slow decline is normal; a fall to a few means that the rest of the run rests on "
-        "them. A rise at a dotted line is "
-        "resampling, which makes weights equal by copying: it does not bring back what was lost.",
+        "entropy, which tells the same on another scale. Slow decline is normal; a fall to a few "
+        "means that the rest of the run rests on them. A rise at a dotted line is resampling, "
+        "which makes weights equal by copying: it does not bring back what was lost.",
         lambda posterior: 4.2,
         lambda posterior: 2,
         layout={"sharex": True},
@@ -65,47 +64,41 @@ KINDS = (
         "scores",
         "",
         "What the reward model thought of each step: a line is one line of reasoning, wide where "
-        "it is probable, in the colour of its "
-        "answer. Look for the step at which answers part. Where lines of different answers lie "
-        "together, the reward model does not tell "
-        "them apart, and the answer is the language model's opinion.",
+        "it is probable, in the colour of its answer. Look for the step at which answers part. "
+        "Where lines of different answers lie together, the reward model does not tell them apart, "
+        "and the answer is the language model's opinion.",
         lambda posterior: 3.5,
     ),
     Kind(
         "ancestry",
         "",
-        "All particles, from the first step on the left to the last: a line that reaches the "
-        "right edge survived. Few long lines on the "
-        "left mean that all answers descend from few beginnings. The nearer a dot's grey is to "
-        "the ink, the better its score.",
+        "All particles, from the first step on the left to the last: a line that reaches the right "
+        "edge survived. Few long lines on the left mean that all answers descend from few "
+        "beginnings. The nearer a dot's grey is to the ink, the better its score.",
         lambda posterior: 5.2,
     ),
     Kind(
         "lorenz",
         "",
         "Which share of the weight the lightest particles hold together. Near the diagonal all "
-        "count alike; a curve that hugs the lower "
-        "right corner says that a few particles are the answer. The Gini coefficient is 0 for "
-        "equal weights and almost 1 for one particle.",
+        "count alike; a curve that hugs the lower right corner says that a few particles are the "
+        "answer. The Gini coefficient is 0 for equal weights and almost 1 for one particle.",
         lambda posterior: 4.2,
     ),
     Kind(
         "powers",
         "",
         "How the run went from the language model's own opinion (power 0) to the declared target "
-        "(power 1). Small steps are where the "
-        "reward model changes most; an ESS far below its neighbours' marks a step that was too "
-        "large.",
+        "(power 1). Small steps are where the reward model changes most; an ESS far below its "
+        "neighbours' marks a step that was too large.",
         lambda posterior: 3.2,
     ),
     Kind(
         "trace",
         "Traces of the chains",
         "Where each chain has been, draw by draw. Chains that have mixed look alike and move "
-        "often: there is no telling them apart. A flat "
-        "line is a chain that stands still; a chain with a level or a colour of its own has "
-        "not "
-        "found what the others have.",
+        "often: there is no telling them apart. A flat line is a chain that stands still; a chain "
+        "with a level or a colour of its own has not found what the others have.",
         lambda posterior: 5.4 + 0.14 * posterior.chains,
         lambda posterior: 3,
         layout={"sharex": True},
@@ -115,10 +108,8 @@ KINDS = (
         "rank",
         "Ranks of the chains' draws",
         "All draws ranked together, and how each chain's ranks are spread. Bars near the dashed "
-        "line say that the chain has been where "
-        "all chains have been; a slope, or a step, that it has been lower or higher than the "
-        "others. R-hat above 1.01 says the same in a "
-        "number.",
+        "line say that the chain has been where all chains have been; a slope, or a step, that it "
+        "has been lower or higher than the others. R-hat above 1.01 says the same in a number.",
         lambda posterior: (0.85 + 0.22 * posterior.chains) * (3 + len(shades(posterior))) / 2,
         lambda posterior: 2 + len(shades(posterior)),
         columns=2,
@@ -128,19 +119,16 @@ KINDS = (
         "swaps",
         "",
         "How often neighbouring replicas changed places. Rates of about the same height are what "
-        "is wanted; one near zero is a gap that "
-        "hardly anything crosses, so that what the flattest replica finds does not reach the "
-        "target.",
+        "is wanted; one near zero is a gap that hardly anything crosses, so that what the flattest "
+        "replica finds does not reach the target.",
         lambda posterior: 3.2,
     ),
     Kind(
         "log_evidence",
         "",
         "The same question with other seeds: how far the dots lie apart is how far one run can be "
-        "trusted. The log of an estimate that is "
-        "right on average lies too low on average, so the pooled value is above the middle of "
-        "the "
-        "dots.",
+        "trusted. The log of an estimate that is right on average lies too low on average, so the "
+        "pooled value is above the middle of the dots.",
         lambda posterior: 3.4,
         of=lambda posterior: posterior.runs,
         settings=lambda posterior: {"died": posterior.provenance.died},
