@@ -29,7 +29,10 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "problems",
         type=Path,
         metavar="FILE.jsonl",
-        help="a JSON object a line, with question (or problem) and answer (or solution); - reads stdin",
+        help=(
+            "a JSON object a line, with question (or problem) and answer (or solution); - reads "
+            "stdin"
+        ),
     )
     add_models(parser)
     add_declaration(parser)

@@ -114,7 +114,10 @@ def _describe(folder: Path) -> str:
         "max_position_embeddings"
     ]
     parameters = sum(_parameters(path) for path in weights)
-    return f"{parameters / 1e6:.2f} M parameters, context of {context} tokens, {sum(path.stat().st_size for path in weights) / 1e6:.1f} MB"
+    return (
+        f"{parameters / 1e6:.2f} M parameters, context of {context} tokens, "
+        f"{sum(path.stat().st_size for path in weights) / 1e6:.1f} MB"
+    )
 
 
 def _parameters(weights: Path) -> int:

@@ -26,7 +26,10 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--prm",
         default="auto",
-        help="process reward model, as --lm; none for no likelihood; auto is the pocket's, beside the pocket",
+        help=(
+            "process reward model, as --lm; none for no likelihood; auto is the pocket's, beside "
+            "the pocket"
+        ),
     )
     add("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
     add(
@@ -43,14 +46,19 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--examples",
         metavar="FILE.jsonl",
-        help="few-shot: solved examples, a JSON object with question and solution (or answer) a line",
+        help=(
+            "few-shot: solved examples, a JSON object with question and solution (or answer) a line"
+        ),
     )
     add(
         "--template",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an argument of the chat template, such as enable_thinking=false; values are JSON, or texts",
+        help=(
+            "an argument of the chat template, such as enable_thinking=false; values are JSON, or "
+            "texts"
+        ),
     )
     add(
         "--prompt",
@@ -63,7 +71,10 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--delimiter",
         metavar="TEXT",
-        help=r"what ends a step, with \n for a line break; none for no such text (a blank line where left out)",
+        help=(
+            r"what ends a step, with \n for a line break; none for no such text (a blank line "
+            r"where left out)"
+        ),
     )
     add(
         "--step-tokens",
@@ -100,7 +111,10 @@ def add_declaration(parser: argparse.ArgumentParser) -> None:
     add(
         "--answer",
         metavar="RULE",
-        help="how answers are read: stated (the default), last_number, last_line, regex:PATTERN, or module:function",
+        help=(
+            "how answers are read: stated (the default), last_number, last_line, regex:PATTERN, "
+            "or module:function"
+        ),
     )
     add(
         "--constraint",

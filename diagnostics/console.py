@@ -149,4 +149,7 @@ def _ess(known: dict[str, Any]) -> str:
         if steps
         else "never resampled"
     )
-    return f"{sparkline([value / size for value in ess])} of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}; {resampled}"
+    return (
+        f"{sparkline([value / size for value in ess])} of {size}; least {min(ess):.1f}, last "
+        f"{ess[-1]:.1f}; {resampled}"
+    )

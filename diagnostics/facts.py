@@ -105,7 +105,10 @@ def mixing_in_words(posterior: Posterior) -> str:
         _worst_r_hat(posterior),
         posterior.mixing["log_density"].ess,
     )
-    words = f"{posterior.chains} chain{'s' * (posterior.chains != 1)} of {draws} draw{'s' * (draws != 1)}"
+    words = (
+        f"{posterior.chains} chain{'s' * (posterior.chains != 1)} of {draws} "
+        f"draw{'s' * (draws != 1)}"
+    )
     words += f"; ESS of the log-density {'undefined' if isnan(ess) else f'{ess:.0f}'}"
     return words + (f"; R-hat at most {worst[1]:.2f}" if worst else "")
 
@@ -149,7 +152,10 @@ def cost_in_words(cost: Cost) -> str:
     """Tokens and seconds."""
     rescored = f", {cost.rescored_tokens:,} rescored" * (cost.rescored_tokens > 0)
     judged = f"; {cost.prm_tokens:,} by the reward model" * (cost.prm_tokens > 0)
-    return f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of prompt{rescored}{judged}; {cost.seconds:.2f} s"
+    return (
+        f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of "
+        f"prompt{rescored}{judged}; {cost.seconds:.2f} s"
+    )
 
 
 def _reasoning(posterior: Posterior) -> dict[str, Any]:

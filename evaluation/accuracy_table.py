@@ -179,6 +179,9 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _note(evaluation: Results) -> str:
     done, problems = len(evaluation.whole), evaluation.problems
-    unfinished = f"Unfinished: figures are of the {done} of {problems} problems that all samplers are done with."
+    unfinished = (
+        f"Unfinished: figures are of the {done} of {problems} problems that all samplers are done "
+        "with."
+    )
     dead = "Runs all of whose particles died count as wrong."
     return " ".join([unfinished] * (done < problems) + [dead] * bool(evaluation.dead.any()))

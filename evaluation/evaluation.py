@@ -93,4 +93,7 @@ class Evaluation(Results):
 
     def __repr__(self) -> str:
         runs = self.problems * len(self.arms) * self.repeats
-        return f"<Evaluation of {', '.join(self.methods)} on {self.problems} problems: {len(self.records)} of {runs} runs done>"
+        return (
+            f"<Evaluation of {', '.join(self.methods)} on {self.problems} problems: "
+            f"{len(self.records)} of {runs} runs done>"
+        )

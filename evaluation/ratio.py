@@ -98,7 +98,10 @@ class Ratio:
 
     def __str__(self) -> str:
         low, high = self.interval()
-        told = f"{self.a} needs {_figure(self.median)} times fewer tokens than {self.b} for an accuracy of {self.accuracy:.3f}"
+        told = (
+            f"{self.a} needs {_figure(self.median)} times fewer tokens than {self.b} for an "
+            f"accuracy of {self.accuracy:.3f}"
+        )
         never = {
             f"only {name}" if name in (self.a, self.b) else "neither": share
             for name, share in self.never.items()

@@ -224,7 +224,10 @@ def _run(
             bar.update()
             silent = all(record.answer is None and not record.error for record in done.values())
             if len(done) == SILENT and silent:
-                message = f"no answer was read in the first {SILENT} runs: see what is written there, and `answer`, which reads it"
+                message = (
+                    f"no answer was read in the first {SILENT} runs: see what is written there, "
+                    "and `answer`, which reads it"
+                )
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
 
         try:
@@ -233,5 +236,8 @@ def _run(
         except KeyboardInterrupt:
             if not done:
                 raise
-            message = f"interrupted after {len(done)} of {len(keys)} runs: the same call with {str(path)!r} does the others"
+            message = (
+                f"interrupted after {len(done)} of {len(keys)} runs: the same call with "
+                f"{str(path)!r} does the others"
+            )
             warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -75,4 +75,7 @@ class ScalingFit(ScalingDraws):
 
     def __repr__(self) -> str:
         chains, size = self.shape
-        return f"<ScalingFit of {', '.join(self.samplers)} on {len(self.right)} problems: {chains} chains of {size} draws>"
+        return (
+            f"<ScalingFit of {', '.join(self.samplers)} on {len(self.right)} problems: {chains} "
+            f"chains of {size} draws>"
+        )

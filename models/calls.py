@@ -286,7 +286,10 @@ def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajector
     untold = isnan(log_p) and isnan(log_q) and not can.probabilities
     if untold or (log_p <= ROUNDING and -inf < log_q <= ROUNDING):
         return
-    where = f"a step log-probability {log_p} under the prior and {log_q} under the proposal in {child!r}"
+    where = (
+        f"a step log-probability {log_p} under the prior and {log_q} under the proposal in "
+        f"{child!r}"
+    )
     raise FloatingPointError(
         f"the language model {lm.name!r} gave {where}: both must be at most 0, of the step alone "
         "and in nats, and the proposal's finite"

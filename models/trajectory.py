@@ -159,7 +159,10 @@ class Trajectory:
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "truncated" if self.truncated else "open"
-        return f"<Trajectory {state}, {self.depth} steps, logprob {self.logprob:.2f}: {self.text[-60:]!r}>"
+        return (
+            f"<Trajectory {state}, {self.depth} steps, logprob {self.logprob:.2f}: "
+            f"{self.text[-60:]!r}>"
+        )
 
 
 def _restored(near_ancestors: tuple[Trajectory, ...], *own: Any) -> Trajectory:

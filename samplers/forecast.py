@@ -73,10 +73,16 @@ class Forecast:
                 self._say(self._sentence(drawn.longest))
 
     def _sentence(self, longest: int) -> str:
-        bound = f"{self._solutions} solutions of up to {self.max_steps} steps of {longest} tokens, within the context"
+        bound = (
+            f"{self._solutions} solutions of up to {self.max_steps} steps of {longest} tokens, "
+            "within the context"
+        )
         pace = f"{self.rate:,.0f} token{'' if round(self.rate) == 1 else 's'}/s"
         advice = "fewer particles, max_steps= or StepRule(cap=) bound it"
-        return f"at most {self._most:,} tokens ({bound}): {_span(self._most / self.rate)} at {pace}; {advice}"
+        return (
+            f"at most {self._most:,} tokens ({bound}): {_span(self._most / self.rate)} at {pace}; "
+            f"{advice}"
+        )
 
 
 @contextmanager

@@ -6,13 +6,19 @@ from typing import Any
 
 PRIOR = "prior=Sampling({name}={value!r}) declares it, as a part of the target"
 PARTICLES = "particles={value!r} is the number of particles"
-DRAWS = "iterations={value!r} is the number of draws of a chain, particles={value!r} that of a population"
+DRAWS = (
+    "iterations={value!r} is the number of draws of a chain, particles={value!r} that of a "
+    "population"
+)
 LENGTH = (
     "max_steps= bounds the steps of a trajectory, StepRule(cap=...) in load_lm(..., step=) the "
     "tokens of a step, "
     "and budget= the tokens of a run"
 )
-PROMPT = "the prompt belongs to the language model: load_lm(..., prompt=ChatPrompt(system=..., examples=...))"
+PROMPT = (
+    "the prompt belongs to the language model: load_lm(..., prompt=ChatPrompt(system=..., "
+    "examples=...))"
+)
 SEED = "seed= is an integer, and the same seed gives the same draws"
 STEP = "a rule for steps belongs to the language model: load_lm(..., step=StepRule(...))"
 

@@ -1,4 +1,5 @@
-"""Keeps pytest from importing the root of the repository, which is the package `motes`, a second time."""
+"""Keeps pytest from importing the root of the repository, which is the package `motes`, a second
+time."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import pytest
 
 
 class _RootIsAFolder:
-    """Collects the root as a plain folder: as a package it would be imported again, under the name of the clone's folder."""
+    """Collects the root as a plain folder: as a package it would be imported again, under the name
+    of the clone's folder."""
 
     def pytest_collect_directory(
         self, path: Path, parent: pytest.Collector

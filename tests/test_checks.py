@@ -1,4 +1,5 @@
-"""Arguments at the edge: every public constructor and function takes a number, or says in one sentence which one it cannot."""
+"""Arguments at the edge: every public constructor and function takes a number, or says in one
+sentence which one it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The command line's way to one's own model: prompts, steps, answers, constraints, votes and evaluations."""
+"""The command line's way to one's own model: prompts, steps, answers, constraints, votes and
+evaluations."""
 
 from __future__ import annotations
 

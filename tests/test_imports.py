@@ -1,4 +1,5 @@
-"""Who imports whom, what `import motes` loads, and that the root of the repository is one package and not two."""
+"""Who imports whom, what `import motes` loads, and that the root of the repository is one package
+and not two."""
 
 from __future__ import annotations
 
@@ -150,7 +151,9 @@ def test_forbidden_imports_of_every_kind_are_found(tmp_path: Path) -> None:
         "models/cost.py": "from ..smc import ess",  # sideways
         "models/hosting/kv.py": "from .. import LM",  # upwards, through a face
         "models/pocket/deep.py": "from ....ppl.answers import stated",  # upwards
-        "ppl/posterior/posterior.py": "from ...diagnostics import report\nfrom ...samplers import run",
+        "ppl/posterior/posterior.py": (
+            "from ...diagnostics import report\nfrom ...samplers import run"
+        ),
         "ppl/other.py": "from ..diagnostics import report",  # not one of those that may
         "ppl/face.pyi": "from .. import __version__",  # the face itself
         "samplers/filter.py": "from ..ppl import Posterior\nimport motes.smc",

@@ -1,4 +1,5 @@
-"""The notebooks: they run from top to bottom, and the outputs they are kept with are those of a whole run."""
+"""The notebooks: they run from top to bottom, and the outputs they are kept with are those of a
+whole run."""
 
 from __future__ import annotations
 

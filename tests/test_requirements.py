@@ -1,4 +1,5 @@
-"""The lock: it pins everything that an installation with all extras brings, at versions within the declared ranges."""
+"""The lock: it pins everything that an installation with all extras brings, at versions within the
+declared ranges."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def closure(asked: Iterable[str]) -> dict[str, set[Requirement]]:
-    """Every installed distribution that these requirements lead to, with the requirements that lead there."""
+    """Every installed distribution that these requirements lead to, with the requirements that lead
+    there."""
     reached: dict[str, set[Requirement]] = {}
     waiting = [Requirement(text) for text in asked]
     while waiting:

@@ -39,7 +39,8 @@ def run(command: Sequence[str | Path], *, cwd: Path, **environment: str) -> str:
 
 
 def repository_files() -> list[Path]:
-    """Files that are part of the repository or about to be: what git tracks, and what it neither tracks nor ignores."""
+    """Files that are part of the repository or about to be: what git tracks, and what it neither
+    tracks nor ignores."""
     listed = run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT
     ).split("\0")
@@ -57,7 +58,8 @@ def ships(file: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing which lies about here can get in, and nothing is left behind."""
+    """Built from a copy, so that nothing which lies about here can get in, and nothing is left
+    behind."""
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
     for file in repository_files():
         (tree / file).parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,10 @@ def chosen(posterior: Posterior) -> list[Chosen]:
     )
     if distance > 0:
         title, before = found.get(farthest, ("The farthest from the best", ""))
-        why = f"It shares the fewest pairs of neighbouring tokens with the best: {100 - 100 * distance:.0f}% of the longer one's."
+        why = (
+            "It shares the fewest pairs of neighbouring tokens with the best: "
+            f"{100 - 100 * distance:.0f}% of the longer one's."
+        )
         found[farthest] = (title, f"{before} {why}".strip())
     return [
         _told(x, best, title, why, label[x], posterior.distinct[x], log_odds[x])

@@ -24,12 +24,20 @@ LONGEST = 160  # characters of an answer
 PACKAGES = ("motes", "numpy", "jax", "torch", "transformers", "numpyro", "matplotlib")
 
 GUARANTEES = {
-    "invariant": "The chains leave the declared target as it is: run for long enough, their draws are from it.",
+    "invariant": (
+        "The chains leave the declared target as it is: run for long enough, their draws are from "
+        "it."
+    ),
     "consistent": "With more and more particles the weighted sample becomes the declared target.",
-    "heuristic": "Nothing is promised: the weights do not converge to the declared target, however many particles there are.",
+    "heuristic": (
+        "Nothing is promised: the weights do not converge to the declared target, however many "
+        "particles there are."
+    ),
 }
 EVIDENCES = {
-    "unbiased": "On average over seeds the estimate of the evidence is right, with any number of particles.",
+    "unbiased": (
+        "On average over seeds the estimate of the evidence is right, with any number of particles."
+    ),
     "consistent": "The estimate of the evidence becomes right with many particles; with few it is biased.",
     "none": "There is no estimate of the evidence, or none that anything is known of.",
 }

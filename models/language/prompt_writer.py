@@ -70,7 +70,10 @@ class PromptWriter:
         while kept and ids[kept - 1] in self._end_ids and ids[:kept] != begin:
             kept -= 1
         if kept < len(ids):
-            message = "the prompt ends with end of text, which was left out: a model writes something else behind it"
+            message = (
+                "the prompt ends with end of text, which was left out: a model writes something "
+                "else behind it"
+            )
             warnings.warn(message, UserWarning, stacklevel=2)
         if not kept:
             raise ValueError(

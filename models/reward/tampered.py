@@ -67,7 +67,10 @@ class Tampered:
             checks.number("bias", bias),
         )
         self.seed = checks.count("seed", seed, least=-checks.MOST)
-        self.name = f"{prm.name}, tampered with (noise {self.noise:g}, bias {self.bias:g}, seed {self.seed})"
+        self.name = (
+            f"{prm.name}, tampered with (noise {self.noise:g}, bias {self.bias:g}, seed "
+            f"{self.seed})"
+        )
 
     @property
     def cost(self) -> Cost:

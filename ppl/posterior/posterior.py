@@ -391,7 +391,10 @@ class Posterior:
     def __repr__(self) -> str:
         evidence = "" if self.log_evidence is None else f", log-evidence {self.log_evidence:.2f}"
         probability = f" ({self.answers[self.answer]:.2f})" if self.answer in self.answers else ""
-        return f"<Posterior of {len(self.trajectories)} trajectories: answer {self.answer!r}{probability}{evidence}, {self.guarantee}>"
+        return (
+            f"<Posterior of {len(self.trajectories)} trajectories: answer "
+            f"{self.answer!r}{probability}{evidence}, {self.guarantee}>"
+        )
 
     def _stated(self, answer: str | None) -> np.ndarray:
         """Whether each trajectory states this answer, float64, shape (N,)."""

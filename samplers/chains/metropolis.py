@@ -43,8 +43,14 @@ class SuffixMetropolis(ChainSampler):
     name = "suffix_metropolis"
     guarantee = "invariant"
     evidence = "none"
-    paper = "Hastings (1970), doi:10.1093/biomet/57.1.97; the move: Karan and Du (2025), arXiv:2510.14901"
-    step_cost = "for each move of each chain a remainder, about half a trajectory's tokens; the reward model reads it"
+    paper = (
+        "Hastings (1970), doi:10.1093/biomet/57.1.97; the move: Karan and Du (2025), "
+        "arXiv:2510.14901"
+    )
+    step_cost = (
+        "for each move of each chain a remainder, about half a trajectory's tokens; the reward "
+        "model reads it"
+    )
 
     @property
     def suffix_moves(self) -> bool:

@@ -303,7 +303,10 @@ class ParameterGibbs(ParameterSampler):
     name = "parameter_gibbs"
     guarantee = "invariant"
     evidence = "none"
-    paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; NUTS: Hoffman and Gelman (2014)"
+    paper = (
+        "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; NUTS: "
+        "Hoffman and Gelman (2014)"
+    )
     step_cost = "for each chain a particle filter of N - 1 particles"
 
     def __post_init__(self) -> None:

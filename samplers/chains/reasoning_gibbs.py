@@ -67,7 +67,10 @@ class ParticleGibbs(ChainSampler):
     )
     guarantee = "invariant"
     evidence = "none"
-    paper = "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; Lindsten, Jordan and Schon (2014)"
+    paper = (
+        "Andrieu, Doucet and Holenstein (2010), doi:10.1111/j.1467-9868.2009.00736.x; Lindsten, "
+        "Jordan and Schon (2014)"
+    )
     step_cost = (
         "for each chain a particle filter of N - 1 particles; ancestor sampling scores the "
         "reference's remaining tokens behind each "

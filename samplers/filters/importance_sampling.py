@@ -67,7 +67,10 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Kong, Liu and Wong (1994), doi:10.1080/01621459.1994.10476469"
-    step_cost = "one step's tokens for each open living trajectory; the reward model reads the new tokens of each distinct one"
+    step_cost = (
+        "one step's tokens for each open living trajectory; the reward model reads the new tokens "
+        "of each distinct one"
+    )
 
     def init(self, model: Declared, keys: RunKeys) -> Blocks:
         return Blocks((), None, model.root(), 0)

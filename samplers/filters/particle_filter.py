@@ -47,4 +47,7 @@ class ParticleFilter(ResamplingFilter):
     guarantee = "consistent"
     evidence = "unbiased"
     paper = "Gordon, Salmond and Smith (1993); Puri et al. (2025), arXiv:2502.01618"
-    step_cost = "one step's tokens for each open living particle; the reward model reads the new tokens of each distinct one"
+    step_cost = (
+        "one step's tokens for each open living particle; the reward model reads the new tokens "
+        "of each distinct one"
+    )

@@ -51,7 +51,10 @@ class PowerSMC(ResamplingFilter):
     paper = (
         "Azizi et al. (2026), arXiv:2602.10273; the target: Karan and Du (2025), arXiv:2510.14901"
     )
-    step_cost = "one step's tokens for each open living particle; the reward model reads the new tokens of each distinct one"
+    step_cost = (
+        "one step's tokens for each open living particle; the reward model reads the new tokens "
+        "of each distinct one"
+    )
 
     def __post_init__(self) -> None:
         checks.settle(self, ramp=checks.count("ramp", self.ramp))

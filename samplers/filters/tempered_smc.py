@@ -92,7 +92,10 @@ class TemperedSMC(FilterSampler):
     )
     guarantee = "consistent"
     evidence = "consistent"
-    paper = "Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x; Dau and Chopin (2022), doi:10.1111/rssb.12475"
+    paper = (
+        "Del Moral, Doucet and Jasra (2006), doi:10.1111/j.1467-9868.2006.00553.x; Dau and Chopin "
+        "(2022), doi:10.1111/rssb.12475"
+    )
     step_cost = (
         "at first N whole trajectories, then for each move of each chain a remainder, about half "
         "a trajectory's tokens; "

@@ -165,7 +165,10 @@ class Puri2025(PublishedFilter):
         Advice("use sampler='particle_filter', which resamples only where its weights ask for it"),
     )
     paper = "Puri et al. (2025), arXiv:2502.01618"
-    step_cost = "one step's tokens for each open particle; the reward model reads the new tokens of each distinct one"
+    step_cost = (
+        "one step's tokens for each open particle; the reward model reads the new tokens of each "
+        "distinct one"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""Whoever reads a posterior asks its provenance, and never for the name of a sampler, a setting or a rate."""
+"""Whoever reads a posterior asks its provenance, and never for the name of a sampler, a setting or
+a rate."""
 
 from __future__ import annotations
 

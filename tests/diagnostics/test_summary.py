@@ -71,9 +71,9 @@ def test_findings_are_told(make_posterior) -> None:
 
 
 def test_words(make_posterior) -> None:
-    assert (
-        evidence_in_words(make_posterior())
-        == "-1.25 ± 0.34, an estimate: unbiased for Z, so too low in the log by about half its variance"
+    assert evidence_in_words(make_posterior()) == (
+        "-1.25 ± 0.34, an estimate: unbiased for Z, so too low in the log by about half its "
+        "variance"
     )
     assert (
         evidence_in_words(make_posterior(evidence="none"))

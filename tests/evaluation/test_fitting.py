@@ -91,7 +91,8 @@ def posteriors(right: np.ndarray, warmup: int, draws: int) -> dict[str, np.ndarr
 
 
 def quantities(values: dict[str, np.ndarray], right: np.ndarray) -> dict[str, np.ndarray]:
-    """One number each, shape (count, draws): of the first sampler, problem and arm; and the log-likelihood without affinities."""
+    """One number each, shape (count, draws): of the first sampler, problem and arm; and the
+    log-likelihood without affinities."""
     spread = np.hypot(values["sigma_difficulty"], values["sigma_affinity"])
     first = [values[name][..., 0] for name in ("level", "slope", "ceiling")]
     log_odds = (values["level"][..., ARM] + values["slope"][..., ARM] * X)[..., None, :] - values[
@@ -110,7 +111,8 @@ def quantities(values: dict[str, np.ndarray], right: np.ndarray) -> dict[str, np
 
 
 def p_value(true: dict[str, np.ndarray], drawn: dict[str, np.ndarray], bins: int) -> float:
-    """Bonferroni's, of all quantities; `drawn` has as many draws as there are ranks but one, a multiple of `bins`."""
+    """Bonferroni's, of all quantities; `drawn` has as many draws as there are ranks but one, a
+    multiple of `bins`."""
     least, random = 1.0, np.random.default_rng(5)
     for name in QUANTITIES:
         below, ties = (
@@ -159,7 +161,8 @@ def test_many_posteriors():
 
 
 def pair(advantage: float, seed: int, problems: int = 100) -> ScalingFit:
-    """A fit of samplers a and b at three budgets, of one slope and ceiling, a being `advantage` doublings ahead."""
+    """A fit of samplers a and b at three budgets, of one slope and ceiling, a being `advantage`
+    doublings ahead."""
     random, doublings = np.random.default_rng(seed), np.tile([0.0, 2.0, 4.0], 2)
     ahead, slope = np.repeat([advantage, 0.0], 3), 0.5
     log_odds = (
@@ -180,7 +183,8 @@ def ahead() -> ScalingFit:
 
 
 def test_a_known_ratio_is_found(ahead):
-    """An interval of 99.9% leaves out the truth in one of a thousand data sets, by construction of none: the seed is fixed."""
+    """An interval of 99.9% leaves out the truth in one of a thousand data sets, by construction of
+    none: the seed is fixed."""
     ratio = ahead.ratio("a", "b")
     low, high = ratio.interval(0.999)
     assert low < 4 < high and 2 < ratio.median < 8
@@ -201,7 +205,8 @@ def test_a_known_ratio_is_found(ahead):
 
 
 def test_equal_samplers_have_a_ratio_of_one():
-    """As above: intervals of 95% leave out 1 for at most one of twenty data sets, and the seed is fixed."""
+    """As above: intervals of 95% leave out 1 for at most one of twenty data sets, and the seed is
+    fixed."""
     ratio = pair(0.0, seed=4).ratio("a", "b")
     low, high = ratio.interval()
     assert low < 1 < high and 0.4 < ratio.median < 2.5
@@ -209,7 +214,8 @@ def test_equal_samplers_have_a_ratio_of_one():
 
 @pytest.mark.statistics
 def test_ratios_over_many_data_sets():
-    """Of 40 intervals of 90% for a ratio of 4, under 30 hold it with probability 0.0015, were they frequentist: they are nearly that."""
+    """Of 40 intervals of 90% for a ratio of 4, under 30 hold it with probability 0.0015, were they
+    frequentist: they are nearly that."""
     held = [
         low < 4 < high
         for low, high in (
@@ -246,7 +252,10 @@ def test_the_data_tree(ahead):
 
 def test_an_evaluation_is_fitted_warned_of_and_drawn(run):
     evaluation = run()
-    said = r"^the fit is doubtful: the chains disagree .*too few draws .*; one budget cannot tell how 'weights', 'vote' grows"
+    said = (
+        r"^the fit is doubtful: the chains disagree .*too few draws .*; one budget cannot tell "
+        r"how 'weights', 'vote' grows"
+    )
     with pytest.warns(RuntimeWarning, match=said):
         fit = evaluation.fit(seed=2, chains=2, warmup=20, draws=10)
     assert fit.samplers == ("filter", "weights", "vote") and fit.right.shape == (5, 4)

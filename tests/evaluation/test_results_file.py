@@ -1,4 +1,5 @@
-"""A file of results grows, is written by one, and loses to damage what was damaged and nothing else."""
+"""A file of results grows, is written by one, and loses to damage what was damaged and nothing
+else."""
 
 from __future__ import annotations
 
@@ -158,7 +159,8 @@ def test_intervals_of_repeats_lie_between_those_of_problems_and_of_runs():
 
 
 def test_a_fit_counts_repeats():
-    """R repeats of the same shares are like R times the problems: the level is told more exactly."""
+    """R repeats of the same shares are like R times the problems: the level is told more
+    exactly."""
     right = np.tile([[0, 1], [2, 2], [1, 2]], (4, 1))
     fits = [
         fit_scaling(right * r, [30, 60], ["a", "a"], repeats=2 * r, chains=1, warmup=150, draws=150)

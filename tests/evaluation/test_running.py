@@ -1,4 +1,5 @@
-"""Every run is the one that `solve` does, is written down once, and comes out the same however the evaluation was stopped."""
+"""Every run is the one that `solve` does, is written down once, and comes out the same however the
+evaluation was stopped."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def first_token_of_what_ended(x):
 
 
 def told(evaluation: Evaluation, *, company: bool = True) -> list[dict]:
-    """All that records say, but for seconds and arguments, and with other company for the shares of batches."""
+    """All that records say, but for seconds and arguments, and with other company for the shares of
+    batches."""
     rows = []
     for record in evaluation.records:
         row = {
@@ -151,7 +153,10 @@ def test_interrupts_leave_no_trace(run, tmp_path, at, at_once):
 def test_what_an_interrupt_says(run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(prm=Interrupting(1), at_once=1)
-    said = r"^interrupted after [1-9]\d* of 20 runs: the same call with '.*results.jsonl' does the others$"
+    said = (
+        r"^interrupted after [1-9]\d* of 20 runs: the same call with '.*results.jsonl' does the "
+        r"others$"
+    )
     with pytest.warns(RuntimeWarning, match=said):
         part = run(prm=Interrupting(12), at_once=1)
     assert 0 < len(part.records) < RUNS and not part.complete
@@ -216,9 +221,9 @@ def test_all_dead_is_wrong_and_costs_its_tokens(run):
     lm = TableLM(lambda prefix: [0.5, 0.5, 0.0] if len(prefix) < 2 else [0.0, 0.0, 1.0], eos=2)
     evaluation = run(samplers={"filter": ParticleFilter(particles=3)}, prm=prm, lm=lm)
     for record in evaluation.records:
-        assert (
-            record.error
-            == "all 3 particles are dead at step 2: the target gives none of their trajectories any mass"
+        assert record.error == (
+            "all 3 particles are dead at step 2: the target gives none of their trajectories "
+            "any mass"
         )
         assert (record.tokens, record.right, record.answer, record.probability) == (
             6,

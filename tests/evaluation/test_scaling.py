@@ -57,7 +57,8 @@ def test_tokens_needed_at_the_edges():
 
 
 def fit_of(a: dict, b: dict, draws: int = 4, tokens=(64, 256, 1024)) -> ScalingFit:
-    """A fit made by hand: numbers, or sequences of one a draw, for samplers a and b; problems have a spread of 1."""
+    """A fit made by hand: numbers, or sequences of one a draw, for samplers a and b; problems have
+    a spread of 1."""
     shape = (1, draws)
     values = {name: np.zeros(shape) for name in POPULATION} | {
         "sigma_difficulty": np.full(shape, 0.6),

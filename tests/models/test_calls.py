@@ -1,4 +1,5 @@
-"""What a user's model returns is checked: certain mistakes are errors that name the model, likely ones are findings."""
+"""What a user's model returns is checked: certain mistakes are errors that name the model, likely
+ones are findings."""
 
 from __future__ import annotations
 
@@ -277,7 +278,10 @@ def test_a_model_of_one_law_says_so():
     assert "suspect language model" not in check(lm)
     with pytest.raises(
         ValueError,
-        match=r"prior and proposal must be Sampling\(\) for the language model 'coin', not Sampling\(temp",
+        match=(
+            r"prior and proposal must be Sampling\(\) for the language model 'coin', not "
+            r"Sampling\(temp"
+        ),
     ):
         declared(lm, prior=Sampling(temperature=0.5))
     with pytest.raises(ValueError, match=r"must be Sampling\(\) for the language model 'coin'"):

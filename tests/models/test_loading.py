@@ -52,7 +52,10 @@ def test_a_gguf_file(smollm_folder: Path) -> None:
 def test_unknown_names_and_places(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=r"unknown model 'pockte'; known are 'pocket', a folder, a GGUF file, or a Hugging Face id",
+        match=(
+            r"unknown model 'pockte'; known are 'pocket', a folder, a GGUF file, or a Hugging "
+            r"Face id"
+        ),
     ):
         load_lm("pockte")
     with pytest.raises(FileNotFoundError, match="no model at"):
@@ -99,9 +102,15 @@ def test_a_reward_model_needs_two_labels_and_all_its_weights(tmp_path: Path) -> 
 
 
 SMALL = {
-    "vocab_size": 450, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "bos_token_id": None, "eos_token_id": 3, "pad_token_id": 0,
-}  # fmt: skip
+    "vocab_size": 450,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "bos_token_id": None,
+    "eos_token_id": 3,
+    "pad_token_id": 0,
+}
 
 
 def saved(folder: Path, model: Any, *, tokenizer: Any = None) -> Path:
@@ -140,7 +149,8 @@ def refusal(load: Any, folder: Path, **options: Any) -> str:
 def test_a_trained_part_that_finds_no_place_is_refused(
     load: Any, tied: bool, tmp_path: Path
 ) -> None:
-    """A value head (TRL, Skywork), the head of Qwen2.5-Math-PRM, a score head: each would be dropped without a word."""
+    """A value head (TRL, Skywork), the head of Qwen2.5-Math-PRM, a score head: each would be
+    dropped without a word."""
     heads: dict[str, dict[str, tuple[int, ...]]] = {
         "value": {"v_head__summary__weight": (1, 32), "v_head__summary__bias": (1,)},
         "two layers": {"score__0__weight": (32, 32), "score__2__weight": (2, 32)},
@@ -158,7 +168,8 @@ def test_a_trained_part_that_finds_no_place_is_refused(
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
-    """A classifier whose embeddings are tied has all the weights of a language model, and a bare model as well."""
+    """A classifier whose embeddings are tied has all the weights of a language model, and a bare
+    model as well."""
     config = LlamaConfig(**SMALL, tie_word_embeddings=True, num_labels=2)
     tokens = saved(tmp_path / "tokens", LlamaForTokenClassification(config))
     assert "holds a LlamaForTokenClassification" in refusal(load_lm, tokens)
@@ -233,7 +244,8 @@ def test_trained_parts_in_files_of_their_own_are_refused(tmp_path: Path) -> None
     ids=["GPT-2", "Qwen 2", "Llama"],
 )
 def test_a_folder_without_tokenizer_files_is_refused(model: Any, tmp_path: Path) -> None:
-    """transformers makes an empty tokenizer of some families, with which every question is the same empty prompt."""
+    """transformers makes an empty tokenizer of some families, with which every question is the same
+    empty prompt."""
     model.save_pretrained(tmp_path)
     for load in (load_lm, load_prm):
         refusal(load, tmp_path)

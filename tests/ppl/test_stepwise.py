@@ -1,4 +1,5 @@
-"""The state-space model as a filter sees it: powers, constraints, twists and splices, against sums written out by hand."""
+"""The state-space model as a filter sees it: powers, constraints, twists and splices, against sums
+written out by hand."""
 
 from __future__ import annotations
 
@@ -224,7 +225,8 @@ class Plain:
 
 @pytest.mark.parametrize("kind", [Plain, lambda lm: lm], ids=["logprob", "continued"])
 def test_an_end_by_the_answer_rule_is_not_taken_over_by_a_past_without_answer(kind):
-    """The answer is read where the first token was 0 and the last is 1: behind 1 the same remainder does not end."""
+    """The answer is read where the first token was 0 and the last is 1: behind 1 the same remainder
+    does not end."""
     model = declare(
         answer=lambda x: (
             "yes" if x.depth > 1 and x.token_ids[0] == 0 and x.token_ids[-1] == 1 else None
@@ -263,7 +265,10 @@ def test_what_splices_need():
     )
     with pytest.raises(
         TypeError,
-        match="ancestor sampling needs a language model with a method `logprob`, and 'untellable' has none",
+        match=(
+            "ancestor sampling needs a language model with a method `logprob`, and 'untellable' "
+            "has none"
+        ),
     ):
         StepwiseModel(declare(lm=Untellable(plain.lm)), plain.prior).log_splice(
             1, reference[:1], reference

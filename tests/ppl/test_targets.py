@@ -45,7 +45,8 @@ def test_potentials_multiply_to_the_likelihood(target, path):
 @settings(deadline=None)
 @given(PATHS.filter(lambda path: all(-30 < value < 30 for value in path)), BETAS)
 def test_likelihoods_on_the_natural_scale(path, beta):
-    """Against the definitions, where floating point holds r and 1 - r; |log L| is at most 600, so that 1e-10 is ample."""
+    """Against the definitions, where floating point holds r and 1 - r; |log L| is at most 600, so
+    that 1e-10 is ample."""
     r = [1 / (1 + exp(-value)) for value in path]
     odds = [p / (1 / (1 + exp(value))) for p, value in zip(r, path, strict=True)]
     likelihoods = {
@@ -131,7 +132,10 @@ def test_names():
 def test_unknown_target_lists_the_known():
     with pytest.raises(
         ValueError,
-        match="target must be one of product, odds, final, final-min, final-product, final-mean, not 'prodct'",
+        match=(
+            "target must be one of product, odds, final, final-min, final-product, final-mean, "
+            "not 'prodct'"
+        ),
     ):
         resolve("prodct")
 

@@ -1,4 +1,5 @@
-"""A small table model whose probabilities and rewards depend on the whole prefix, with trajectories of random length."""
+"""A small table model whose probabilities and rewards depend on the whole prefix, with trajectories
+of random length."""
 
 from __future__ import annotations
 

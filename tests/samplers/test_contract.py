@@ -239,7 +239,10 @@ def test_a_budget_needs_a_model_that_counts(name, declare):
     model = declare(lm=Uncounted(lambda prefix: [0.4, 0.4, 0.2], eos=2))
     with pytest.raises(
         ValueError,
-        match=r"a budget needs a language model that counts cost\.generated_tokens, and 'table' does not",
+        match=(
+            r"a budget needs a language model that counts cost\.generated_tokens, and 'table' "
+            r"does not"
+        ),
     ):
         small(name, budget=50).run(model)
 
@@ -298,7 +301,8 @@ def test_numbers_may_come_as_arrays(name, key, value, declare, tmp_path):
 
 @pytest.mark.parametrize("name", ["puri2025", "giannone2025"])
 def test_first_steps_of_published_filters_are_counted_before_they_are_selected(name, declare):
-    """At N = 1 nothing is selected; at 40, trajectories of one eve share their first step, and copies do not count as eves."""
+    """At N = 1 nothing is selected; at 40, trajectories of one eve share their first step, and
+    copies do not count as eves."""
     counts = []
     for seed in range(30):
         posterior = small(name, particles=40).run(declare(max_steps=2), seed=seed)
@@ -400,7 +404,10 @@ def test_hosts_that_tell_no_probabilities_serve_where_none_is_needed(name, setti
     if settings.get("ancestor_sampling"):
         with pytest.raises(
             ValueError,
-            match="ancestor sampling needs a language model with a method `logprob`, and 'silent' has none",
+            match=(
+                "ancestor sampling needs a language model with a method `logprob`, and 'silent' "
+                "has none"
+            ),
         ):
             sampler.run(silent)
         return
@@ -410,7 +417,10 @@ def test_hosts_that_tell_no_probabilities_serve_where_none_is_needed(name, setti
     if sampler.guarantee != "heuristic":
         with pytest.raises(
             ValueError,
-            match="a power target .* needs the probability of every step, and the language model 'silent' does not",
+            match=(
+                "a power target .* needs the probability of every step, and the language model "
+                "'silent' does not"
+            ),
         ):
             sampler.run(replace(silent, alpha=2.0))
         with pytest.raises(
@@ -488,7 +498,10 @@ def test_a_twist_that_is_zero_where_the_likelihood_is_not(declare):
 
     with pytest.raises(
         ValueError,
-        match="the twist must be a positive number where the likelihood is not zero, but its log is -inf in <Traj",
+        match=(
+            "the twist must be a positive number where the likelihood is not zero, but its log is "
+            "-inf in <Traj"
+        ),
     ):
         small("twisted_smc", twist=twist, particles=20).run(declare())
     with pytest.raises(

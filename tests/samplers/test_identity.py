@@ -117,7 +117,9 @@ from motes.models import FunctionReward, TableLM
 from motes.samplers import solve
 lm = TableLM(lambda prefix: [0.4, 0.3, 0.3], eos=2)
 try:
-    solve("?", lm=lm, prm=FunctionReward(rules.reward), particles=4, max_steps=3, checkpoint=sys.argv[1] + "/run.json")
+    prm = FunctionReward(rules.reward)
+    path = sys.argv[1] + "/run.json"
+    solve("?", lm=lm, prm=prm, particles=4, max_steps=3, checkpoint=path)
     print("taken up")
 except ValueError as error:
     print(error)

@@ -1,4 +1,5 @@
-"""A particle filter over the pocket's two models: what is computed, counted where it is computed."""
+"""A particle filter over the pocket's two models: what is computed, counted where it is
+computed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from motes.ppl import Posterior
 
 
 class Given:
-    """Tokens that a model is really given: those its attention mask admits, in the columns being computed."""
+    """Tokens that a model is really given: those its attention mask admits, in the columns being
+    computed."""
 
     def __init__(self, model: Any) -> None:
         self.tokens = self.passes = 0

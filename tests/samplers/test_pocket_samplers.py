@@ -96,7 +96,8 @@ def test_several_questions_share_forward_passes(sampler, pocket):
 
 
 def test_ancestor_sampling_renews_the_beginning_of_the_path(pocket):
-    """Without it the first step is updated where another particle's whole path is chosen; with it also where only the past is."""
+    """Without it the first step is updated where another particle's whole path is chosen; with it
+    also where only the past is."""
     lm, prm = pocket
     model = StateSpaceModel(
         PROBLEMS[1].question, lm=lm, prm=prm, target="odds", beta=0.5, max_steps=8

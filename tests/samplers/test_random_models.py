@@ -1,4 +1,5 @@
-"""Every exact population sampler on random models: 2 to 4 tokens, trajectories of up to 6 steps, any target and powers.
+"""Every exact population sampler on random models: 2 to 4 tokens, trajectories of up to 6 steps,
+any target and powers.
 
 As test_populations_exact, which explains it, tests options on one model, this tests models: E[Z-hat
 sum_i W_i 1[x_i = x]] = gamma(x), with cells of less than 3% of the mass pooled. Rewards are near

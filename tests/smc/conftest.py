@@ -1,4 +1,5 @@
-"""Models whose filters can be computed exactly, by recursions that share nothing with the engine."""
+"""Models whose filters can be computed exactly, by recursions that share nothing with the
+engine."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def log(x):
 
 @dataclass
 class HiddenMarkov:
-    """K hidden states, x_0 random, T observations; the potential of step t is g[t - 1, x_t-1, x_t], zero here and there."""
+    """K hidden states, x_0 random, T observations; the potential of step t is g[t - 1, x_t-1, x_t],
+    zero here and there."""
 
     initial: np.ndarray = field(default_factory=lambda: np.array([0.6, 0.4]))
     transition: np.ndarray = field(default_factory=lambda: np.array([[0.7, 0.3], [0.2, 0.8]]))
@@ -130,7 +132,8 @@ class LinearGaussian:
         return np.array(means), np.array(variances), total
 
     def smoother(self):
-        """Rauch, Tung and Striebel: smoothing means and variances at 0..T, and covariances of neighbours."""
+        """Rauch, Tung and Striebel: smoothing means and variances at 0..T, and covariances of
+        neighbours."""
         means, variances, _ = self.kalman()
         smooth_means, smooth_variances, covariances = [means[-1]], [variances[-1]], []
         for mean, variance in zip(means[-2::-1], variances[-2::-1], strict=True):

@@ -12,7 +12,8 @@ from motes.smc.backward import backward_slots
 
 
 def test_smoother_of_a_linear_gaussian_model(linear_gaussian):
-    """Means, variances and covariances of neighbours, 40 filters of 500 particles, 500 draws from each: within 5 standard
+    """Means, variances and covariances of neighbours, 40 filters of 500 particles, 500 draws from
+    each: within 5 standard
     errors over filters (62 comparisons: false alarm 4e-5)."""
     model = linear_gaussian.model()
 
@@ -55,7 +56,8 @@ def exact_law(model, kept, states):
 
 
 def test_law_of_a_backward_pass(hmm):
-    """20,000 passes through one set of generations, 81 outcomes pooled where rare; a chi-squared statistic below its
+    """20,000 passes through one set of generations, 81 outcomes pooled where rare; a chi-squared
+    statistic below its
     1 - 1e-6 quantile. (Passes are independent given the generations.)"""
     from scipy.stats import chi2
 

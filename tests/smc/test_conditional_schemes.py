@@ -1,4 +1,5 @@
-"""Conditional schemes have exactly the law of their unconditional scheme given A_0 = b, enumerated here from its definition."""
+"""Conditional schemes have exactly the law of their unconditional scheme given A_0 = b, enumerated
+here from its definition."""
 
 from functools import cache
 from importlib import import_module
@@ -93,7 +94,8 @@ def given(joint, ancestor):
 
 @cache
 def placing(name):
-    """The scheme as a compiled function of (uniforms of shape (points, 1 or 3), order, weights, ancestor)."""
+    """The scheme as a compiled function of (uniforms of shape (points, 1 or 3), order, weights,
+    ancestor)."""
 
     def place(uniforms, order, weights, ancestor):
         size = len(weights)
@@ -168,7 +170,8 @@ def killing_by_slots(place, size):
 
 
 def representatives(function):
-    """Each value of a piecewise constant function: its probability, and a uniform where it is taken."""
+    """Each value of a piecewise constant function: its probability, and a uniform where it is
+    taken."""
     lengths, values = pieces(function)
     starts = np.cumsum(lengths) - lengths
     distinct, which = np.unique(values, axis=0, return_inverse=True)
@@ -213,7 +216,8 @@ def test_with_a_random_reference_it_is_the_unconditional_law(name, case):
 
 @pytest.mark.parametrize("name", ["multinomial", "systematic", "killing"])
 def test_the_definitions_are_the_ordinary_schemes(name):
-    """What is enumerated here is `SCHEMES`, with its slots in random order (systematic) or rotated (killing)."""
+    """What is enumerated here is `SCHEMES`, with its slots in random order (systematic) or rotated
+    (killing)."""
     weights = np.array([0.2, 0.5, 0.3])
     with jax.enable_x64(True):
         place = jax.jit(jax.vmap(SCHEMES[name].place, (0, None)))
@@ -269,7 +273,8 @@ def test_overwriting_independent_slots_is_right():
 
 
 def test_an_unlikely_reference_is_kept():
-    """With hardly any weight it takes one point, at 0, and leaves the points at 1, 2, 3 to the others."""
+    """With hardly any weight it takes one point, at 0, and leaves the points at 1, 2, 3 to the
+    others."""
     weights = np.array([0.35, 0.4, 0.25, 1e-20])
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(0), 50)
@@ -282,7 +287,8 @@ def test_an_unlikely_reference_is_kept():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_from_keys(name):
-    """The noise is what the integrals take it for: 20,000 runs against the exact law, a false alarm once in 10,000 for each of three."""
+    """The noise is what the integrals take it for: 20,000 runs against the exact law, a false alarm
+    once in 10,000 for each of three."""
     runs, weights = 20_000, np.array([0.1, 0.4, 0.2, 0.3])
     exact = given(LAWS[name](weights), 2)
     with jax.enable_x64(True):
@@ -295,7 +301,8 @@ def test_draws_from_keys(name):
 
 
 def improbability(ancestors, exact):
-    """p-value of the chi-squared test of joint outcomes, shape (runs, dimensions), against their law."""
+    """p-value of the chi-squared test of joint outcomes, shape (runs, dimensions), against their
+    law."""
     seen = np.zeros_like(exact)
     np.add.at(seen, tuple(ancestors.T), 1)
     possible = exact > 1e-12
@@ -307,7 +314,8 @@ def improbability(ancestors, exact):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("default")  # what they import is their affair
 def test_second_opinion(name):
-    """Cuthbert's conditional schemes follow our laws: 8,000 runs of theirs, a false alarm once in 10,000 for each of the three.
+    """Cuthbert's conditional schemes follow our laws: 8,000 runs of theirs, a false alarm once in
+    10,000 for each of the three.
 
     Its systematic scheme goes with slots rotated, not permuted: the same law of the counts, another
     order.

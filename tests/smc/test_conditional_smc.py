@@ -1,4 +1,5 @@
-"""Conditional SMC leaves its target invariant: by enumeration of everything that can happen in a sweep.
+"""Conditional SMC leaves its target invariant: by enumeration of everything that can happen in a
+sweep.
 
 The step that is enumerated is the engine's own. What it would draw is put into its hands instead:
 ancestors, moves and the reference's ancestor. The probability of each outcome is that of the
@@ -32,7 +33,8 @@ SCHEMES = tuple(CONDITIONAL)
 
 
 def cut(function):
-    """A point in each piece of a piecewise constant function of one uniform, and the lengths of the pieces."""
+    """A point in each piece of a piecewise constant function of one uniform, and the lengths of the
+    pieces."""
     lengths, _ = pieces(function)
     return np.cumsum(lengths) - lengths / 2, lengths / lengths.sum()
 
@@ -85,7 +87,8 @@ def law(name, weights, ancestor):
 
 
 def add_killing(name, weights, ancestor, add):
-    """One uniform turns the slots, and each slot has one that decides whether it stays and one that says what it takes instead."""
+    """One uniform turns the slots, and each slot has one that decides whether it stays and one that
+    says what it takes instead."""
     slots = len(weights)
     kind = type(CONDITIONAL[name].noise(jax.random.key(0), slots))
     inner = type(CONDITIONAL[name].noise(jax.random.key(0), slots).slots)
@@ -145,7 +148,8 @@ class Scripted(NamedTuple):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """The engine's conditional step with scripted draws: rows of states and outcomes -> rows of states, and of what was weighed."""
+    """The engine's conditional step with scripted draws: rows of states and outcomes -> rows of
+    states, and of what was weighed."""
     seen = {}
 
     def pick(key, log_weights):
@@ -192,7 +196,8 @@ def scripted(monkeypatch):
 
 
 class Rows(NamedTuple):
-    """Distinct states of a sweep and their probabilities: paths (R, N, t + 1), log-weights (R, N), references (R, T + 1).
+    """Distinct states of a sweep and their probabilities: paths (R, N, t + 1), log-weights (R, N),
+    references (R, T + 1).
 
     Backward sampling asks for every generation as it was: particles (R, N, t + 1) and log-weights
     (R, N, t + 1), else empty.
@@ -330,7 +335,8 @@ def expanded(hmm, t, rows, resample, law_of, ancestor_sampling, step, moves, oth
 
 
 def backward_law(hmm, rows):
-    """The law of a path drawn backwards, by the weights that the engine gives to a particle's possible pasts."""
+    """The law of a path drawn backwards, by the weights that the engine gives to a particle's
+    possible pasts."""
     with jax.enable_x64(True):
         model = hmm.model()
         particles, log_weights = (
@@ -446,7 +452,8 @@ def test_invariance_with_backward_sampling(scripted, hmm, name, slots, kappa):
 
 
 def overwritten(permuted):
-    """A planted fault: the law of an ordinary systematic draw, sorted or permuted, whose first slot is overwritten."""
+    """A planted fault: the law of an ordinary systematic draw, sorted or permuted, whose first slot
+    is overwritten."""
 
     def faulty(name, weights, ancestor):
         slots = len(weights)
@@ -467,7 +474,8 @@ def overwritten(permuted):
 
 @pytest.mark.parametrize("permuted", [False, True], ids=["sorted", "permuted"])
 def test_overwriting_a_slot_would_be_seen(scripted, hmm, permuted):
-    """The permuted one is right at N = 2 and wrong by 1e-4 to 1e-3 at N = 3, which no chi-squared test of feasible size would see."""
+    """The permuted one is right at N = 2 and wrong by 1e-4 to 1e-3 at N = 3, which no chi-squared
+    test of feasible size would see."""
     small = shortened(hmm, 2)
     matrix, target = kernel(scripted, small, 3, "overwritten", law_of=overwritten(permuted))
     assert matrix.sum(axis=1) == pytest.approx(np.ones(len(matrix)), abs=1e-12)
@@ -480,7 +488,8 @@ def test_overwriting_a_slot_would_be_seen(scripted, hmm, permuted):
 def test_weighing_the_reference_after_a_strangers_particle_would_be_seen(
     scripted, hmm, monkeypatch
 ):
-    """Planted: slot 0 is overwritten when the others have been drawn, but its potential still sees the parent it was drawn with."""
+    """Planted: slot 0 is overwritten when the others have been drawn, but its potential still sees
+    the parent it was drawn with."""
     honest = conditional_smc.propagate
 
     def faulty(model, state, keys, selection, pinned):
@@ -494,7 +503,8 @@ def test_weighing_the_reference_after_a_strangers_particle_would_be_seen(
 
 @pytest.mark.parametrize("fault", ["open weights", "wrong step"])
 def test_faulty_ancestor_weights_would_be_seen(scripted, hmm, fault, monkeypatch):
-    """Planted: the population's weights are forgotten; or the reference is compared at the step before."""
+    """Planted: the population's weights are forgotten; or the reference is compared at the step
+    before."""
     from motes.smc.feynman_kac import Model
 
     honest = Model.log_splice

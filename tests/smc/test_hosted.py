@@ -16,7 +16,8 @@ POTENTIAL = np.array([[0.9, 0.1], [0.2, 0.6], [0.5, 0.0]])
 
 
 class Chain:
-    """Two hidden states and three observations: a particle is the tuple of states so far, which starts in state 0."""
+    """Two hidden states and three observations: a particle is the tuple of states so far, which
+    starts in state 0."""
 
     moved: list[int]
 
@@ -57,7 +58,8 @@ def exact_mass(x) -> float:
 
 
 def assert_masses(runs, **settings):
-    """Each of 8 paths within 5 standard errors of its mass: a right driver fails with probability 5e-6."""
+    """Each of 8 paths within 5 standard errors of its mass: a right driver fails with probability
+    5e-6."""
     paths = [(0, *x) for x in product((0, 1), repeat=3)]
     estimates = np.zeros((runs, len(paths)))
     for seed in range(runs):
@@ -173,7 +175,8 @@ def test_model_that_loses_particles():
 
 def test_splitting_a_potential_changes_nothing_without_resampling():
     class Split(Chain):
-        """Each move is followed by one that stays where it is, and each of the two pays half of the potential."""
+        """Each move is followed by one that stays where it is, and each of the two pays half of the
+        potential."""
 
         def open(self, particle):
             return len(particle) <= 2 * self.length
@@ -206,7 +209,8 @@ def test_tuples_stay_whole_and_may_differ_in_length():
 
 @pytest.mark.parametrize("kappa", [1, 0.8])
 def test_rejuvenation_leaves_every_mean_as_it_is(kappa):
-    """Each living particle has a key of its own; the kernel here is independent draws of the last state given the one before."""
+    """Each living particle has a key of its own; the kernel here is independent draws of the last
+    state given the one before."""
 
     def rejuvenate(t, keys, particles):
         uniforms = np.asarray(jax.vmap(jax.random.uniform)(keys))

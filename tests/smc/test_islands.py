@@ -32,7 +32,8 @@ def test_one_island_is_the_run_itself():
 
 
 def test_islands_agree_with_the_exact_filter(linear_gaussian):
-    """200 islands of 20: the mean within 5 standard errors of Kalman's, and better than islands weighed equally."""
+    """200 islands of 20: the mean within 5 standard errors of Kalman's, and better than islands
+    weighed equally."""
     means, _, log_evidence = linear_gaussian.kalman()
     runs, together = islands(
         linear_gaussian.model(), 3, 200, 20, 20, Resampling(), {"mean": mean(lambda x: x)}

@@ -47,7 +47,8 @@ def outcome(uniforms, weights, keep):
 
 
 def check(weights, keep):
-    """The contract: unbiased, as many kept as there may be, the heavy with their own weight and the light with a common one, 1 / c."""
+    """The contract: unbiased, as many kept as there may be, the heavy with their own weight and the
+    light with a common one, 1 / c."""
     lengths, values = pieces(lambda uniforms: outcome(uniforms, weights, keep))
     np.testing.assert_allclose(lengths @ values, weights, rtol=1e-12, atol=1e-13 * weights.sum())
     living = np.count_nonzero(weights)

@@ -1,4 +1,5 @@
-"""Particle Gibbs: chains of whole paths, traced and hosted. Its kernel is enumerated in test_conditional_smc."""
+"""Particle Gibbs: chains of whole paths, traced and hosted. Its kernel is enumerated in
+test_conditional_smc."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ CASES = [
 
 
 def frequencies_error(codes, target):
-    """Distance of a chain's frequencies from the target in standard errors, by batch means over many parallel chains."""
+    """Distance of a chain's frequencies from the target in standard errors, by batch means over
+    many parallel chains."""
     by_chain = np.stack([np.bincount(row, minlength=len(target)) / len(row) for row in codes])
     errors = by_chain.std(axis=0, ddof=1) / np.sqrt(len(by_chain))
     return np.abs(by_chain.mean(axis=0) - target) / np.maximum(
@@ -39,7 +41,8 @@ def frequencies_error(codes, target):
 @pytest.mark.parametrize(("scheme", "past"), CASES)
 @pytest.mark.parametrize("kappa", [0.7, pytest.param(1.0, marks=pytest.mark.statistics)])
 def test_long_chains_visit_paths_by_their_mass(hmm, scheme, past, kappa):
-    """100 chains of 300 sweeps, N = 3, 16 paths, 18 cases: a right kernel fails once in 6,000 such files (5 standard errors)."""
+    """100 chains of 300 sweeps, N = 3, 16 paths, 18 cases: a right kernel fails once in 6,000 such
+    files (5 standard errors)."""
     model, weights = hmm.model(), 2 ** np.arange(hmm.steps + 1)[::-1]
     resampling = Resampling(scheme, kappa)
 
@@ -72,7 +75,8 @@ def test_early_particles_move_with_help_only(linear_gaussian):
 
 
 class Texts:
-    """A hosted chain of a random length: a particle is the tuple of its letters, closed by a 2, with potentials by letter."""
+    """A hosted chain of a random length: a particle is the tuple of its letters, closed by a 2,
+    with potentials by letter."""
 
     law = np.array([0.5, 0.3, 0.2])
 
@@ -94,7 +98,8 @@ class Texts:
         return np.log(self.potential[[x[-1] for x in after]])
 
     def log_splice(self, t, particles, reference):
-        """Only what is open can be continued, and an ended reference only by what has ended: both lengths are t - 1."""
+        """Only what is open can be continued, and an ended reference only by what has ended: both
+        lengths are t - 1."""
         rest = reference[-1][t - 1 :]
         fits = [self.open(x) == bool(rest) for x in particles]
         # the rest has the same probability and potential after any of them
@@ -121,7 +126,8 @@ class Texts:
 
 @pytest.mark.parametrize("past", ["reference", "ancestor"])
 def test_hosted_paths_of_random_length(past):
-    """Three chains of 500 sweeps, batch means of 50; 31 paths: 5 standard errors fail a right kernel once in 10,000 times."""
+    """Three chains of 500 sweeps, batch means of 50; 31 paths: 5 standard errors fail a right
+    kernel once in 10,000 times."""
     model = Texts()
     masses = model.masses
     target = np.array(list(masses.values())) / sum(masses.values())
@@ -181,7 +187,8 @@ def test_faults_are_errors(linear_gaussian, part):
 
 
 def test_sweeps_share_no_keys_with_the_run_they_start_from():
-    """Without weights to tell them apart, the first sweep keeps its reference once in N = 4 times, not always: 200 seeds."""
+    """Without weights to tell them apart, the first sweep keeps its reference once in N = 4 times,
+    not always: 200 seeds."""
     model = Texts(potential=(1.0, 1.0, 1.0))
     kept = 0
     for seed in range(200):
@@ -230,7 +237,8 @@ def test_no_path_of_the_dead_is_drawn(linear_gaussian):
 
 @pytest.mark.parametrize("scheme", ["multinomial", "systematic", "killing"])
 def test_a_reference_whose_weight_underflows_is_kept(scheme):
-    """G_1 = exp(-1000) in state 0, and G_2 pays it back: the target is uniform on two states that never change, and so is the kernel."""
+    """G_1 = exp(-1000) in state 0, and G_2 pays it back: the target is uniform on two states that
+    never change, and so is the kernel."""
     model = Model(
         lambda key, slots: jax.random.bernoulli(key, 0.5, (slots,)).astype(jnp.int32),
         lambda t, key, x: x,

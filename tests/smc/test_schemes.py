@@ -1,4 +1,5 @@
-"""Every scheme is held to one contract: E[offspring of i] = N W_i, and what is dead stays dead. The expectation is integrated exactly."""
+"""Every scheme is held to one contract: E[offspring of i] = N W_i, and what is dead stays dead. The
+expectation is integrated exactly."""
 
 from functools import cache
 from itertools import product
@@ -63,9 +64,9 @@ def placing(name):
 
 
 def law(function, dimensions, known=()):
-    """Outcomes of a function of (points, dimensions) uniforms, constant on boxes, as pairs of probability and value: one uniform after
-    the other is cut where the outcome jumps for some of the later ones, the corners of their cube
-    among them.
+    """Outcomes of a function of (points, dimensions) uniforms, constant on boxes, as pairs of
+    probability and value: one uniform after the other is cut where the outcome jumps for some of
+    the later ones, the corners of their cube among them.
     """
     later = dimensions - len(known) - 1
     corners = np.array(list(product([0.0, LAST], repeat=later))).reshape(2**later, later)
@@ -201,7 +202,8 @@ def test_uniforms(name):
 
 @pytest.mark.parametrize("name", ["systematic", "ssp", "residual", "stratified"])
 def test_low_variance_schemes_keep_to_their_bounds(name):
-    """Offspring of i: N W_i rounded up or down for systematic and ssp, at least its floor for residual, less than 2 away for stratified."""
+    """Offspring of i: N W_i rounded up or down for systematic and ssp, at least its floor for
+    residual, less than 2 away for stratified."""
     for seed in range(5):
         weights = np.random.default_rng(seed).exponential(size=40) ** 2
         weights[::7] = 0
@@ -277,7 +279,8 @@ def test_the_same_bits_whatever_the_users_setting(name):
 
 
 def test_noise_may_cross_the_users_program():
-    """A user may draw the noise in one compiled function and place in another, or place the same noise with other weights."""
+    """A user may draw the noise in one compiled function and place in another, or place the same
+    noise with other weights."""
     weights = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     for name in ("multinomial", "killing"):
         scheme = SCHEMES[name]
@@ -304,7 +307,8 @@ def test_agrees_with_blackjax_path_by_path(name):
 
 @pytest.mark.parametrize("name", ["multinomial", "residual"])
 def test_agrees_with_blackjax_in_law(name):
-    """Their counts in 20,000 runs against our exact law: a chi-squared test, with a false alarm once in 10,000 for each of the three."""
+    """Their counts in 20,000 runs against our exact law: a chi-squared test, with a false alarm
+    once in 10,000 for each of the three."""
     runs = 20_000
     for weights in ([0.2, 0.5, 0.3], [0.05, 0.9, 0.05], [0.0, 0.45, 0.55]):
         exact = np.zeros((4, 4, 4))
@@ -358,7 +362,8 @@ def test_killing_by_hand():
 
 
 def test_ssp_counts_are_negatively_correlated():
-    """E[n_i n_j] <= E[n_i] E[n_j] for i and j different: what systematic resampling lacks, in some orders of the particles."""
+    """E[n_i n_j] <= E[n_i] E[n_j] for i and j different: what systematic resampling lacks, in some
+    orders of the particles."""
     weights = np.array([0.1, 0.45, 0.15, 0.3])
     with jax.enable_x64(True):
         outcomes = [
@@ -381,7 +386,8 @@ def test_ancestors_from_counts(ancestors):
 
 @pytest.mark.parametrize("size", [49, 98, 103, 107, 161])
 def test_equal_weights_change_nobody(size):
-    """N (1 / N) falls short of 1 in floating point for some N: whole parts must be whole all the same."""
+    """N (1 / N) falls short of 1 in floating point for some N: whole parts must be whole all the
+    same."""
     for name in ("systematic", "stratified", "residual", "ssp", "killing"):
         drawn = np.asarray(SCHEMES[name](jax.random.key(0), np.full(size, 1 / size)))
         assert len(set(drawn.tolist())) == size, name

@@ -1,4 +1,5 @@
-"""The engine beside cuthbert's filter, and its single-run errors beside the spread of 1,000 runs of a linear-Gaussian model."""
+"""The engine beside cuthbert's filter, and its single-run errors beside the spread of 1,000 runs of
+a linear-Gaussian model."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from motes.smc import (
 
 
 def test_cuthberts_filter_has_the_same_evidence(linear_gaussian):
-    """Means and spreads of log Z-hat over 300 runs of 100 particles: a z of 5 and an F ratio that equal filters pass
+    """Means and spreads of log Z-hat over 300 runs of 100 particles: a z of 5 and an F ratio that
+    equal filters pass
     but once in a million."""
     model, y = linear_gaussian.model(), jnp.asarray(linear_gaussian.y)
     a, q, r = linear_gaussian.a, linear_gaussian.q, linear_gaussian.r
@@ -65,9 +67,9 @@ def test_cuthberts_filter_has_the_same_evidence(linear_gaussian):
 
 
 def test_errors_of_one_run_are_those_between_runs(linear_gaussian):
-    """1,000 runs of 2,000 particles, multinomial at every step. The mean of the single-run variances lies in a 99.9% interval for the
-    variance between runs: chi-squared with a kurtosis correction, by the delta method on its log.
-    Two checks: false alarm 2e-3.
+    """1,000 runs of 2,000 particles, multinomial at every step. The mean of the single-run
+    variances lies in a 99.9% interval for the variance between runs: chi-squared with a kurtosis
+    correction, by the delta method on its log. Two checks: false alarm 2e-3.
     """
     short = type(linear_gaussian)(linear_gaussian.y[:6])
     runs, _ = islands(short.model(), 8, 1000, 2000, 6, Resampling("multinomial", 1), HISTORY)

@@ -31,7 +31,8 @@ from motes.smc.tempering_model import (
 
 @dataclass(frozen=True)
 class Gaussian:
-    """x ~ N(0, I) in d dimensions, y | x ~ N(x, noise I) with y = (1, -1/2, 1/3, ...)[:d]; L is zero where x_0 < floor."""
+    """x ~ N(0, I) in d dimensions, y | x ~ N(x, noise I) with y = (1, -1/2, 1/3, ...)[:d]; L is
+    zero where x_0 < floor."""
 
     dimension: int
     noise: float = 0.5
@@ -138,7 +139,8 @@ def many(
 
 
 def agree(values, exact, limit=5):
-    """Whether the mean over runs (the first axis) is within `limit` standard errors of what it should be."""
+    """Whether the mean over runs (the first axis) is within `limit` standard errors of what it
+    should be."""
     return np.all(
         np.abs(values.mean(axis=0) - exact)
         <= limit * values.std(axis=0) / np.sqrt(len(values)) + 1e-15
@@ -169,7 +171,8 @@ def test_masses_of_a_fixed_ladder_are_unbiased(slots, states, moves, scheme):
 
 @pytest.mark.parametrize(("slots", "states", "moves", "scheme"), PLAIN + WASTE_FREE[:2])
 def test_evidence_of_a_fixed_ladder_is_unbiased(slots, states, moves, scheme):
-    """Z, Z E[x] and Z E[x^2], at most 7 comparisons in each of four cases; a right sampler fails once in 60,000 such files."""
+    """Z, Z E[x] and Z E[x^2], at most 7 comparisons in each of four cases; a right sampler fails
+    once in 60,000 such files."""
     target = Gaussian(1 + (slots + states) % 3)
     finished, _ = many(
         target.tempering, 20_000, slots, LADDER, states=states, moves=moves, scheme=scheme
@@ -187,7 +190,8 @@ def test_evidence_of_a_fixed_ladder_is_unbiased(slots, states, moves, scheme):
 
 
 def test_dead_regions_and_dead_runs_count_as_zero():
-    """L = 0 for 90% of the prior: at N = 4 two thirds of the runs die at once, and the mean is right with them."""
+    """L = 0 for 90% of the prior: at N = 4 two thirds of the runs die at once, and the mean is
+    right with them."""
     target = Gaussian(1, floor=norm.ppf(0.9))
     finished, steps = many(target.tempering, 20_000, 4, LADDER, states=2, moves=1)
     dead = finished.log_evidence == -np.inf
@@ -197,7 +201,8 @@ def test_dead_regions_and_dead_runs_count_as_zero():
 
 @pytest.mark.parametrize("fault", ["power", "new power", "chain"])
 def test_faults_would_be_seen(fault, monkeypatch):
-    """A kernel at the wrong power; a chain that goes on from any of its states instead of one drawn by weight."""
+    """A kernel at the wrong power; a chain that goes on from any of its states instead of one drawn
+    by weight."""
     kernel, exact = hop, PRIOR * LIKELIHOOD
     if fault == "power":
         kernel = lambda key, power, x: hop(key, 0.0, x)
@@ -223,7 +228,8 @@ def test_faults_would_be_seen(fault, monkeypatch):
 
 @pytest.mark.statistics
 def test_bias_of_an_adaptive_ladder_shrinks_with_the_number_of_particles():
-    """At N = 8, 32, 128: 1/N leaves a quarter each time, 1/sqrt N would leave a half; the limits stand between, plus 5 standard errors."""
+    """At N = 8, 32, 128: 1/N leaves a quarter each time, 1/sqrt N would leave a half; the limits
+    stand between, plus 5 standard errors."""
     target, biases, errors = Gaussian(1, noise=0.05), [], []
     for slots, runs in ((8, 20_000), (32, 10_000), (128, 5_000)):
         finished, _ = many(target.tempering, runs, slots, scheme="systematic")
@@ -280,7 +286,8 @@ def test_posterior_and_evidence_at_two_thousand_particles(states):
 
 
 def test_the_dead_do_not_count_in_what_the_living_are_to_keep():
-    """90% of the draws are dead: the mean over 200 runs of log Z-hat, corrected by half its variance, and the truncated posterior."""
+    """90% of the draws are dead: the mean over 200 runs of log Z-hat, corrected by half its
+    variance, and the truncated posterior."""
     target = Gaussian(1, noise=0.02, floor=norm.ppf(0.9))
     finished, steps = many(target.tempering, 200, 1000)
     assert np.all(finished.ladder[np.arange(200), steps] == 1) and np.all(steps > 1)
@@ -355,25 +362,28 @@ def test_too_few_steps():
         temper(target.tempering, 0, 64, max_steps=2)
 
 
-@pytest.mark.parametrize(("arguments", "error", "match"), [
-    ({"ladder": [0, 0.5]}, ValueError, "ladder must ascend from 0 to 1"),
-    ({"ladder": [0.1, 1]}, ValueError, "ladder must ascend from 0 to 1"),
-    ({"ladder": [0, 0.5, 0.5, 1]}, ValueError, "ladder must ascend from 0 to 1"),
-    ({"ladder": [0, np.nan, 1]}, ValueError, "ladder must ascend from 0 to 1"),
-    ({"ladder": [1]}, ValueError, "ladder must ascend from 0 to 1"),
-    ({"target_ess": 0}, ValueError, "target_ess must be a finite number in \\(0, 1\\), not 0"),
-    ({"target_ess": 1.0}, ValueError, r"target_ess must be a finite number in \(0, 1\)"),
-    ({"target_ess": np.nan}, ValueError, r"target_ess must be a finite number in \(0, 1\)"),
-    ({"particles": 0}, ValueError, "particles must be at least 1"),
-    ({"particles": 8.0}, TypeError, "particles must be an integer"),
-    ({"moves": 0}, ValueError, "moves must be at least 1"),
-    ({"moves": True}, TypeError, "moves must be an integer"),
-    ({"max_steps": 0}, ValueError, "max_steps must be at least 1"),
-    ({"waste_free": True, "moves": 2}, ValueError, "multiple of the 3 states of a chain"),
-    ({"scheme": "roulette"}, ValueError, "resampling must be one of .*, not 'roulette'"),
-    ({"seed": -1}, ValueError, "seed must lie in"),
-    ({"seed": 1.5}, TypeError, "seed must be an integer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"ladder": [0, 0.5]}, ValueError, "ladder must ascend from 0 to 1"),
+        ({"ladder": [0.1, 1]}, ValueError, "ladder must ascend from 0 to 1"),
+        ({"ladder": [0, 0.5, 0.5, 1]}, ValueError, "ladder must ascend from 0 to 1"),
+        ({"ladder": [0, np.nan, 1]}, ValueError, "ladder must ascend from 0 to 1"),
+        ({"ladder": [1]}, ValueError, "ladder must ascend from 0 to 1"),
+        ({"target_ess": 0}, ValueError, "target_ess must be a finite number in \\(0, 1\\), not 0"),
+        ({"target_ess": 1.0}, ValueError, r"target_ess must be a finite number in \(0, 1\)"),
+        ({"target_ess": np.nan}, ValueError, r"target_ess must be a finite number in \(0, 1\)"),
+        ({"particles": 0}, ValueError, "particles must be at least 1"),
+        ({"particles": 8.0}, TypeError, "particles must be an integer"),
+        ({"moves": 0}, ValueError, "moves must be at least 1"),
+        ({"moves": True}, TypeError, "moves must be an integer"),
+        ({"max_steps": 0}, ValueError, "max_steps must be at least 1"),
+        ({"waste_free": True, "moves": 2}, ValueError, "multiple of the 3 states of a chain"),
+        ({"scheme": "roulette"}, ValueError, "resampling must be one of .*, not 'roulette'"),
+        ({"seed": -1}, ValueError, "seed must lie in"),
+        ({"seed": 1.5}, TypeError, "seed must be an integer"),
+    ],
+)
 def test_bad_arguments(arguments, error, match):
     with pytest.raises(error, match=match):
         temper(**{"tempering": FINITE, "seed": 0, "particles": 8} | arguments)
@@ -484,7 +494,8 @@ def test_chains_that_are_never_resampled_are_annealed_importance_samples():
 
 @pytest.mark.statistics
 def test_waste_free_costs_no_variance():
-    """Log-evidence of 100 runs with some 600 evaluations of the likelihood at every power: 100 x (5 + 1), or 15 x (20 + 21)."""
+    """Log-evidence of 100 runs with some 600 evaluations of the likelihood at every power: 100 x (5
+    + 1), or 15 x (20 + 21)."""
     target = Gaussian(3, noise=0.1)
     ladder = (0.0, 0.03, 0.1, 0.3, 1.0)
     plain, _ = many(target.tempering, 100, 100, ladder, moves=5)
@@ -613,7 +624,8 @@ def test_blackjax_kernels_in_both_precisions(wide):
 
 @pytest.mark.statistics
 def test_blackjaxs_own_tempering_finds_the_same_evidence():
-    """40 runs each, of 500 particles: both within 5 standard errors of the truth, and of one another."""
+    """40 runs each, of 500 particles: both within 5 standard errors of the truth, and of one
+    another."""
     target, (algorithm, _), runs = Gaussian(2, noise=0.05), ALGORITHMS[0], 40
     fixed = lambda positions: {"random_step": blackjax.mcmc.random_walk.normal(jnp.full(2, 0.3))}
     ours, _ = many(blackjaxed(target, algorithm, fixed), runs, 500, scheme="systematic", moves=5)

@@ -86,7 +86,8 @@ def test_looking_ahead_changes_no_mean(hmm):
 
 
 def test_renormalising_what_is_left_would_be_seen(hmm, monkeypatch):
-    """A planted fault: weights that are made to sum to one after a look-ahead lose a factor of the evidence."""
+    """A planted fault: weights that are made to sum to one after a look-ahead lose a factor of the
+    evidence."""
     eta = jnp.asarray(np.array([[0.3, 1.0], [2.0, 0.4]]))
     resampling = Resampling(
         "multinomial", 1, look_ahead=lambda t, x: jnp.log(eta[t % 2, x[:, t - 1]])
@@ -274,7 +275,8 @@ def test_splitting_a_potential_changes_nothing_without_resampling(linear_gaussia
 
 
 def test_splitting_a_potential_changes_no_mean(hmm):
-    """Where the population is resampled between the halves, too: 16 paths within 5 standard errors (false alarm 1e-5)."""
+    """Where the population is resampled between the halves, too: 16 paths within 5 standard errors
+    (false alarm 1e-5)."""
     whole, steps = hmm.path_model(), hmm.steps
 
     def move(t, key, x):
@@ -370,7 +372,8 @@ def test_steps_raise_where_a_trace_cannot():
 
 
 def test_a_look_ahead_may_act_before_the_first_move(hmm):
-    """x_0 is random, and selected by what it promises: 16 paths within 5 standard errors (false alarm 1e-5)."""
+    """x_0 is random, and selected by what it promises: 16 paths within 5 standard errors (false
+    alarm 1e-5)."""
     promise = jnp.log(jnp.asarray([3.0, 0.2]))
     estimates = masses(
         hmm, 3, Resampling("killing", 1, look_ahead=lambda t, x: promise[x[:, t - 1]]), 8000
@@ -439,7 +442,8 @@ def test_arguments_that_do_not_fit():
 
 
 def test_a_model_of_one_particle_is_the_model_of_many(linear_gaussian):
-    """`each` maps functions of one particle: the same potentials and densities, and an evidence that agrees with Kalman's."""
+    """`each` maps functions of one particle: the same potentials and densities, and an evidence
+    that agrees with Kalman's."""
     a, q, whole = linear_gaussian.a, linear_gaussian.q, linear_gaussian.model()
     single = {
         name: lambda t, b, x, f=getattr(whole, name): f(t, b, x)

@@ -1,4 +1,5 @@
-"""Guided and twisted filters have the target of the model they come from, and no variance where the twist is exact."""
+"""Guided and twisted filters have the target of the model they come from, and no variance where the
+twist is exact."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ def log(x):
 
 
 def exactly_twisted(hmm):
-    """The model under its exact twist and twisted kernels, x_0 too: the ratio of the initial kernels belongs to step 1."""
+    """The model under its exact twist and twisted kernels, x_0 too: the ratio of the initial
+    kernels belongs to step 1."""
     psi, steps = hmm.twists, hmm.steps
     kernels = np.array([hmm.transition * hmm.potentials[t] * psi[t + 1] for t in range(steps)])
     log_kernels = jnp.asarray(log(kernels / kernels.sum(axis=2, keepdims=True)))
@@ -41,7 +43,8 @@ def exactly_twisted(hmm):
 
 @pytest.mark.parametrize("which", ["hmm", "random_hmm"])
 def test_exact_twist_and_kernel_have_no_variance(which, request):
-    """The exact evidence with one particle, at every seed; equal weights with several. Sums of float32 potentials."""
+    """The exact evidence with one particle, at every seed; equal weights with several. Sums of
+    float32 potentials."""
     hmm = request.getfixturevalue(which)
     model = exactly_twisted(hmm)
     for seed in range(10):
@@ -109,7 +112,8 @@ def test_guided_filter_has_the_right_mean(random_hmm):
 
 
 def test_locally_optimal_proposal_of_a_linear_gaussian_model(linear_gaussian):
-    """x_t drawn given x_t-1 and y_t: the evidence agrees with Kalman's, and varies less than the bootstrap filter's."""
+    """x_t drawn given x_t-1 and y_t: the evidence agrees with Kalman's, and varies less than the
+    bootstrap filter's."""
     a, q, r = linear_gaussian.a, linear_gaussian.q, linear_gaussian.r
     y = jnp.asarray(np.concatenate([[0.0], linear_gaussian.y]))
     gain, plain = q / (q + r), linear_gaussian.model()

@@ -88,7 +88,8 @@ TRANSITION, POTENTIAL = np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([0.9, 0.25]
 def bootstrap_filter(
     rng: np.random.Generator, slots: int, steps: int, threshold: float
 ) -> tuple[History, np.ndarray, np.ndarray, np.ndarray]:
-    """A filter with multinomial resampling on a hidden Markov chain of two states: history, log-weights, first and last states."""
+    """A filter with multinomial resampling on a hidden Markov chain of two states: history,
+    log-weights, first and last states."""
     state = rng.integers(0, 2, slots)
     first, weights = state, POTENTIAL[state] / POTENTIAL[state].sum()
     ancestors, resampled = [np.arange(slots)], [False]
@@ -255,7 +256,8 @@ POTENTIALS = np.array([[0.9, 0.25], [0.7, 0.0], [0.5, 1.0]])
 def every_run(
     slots: int, steps: int, threshold: float, states: tuple[int, ...], probability: float
 ) -> Iterator[tuple[float, float, History, np.ndarray]]:
-    """Every filter from these states that multinomial resampling and moves can lead to: its probability, Z-hat, history, weights."""
+    """Every filter from these states that multinomial resampling and moves can lead to: its
+    probability, Z-hat, history, weights."""
 
     def extend(
         t: int,
@@ -342,7 +344,8 @@ def test_evidence_variance_is_unbiased_at_every_number_of_particles(
 def many_filters(
     rng: np.random.Generator, runs: int, slots: int, steps: int, *, systematic: bool = False
 ) -> tuple[np.ndarray, ...]:
-    """Bootstrap filters that resample before every step but the first: ancestors by step, final states, weights, and log Z-hat."""
+    """Bootstrap filters that resample before every step but the first: ancestors by step, final
+    states, weights, and log Z-hat."""
     state = (rng.random((runs, slots)) < TRANSITION[0, 1]).astype(int)
     rows, offset = [np.tile(np.arange(slots), (runs, 1))], np.arange(runs)[:, None]
     weights, log_evidence = POTENTIAL[state], np.zeros(runs)
@@ -368,7 +371,8 @@ def many_filters(
 
 
 def truth(steps: int) -> tuple[float, float]:
-    """The probability of the second state after the last step, and Z, by recursion from the first state."""
+    """The probability of the second state after the last step, and Z, by recursion from the first
+    state."""
     exact, evidence = np.array([1.0, 0.0]), 1.0
     for _ in range(steps):
         exact = (exact @ TRANSITION) * POTENTIAL

@@ -1,4 +1,5 @@
-"""Who imports whom: every import of a package's files, followed through faces to where a name lives."""
+"""Who imports whom: every import of a package's files, followed through faces to where a name
+lives."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import networkx as nx
 
 
 class Import(NamedTuple):
-    """An import of one name, wherever it stands in a file: at the top, in a function, for types alone.
+    """An import of one name, wherever it stands in a file: at the top, in a function, for types
+    alone.
 
     Attributes:
         file: that imports, from the root down, such as "ppl/targets.py".
@@ -65,7 +67,8 @@ class Tree:
         return "/".join(target if (self.root / Path(*target)).is_dir() else package)
 
     def circles(self, but: set[tuple[str, str]]) -> list[list[str]]:
-        """Sets of files that import one another in a circle; `but` are arrows (file, room) left out."""
+        """Sets of files that import one another in a circle; `but` are arrows (file, room) left
+        out."""
         graph = nx.DiGraph()
         for line in self.imports():
             if Path(line.file).stem == "__init__" or line.target[0] == "":

@@ -17,7 +17,8 @@ QUESTION = "Ann has 7 shells & <b>Ben</b> 3 more. How many have they?"
 
 @pytest.fixture
 def make_posterior() -> Callable[..., Posterior]:
-    """Six particles after two steps, resampled before the second: 17 (written two ways) 0.55, no answer 0.25, 18 0.2, one dead."""
+    """Six particles after two steps, resampled before the second: 17 (written two ways) 0.55, no
+    answer 0.25, 18 0.2, one dead."""
 
     def make(**changes: object) -> Posterior:
         root = Trajectory(question=QUESTION)

@@ -1,4 +1,5 @@
-"""Random keys that are cheap: 64-bit numbers, folded by a hash, in the place of JAX keys. On the tests' path: see pyproject.toml.
+"""Random keys that are cheap: 64-bit numbers, folded by a hash, in the place of JAX keys. On the
+tests' path: see pyproject.toml.
 
 A sampler that is run thousands of times on a table spends nearly all of its time on JAX's dispatch.
 Here a key is one uint64, a key for a part of it a hash of both (the finaliser of SplitMix64), and a
@@ -19,7 +20,8 @@ from motes.smc import RunKeys, keys
 
 
 def install(monkeypatch) -> None:
-    """Let everything that takes real keys take hashed ones as well: where a function was imported, not where it lives."""
+    """Let everything that takes real keys take hashed ones as well: where a function was imported,
+    not where it lives."""
     assert SAMPLERS  # which imports all of them
     users = [
         module
@@ -67,7 +69,8 @@ class HashedUniforms:
 
 
 class HashedKeys(RunKeys):
-    """Hashed keys of a run; the schemes of resampling are given such words in the place of key data."""
+    """Hashed keys of a run; the schemes of resampling are given such words in the place of key
+    data."""
 
     def _chosen(self, stream, generation, slots, chosen):
         return folded(self._folded(stream, generation), np.arange(slots))[

@@ -1,4 +1,5 @@
-"""Reward models and judged steps for the tests of calibration. On the tests' path: see pyproject.toml."""
+"""Reward models and judged steps for the tests of calibration. On the tests' path: see
+pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Piecewise constant functions of a uniform number, integrated exactly. On the tests' path: see pyproject.toml."""
+"""Piecewise constant functions of a uniform number, integrated exactly. On the tests' path: see
+pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ LAST = np.nextafter(1.0, 0.0)
 
 
 def pieces(function, grid=32, batch=16):
-    """Cut [0, 1) where a piecewise constant function jumps: lengths of the pieces, and its value on each.
+    """Cut [0, 1) where a piecewise constant function jumps: lengths of the pieces, and its value on
+    each.
 
     Neighbours on a grid whose values differ are bisected, into as many pieces as turn up. What
     could hide is a value that comes and goes between two neighbours; the schemes are monotone in

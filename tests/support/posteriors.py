@@ -14,7 +14,8 @@ PARTS = ("history", "chains", "runs")
 
 
 def sorted_out(changes: dict[str, Any], before: Posterior | None = None) -> dict[str, Any]:
-    """The arguments of a posterior: history, chains and runs make its errors, facts its provenance."""
+    """The arguments of a posterior: history, chains and runs make its errors, facts its
+    provenance."""
     own = dict(changes)
     facts = {name: own.pop(name) for name in FACTS & own.keys()}
     died = facts.get("died", 0 if before is None else before.provenance.died)

@@ -1,4 +1,5 @@
-"""A small declared posterior whose functions stand at a module's top, where other processes find them."""
+"""A small declared posterior whose functions stand at a module's top, where other processes find
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Programs over a small table model, and their masses by formulas of their own. On the tests' path: see pyproject.toml."""
+"""Programs over a small table model, and their masses by formulas of their own. On the tests' path:
+see pyproject.toml."""
 
 from __future__ import annotations
 

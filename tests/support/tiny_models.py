@@ -39,7 +39,8 @@ def tiny_config(architecture: str, vocabulary: int) -> Any:
 
 
 def tiny_model(config: Any, *, seed: int = 0, auto: Any = AutoModelForCausalLM) -> Any:
-    """Return a model of this configuration in float64, with random weights large enough for all of its parts to matter."""
+    """Return a model of this configuration in float64, with random weights large enough for all of
+    its parts to matter."""
     torch.manual_seed(seed)
     model = auto.from_config(config).double().eval()
     with torch.no_grad():

@@ -99,7 +99,8 @@ def metaspace_always() -> Any:
 
 
 def legacy() -> Any:
-    """The same as older Llama files write it: the blank is put by the normaliser; end of text is added as well."""
+    """The same as older Llama files write it: the blank is put by the normaliser; end of text is
+    added as well."""
     backend = Tokenizer.from_str(metaspace().backend_tokenizer.to_str())
     backend.pre_tokenizer = None
     backend.normalizer = normalizers.Sequence(
@@ -113,7 +114,8 @@ def legacy() -> Any:
 
 
 def unigram() -> Any:
-    """As T5: a unigram model with byte fallback, whose own vocabulary holds the control tokens as well."""
+    """As T5: a unigram model with byte fallback, whose own vocabulary holds the control tokens as
+    well."""
     backend = Tokenizer(models.Unigram())
     backend.normalizer, backend.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])

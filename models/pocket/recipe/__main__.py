@@ -153,7 +153,10 @@ def _note_seconds(file: Path, stage: str, seconds: float) -> None:
 def _machine(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} cores of an {platform.machine()} processor, other work beside it"
+    return (
+        f"{torch.get_num_threads()} cores of an {platform.machine()} processor, other work beside "
+        "it"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The tower rule under a value model that keeps it, and under ones that do not; survivors would deceive, whole generations do not."""
+"""The tower rule under a value model that keeps it, and under ones that do not; survivors would
+deceive, whole generations do not."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ STEPS = 8
 
 
 def success(tokens: tuple[int, ...]) -> float:
-    """The probability that most of eight fair coins show a one, given the first ones; kept from 0 and 1."""
+    """The probability that most of eight fair coins show a one, given the first ones; kept from 0
+    and 1."""
     left, needed = STEPS - len(tokens), STEPS // 2 + 1 - sum(tokens)
     value = sum(comb(left, k) for k in range(max(needed, 0), left + 1)) / 2**left
     return 0.02 + 0.96 * value
@@ -43,7 +45,8 @@ def falling(tokens: tuple[int, ...]) -> float:
 
 
 def unsteady(tokens: tuple[int, ...]) -> float:
-    """Right on average over prefixes, and off at each: what every second step takes the next one gives back."""
+    """Right on average over prefixes, and off at each: what every second step takes the next one
+    gives back."""
     return float(np.clip(success(tokens) + 0.3 * (-1) ** (sum(tokens) + len(tokens)), 0.02, 0.98))
 
 
@@ -103,7 +106,8 @@ def test_whole_generations_are_unbiased(target, sample):
 
 
 def test_survivors_are_biased(sample):
-    """What the history is needed for: nodes with descendants in the end score more than their parents, tower rule or not."""
+    """What the history is needed for: nodes with descendants in the end score more than their
+    parents, tower rule or not."""
     runs = [
         sample(coins(target="odds"), seed=seed, resampling="multinomial", ess_threshold=1.0)
         for seed in range(6)

@@ -34,9 +34,9 @@ def test_a_finding_is_a_paragraph():
         "the weights decided too early",
         "raise particles",
     )
-    assert (
-        str(finding)
-        == "Early coalescence: from step 2 of 9 on one is left. The weights decided too early. Raise particles."
+    assert str(finding) == (
+        "Early coalescence: from step 2 of 9 on one is left. The weights decided too early. "
+        "Raise particles."
     )
 
 

@@ -32,9 +32,9 @@ def test_a_good_run_ends_well(good, found):
 def test_truncated_trajectories(declare, sample, found):
     posterior = sample(declare(max_steps=3))
     finding = found(posterior)["truncated trajectories"]
-    assert (
-        finding.seen
-        == f"{posterior.answers[None]:.2f} of the weight is on trajectories that were cut off, the longest after 3 steps"
+    assert finding.seen == (
+        f"{posterior.answers[None]:.2f} of the weight is on trajectories that were cut off, "
+        "the longest after 3 steps"
     )
     assert "max_steps (3 now)" in finding.change
 

@@ -42,7 +42,8 @@ def test_one_run_or_none_disagrees_with_nothing(good):
 
 
 def test_runs_as_good_as_they_say_hardly_ever_disagree(good):
-    """100 sets of four runs of 64 independent draws, each raising a false alarm with probability 0.01 at most: more than 5 in 1 of 1800."""
+    """100 sets of four runs of 64 independent draws, each raising a false alarm with probability
+    0.01 at most: more than 5 in 1 of 1800."""
     random, one = np.random.default_rng(7), good()
     few = {name: getattr(one, name)[:64] for name in ("trajectories", "log_odds", "log_density")}
     plain = changed(

@@ -10,7 +10,8 @@ from motes.smc import ess
 
 
 def geometric(log_odds: float):
-    """Solutions go on with probability 1/2; each step multiplies the weight by its odds, so that the tail's k is log-odds / log 2."""
+    """Solutions go on with probability 1/2; each step multiplies the weight by its odds, so that
+    the tail's k is log-odds / log 2."""
     tokens = {"probs": lambda prefix: [0.25, 0.25, 0.5], "max_steps": 200, "target": "odds"}
     return tokens | {"log_odds": lambda x: log_odds * (1 + 0.05 * x.token_ids[-1])}
 

@@ -1,4 +1,5 @@
-"""Posteriors to draw, and what holds of every test: no display, no figure left over, no setting changed."""
+"""Posteriors to draw, and what holds of every test: no display, no figure left over, no setting
+changed."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def open_figures() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def sampled() -> Callable[..., Posterior]:
-    """The posterior of a sampler by name, of a table model of two tokens and an end; drawn once for all tests."""
+    """The posterior of a sampler by name, of a table model of two tokens and an end; drawn once for
+    all tests."""
 
     @cache
     def run(name: str, **settings: Any) -> Posterior:
@@ -78,7 +80,8 @@ def sampled() -> Callable[..., Posterior]:
 
 @pytest.fixture
 def forked() -> Callable[..., Posterior]:
-    """A filter of many particles and steps, resampled before steps 3 and 5, of random weights, scores and answers; every seventh dead."""
+    """A filter of many particles and steps, resampled before steps 3 and 5, of random weights,
+    scores and answers; every seventh dead."""
 
     def make(
         slots: int = 48, steps: int = 6, answers: int = 30, spelled: str = "{}", **changes: Any

@@ -1,4 +1,5 @@
-"""What all pictures keep to, for every sampler: drawn on the axes given, or refused in one sentence."""
+"""What all pictures keep to, for every sampler: drawn on the axes given, or refused in one
+sentence."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ PICTURES = {
     "plot_ess": (
         FILTERS,
         (
-            "a plot of the ESS by step needs the history of a filter's steps, and this posterior of "
-            "'{}' has none"
+            "a plot of the ESS by step needs the history of a filter's steps, "
+            "and this posterior of '{}' has none"
         ),
         2,
     ),
@@ -67,7 +68,8 @@ CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
 
 
 def draw(picture, posterior, panels: int):
-    """The picture on axes of a figure that pyplot does not know; the axes given and those returned."""
+    """The picture on axes of a figure that pyplot does not know; the axes given and those
+    returned."""
     figure = Figure()
     panels = 2 + len(shades(posterior)) if panels < 0 else panels
     axes = figure.subplots(1, panels or 1, squeeze=False).ravel()
@@ -83,7 +85,8 @@ def test_drawn_or_refused(name, settings, sampled, open_figures):
         if picture == "plot_ancestry" and settings.get("waste_free"):
             with pytest.raises(
                 ValueError,
-                match=r"^an ancestry needs one trajectory for each slot, and those of this 'tempered_smc' hold several$",
+                match="^an ancestry needs one trajectory for each slot, "
+                "and those of this 'tempered_smc' hold several",
             ):
                 draw(picture, posterior, panels)
         elif name in drawn_of:
@@ -179,7 +182,8 @@ def test_matplotlib_is_not_imported_until_something_is_drawn():
 import sys
 from motes.diagnostics import plots
 from motes.diagnostics.plots.shades import shades
-assert set(dir(plots)) >= {"plot_ancestry", "plot_rank"} and all(callable(getattr(plots, name)) for name in plots.__all__)
+assert set(dir(plots)) >= {"plot_ancestry", "plot_rank"}
+assert all(callable(getattr(plots, name)) for name in plots.__all__)
 print("matplotlib" in sys.modules)
 """
     run = subprocess.run(

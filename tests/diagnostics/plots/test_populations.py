@@ -132,7 +132,10 @@ def test_scores_are_along_distinct_trajectories(make_posterior):
     assert words_of(ax)[3:] == ["finished", "cut off", "weight zero"]
     with pytest.raises(
         ValueError,
-        match="^a plot of scores needs a reward model's score of each step, and the posterior has none$",
+        match=(
+            "^a plot of scores needs a reward model's score of each step, and the posterior has "
+            "none$"
+        ),
     ):
         plots.plot_scores(make_posterior(log_odds=(np.zeros(0),) * 6))
 
@@ -237,7 +240,7 @@ def test_powers_by_rung(sampled):
     unknown = changed(posterior, ladder=())
     with pytest.raises(
         ValueError,
-        match=r"^a tempering path needs the powers of its rungs, which 'tempered_smc' does not give$",
+        match="^a tempering path needs the powers of its rungs, which 'tempered_smc' does not give",
     ):
         plots.plot_powers(unknown)
 

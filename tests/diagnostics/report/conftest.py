@@ -48,7 +48,8 @@ HOSTILE = (
 
 @pytest.fixture(scope="session")
 def sampled() -> Callable[..., Posterior]:
-    """The posterior of a sampler by name, of a table model of two tokens and an end; drawn once for all tests."""
+    """The posterior of a sampler by name, of a table model of two tokens and an end; drawn once for
+    all tests."""
 
     @cache
     def run(name: str, **settings: Any) -> Posterior:
@@ -75,7 +76,8 @@ def sampled() -> Callable[..., Posterior]:
 
 @pytest.fixture(scope="session")
 def forked() -> Callable[..., Posterior]:
-    """A filter of many particles and steps, resampled before steps 3 and 5, random throughout; every seventh dead."""
+    """A filter of many particles and steps, resampled before steps 3 and 5, random throughout;
+    every seventh dead."""
 
     def make(
         slots: int = 24, steps: int = 6, texts: tuple[str, ...] = ("a step\n",), **changes: Any

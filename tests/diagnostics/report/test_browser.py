@@ -1,4 +1,5 @@
-"""The report in a real browser: nothing is fetched, nothing complains, nothing is cut off, and lines can be followed."""
+"""The report in a real browser: nothing is fetched, nothing complains, nothing is cut off, and
+lines can be followed."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ READ = (
 CONTRAST = """(selector) => {
   const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const luminance = (colour) => {
-    const [r, g, b] = channels(colour).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const [r, g, b] = channels(colour)
+        .map((v) => v / 255)
+        .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = (element) => {
@@ -52,13 +55,20 @@ CONTRAST = """(selector) => {
     return "rgb(255, 255, 255)";
   };
   const ratios = [...document.querySelectorAll(selector)].map((element) => {
-    const pair = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((a, b) => b - a);
+    const ink = luminance(getComputedStyle(element).color);
+    const pair = [ink, luminance(behind(element))].sort((a, b) => b - a);
     return (pair[0] + 0.05) / (pair[1] + 0.05);
   });
   return [Math.min(...ratios), ratios.length];
 }"""
-ON = "[...document.querySelectorAll('.dots circle')].flatMap((dot, i) => (dot.classList.contains('on') ? [i] : []))"
-LINES = "[...document.querySelectorAll('.lines path')].flatMap((line, i) => (line.classList.contains('on') ? [i] : []))"
+ON = (
+    "[...document.querySelectorAll('.dots circle')].flatMap((dot, i) => "
+    "(dot.classList.contains('on') ? [i] : []))"
+)
+LINES = (
+    "[...document.querySelectorAll('.lines path')].flatMap((line, i) => "
+    "(line.classList.contains('on') ? [i] : []))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +81,8 @@ def browser(tmp_path_factory) -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser, tmp_path) -> Callable[..., Any]:
-    """A page with the report of a posterior; that it was quiet, and asked for nothing else, is checked in the end."""
+    """A page with the report of a posterior; that it was quiet, and asked for nothing else, is
+    checked in the end."""
 
     @contextmanager
     def opened(posterior, **settings: Any) -> Iterator[Any]:
@@ -245,9 +256,15 @@ def test_on_paper(opened, forked):
         for hidden in ("nav", "#panel", "#ancestry-hint"):
             assert page.locator(hidden).is_hidden()
         assert page.locator("#tree").is_visible() and fits(page)
-        faded = "[...document.querySelectorAll('.dots circle')].some((dot) => getComputedStyle(dot).opacity !== '1')"
+        faded = (
+            "[...document.querySelectorAll('.dots circle')].some((dot) => "
+            "getComputedStyle(dot).opacity !== '1')"
+        )
         page.wait_for_function(f"!({faded})")
-        cut = "[...document.querySelectorAll('.step .text')].some((text) => text.scrollHeight > text.clientHeight + 1)"
+        cut = (
+            "[...document.querySelectorAll('.step .text')].some((text) => text.scrollHeight > "
+            "text.clientHeight + 1)"
+        )
         assert page.locator(".step .long").count() and not page.evaluate(cut)
         assert (
             page.evaluate(

@@ -1,4 +1,5 @@
-"""What a report holds, in which order, for every sampler; and that it needs nothing from outside."""
+"""What a report holds, in which order, for every sampler; and that it needs nothing from
+outside."""
 
 from __future__ import annotations
 

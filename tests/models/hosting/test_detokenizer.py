@@ -1,4 +1,5 @@
-"""Where steps end and what their texts are, against decoding all tokens from the beginning, in every family of tokenizers."""
+"""Where steps end and what their texts are, against decoding all tokens from the beginning, in
+every family of tokenizers."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def decoded(tokenizer: Any, ids: list[int], delimiter: str = "") -> str:
 
 
 def steps_by_hand(tokenizer: Any, delimiter: str, ids: list[int]) -> list[int]:
-    """How many tokens each step has: one ends when what the text has gained since the last holds the delimiter."""
+    """How many tokens each step has: one ends when what the text has gained since the last holds
+    the delimiter."""
     counts, first, before = [], 0, ""
     for end in range(1, len(ids) + 1):
         text = decoded(tokenizer, ids[:end], delimiter).rstrip("\ufffd")  # whole characters

@@ -1,4 +1,5 @@
-"""A model is hosted only where its law depends neither on company nor on history, over every architecture there is.
+"""A model is hosted only where its law depends neither on company nor on history, over every
+architecture there is.
 
 What the probe says of a model (from a small twin of it) is checked on the model itself: each
 token's log-probability, as the host reports it after forks, padding, ragged ends and dropped
@@ -36,19 +37,41 @@ from motes.models.hosting import probe
 from motes.models.reward.readers import SeparatorReader
 
 SMALL = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 450,
-    "bos_token_id": None, "eos_token_id": 3, "pad_token_id": 0,
-}  # fmt: skip
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 450,
+    "bos_token_id": None,
+    "eos_token_id": 3,
+    "pad_token_id": 0,
+}
 BART = {
-    "d_model": 32, "decoder_layers": 2, "encoder_layers": 2, "decoder_attention_heads": 4, "encoder_attention_heads": 4,
-    "decoder_ffn_dim": 48, "encoder_ffn_dim": 48, "max_position_embeddings": 96, "vocab_size": 450, "is_decoder": True,
-    "bos_token_id": None, "eos_token_id": 3, "pad_token_id": 0,
-}  # fmt: skip
+    "d_model": 32,
+    "decoder_layers": 2,
+    "encoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "encoder_attention_heads": 4,
+    "decoder_ffn_dim": 48,
+    "encoder_ffn_dim": 48,
+    "max_position_embeddings": 96,
+    "vocab_size": 450,
+    "is_decoder": True,
+    "bos_token_id": None,
+    "eos_token_id": 3,
+    "pad_token_id": 0,
+}
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
-LONGROPE = {"max_position_embeddings": 160, "original_max_position_embeddings": 40, "rope_parameters": {
-    "rope_type": "longrope", "rope_theta": 1e4,
-    "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 4.0, 6.0, 8.0],
-}}  # fmt: skip
+LONGROPE = {
+    "max_position_embeddings": 160,
+    "original_max_position_embeddings": 40,
+    "rope_parameters": {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "short_factor": [1.0, 1.1, 1.2, 1.3],
+        "long_factor": [2.0, 4.0, 6.0, 8.0],
+    },
+}
 YARN = {
     "rope_type": "yarn",
     "rope_theta": 1e4,
@@ -58,7 +81,8 @@ YARN = {
 
 
 def worst_token(lm: TorchLM, *, rounds: int = 5) -> float:
-    """The largest error of a token's log-probability, in nats, over a tree with forks, interior nodes and two prompts."""
+    """The largest error of a token's log-probability, in nats, over a tree with forks, interior
+    nodes and two prompts."""
     rng = np.random.default_rng(3)
     nodes = [lm.start("Ana has 7."), lm.start("Ben has 12 apples and 3 pears.")]
     for i in range(rounds):
@@ -84,18 +108,28 @@ def plain(lm: TorchLM, trajectory: Trajectory) -> float:
 
 
 HOSTED = {
-    "sliding windows": MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=6, max_position_embeddings=96),
+    "sliding windows": MistralConfig(
+        **SMALL, num_key_value_heads=2, sliding_window=6, max_position_embeddings=96
+    ),
     "windows in some layers": Gemma3TextConfig(
-        **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=6, max_position_embeddings=96,
+        **SMALL,
+        num_key_value_heads=2,
+        head_dim=8,
+        sliding_window=6,
+        max_position_embeddings=96,
         layer_types=["sliding_attention", "full_attention"],
     ),
-    "a decoder of the BERT family": BertConfig(**SMALL, is_decoder=True, max_position_embeddings=96),
+    "a decoder of the BERT family": BertConfig(
+        **SMALL, is_decoder=True, max_position_embeddings=96
+    ),
     "positions scaled once and for all": Qwen2Config(
         **SMALL, num_key_value_heads=2, max_position_embeddings=160, rope_parameters=YARN
     ),
     # rescaled by the longest row beyond max_position_embeddings, where no row can be
-    "dynamic NTK": LlamaConfig(**SMALL, num_key_value_heads=2, max_position_embeddings=40, rope_parameters=DYNAMIC),
-}  # fmt: skip
+    "dynamic NTK": LlamaConfig(
+        **SMALL, num_key_value_heads=2, max_position_embeddings=40, rope_parameters=DYNAMIC
+    ),
+}
 
 
 @pytest.mark.parametrize("config", HOSTED.values(), ids=HOSTED)
@@ -109,7 +143,8 @@ def test_what_is_hosted_has_the_law_of_plain_passes(config: Any, tokenizer: Any)
 def test_positions_that_the_longest_row_rescales_are_hosted_up_to_the_original_context(
     tokenizer: Any,
 ) -> None:
-    """Beyond it not even plain passes agree with each other on a prefix; below it nothing depends on company."""
+    """Beyond it not even plain passes agree with each other on a prefix; below it nothing depends
+    on company."""
     config = Phi3Config(**SMALL, num_key_value_heads=2, **LONGROPE)
     model, rule = tiny_model(config), StepRule(delimiter=None, tokens=9)
     lm = TorchLM(model, tokenizer, step=rule)
@@ -129,10 +164,16 @@ REFUSED = {
     "positions of its own": RobertaConfig(**SMALL, is_decoder=True, max_position_embeddings=98),
     "an encoder": BertConfig(**SMALL, max_position_embeddings=96),
     "temperatures by column": Llama4TextConfig(
-        **SMALL | {"num_hidden_layers": 4}, num_key_value_heads=2, head_dim=8, attention_chunk_size=8,
-        intermediate_size_mlp=48, num_local_experts=2, max_position_embeddings=96, floor_scale=8,
+        **SMALL | {"num_hidden_layers": 4},
+        num_key_value_heads=2,
+        head_dim=8,
+        attention_chunk_size=8,
+        intermediate_size_mlp=48,
+        num_local_experts=2,
+        max_position_embeddings=96,
+        floor_scale=8,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("config", REFUSED.values(), ids=REFUSED)
@@ -168,12 +209,18 @@ def test_reward_models_are_probed_as_well(tokenizer: Any) -> None:
 def test_the_probe_takes_less_than_a_second_whatever_the_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A model of 8 billion weights, none of which exists: the probe reads its configuration, and its small twin."""
+    """A model of 8 billion weights, none of which exists: the probe reads its configuration, and
+    its small twin."""
     monkeypatch.setattr(probe, "_known", {})
     config = LlamaConfig(
-        vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-        num_key_value_heads=8, max_position_embeddings=131072,
-    )  # fmt: skip
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=131072,
+    )
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
     before = time.process_time()
@@ -190,7 +237,8 @@ def test_the_probe_takes_less_than_a_second_whatever_the_size(
 def test_every_causal_architecture_is_refused_or_has_the_law_of_plain_passes(
     architecture: str, tokenizer: Any
 ) -> None:
-    """Refusals are one sentence. Architectures whose default configuration is of no use small are left to the others."""
+    """Refusals are one sentence. Architectures whose default configuration is of no use small are
+    left to the others."""
     try:
         model = tiny_model(tiny_config(architecture, len(tokenizer)))
         with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Text is data: what a text mentions is never a control token, and harmless text is encoded as published."""
+"""Text is data: what a text mentions is never a control token, and harmless text is encoded as
+published."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def test_no_text_becomes_a_control_token(tokenizer: Any) -> None:
     ["byte_level", "tiktoken_like", "metaspace", "metaspace_always", "legacy", "word_piece"],
 )
 def test_mentions_are_encoded_as_by_a_tokenizer_that_is_told_not_to_split(family: str) -> None:
-    """transformers' own way, for texts that are nothing but data (in a unigram model it is not safe)."""
+    """transformers' own way, for texts that are nothing but data (in a unigram model it is not
+    safe)."""
     tokenizer = FAMILIES[family]()
     encoder = TextEncoder(tokenizer)
     for text in hostile_texts(tokenizer):
@@ -89,7 +91,8 @@ def test_mentions_are_encoded_as_by_a_tokenizer_that_is_told_not_to_split(family
 
 
 def test_added_tokens_that_are_not_special() -> None:
-    """Brackets are control, and what a reader writes; words, runs of blanks and single characters are text."""
+    """Brackets are control, and what a reader writes; words, runs of blanks and single characters
+    are text."""
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(FAMILIES["byte_level"]().backend_tokenizer.to_str()),
         eos_token="</s>",
@@ -126,7 +129,8 @@ def test_other_spellings_of_a_token_that_the_tokenizer_folds() -> None:
 
 @pytest.mark.parametrize("family", ["metaspace", "byte_level", "unigram"])
 def test_a_marker_that_is_an_ordinary_token(family: str) -> None:
-    """Math-Shepherd's: only where the reader writes it is it that token; in a text it is spelled otherwise."""
+    """Math-Shepherd's: only where the reader writes it is it that token; in a text it is spelled
+    otherwise."""
     tokenizer = FAMILIES[family]()
     encoder = TextEncoder(tokenizer, marker="ки")
     own = encoder.encode(f"So {MARKER}")

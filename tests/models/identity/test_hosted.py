@@ -1,4 +1,5 @@
-"""A hosted model is known by weights, tokenizer, prompt and steps, and not by what it has computed."""
+"""A hosted model is known by weights, tokenizer, prompt and steps, and not by what it has
+computed."""
 
 from __future__ import annotations
 

@@ -54,7 +54,10 @@ def by_keyword(factor):
 
 
 def with_nested(constant):
-    source = f"def f(x):\n    def g(y):\n        return [y * {constant} for _ in range(2)]\n    return g(x)"
+    source = (
+        f"def f(x):\n    def g(y):\n        return [y * {constant} for _ in range(2)]\n    return "
+        "g(x)"
+    )
     within: dict = {}
     exec(source, within)
     return within["f"]

@@ -175,7 +175,8 @@ def test_bad_prompts() -> None:
 def test_a_run_keeps_its_prompt_and_another_day_is_another_run(
     pocket32: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """The checkpoint of a run whose prompt prints the date is not taken up on another day; without a date it is."""
+    """The checkpoint of a run whose prompt prints the date is not taken up on another day; without
+    a date it is."""
     dated = AutoTokenizer.from_pretrained(tokenizer.name_or_path)
     dated.chat_template = "{{ strftime_now('%d') }}" + tokenizer.chat_template
 

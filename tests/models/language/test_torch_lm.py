@@ -28,7 +28,8 @@ def keys(seed: int, rows: int) -> Any:
 
 
 def plain_log_probs(lm: TorchLM, trajectory: Trajectory) -> torch.Tensor:
-    """Log-probabilities (tokens, vocabulary) in front of each generated token, by one forward pass."""
+    """Log-probabilities (tokens, vocabulary) in front of each generated token, by one
+    forward pass."""
     prompt = list(lm._tokens_of(trajectory.path[0]))
     with torch.no_grad():
         logits = lm.model(torch.tensor([[*prompt, *trajectory.token_ids]])).logits[
@@ -48,7 +49,8 @@ def plain_logprob(lm: TorchLM, trajectory: Trajectory) -> float:
 def grow(
     lm: TorchLM, *, rounds: int = 4, seed: int = 0, drop: bool = False, **options: Any
 ) -> list[Trajectory]:
-    """Two questions, forks, ragged steps, extensions of interior nodes, dropped caches: all nodes made."""
+    """Two questions, forks, ragged steps, extensions of interior nodes, dropped caches: all nodes
+    made."""
     rng = np.random.default_rng(seed)
     nodes = [lm.start(QUESTION), lm.start(OTHER)]
     for i in range(rounds):
@@ -85,7 +87,8 @@ def test_logprob_is_that_of_one_plain_forward_pass_in_float32(
 
 
 def test_a_real_architecture_in_float32(smollm_folder: Any) -> None:
-    """SmolLM2-135M-Instruct: 30 layers, 9 query heads on 3 key-value heads, its own chat template."""
+    """SmolLM2-135M-Instruct: 30 layers, 9 query heads on 3 key-value heads, its own chat
+    template."""
     lm = load_lm(smollm_folder, step=StepRule(delimiter="\n", cap=12))
     root = lm.start("What is 3 + 4? Think step by step.")
     prompt = lm.tokenizer.decode(lm._tokens_of(root))
@@ -141,7 +144,8 @@ def test_siblings_draw_independently_and_a_batch_is_the_sum_of_its_rows(
 
 
 def test_frequencies_follow_the_distribution(pocket32: Any, tokenizer: Any) -> None:
-    """First tokens of 4,000 one-token steps against the plain softmax; false alarm 1e-4 (chi-squared)."""
+    """First tokens of 4,000 one-token steps against the plain softmax; false alarm 1e-4
+    (chi-squared)."""
     from scipy.stats import chisquare
 
     lm = TorchLM(pocket32, tokenizer, step=StepRule(delimiter=None, tokens=1))
@@ -184,7 +188,8 @@ def test_prior_and_proposal_are_each_normalised_token_by_token(
 
 
 class TokenCounter:
-    """Counts what a model is really given: tokens by the attention mask's last columns, and passes."""
+    """Counts what a model is really given: tokens by the attention mask's last columns, and
+    passes."""
 
     def __init__(self, model: Any) -> None:
         self.tokens = self.passes = 0
@@ -365,7 +370,8 @@ def test_problems_share_a_batch(pocket64: Any, tokenizer: Any) -> None:
 def test_continuations_are_what_extend_would_have_made(
     pocket64: Any, tokenizer: Any, rule: StepRule, room: int
 ) -> None:
-    """Whatever was drawn behind one trajectory is found again behind it, node for node; behind another, its log-probability is
+    """Whatever was drawn behind one trajectory is found again behind it, node for node; behind
+    another, its log-probability is
     that of a plain forward pass, or it says rightly that its steps would have ended elsewhere."""
     lm = TorchLM(pocket64, tokenizer, step=rule)
     root = lm.start(QUESTION)

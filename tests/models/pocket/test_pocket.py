@@ -1,4 +1,5 @@
-"""The pocket's world: problems, their splits and the checker; and what ships, against held-out problems."""
+"""The pocket's world: problems, their splits and the checker; and what ships, against held-out
+problems."""
 
 from __future__ import annotations
 
@@ -128,7 +129,8 @@ def test_bad_arguments() -> None:
 
 @pytest.mark.statistics
 def test_what_ships_is_fallible_and_honest() -> None:
-    """Held-out accuracy at temperature 0.8 between 30% and 60%, falling with length, and AUC between 0.75 and 0.97.
+    """Held-out accuracy at temperature 0.8 between 30% and 60%, falling with length, and AUC
+    between 0.75 and 0.97.
 
     The card's own figures: weights and seed are fixed, so this fails where they or the hosts have
     changed. (The accuracy, 0.33 with a standard error of 0.018, is near its lower bound: one in

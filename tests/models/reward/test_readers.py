@@ -1,4 +1,5 @@
-"""The readers against the published layouts, encoded in one piece by the tokenizer itself, and against hostile steps."""
+"""The readers against the published layouts, encoded in one piece by the tokenizer itself, and
+against hostile steps."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from motes.models.reward.reading_tree import ReadingTree
 QUESTION = "How many apples has Ben?"
 STEPS = ["Step 1: Ben has 7 + 3 = 10.\n\n", "Step 2: café 中文.\n\n", "Step 3: The answer is 10."]
 BARE = [step.strip() for step in STEPS]
-CHAT = "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% "
+    "endfor %}"
+)
 CHAT += "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 TEXTUAL = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}[Q] {{ m['content'] }} [A]"
@@ -168,7 +172,8 @@ def test_a_separator_that_ends_the_step_itself_is_not_doubled() -> None:
 
 
 class _Rewriting:
-    """Reads a number of the steps first, so that one more step changes what stands before the others."""
+    """Reads a number of the steps first, so that one more step changes what stands before the
+    others."""
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         texts = [ord(step[0]) for step in trajectory.steps]
@@ -181,9 +186,14 @@ class _Rewriting:
 def test_where_a_longer_conversation_begins_otherwise_it_is_read_anew() -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=128, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
+        vocab_size=128,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
         initializer_range=0.5,
-    )  # fmt: skip
+    )
     model, reader = LlamaForCausalLM(config).double().eval(), _Rewriting()
     prm = TorchPRM(model, reader)
     nodes = grown(["a", "b", "c", "d"]).path[1:]

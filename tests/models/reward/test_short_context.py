@@ -1,4 +1,5 @@
-"""A reward model that reads less than the language model writes: a declared outcome, the same in every run.
+"""A reward model that reads less than the language model writes: a declared outcome, the same in
+every run.
 
 A step beyond its context has r = 1/2, for nothing is known of it, and a trajectory still open there
 is truncated.
@@ -160,15 +161,21 @@ def test_a_question_too_long_is_one_clear_error(lm: Any) -> None:
 
 
 def test_an_evaluation_records_it_and_goes_on(lm: Any, tmp_path: Path) -> None:
-    """One problem is too long for the language model, one for the reward model; the third is solved."""
+    """One problem is too long for the language model, one for the reward model; the third is
+    solved."""
     prompts = [len(load_prm("pocket").reader.prompt(problem.question)) for problem in PROBLEMS]
     of_lm = {"question": PROBLEMS[0].question * 40, "answer": 1}
     of_prm = {"question": PROBLEMS[0].question + " So tell me." * 8, "answer": 1}
     solved = {"question": PROBLEMS[1].question, "answer": PROBLEMS[1].answer}
     evaluation = evaluate(
-        problems=[of_lm, of_prm, solved], samplers={"filter": ParticleFilter(particles=4)}, lm=lm, prm=shortened(max(prompts) + 20),
-        results=tmp_path / "results.jsonl", progress=False, seed=1,
-    )  # fmt: skip
+        problems=[of_lm, of_prm, solved],
+        samplers={"filter": ParticleFilter(particles=4)},
+        lm=lm,
+        prm=shortened(max(prompts) + 20),
+        results=tmp_path / "results.jsonl",
+        progress=False,
+        seed=1,
+    )
     errors = [record.error for record in evaluation.records]
     assert errors[0] is not None and "too long for 'pocket'" in errors[0]
     assert errors[1] is not None and "too long for the reward model 'pocket'" in errors[1]

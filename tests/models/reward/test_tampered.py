@@ -58,7 +58,8 @@ def test_a_text_has_one_score_whatever_the_batch_the_tree_and_the_model_object()
 
 @pytest.mark.parametrize("noise", [0.5, 2.0])
 def test_noise_swaps_siblings_as_often_as_it_says(noise: float) -> None:
-    """A right step that leads by 1 falls behind with probability Phi(-1 / (noise sqrt 2)); 5 standard errors."""
+    """A right step that leads by 1 falls behind with probability Phi(-1 / (noise sqrt 2)); 5
+    standard errors."""
     population = coins()
     lead = FunctionReward(lambda trajectory: float(trajectory.token_ids[0] % 2))
     scores = Tampered(lead, noise=noise).score(population)

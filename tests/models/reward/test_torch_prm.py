@@ -19,7 +19,8 @@ PROBLEM = next(problems("test", seed=21, steps=4))
 
 @pytest.fixture(scope="module")
 def trajectories(pocket32: Any, tokenizer: Any) -> list[Trajectory]:
-    """A tree: 6 first steps, two of them with 3 children each, one of those with a finished line."""
+    """A tree: 6 first steps, two of them with 3 children each, one of those with a finished
+    line."""
     lm = TorchLM(pocket32, tokenizer)
     first = lm.extend([lm.start(PROBLEM.question)] * 6, jax.random.split(jax.random.key(0), 6))
     second = lm.extend([first[0]] * 3 + [first[4]] * 3, jax.random.split(jax.random.key(1), 6))

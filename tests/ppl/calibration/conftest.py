@@ -15,7 +15,8 @@ CHAINS, DRAWS = 2, 6
 
 @pytest.fixture
 def make_calibration() -> Callable[..., Calibration]:
-    """Nine judged steps of two problems at depths 1, 2 and 4; twelve draws that differ much from one another."""
+    """Nine judged steps of two problems at depths 1, 2 and 4; twelve draws that differ much from
+    one another."""
 
     def make(**changes: object) -> Calibration:
         random = np.random.default_rng(5)

@@ -1,4 +1,5 @@
-"""Fits against second ways of computing them, in degenerate cases, and what is raised before anything is fitted.
+"""Fits against second ways of computing them, in degenerate cases, and what is raised before
+anything is fitted.
 
 Every shape of data is compiled once, which takes most of the time, so that all tests share two of
 them.
@@ -29,7 +30,8 @@ def sigmoid(x):
 
 
 def errors(draws: np.ndarray, mean: float, sd: float) -> tuple[float, float]:
-    """How far the draws' mean and standard deviation lie from these, in Monte Carlo standard errors."""
+    """How far the draws' mean and standard deviation lie from these, in Monte Carlo standard
+    errors."""
     return (
         abs(draws.mean() - mean) / array_stats.mcse(draws, method="mean").item(),
         abs(draws.std() - sd) / array_stats.mcse(draws, method="sd").item(),
@@ -38,14 +40,16 @@ def errors(draws: np.ndarray, mean: float, sd: float) -> tuple[float, float]:
 
 @cache
 def bare_fit() -> CalibratedReward:
-    """120 steps without effects or errors, so that what is left is logistic regression: intercept -0.5, slope 0.7."""
+    """120 steps without effects or errors, so that what is left is logistic regression: intercept
+    -0.5, slope 0.7."""
     return calibrate(
         *simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE
     )
 
 
 def grid_moments(reward: CalibratedReward, prior_sd: float, false_positive: float) -> np.ndarray:
-    """Posterior means and standard deviations of a and log b by quadrature, without effects; shape (2, 2)."""
+    """Posterior means and standard deviations of a and log b by quadrature, without effects; shape
+    (2, 2)."""
     labels = reward.calibration.labels
     a, log_b = np.meshgrid(np.linspace(-2.5, 1.5, 201), np.linspace(-2.5, 1.2, 201), indexing="ij")
     r = (1 - false_positive) * sigmoid(a[..., None] + np.exp(log_b)[..., None] * labels.log_odds)
@@ -69,7 +73,8 @@ def grid_moments(reward: CalibratedReward, prior_sd: float, false_positive: floa
 
 
 def test_logistic_regression_against_a_grid():
-    """Four comparisons: a right fit fails with probability 3e-6. Another prior, or a rate of error, on the grid is seen."""
+    """Four comparisons: a right fit fails with probability 3e-6. Another prior, or a rate of error,
+    on the grid is seen."""
     reward = bare_fit()
     assert reward.calibration.check() == []
     draws = (reward.calibration.draws["intercept"], np.log(reward.calibration.draws["slope"]))
@@ -94,7 +99,8 @@ def few(right, log_odds=None) -> tuple[Recorder, list[LabelledStep]]:
 
 
 def weighed_prior(log_odds, right, shift: float = 0.0):
-    """The posterior by importance sampling, from 400,000 draws of the prior written down anew: values by name, and their weights."""
+    """The posterior by importance sampling, from 400,000 draws of the prior written down anew:
+    values by name, and their weights."""
     random = np.random.default_rng(11)
     size = 400_000
     sigma_depth, sigma_problem = np.abs(random.normal(size=(2, size)))
@@ -117,7 +123,8 @@ def weighed_prior(log_odds, right, shift: float = 0.0):
 
 
 def test_the_whole_model_against_weighed_draws_of_its_prior():
-    """Eight means: a right fit fails with probability 5e-6. Scores that are shifted by 2 are seen."""
+    """Eight means: a right fit fails with probability 5e-6. Scores that are shifted by 2
+    are seen."""
     right = np.arange(12) % 4 > 1
     reward = calibrate(*few(right), priors=Priors(false_positive=(1, 6), false_negative=(2, 9)))
     assert reward.calibration.check() == []
@@ -141,7 +148,8 @@ def test_the_whole_model_against_weighed_draws_of_its_prior():
 @QUIET
 @pytest.mark.parametrize("right", [True, False])
 def test_one_kind_of_label(right):
-    """The prior keeps the fit proper, and it says what it does not know; certainties of the reward model are no trouble."""
+    """The prior keeps the fit proper, and it says what it does not know; certainties of the reward
+    model are no trouble."""
     prm, labelled = few([right] * 12, [np.inf] * 6 + [-np.inf] * 6)
     reward = calibrate(prm, labelled)
     assert reward.calibration.check()[-1].startswith(
@@ -175,7 +183,8 @@ def test_warns_of_a_misfit():
 
 @QUIET
 def test_depths_and_problems_are_told_apart():
-    """Half of the problems, and the first depth, are hopeless: differences of 6 in log-odds, where posterior deviations are about 1."""
+    """Half of the problems, and the first depth, are hopeless: differences of 6 in log-odds, where
+    posterior deviations are about 1."""
     prm, labelled = simulated(
         3, lambda log_odds, t, j: sigmoid(log_odds - 6 * (j % 2) - 6 * (t == 1) + 3)
     )
@@ -204,7 +213,7 @@ def test_a_seed_decides_everything():
 
 
 # --- bad input
-# ------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def never(x: Trajectory) -> float:

@@ -14,7 +14,8 @@ CHAINS, DRAWS = 4, 500
 
 
 def healthy(seed: int = 0, *, steps: int = 200, slope: float = 1.0, right=None) -> Calibration:
-    """Independent draws close to intercept 0, this slope, no effects, error rates of 0.05; labels drawn with just that."""
+    """Independent draws close to intercept 0, this slope, no effects, error rates of 0.05; labels
+    drawn with just that."""
     random = np.random.default_rng(seed)
     near = {
         "intercept": 0.0,
@@ -99,23 +100,24 @@ def test_divergences():
     diverging = np.zeros((CHAINS, DRAWS), bool)
     diverging[1, 3] = diverging[2, 7] = True
     [sentence] = replace(healthy(), stats={"diverging": diverging}).check()
-    assert (
-        sentence
-        == "2 of 2000 draws diverged, so that a part of the posterior may be missing: try narrower priors"
+    assert sentence == (
+        "2 of 2000 draws diverged, so that a part of the posterior may be missing: try "
+        "narrower priors"
     )
 
 
 @pytest.mark.parametrize("right", [True, False])
 def test_labels_of_one_kind(right):
     told = healthy(right=lambda log_odds: np.full(len(log_odds), right)).check()
-    assert (
-        told[-1]
-        == f"every one of the 200 labelled steps is {'right' if right else 'wrong'}: of the other kind only the priors speak"
+    assert told[-1] == (
+        f"every one of the 200 labelled steps is {'right' if right else 'wrong'}: of the "
+        "other kind only the priors speak"
     )
 
 
 def test_a_misfit_by_score():
-    """A reward model that is right in the middle and wrong at both ends: no logistic curve does that."""
+    """A reward model that is right in the middle and wrong at both ends: no logistic curve does
+    that."""
     told = healthy(right=lambda log_odds: np.abs(log_odds) < 1).check()
     assert (
         "the model does not fit the shares of right steps by score (posterior predictive p-value "
@@ -144,7 +146,8 @@ def test_shares(make_calibration):
 
 
 def test_p_values_are_uniform_where_parameters_are_known():
-    """Kolmogorov and Smirnov's test at level 1e-4 for each family, over 100 data sets; the draws are all equal, so that nothing is fitted.
+    """Kolmogorov and Smirnov's test at level 1e-4 for each family, over 100 data sets; the draws
+    are all equal, so that nothing is fitted.
 
     A slope of 2 in the place of 1 is seen.
     """

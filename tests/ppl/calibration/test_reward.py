@@ -1,4 +1,5 @@
-"""What a calibrated reward model says, against the same in brute force. The fits are made by hand; only one filter draws."""
+"""What a calibrated reward model says, against the same in brute force. The fits are made by hand;
+only one filter draws."""
 
 from __future__ import annotations
 
@@ -162,7 +163,8 @@ def test_what_was_never_seen(make_calibration):
 
 
 def test_numbers_for_what_was_never_seen_fill_the_normal_law():
-    """One in each of the equal parts of the law, in any order; so the mean is 0 to 1/sqrt(12) of a part's width."""
+    """One in each of the equal parts of the law, in any order; so the mean is 0 to 1/sqrt(12) of a
+    part's width."""
     from scipy.special import ndtr
 
     for depth in (0, 5, 6):
@@ -202,7 +204,7 @@ with xarray.open_datatree(sys.argv[1], engine="h5netcdf") as tree:
 
 
 # --- under a state-space model
-# --------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def next_probs(prefix):
@@ -269,7 +271,8 @@ def test_the_declared_likelihood_is_the_averaged_product(make_calibration):
 
 
 def test_a_filter_samples_that_posterior(make_calibration):
-    """Z-hat times the answer's probability is unbiased for the answer's mass (methods of the filter's own exact tests).
+    """Z-hat times the answer's probability is unbiased for the answer's mass (methods of the
+    filter's own exact tests).
 
     400 runs of 8 particles; five answers at 5 standard errors: fails by chance with probability
     3e-6 by the normal law. The product of averages lies further away than that, so that the test
@@ -292,7 +295,7 @@ def test_a_filter_samples_that_posterior(make_calibration):
 
 
 # --- bad input
-# ------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def test_it_is_a_reward_model(make_calibration):

@@ -68,7 +68,8 @@ def posteriors(right: np.ndarray, warmup: int, draws: int) -> dict[str, np.ndarr
 
 
 def quantities(values: dict[str, np.ndarray], right: np.ndarray) -> dict[str, np.ndarray]:
-    """One number each: the first effect, and the log-likelihood of the labels; shape (count, draws)."""
+    """One number each: the first effect, and the log-likelihood of the labels; shape (count,
+    draws)."""
     logit = values["intercept"][..., None] + values["slope"][..., None] * DATA.log_odds
     logit = (
         logit
@@ -84,7 +85,8 @@ def quantities(values: dict[str, np.ndarray], right: np.ndarray) -> dict[str, np
 
 
 def p_value(true: dict[str, np.ndarray], drawn: dict[str, np.ndarray], bins: int) -> float:
-    """Bonferroni's, of all quantities; `drawn` has as many draws as there are ranks but one, a multiple of `bins`."""
+    """Bonferroni's, of all quantities; `drawn` has as many draws as there are ranks but one, a
+    multiple of `bins`."""
     least = 1.0
     for name in QUANTITIES:
         ranks = (drawn[name] < true[name]).sum(axis=1)

@@ -38,7 +38,8 @@ def test_numbers(make_posterior) -> None:
 
 
 def test_draws_may_be_taken_at_face_value(make_posterior) -> None:
-    """Summaries that know nothing of weights are of the posterior, within the error that is stated."""
+    """Summaries that know nothing of weights are of the posterior, within the error that is
+    stated."""
     random = np.random.default_rng(0)
     root = make_posterior().best.path[0]
     logprobs = random.normal(-8.0, 2.0, 2000)

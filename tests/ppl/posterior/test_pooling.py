@@ -1,4 +1,5 @@
-"""Independent runs put together by their evidence, against direct computation and exact enumeration."""
+"""Independent runs put together by their evidence, against direct computation and exact
+enumeration."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def test_runs_are_weighed_by_their_evidence():
 
 
 def test_errors_are_those_of_a_ratio_of_means():
-    """Against the jackknife, which agrees to first order: 40 runs leave less than 15% between them here."""
+    """Against the jackknife, which agrees to first order: 40 runs leave less than 15% between them
+    here."""
     pooled = repeated(ParticleFilter(particles=3), model(), runs=40, seed=1)
     z = np.array([exp(run.log_evidence) for run in pooled.runs])
     for answer in "abc":
@@ -67,7 +69,8 @@ def test_errors_are_those_of_a_ratio_of_means():
 
 
 def test_pooling_is_consistent_where_averaging_is_not():
-    """One particle a run: equal weights would give the prior. Within 5 standard errors of the enumerated posterior."""
+    """One particle a run: equal weights would give the prior. Within 5 standard errors of the
+    enumerated posterior."""
     pooled = repeated(ParticleFilter(particles=1), model(), runs=800, seed=2)
     masses = dict.fromkeys("abc", 0.0)
 

@@ -1,4 +1,5 @@
-"""Sites whose names become equal in a file are kept apart there, and have their own names again afterwards."""
+"""Sites whose names become equal in a file are kept apart there, and have their own names again
+afterwards."""
 
 from __future__ import annotations
 

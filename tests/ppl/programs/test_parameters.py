@@ -1,4 +1,5 @@
-"""Particle MCMC for a program's parameters against a posterior on a grid, and its calibration on simulated data.
+"""Particle MCMC for a program's parameters against a posterior on a grid, and its calibration on
+simulated data.
 
 Means of chains are compared within 5 of their standard errors by effective sample size: with fewer
 than 60 comparisons a right sampler fails one of them with probability 3e-5, were those errors
@@ -35,7 +36,8 @@ from motes.smc import RunKeys
 
 
 def strict(question):
-    """Two continuous parameters, the support of one depending on the other: how far two reward models are believed."""
+    """Two continuous parameters, the support of one depending on the other: how far two reward
+    models are believed."""
     theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
     share = numpyro.sample("share", dist.Uniform(0.0, 1.0 + theta))
     x = ppl.start(table.LM, question)
@@ -183,7 +185,7 @@ def test_the_filter_has_it_too():
 
 
 # --- the density that chains move on
-# ---------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def one_run(program=WHOLE, seed=0):
@@ -260,7 +262,10 @@ def test_what_cannot_be_traced_says_so_and_a_walk_does_without():
     program = ppl.Program(branching, "?")
     with pytest.raises(
         ValueError,
-        match=r"'branching' cannot be traced at its parameters .* the kernel 'random_walk' does without",
+        match=(
+            r"'branching' cannot be traced at its parameters .* the kernel 'random_walk' does "
+            r"without"
+        ),
     ):
         ParameterGibbs(particles=3, chains=1, iterations=2, warmup=0).run(program)
     posterior = ParameterGibbs(
@@ -396,7 +401,7 @@ def test_the_marginal_estimate_is_the_prior_times_the_evidence_of_the_model_give
 
 
 # --- calibration on simulated data
-# ------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 ENDLESS = TableLM(
     lambda prefix: np.append(
@@ -408,7 +413,8 @@ DRAWS = 9
 
 
 def noisy(question, truths=(None,) * 5, spread=1.0):
-    """How strict the judge of five steps is, and what it judged; where its numbers are not given they are drawn."""
+    """How strict the judge of five steps is, and what it judged; where its numbers are not given
+    they are drawn."""
     theta = numpyro.sample("theta", dist.LogNormal(0.0, spread))
     x = ppl.start(ENDLESS, question)
     for t, truth in enumerate(truths):
@@ -418,7 +424,8 @@ def noisy(question, truths=(None,) * 5, spread=1.0):
 
 
 def ranks(sampler, runs, spread=1.0):
-    """Of each simulated truth the rank among posterior draws of theta, and the share of draws nearer to a random point than it is."""
+    """Of each simulated truth the rank among posterior draws of theta, and the share of draws
+    nearer to a random point than it is."""
     found = []
     for run in range(runs):
         sites = trace(seed(noisy, run)).get_trace("?")
@@ -440,14 +447,16 @@ def ranks(sampler, runs, spread=1.0):
 
 
 def uneven(found):
-    """Pearson's chi-squared of ranks against the uniform law on 0..DRAWS, 9 degrees of freedom: above 33.7 with probability 1e-4."""
+    """Pearson's chi-squared of ranks against the uniform law on 0..DRAWS, 9 degrees of freedom:
+    above 33.7 with probability 1e-4."""
     counts = np.bincount(found, minlength=DRAWS + 1)
     expected = len(found) / (DRAWS + 1)
     return float(((counts - expected) ** 2 / expected).sum())
 
 
 def test_ranks_of_simulated_truths_are_uniform():
-    """Simulation-based calibration (Talts et al. 2018), and coverage with random points (Lemos et al. 2023). False alarms: 2e-4.
+    """Simulation-based calibration (Talts et al. 2018), and coverage with random points (Lemos et
+    al. 2023). False alarms: 2e-4.
 
     Draws of a filter are those of its target up to O(1/N), which moves the ranks by far less than
     80 of them can show.
@@ -478,7 +487,7 @@ def test_ranks_of_simulated_truths_are_uniform_at_length(sampler):
 
 
 # --- what a review found
-# ----------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def normal_model(mu):
@@ -509,7 +518,8 @@ def test_kernels_tell_densities_apart_by_the_data_that_inner_functions_hold():
 
 @pytest.mark.parametrize("proposal", [None, Sampling(temperature=2.0)])
 def test_steps_may_depend_on_parameters_that_walk(proposal):
-    """theta ~ U(0.5, 3) is the temperature of a step whose first token is seen: p(token | theta) on a grid."""
+    """theta ~ U(0.5, 3) is the temperature of a step whose first token is seen: p(token | theta) on
+    a grid."""
     token = int(np.argmin(table.next_probs(())[:2]))
 
     def model():
@@ -656,7 +666,8 @@ def test_a_program_of_nothing_but_parameters_is_plain_mcmc():
 
 
 def test_a_noisy_estimate_does_not_end_the_walk():
-    """Two particles for many steps: even a step of no length is seldom accepted, and the walk keeps a hundredth of its step."""
+    """Two particles for many steps: even a step of no length is seldom accepted, and the walk keeps
+    a hundredth of its step."""
 
     def model():
         theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))

@@ -75,7 +75,8 @@ def means(program, sampler, functions, runs, seed=0):
 
 
 def z_scores(program, sampler, masses, runs, seed=0):
-    """(mean - gamma) / standard error of the cells of 2% of the mass and more, of the rest, and of everything."""
+    """(mean - gamma) / standard error of the cells of 2% of the mass and more, of the rest, and of
+    everything."""
     total = sum(masses.values())
     large = [cell for cell, mass in masses.items() if mass >= 0.02 * total]
     functions = [
@@ -166,7 +167,8 @@ def test_presets_and_prm_twists_are_for_the_built_in_model():
 
 
 def kinds(question):
-    """A discrete latent that changes how far the reward model is believed, a coin per step, two reward models and a condition."""
+    """A discrete latent that changes how far the reward model is believed, a coin per step, two
+    reward models and a condition."""
     kind = int(numpyro.sample("kind", dist.Categorical(probs=np.array([0.5, 0.3, 0.2]))))
     x = ppl.start(table.LM, question)
     while x.open and x.depth < table.MAX_STEPS:
@@ -256,7 +258,8 @@ def strict(question):
 
 
 def test_a_continuous_latent_against_quadrature():
-    """Cells by trajectory, and the mean of theta in each: E[Z-hat W theta 1[x]] = p(x) int theta p(theta) L(x)^theta dtheta."""
+    """Cells by trajectory, and the mean of theta in each: E[Z-hat W theta 1[x]] = p(x) int theta
+    p(theta) L(x)^theta dtheta."""
     grid = (np.arange(4000) + 0.5) * 0.005
     density = 4 * grid * np.exp(-2 * grid) * 0.005
     cells = {}
@@ -283,7 +286,7 @@ def test_a_continuous_latent_against_quadrature():
 
 
 # --- sub-inference
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def spelled(tokens):
@@ -354,7 +357,8 @@ def test_sub_inferences_of_all_particles_share_batches():
 
 
 def test_a_chain_over_a_sub_inference_has_the_posterior():
-    """Suffix Metropolis with an estimate in the place of the inner evidence: pseudo-marginal, and exact. Five standard errors by ESS."""
+    """Suffix Metropolis with an estimate in the place of the inner evidence: pseudo-marginal, and
+    exact. Five standard errors by ESS."""
     masses = masses_of_answers()
     total = sum(masses.values())
     posterior = SuffixMetropolis(chains=8, iterations=250, warmup=10).run(
@@ -387,7 +391,7 @@ def test_a_sub_inference_under_handlers():
 
 
 # --- faults planted on purpose
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def test_a_forgotten_inner_weight_is_seen(monkeypatch):
@@ -434,7 +438,8 @@ def test_a_condition_that_is_tempered_or_forgotten_is_seen(monkeypatch):
 
 
 def test_siblings_that_share_a_draw_are_seen(monkeypatch):
-    """All particles draw their latent from one key: every mean is right, but the estimates vary as if there were one particle."""
+    """All particles draw their latent from one key: every mean is right, but the estimates vary as
+    if there were one particle."""
     from motes.ppl.programs import propagation
 
     plain = propagation.ProgramSteps._keys
@@ -462,7 +467,7 @@ def test_keys_of_draws_differ_within_a_generation():
 
 
 # --- what a review found
-# ------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def test_siblings_that_are_read_by_different_rules_stay_apart():
@@ -494,7 +499,8 @@ def test_siblings_that_are_read_by_different_rules_stay_apart():
     ],
 )
 def test_densities_of_given_and_substituted_values_are_part_of_every_target(sampler):
-    """z ~ N(3 kind, 1) is 0: P(kind = 1) = 1 / (1 + exp(4.5)), Z = (1 + exp(-4.5)) / 2 sqrt(2 pi)."""
+    """z ~ N(3 kind, 1) is 0: P(kind = 1) = 1 / (1 + exp(4.5)), Z = (1 + exp(-4.5)) / 2
+    sqrt(2 pi)."""
 
     def model(inside):
         kind = int(numpyro.sample("kind", dist.Bernoulli(0.5)))

@@ -1,4 +1,5 @@
-"""How programs are run for many particles: what is asked when, what is refused, and what a generation costs."""
+"""How programs are run for many particles: what is asked when, what is refused, and what a
+generation costs."""
 
 from __future__ import annotations
 
@@ -151,7 +152,8 @@ def test_observations_may_be_masked_and_scaled_and_draws_may_not():
         return str(int(x))
 
     def z_of(handler):
-        """E over the two values, by the evidence of many particles: it is exact for stratified draws of a coin."""
+        """E over the two values, by the evidence of many particles: it is exact for stratified
+        draws of a coin."""
         return (
             ParticleFilter(particles=4000, ess_threshold=0)
             .run(ppl.Program(model, handler, False), seed=0)
@@ -165,7 +167,10 @@ def test_observations_may_be_masked_and_scaled_and_draws_may_not():
     for handler in (scale(scale=2.0), mask(mask=False)):
         with pytest.raises(
             ValueError,
-            match="site 'x' is drawn: a mask or a scale has a meaning for a sampler on what is observed alone",
+            match=(
+                "site 'x' is drawn: a mask or a scale has a meaning for a sampler on what is "
+                "observed alone"
+            ),
         ):
             FILTER.run(ppl.Program(model, handler, True))
 
@@ -202,7 +207,7 @@ def test_a_reward_model_that_is_made_anew_each_time_is_an_error():
 
     with pytest.raises(
         RuntimeError,
-        match="at site 'ok' it has another reward model, or another trajectory, each time it is run",
+        match="at site 'ok' it has another reward model, or another trajectory, each time",
     ):
         FILTER.run(ppl.Program(model))
 

@@ -1,4 +1,5 @@
-"""Steps, judgements and conditions under NumPyro's own handlers, against densities worked out by hand."""
+"""Steps, judgements and conditions under NumPyro's own handlers, against densities worked out by
+hand."""
 
 from __future__ import annotations
 
@@ -192,7 +193,10 @@ def masked_in_part():
 def test_what_would_stack_or_trace_trajectories_is_refused_in_one_sentence(refused):
     with pytest.raises(
         TypeError,
-        match=r"^a (trajectory is not an array: .* drawn one by one|step of a language model cannot be drawn)",
+        match=(
+            r"^a (trajectory is not an array: .* drawn one by one|step of a language model cannot "
+            r"be drawn)"
+        ),
     ):
         refused()
 

@@ -1,4 +1,5 @@
-"""Markov kernels on trajectories leave their targets invariant: their transition matrices, by enumeration of all that can happen.
+"""Markov kernels on trajectories leave their targets invariant: their transition matrices, by
+enumeration of all that can happen.
 
 The code that is enumerated is the samplers' own. What is random in it is put into the hands of a
 tree of decisions, which is walked to every leaf: a token, with its probability under the proposal;
@@ -61,7 +62,8 @@ Tokens = tuple[int, ...]
 
 
 class Tree:
-    """Walks a function to every outcome of its decisions, depth first: it is run once for each leaf.
+    """Walks a function to every outcome of its decisions, depth first: it is run once for each
+    leaf.
 
     Attributes:
         stack: for each decision on the present way, what is possible with its probability, and
@@ -99,7 +101,8 @@ TREE = Tree()
 
 
 class Uniform:
-    """A uniform number on [0, 1), decided by the one comparison, or the one cell, that is asked of it."""
+    """A uniform number on [0, 1), decided by the one comparison, or the one cell, that is asked of
+    it."""
 
     def __lt__(self, bound: float) -> bool:
         chance = min(max(float(bound), 0.0), 1.0)
@@ -249,7 +252,8 @@ def _multinomial(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _systematic(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """The offset jumps where N C_j does, with density (m + 1) / (m + f) below f and m / (m + f) above."""
+    """The offset jumps where N C_j does, with density (m + 1) / (m + f) below f and m / (m + f)
+    above."""
     slots = len(weights)
     ends = slots * np.cumsum(np.roll(weights, -first))
     share = ends[0]
@@ -288,7 +292,7 @@ CELLS = {"multinomial": _multinomial, "systematic": _systematic, "killing": _kil
 
 
 # --- models
-# ------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 @cache
@@ -298,7 +302,8 @@ def next_probs(prefix: Tokens) -> np.ndarray:
 
 @cache
 def sparse_probs(prefix: Tokens) -> np.ndarray:
-    """No token 1 after 0, 0 or after 1, 1: fewer trajectories, and remainders that do not fit every past."""
+    """No token 1 after 0, 0 or after 1, 1: fewer trajectories, and remainders that do not fit every
+    past."""
     probs = next_probs(prefix) * (1.0, prefix[-1:] != (0,) and prefix[-2:] != (1, 1), 1.0)
     return probs / probs.sum()
 
@@ -372,7 +377,8 @@ class Case:
         )
 
     def masses(self, stop: int | None = None, power: float = 1.0) -> dict[Tokens, float]:
-        """gamma, tempered to `power`, of every trajectory that is complete, or stopped after `stop` steps; those of positive mass."""
+        """gamma, tempered to `power`, of every trajectory that is complete, or stopped after `stop`
+        steps; those of positive mass."""
         longest = self.max_steps if stop is None else stop
         every = (x for length in range(1, longest + 1) for x in product(range(3), repeat=length))
         whole = [x for x in every if EOS not in x[:-1] and (x[-1] == EOS or len(x) == longest)]
@@ -421,11 +427,12 @@ class Case:
 
 
 # --- matrices
-# ----------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def matrix_of(kernel: Callable[[Any], dict[Any, float]], starts: dict[Any, Any]) -> np.ndarray:
-    """The transition matrix between these states, from the law of a move from each; it must not lead to any other."""
+    """The transition matrix between these states, from the law of a move from each; it must not
+    lead to any other."""
     column, matrix = {x: i for i, x in enumerate(starts)}, np.zeros((len(starts), len(starts)))
     for x, state in starts.items():
         for y, chance in kernel(state).items():
@@ -488,11 +495,12 @@ def test_the_tree_reaches_everything_once(case):
 
 
 # --- suffix moves
-# ------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def last_of(particle: Particle, fresh: dict[Tokens, Particle]) -> Tokens:
-    """Its tokens; all else that it carries must be what these tokens have when they are drawn at once."""
+    """Its tokens; all else that it carries must be what these tokens have when they are drawn at
+    once."""
     tokens = particle.trajectory.token_ids
     told, drawn = described(particle), described(fresh[tokens])
     assert (
@@ -592,7 +600,8 @@ def test_power_metropolis(case):
     ids=str,
 )
 def test_resample_move_between_steps(case, stop):
-    """Before step t = stop + 1 the target is gamma_t-1 on open trajectories: twists included, under no constraint. Closed ones stay."""
+    """Before step t = stop + 1 the target is gamma_t-1 on open trajectories: twists included, under
+    no constraint. Closed ones stay."""
     rejuvenate = ResampleMove(proposal=case.proposal).resampler(case.model).rejuvenate
     fresh = case.particles(stop)
     kernel = walked(lambda x: last_of(rejuvenate(stop + 1, None, [x])[0], fresh))
@@ -603,7 +612,8 @@ def test_resample_move_between_steps(case, stop):
 
 
 def test_closing_by_a_move_would_be_seen():
-    """Planted: a move that may close a trajectory leaves gamma_t-1 as a whole as it is, but not on those that are open."""
+    """Planted: a move that may close a trajectory leaves gamma_t-1 as a whole as it is, but not on
+    those that are open."""
     case, stop = Case(max_steps=4), 2
     stepwise, fresh = StepwiseModel(case.model, case.q), case.particles(2)
     masses = case.masses(stop)
@@ -652,7 +662,8 @@ def test_acceptance_without_lengths_would_be_seen():
 
 
 def test_a_forgotten_proposal_would_be_seen():
-    """Planted: gamma(x') / gamma(x) without q. It is not wrong only where q is the prior and gamma is taken relative to it."""
+    """Planted: gamma(x') / gamma(x) without q. It is not wrong only where q is the prior and gamma
+    is taken relative to it."""
     case = Case(proposal=HOT)
     assert faulty_suffix(case, case.model.log_likelihood) > 1e-3
     assert faulty_suffix(case, case.model.log_density) > 1e-3
@@ -660,7 +671,7 @@ def test_a_forgotten_proposal_would_be_seen():
 
 
 # --- particle Gibbs
-# ----------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -702,7 +713,8 @@ class Sweep:
         return matrix_of(walked(kernel), {x: fresh[x] for x in masses})
 
     def generations(self, fresh: dict[Tokens, Particle], particle: Particle) -> dict[Tokens, float]:
-        """The law of the next trajectory: of every generation all distinct states, with their probabilities."""
+        """The law of the next trajectory: of every generation all distinct states, with their
+        probabilities."""
         reference = objects(particle.path)
         model = self.stepwise(self.case.model, self.case.q, root=reference[0])
         state, reference, step = captured(
@@ -734,7 +746,8 @@ class Sweep:
 
 
 def captured(*arguments: Any) -> tuple[Any, Any, Any]:
-    """What `conditional` hands to the loop over generations: its first state, the reference and one step."""
+    """What `conditional` hands to the loop over generations: its first state, the reference and one
+    step."""
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -866,7 +879,8 @@ def overwritten(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray
 
 
 def test_an_overwritten_slot_would_be_seen_at_three_particles(monkeypatch):
-    """At N = 2 there is nothing to see: the other slot's law given either ancestor is what it should be."""
+    """At N = 2 there is nothing to see: the other slot's law given either ancestor is what it
+    should be."""
     monkeypatch.setitem(CELLS, "systematic", overwritten)
     law.cache_clear()
     try:
@@ -889,7 +903,8 @@ class ComparedTooLate(StepwiseModel):
 
 
 class ComparedWithoutTwists(StepwiseModel):
-    """Planted: the denominator is the prior and the likelihood without the twist that the particle's weight contains."""
+    """Planted: the denominator is the prior and the likelihood without the twist that the
+    particle's weight contains."""
 
     def log_splice(self, t, particles, reference):
         values = super().log_splice(t, particles, reference)
@@ -902,7 +917,8 @@ class ComparedWithoutTwists(StepwiseModel):
 
 
 class Stale(StepwiseModel):
-    """Planted: a spliced remainder keeps the log-probabilities and scores that it had behind its own past."""
+    """Planted: a spliced remainder keeps the log-probabilities and scores that it had behind its
+    own past."""
 
     def splice(self, t, particle, reference):
         spliced = super().splice(t, particle, reference)
@@ -941,7 +957,7 @@ def test_faulty_splices_would_be_seen(fault):
 
 
 # --- parallel tempering
-# ------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 PAIR = Case(lm=LINE, reward=positive_log_odds)
@@ -968,7 +984,8 @@ TEMPERED = {
 def exchanged(
     case: Case, sampler: ParallelTempering, iteration: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix of one iteration over the replicas' joint states, and the product of their targets."""
+    """The matrix of one iteration over the replicas' joint states, and the product of their
+    targets."""
     of_replicas = [case.masses(power=power) for power in sampler.betas]
     fresh = case.particles(proposal=sampler.proposed(case.model))
     joint = {
@@ -987,7 +1004,8 @@ def exchanged(
 
 @pytest.mark.parametrize("name", TEMPERED)
 def test_parallel_tempering(name):
-    """Each iteration by itself leaves the joint target as it is, and even and odd ones in turn lead there."""
+    """Each iteration by itself leaves the joint target as it is, and even and odd ones in turn lead
+    there."""
     even, target = exchanged(*TEMPERED[name], 0)
     odd, _ = exchanged(*TEMPERED[name], 1)
     assert error(even, target) <= 1e-12

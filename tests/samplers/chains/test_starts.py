@@ -1,4 +1,5 @@
-"""Chains start where they can: where a first population dies, others are drawn, and what follows is as exact as ever."""
+"""Chains start where they can: where a first population dies, others are drawn, and what follows is
+as exact as ever."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def test_a_chain_that_starts_at_once_is_not_touched_by_another_that_does_not():
 
 
 def test_the_law_is_that_of_the_target_after_restarts():
-    """P(length) of the constrained target by hand: r_1 = s(.5), r_2 = s(1), r_3 = s(1.5); lengths 2 and 3, and truncated."""
+    """P(length) of the constrained target by hand: r_1 = s(.5), r_2 = s(1), r_3 = s(1.5); lengths 2
+    and 3, and truncated."""
     s = lambda x: 1 / (1 + np.exp(-x))
     mass = {
         "2": 0.4 * s(0.5) * s(1.0),

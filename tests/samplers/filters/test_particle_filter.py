@@ -1,4 +1,5 @@
-"""The particle filter as a user meets it: reproducible, honest about itself, clear about bad input."""
+"""The particle filter as a user meets it: reproducible, honest about itself, clear about
+bad input."""
 
 import warnings
 from dataclasses import replace
@@ -74,9 +75,9 @@ def test_results_do_not_depend_on_batching():
 
 
 def test_two_children_of_one_parent_draw_independently():
-    """Of two slots that descend from one particle, as many agree on the next token as independent draws would, within 5 standard errors
-    (a right filter fails with probability 6e-7; siblings that shared their keys would always
-    agree).
+    """Of two slots that descend from one particle, as many agree on the next token as independent
+    draws would, within 5 standard errors (a right filter fails with probability 6e-7; siblings that
+    shared their keys would always agree).
     """
     surprises = []
     for seed in range(150):
@@ -117,7 +118,8 @@ def exact_log_evidence(model) -> float:
     ],
 )
 def test_evidence_agrees_with_enumeration(settings):
-    """Ten runs, filters and importance sampling alike, within 6 of their own standard errors on the natural scale (Student's t with 9
+    """Ten runs, filters and importance sampling alike, within 6 of their own standard errors on the
+    natural scale (Student's t with 9
     degrees of freedom: a right filter fails one of the four with probability 8e-4)."""
     model, sampler = declare(), ParticleFilter(particles=400, **settings)
     ratios = np.exp(

@@ -82,7 +82,8 @@ def declared(target: Target | None, prior: Sampling = Sampling()) -> StateSpaceM
 
 
 def complete() -> list[tuple[int, ...]]:
-    """Token ids of every complete trajectory: those that end with end-of-text, and those cut off without."""
+    """Token ids of every complete trajectory: those that end with end-of-text, and those cut off
+    without."""
     every = (
         prefix
         for length in range(1, MAX_STEPS + 1)
@@ -127,7 +128,8 @@ def mass(x: tuple[int, ...], model: StateSpaceModel) -> float:
 
 @cache
 def move_uniforms(slots: int) -> np.ndarray:
-    """The uniform that draws the token of every (run, generation, slot): shape (RUNS, MAX_STEPS + 1, slots)."""
+    """The uniform that draws the token of every (run, generation, slot): shape (RUNS, MAX_STEPS +
+    1, slots)."""
     places = np.array([[0, 0, 0, t] for t in range(MAX_STEPS + 1)], np.uint32)
     of_places = jax.vmap(lambda seed, place: _slot_keys(seed, place, slots), in_axes=(None, 0))
     keys = np.asarray(
@@ -157,7 +159,8 @@ class ReplayedKeys(RunKeys):
 
 
 class ReplayedLM(TableLM):
-    """Draws from uniforms, as `TableLM` does from keys, and remembers what it has computed for a prefix."""
+    """Draws from uniforms, as `TableLM` does from keys, and remembers what it has computed for a
+    prefix."""
 
     def extend(self, trajectories, keys, *, sampling, prior):
         return [self._draw(x, u, sampling, prior) for x, u in zip(trajectories, keys, strict=True)]
@@ -377,7 +380,8 @@ class KeysOfTrajectories(ReplayedKeys):
 
 
 def sibling_z(keys: type[RunKeys]) -> float:
-    """How far the first two of three siblings are from drawing equal tokens as often as independent draws would, in standard errors.
+    """How far the first two of three siblings are from drawing equal tokens as often as independent
+    draws would, in standard errors.
 
     E[Z-hat W] cannot see this fault: every slot's law stays right by itself.
     """

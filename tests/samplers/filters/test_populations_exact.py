@@ -1,4 +1,5 @@
-"""All other samplers of populations against exact enumeration, as `test_particle_filter_exact` does it for the particle filter.
+"""All other samplers of populations against exact enumeration, as `test_particle_filter_exact` does
+it for the particle filter.
 
 On a small table model, whose probabilities and rewards depend on the whole prefix and whose rewards
 are sometimes zero, every complete trajectory x and its mass gamma(x) = p(x)^alpha L(x)^beta 1[C(x)]
@@ -189,7 +190,8 @@ def _declared(declaration: Declaration) -> StateSpaceModel:
 def complete(
     tokens: int = TOKENS, eos: int | None = EOS, max_steps: int = MAX_STEPS
 ) -> list[tuple[int, ...]]:
-    """Token ids of every complete trajectory: those that end with end-of-text, and those cut off without."""
+    """Token ids of every complete trajectory: those that end with end-of-text, and those cut off
+    without."""
     every = (
         prefix
         for length in range(1, max_steps + 1)
@@ -272,7 +274,8 @@ class Case:
         return values[~died] if self.drop_dead else values
 
     def worst_z(self) -> float:
-        """The largest distance between estimated and exact masses, in standard errors; what has no mass is a cell as well."""
+        """The largest distance between estimated and exact masses, in standard errors; what has no
+        mass is a cell as well."""
         exact = np.array([self.declaration.mass(x) for x in complete()])
         return worst_z(pooled(self.estimates(), exact), pooled(exact[None], exact)[0])
 
@@ -292,7 +295,7 @@ def worst_z(values: np.ndarray, expected: np.ndarray) -> float:
 
 
 # --- unbiased estimates
-# --------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def user_twist(trajectory, log_odds) -> float:
@@ -366,7 +369,8 @@ QUICK = [
 
 
 def grid() -> list[Case]:
-    """Every sampler with its options at every N; targets and proposals go round, so that each meets each."""
+    """Every sampler with its options at every N; targets and proposals go round, so that each meets
+    each."""
     declarations = [
         *DECLARED.values(),
         POWER,
@@ -441,7 +445,8 @@ def test_estimates_are_unbiased_on_the_grid(case):
 
 
 def test_a_finished_particle_may_be_moved_or_not_but_not_according_to_the_others():
-    """One particle tosses a coin until it shows 1, at most twice: it ends at once in half of all runs."""
+    """One particle tosses a coin until it shows 1, at most twice: it ends at once in half of all
+    runs."""
     model = StateSpaceModel(
         "?", lm=TableLM(lambda prefix: [0.5, 0.5], eos=1), max_steps=2, stop_at_answer=False
     )
@@ -455,7 +460,8 @@ def test_a_finished_particle_may_be_moved_or_not_but_not_according_to_the_others
 
 @pytest.mark.parametrize("moves", [1, 2])
 def test_moves_at_every_step_leave_estimates_unbiased(moves):
-    """Resample-move on trajectories that all take every step, so that all are moved before each but the first."""
+    """Resample-move on trajectories that all take every step, so that all are moved before each but
+    the first."""
     model = replace(DECLARED["final-mean"].model, lm=RememberingLM(next_probs))
     cells = complete(eos=None)
     exact = np.array([DECLARED["final-mean"].mass(x) for x in cells])
@@ -539,7 +545,8 @@ ADAPTIVE = {4: 4000, 16: 1000, 64: 400}  # runs at N
 @pytest.mark.statistics
 @pytest.mark.parametrize("waste_free", [False, True])
 def test_the_bias_of_an_adaptive_ladder_vanishes(waste_free):
-    """Of the probability of the likeliest trajectory, where rewards are so uneven that few particles are far from enough."""
+    """Of the probability of the likeliest trajectory, where rewards are so uneven that few
+    particles are far from enough."""
     declaration, bias, error = DECLARED["odds"], {}, {}
     exact = np.array([declaration.mass(x) for x in complete()])
     likeliest = int(exact.argmax())
@@ -561,7 +568,7 @@ def test_the_bias_of_an_adaptive_ladder_vanishes(waste_free):
 
 
 # --- the published presets
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def code(prefix: tuple[int, ...]) -> int:
@@ -571,7 +578,8 @@ def code(prefix: tuple[int, ...]) -> int:
 
 @dataclass(frozen=True)
 class Published:
-    """The published procedure at N = 2 on two tokens, by formulas of its own: its law, population by population."""
+    """The published procedure at N = 2 on two tokens, by formulas of its own: its law, population
+    by population."""
 
     steps: int
     eos: int | None
@@ -710,7 +718,8 @@ def test_presets_follow_the_enumerated_law_of_their_procedure(sampler, published
 
 
 def test_puri2025_spends_the_last_score_twice():
-    """On two steps it tends to p odds_1 odds_2^2, not to p odds_1 odds_2; 2 m(64) - m(32) is without the bias of order 1/N."""
+    """On two steps it tends to p odds_1 odds_2^2, not to p odds_1 odds_2; 2 m(64) - m(32) is
+    without the bias of order 1/N."""
     published, cells = Published(2, None), complete(2, None, 2)
     means, errors = {}, {}
     for particles, runs in ((32, 800), (64, 800)):
@@ -734,7 +743,7 @@ def test_puri2025_spends_the_last_score_twice():
 
 
 # --- siblings
-# ------------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 class SharedKeys(HashedKeys):
@@ -754,7 +763,8 @@ def told(particle) -> tuple:
 
 
 def sibling_z(sampler: SteppedSampler, keys: type[RunKeys]) -> float:
-    """How far two copies of one particle are from equal moves as often as those of different runs, in standard errors."""
+    """How far two copies of one particle are from equal moves as often as those of different runs,
+    in standard errors."""
     model = DECLARED["product"].model
     stepwise = sampler.feynman_kac(model)
     rejuvenate = sampler.resampler(model).rejuvenate
@@ -857,7 +867,8 @@ class ForgettingFilter(StronglyAnnealed):
 
 @dataclass(frozen=True, eq=False)
 class PsiRecomputed(LookAhead):
-    """A child's weight is divided by another estimate of what its parent was worth than the one it was selected by."""
+    """A child's weight is divided by another estimate of what its parent was worth than the one it
+    was selected by."""
 
     ratios: list = field(default_factory=list)
 
