@@ -26,8 +26,9 @@ from .arms import Arm, arm_key
 from .plan import Asked, Key, Plan, read_plan
 from .records import Record, read_record
 
-FORMAT = 2
+FORMAT = 3
 KIND = "motes evaluation"
+SOURCES = "sources"
 SHORT = 60  # characters of an argument that an error quotes
 
 
@@ -36,6 +37,7 @@ class Contents(NamedTuple):
 
     Attributes:
         arguments: what decides the runs' results; None where that line is damaged.
+        sources: where models came from that were given by a name, by argument.
         evaluation: the digest of the arguments.
         plan: all that is to be done, by its plans and its records.
         records: by what they are of.
@@ -44,6 +46,7 @@ class Contents(NamedTuple):
     """
 
     arguments: dict[str, Any] | None
+    sources: dict[str, str]
     evaluation: str
     plan: Plan
     records: dict[Key, Record]
@@ -87,20 +90,31 @@ def digest_of(arguments: Mapping[str, Any]) -> str:
 def check_same(path: Path, contents: Contents, arguments: Mapping[str, Any]) -> None:
     """Raise ValueError where a file's arguments are not these."""
     here = json.loads(json.dumps(arguments))
-    if contents.arguments is None and contents.evaluation != digest_of(arguments):
-        raise ValueError(
-            f"results: the first line of {str(path)!r} is damaged, and its records are of other "
-            "arguments"
-        )
-    there = here if contents.arguments is None else contents.arguments
-    for name in here:
-        if there.get(name) != here[name]:
-            values = [repr(value) for value in (there.get(name), here[name])]
-            short = max(map(len, values)) <= SHORT
-            how = f"its {name} is {values[0]}, not {values[1]}" if short else f"its {name} differs"
+    if contents.arguments is None:
+        if contents.evaluation != digest_of(arguments):
             raise ValueError(
-                f"results: {str(path)!r} holds an evaluation of other arguments: {how}"
+                f"results: the first line of {str(path)!r} is damaged, and its records are of "
+                "other arguments"
             )
+        return
+    for name in here:
+        if contents.arguments.get(name) != here[name]:
+            raise _other(path, name, contents.arguments.get(name), here[name])
+
+
+def check_source(path: Path, contents: Contents, name: str, source: str) -> None:
+    """Raise ValueError where a file's model of this name came from another source."""
+    if contents.sources[name] != source:
+        raise _other(path, name, contents.sources[name], source)
+
+
+def _other(path: Path, name: str, there: Any, here: Any) -> ValueError:
+    """Return the error that an argument is another in the file; values where they are short."""
+    if max(len(repr(there)), len(repr(here))) <= SHORT:
+        how = f"its {name} is {there!r}, not {here!r}"
+    else:
+        how = f"its {name} differs"
+    return ValueError(f"results: {str(path)!r} holds an evaluation of other arguments: {how}")
 
 
 class Writer:
@@ -129,8 +143,16 @@ class Writer:
 
 
 @contextmanager
-def writing(path: Path, arguments: Mapping[str, Any], plan: Plan) -> Iterator[Writer]:
+def writing(
+    path: Path, arguments: Mapping[str, Any], sources: Mapping[str, str], plan: Plan
+) -> Iterator[Writer]:
     """Open a file of results to add to; it is begun where it is not there, and grown to the plan.
+
+    Args:
+        path: of the file.
+        arguments: what decides the runs' results.
+        sources: where models came from that were given by a name, by argument.
+        plan: all that is to be done.
 
     Raises:
         BlockingIOError: another evaluation is writing to it.
@@ -139,13 +161,14 @@ def writing(path: Path, arguments: Mapping[str, Any], plan: Plan) -> Iterator[Wr
     """
     with _locked(path) as file:
         evaluation = digest_of(arguments)
-        nothing = Contents(None, evaluation, Plan((), (), 1), {}, 0, ())
+        nothing = Contents(None, {}, evaluation, Plan((), (), 1), {}, 0, ())
         contents = _read(path, path.read_bytes()) or nothing
         check_same(path, contents, arguments)
         writer = Writer(path, file, contents)
         whole = contents.plan.and_also(plan)
         if contents.arguments is None:
-            writer.write({KIND: FORMAT, **arguments, "plan": whole.as_plain()})
+            first = {KIND: FORMAT, **arguments, SOURCES: sources, "plan": whole.as_plain()}
+            writer.write(first)
         elif whole != contents.plan:
             writer.write({"plan": whole.as_plain(), "evaluation": evaluation})
         yield writer
@@ -195,10 +218,13 @@ def _read(path: Path, content: bytes) -> Contents | None:
         raise ValueError(
             f"results: {str(path)!r} is not a file of results of this version of motes"
         )
-    arguments = next((_arguments(line) for line in parsed if KIND in line), None)
-    evaluation = (
-        digest_of(arguments) if arguments is not None else next(filter(None, records)).evaluation
-    )
+    first = next((line for line in parsed if KIND in line), None)
+    if first is not None:
+        arguments, sources = _arguments(first), _sources(first)
+        evaluation = digest_of(arguments)
+    else:
+        arguments, sources = None, {}
+        evaluation = next(filter(None, records)).evaluation
 
     plan, found, damaged = Plan((), (), 1), {}, []
     for number, (line, record) in enumerate(zip(parsed, records, strict=True), start=1):
@@ -210,11 +236,17 @@ def _read(path: Path, content: bytes) -> Contents | None:
         else:
             damaged.append(number)
     size = len(content) - len(torn)
-    return Contents(arguments, evaluation, _with(plan, found), found, size, tuple(damaged))
+    return Contents(arguments, sources, evaluation, _with(plan, found), found, size, tuple(damaged))
 
 
 def _arguments(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name not in (KIND, "plan")}
+    return {name: value for name, value in line.items() if name not in (KIND, SOURCES, "plan")}
+
+
+def _sources(line: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sources that a first line names; a line that somebody edited may name none."""
+    sources = line.get(SOURCES)
+    return sources if isinstance(sources, dict) else {}
 
 
 def _with(plan: Plan, records: Mapping[Key, Record]) -> Plan:

@@ -12,16 +12,16 @@ from tqdm.auto import tqdm
 
 from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
-from ..models.identity import Mark, check_vouched, identify, source_mark
+from ..models.identity import check_vouched, identify
 from ..models.pairing import AUTO, POCKET
-from ..models.pocket import LM_FOLDER, PRM_FOLDER
 from ..ppl.statespace import Answer, check_declaration
 from ..ppl.targets import Target
 from ..samplers.base import Sampler
-from ..samplers.given_models import checked_models, load_models
+from ..samplers.given_models import checked_models
 from ..samplers.mistaken import instead
 from .arms import Arm, plain, read_arms
 from .evaluation import Evaluation
+from .hosts import Hosts
 from .plan import Key, Place, planned
 from .questions import Correct, read_problems
 from .records import Record
@@ -84,8 +84,9 @@ def evaluate(
             or pairs of the two. Answers are numbers or texts, or solutions that end in `#### 18` or
             hold a `\boxed{18}`.
         samplers: by name of the method, a sampler, or several: the method at several budgets.
-        lm, prm, device: as `motes.solve` takes them; no model is loaded where nothing is left to
-            do.
+        lm, prm, device: as `motes.solve` takes them. A file that was begun with the name of a model
+            goes on with the model itself, and the other way round. No model is loaded where nothing
+            is left to do, unless a name is given and the file was begun with an object.
         seed: in [0, 2**32).
         results: the file, made where it is not there. One evaluation at a time can write to it.
         progress: show a progress bar, in runs.
@@ -132,12 +133,16 @@ def evaluate(
     seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
     repeats = checks.count("repeats", repeats)
     _check(correct)
-    lm, prm = checked_models(lm, prm)
+    hosts = Hosts(*checked_models(lm, prm), device)
     path = check_results(results)
-    hosts = {"lm": lm, "prm": prm}
-    arguments = _arguments(hosts, arms, declared | {"correct": correct}, seed, device)
     plan = planned(given, [arm for arm, _ in arms], repeats)
+    arguments = _arguments(arms, declared | {"correct": correct}, seed)
     there = read(path)
+    if there is not None and there.arguments is not None:
+        check_same(path, there, arguments)  # before a model has to be loaded to be known
+    marks = hosts.marks(path, there)
+    check_vouched(marks, "results")
+    arguments |= {name: mark.text for name, mark in marks.items()}
     if there is not None:
         check_same(path, there, arguments)
     keys = plan.keys()
@@ -145,13 +150,12 @@ def evaluate(
         return Evaluation.of(plan, there.records)
 
     task = Task(given, arms, plan, seed, declared, correct, digest_of(arguments))
-    with writing(path, arguments, plan) as file:
+    with writing(path, arguments, hosts.sources, plan) as file:
         warn_of_damage(path, file.contents)
         done = {
             key: file.contents.records[key] for key in keys.values() if key in file.contents.records
         }
-        loaded = load_models(lm, prm, device)
-        _run(task, keys, done, file, loaded, at_once=at_once, progress=progress, path=path)
+        _run(task, keys, done, file, hosts.loaded, at_once=at_once, progress=progress, path=path)
     return Evaluation.of(plan, done)
 
 
@@ -164,41 +168,16 @@ def _check(correct: Any) -> None:
 
 
 def _arguments(
-    hosts: Mapping[str, Any],
-    arms: Sequence[tuple[Arm, Sampler]],
-    declared: Mapping[str, Any],
-    seed: int,
-    device: str,
+    arms: Sequence[tuple[Arm, Sampler]], declared: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """What decides the results, in plain values: models and functions by what they do."""
-    marks = _marks_of_hosts(hosts, device)
+    """Return what decides the results besides the models, in plain values."""
     functions = {name: identify(value) for name, value in declared.items() if callable(value)}
-    of_arms = {}
     for arm, sampler in arms:
         for name, value in vars(sampler).items():
             if callable(value):
-                of_arms[f"{name} of samplers[{arm.name!r}]"] = identify(value)
-    check_vouched(marks | functions | of_arms, "results", stacklevel=3)
-    return {
-        "seed": seed,
-        **{name: mark.text for name, mark in marks.items()},
-        **{name: plain(value) for name, value in declared.items()},
-    }
-
-
-def _marks_of_hosts(hosts: Mapping[str, Any], device: str) -> dict[str, Mark]:
-    """What the models are; no model on this machine is loaded for that."""
-    marks = {name: _mark_of_host(name, host) for name, host in hosts.items()}
-    if None in marks.values():
-        load_models(hosts["lm"], hosts["prm"], device)  # which downloads them
-        marks = {name: _mark_of_host(name, host) for name, host in hosts.items()}
-    return {name: mark or Mark(hosts[name]) for name, mark in marks.items()}
-
-
-def _mark_of_host(name: str, host: Any) -> Mark | None:
-    """What a model is; one given by a name is known by its files, None where these are not here."""
-    shipped = LM_FOLDER if name == "lm" else PRM_FOLDER
-    return source_mark(host, shipped) if isinstance(host, str) else identify(host)
+                functions[f"{name} of samplers[{arm.name!r}]"] = identify(value)
+    check_vouched(functions, "results", stacklevel=3)
+    return {"seed": seed} | {name: plain(value) for name, value in declared.items()}
 
 
 def _run(

@@ -21,7 +21,7 @@ def checked_models(lm: Any, prm: Any) -> tuple[Any, Any]:
     """
     if isinstance(lm, str):
         models.check_source(lm)
-    elif not _loads(lm):
+    elif not is_loader(lm):
         check_lm(lm)
     prm = paired(lm, prm)
     if isinstance(prm, str):
@@ -49,9 +49,9 @@ def load_models(
 def _loaded_lm(lm: Any, device: str) -> LanguageModel:
     if isinstance(lm, str):
         return models.load_lm(lm, device=device)
-    return lm() if _loads(lm) else lm
+    return lm() if is_loader(lm) else lm
 
 
-def _loads(lm: Any) -> bool:
-    """Whether this is a function that loads a language model."""
+def is_loader(lm: Any) -> bool:
+    """Return whether this is a function that loads a language model."""
     return callable(lm) and not isinstance(lm, LanguageModel | type)

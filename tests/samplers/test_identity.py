@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from motes import load_lm, load_prm
 from motes.models import Cost, FunctionReward, Sampling, TableLM
 from motes.ppl import Posterior, StateSpaceModel
 from motes.ppl.posterior.pooling import pool
@@ -211,3 +212,12 @@ def test_a_posterior_says_what_made_it(tmp_path):
             ValueError, match="posteriors must be of one declaration, and their prm differs"
         ):
             pool(runs)
+
+
+def test_a_checkpoint_of_a_name_is_taken_up_by_its_model_and_the_other_way_round(tmp_path):
+    forms = [("pocket", "pocket"), (load_lm("pocket"), load_prm("pocket"))]
+    for begun, taken_up in (forms, forms[::-1]):
+        path = tmp_path / f"{type(begun[0]).__name__}.json"
+        for lm, prm in (begun, taken_up):
+            run = solve("1 + 1", lm=lm, prm=prm, particles=2, max_steps=2, checkpoint=path)
+            assert run.cost.generated_tokens > 0

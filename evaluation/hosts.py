@@ -1,0 +1,85 @@
+"""The models of an evaluation: what they do, known without loading them wherever a file says it.
+
+A model is what it does (see `motes.models.identity`), however it was given: as an object, or by a
+name. What a name stands for is seen once it is loaded. A file of results therefore keeps, with
+what a model does, its source: the digest of the files that a name stands for, or of a function
+that loads the model. A model of the same source is the same model, and need not be loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..models.identity import Mark, identify, source_mark
+from ..models.pocket import LM_FOLDER, PRM_FOLDER
+from ..samplers.given_models import is_loader, load_models
+from .results_file import Contents, check_source
+
+
+class Hosts:
+    """A language model and a reward model, loaded at most once.
+
+    Args:
+        lm: a language model, a name of one, or a function that loads one.
+        prm: a reward model, a name of one, or None.
+        device: where to load what is given by a name.
+    """
+
+    def __init__(self, lm: Any, prm: Any, device: str) -> None:
+        self._given = {"lm": lm, "prm": prm}
+        self._device = device
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The two models."""
+        return load_models(self._given["lm"], self._given["prm"], self._device)
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Where each model comes from that was not given as an object, by argument."""
+        marks = self._source_marks()
+        if None in marks.values():
+            _ = self.loaded  # downloads the files of which nothing is known yet
+            marks = self._source_marks()
+        return {name: mark.text for name, mark in marks.items() if mark and not mark.doubts}
+
+    def marks(self, path: Path, contents: Contents | None) -> dict[str, Mark]:
+        """Return what each model does, by argument; a model is loaded where the file does not say.
+
+        Args:
+            path: of the file of results.
+            contents: of the file; None where there is none yet.
+
+        Raises:
+            ValueError: the file is of a model whose name stood for other files.
+        """
+        marks = {}
+        for place, (name, host) in enumerate(self._given.items()):
+            known = None if contents is None else self._known(name, path, contents)
+            if known is not None:
+                marks[name] = known
+            elif isinstance(host, str) or is_loader(host):
+                marks[name] = identify(self.loaded[place])
+            else:
+                marks[name] = identify(host)
+        return marks
+
+    def _known(self, name: str, path: Path, contents: Contents) -> Mark | None:
+        """What a file says of the model, if both have the same source; None where it cannot."""
+        if contents.arguments is None or name not in contents.sources or name not in self.sources:
+            return None
+        check_source(path, contents, name, self.sources[name])
+        return Mark(contents.arguments.get(name))
+
+    def _source_marks(self) -> Mapping[str, Mark | None]:
+        """The marks of names and of functions that load; None where files are not here."""
+        marks = {}
+        for name, host in self._given.items():
+            if isinstance(host, str):
+                marks[name] = source_mark(host, LM_FOLDER if name == "lm" else PRM_FOLDER)
+            elif is_loader(host):
+                marks[name] = identify(host)
+        return marks
