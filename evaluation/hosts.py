@@ -2,13 +2,12 @@
 
 A model is what it does (see `motes.models.identity`), however it was given: as an object, or by a
 name. What a name stands for is seen once it is loaded. A file of results therefore keeps, with
-what a model does, its source: the digest of the files that a name stands for, or of a function
-that loads the model. A model of the same source is the same model, and need not be loaded.
+what a model does, its source: the digest of the files that a name stands for. A model of the same
+source is the same model, and need not be loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,12 @@ class Hosts:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """Where each model comes from that was not given as an object, by argument."""
+        """The mark of the files of each model that was given by a name, by argument."""
         marks = self._source_marks()
         if None in marks.values():
             _ = self.loaded  # downloads the files of which nothing is known yet
             marks = self._source_marks()
-        return {name: mark.text for name, mark in marks.items() if mark and not mark.doubts}
+        return {name: mark.text for name, mark in marks.items() if mark is not None}
 
     def marks(self, path: Path, contents: Contents | None) -> dict[str, Mark]:
         """Return what each model does, by argument; a model is loaded where the file does not say.
@@ -68,18 +67,16 @@ class Hosts:
         return marks
 
     def _known(self, name: str, path: Path, contents: Contents) -> Mark | None:
-        """What a file says of the model, if both have the same source; None where it cannot."""
+        """Return what the file says of a model of the same source; None where it says nothing."""
         if contents.arguments is None or name not in contents.sources or name not in self.sources:
             return None
         check_source(path, contents, name, self.sources[name])
         return Mark(contents.arguments.get(name))
 
-    def _source_marks(self) -> Mapping[str, Mark | None]:
-        """The marks of names and of functions that load; None where files are not here."""
+    def _source_marks(self) -> dict[str, Mark | None]:
+        """Return the marks of names, from their files; None where these are not here."""
         marks = {}
-        for name, host in self._given.items():
-            if isinstance(host, str):
-                marks[name] = source_mark(host, LM_FOLDER if name == "lm" else PRM_FOLDER)
-            elif is_loader(host):
-                marks[name] = identify(host)
+        for name, shipped in (("lm", LM_FOLDER), ("prm", PRM_FOLDER)):
+            if isinstance(self._given[name], str):
+                marks[name] = source_mark(self._given[name], shipped)
         return marks
