@@ -157,7 +157,7 @@ def test_a_few_posteriors():
 
 @pytest.mark.statistics
 def test_many_posteriors():
-    check(count=300, warmup=400, draws=990, kept=99, bins=20)
+    check(count=100, warmup=300, draws=990, kept=99, bins=10)
 
 
 def pair(advantage: float, seed: int, problems: int = 100) -> ScalingFit:
@@ -214,15 +214,15 @@ def test_equal_samplers_have_a_ratio_of_one():
 
 @pytest.mark.statistics
 def test_ratios_over_many_data_sets():
-    """Of 40 intervals of 90% for a ratio of 4, under 30 hold it with probability 0.0015, were they
+    """Of 20 intervals of 90% for a ratio of 4, under 14 hold it with probability 0.0024, were they
     frequentist: they are nearly that."""
     held = [
         low < 4 < high
         for low, high in (
-            pair(2.0, seed=seed).ratio("a", "b").interval(0.9) for seed in range(100, 140)
+            pair(2.0, seed=seed).ratio("a", "b").interval(0.9) for seed in range(100, 120)
         )
     ]
-    assert sum(held) >= 30
+    assert sum(held) >= 14
 
 
 def test_the_data_tree(ahead):

@@ -123,4 +123,4 @@ def test_a_few_posteriors():
 
 @pytest.mark.statistics
 def test_many_posteriors():
-    check(count=800, warmup=500, draws=990, kept=99, bins=20)
+    check(count=240, warmup=400, draws=990, kept=99, bins=20)
