@@ -20,7 +20,7 @@ from .mistaken import instead
 from .search.majority_vote import MajorityVote
 from .search.published import Giannone2025, Puri2025
 
-SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
+SAMPLERS: dict[str, type[SteppedSampler]] = {
     sampler.name: sampler
     for sampler in (
         ParticleFilter,
@@ -45,7 +45,7 @@ SAMPLERS: dict[str, type[SteppedSampler[Any]]] = {
 BASELINES: dict[str, type[MajorityVote]] = {"majority_vote": MajorityVote}
 
 
-def make_sampler(name: str, **settings: Any) -> SteppedSampler[Any] | MajorityVote:
+def make_sampler(name: str, **settings: Any) -> SteppedSampler | MajorityVote:
     """Return the sampler of this name with these settings.
 
     Raises:

@@ -27,6 +27,7 @@ from .generations import generations as generations
 from .generations import lineage as lineage
 from .generations import path as path
 from .history import HISTORY as HISTORY
+from .history import GrowingHistory as GrowingHistory
 from .history import History as History
 from .islands import Islands as Islands
 from .islands import combine as combine

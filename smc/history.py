@@ -60,15 +60,39 @@ class History(NamedTuple):
             log_weights=np.asarray(collected.get("log_weights", ()), np.float64).reshape(-1, slots),
         )
 
-    def after(self, step: Step) -> History:
+
+class GrowingHistory(NamedTuple):
+    """The history of a filter under way, to which a step is added without copying those before.
+
+    Histories that grow out of one another share their rows: a later one sees more of the same
+    list. Where two grow out of the same one, the second takes a copy.
+
+    Attributes:
+        slots: N.
+        rows: for each step the values of a `History`'s fields; `length` of them are this one's.
+        length: T.
+    """
+
+    slots: int
+    rows: list[tuple[Any, ...]]
+    length: int = 0
+
+    @classmethod
+    def empty(cls, slots: int) -> GrowingHistory:
+        """Make a history without steps, of a filter with `slots` particles."""
+        return cls(slots, [])
+
+    def after(self, step: Step) -> GrowingHistory:
         """Add one more step."""
         return self.appended(*(collect(step) for collect in HISTORY.values()))
 
-    def appended(self, *row: Any) -> History:
-        """Add one more row: a value for each field."""
-        return History(
-            *(
-                np.concatenate([rows, np.asarray(value)[None]])
-                for rows, value in zip(self, row, strict=True)
-            )
-        )
+    def appended(self, *row: Any) -> GrowingHistory:
+        """Add one more row: a value for each field of `History`."""
+        rows = self.rows if len(self.rows) == self.length else self.rows[: self.length]
+        rows.append(row)
+        return GrowingHistory(self.slots, rows, self.length + 1)
+
+    def history(self) -> History:
+        """Stack the rows to a `History`."""
+        columns = zip(*self.rows[: self.length], strict=True)
+        return History.of(dict(zip(HISTORY, columns, strict=False)), self.slots)

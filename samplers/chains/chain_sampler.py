@@ -15,7 +15,8 @@ from ...models import Sampling, together
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, State, start, steps
 from ...smc.resampling import pick
-from ..base import AllParticlesDead, Draws, SteppedSampler
+from ..base import AllParticlesDead, SteppedSampler
+from ..bound import BoundSampler, Draws
 from ..filters.filter_sampler import check_alive
 
 MOST_STARTS = 16  # times as many particles as the first filter for a chain's start, at most
@@ -70,7 +71,7 @@ class Swept(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChainSampler(SteppedSampler[Chains]):
+class ChainSampler(SteppedSampler):
     """Several independent chains.
 
     Attributes:
@@ -109,39 +110,52 @@ class ChainSampler(SteppedSampler[Chains]):
     def least_tokens(self) -> int:
         return self.chains
 
+
+@dataclass(frozen=True, eq=False)
+class BoundChains(BoundSampler[Chains]):
+    """Chains that sample a declared posterior."""
+
     @abstractmethod
-    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
+    def sweep(self, keys: RunKeys, state: Chains) -> Swept:
         """One iteration of all chains; its keys are the run's with the iteration's number."""
 
     @abstractmethod
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
         """How the chains moved, from sums over their iterations."""
 
-    def begin(self, model: Declared, keys: RunKeys) -> Started:
+    def begin(self) -> Started:
         """Where the chains start."""
-        return self.started(model, keys)
+        return self.started()
 
-    def started(self, model: Declared, keys: RunKeys, picks: int = 1) -> Started:
+    def started(self, picks: int = 1) -> Started:
         """For each chain `picks` trajectories of positive density, drawn from a particle filter of its own."""
 
         def attempt(particles: int, keys: RunKeys, model: Declared) -> list[Reasoning]:
-            return picked(model, keys, particles, self.proposed(model), picks)
+            return picked(model, keys, particles, self.proposed, picks)
 
-        return restarted(attempt, model, keys, self.chains, starts=self.starts, tries=self.tries)
+        sampler = self.sampler
+        return restarted(
+            attempt,
+            self.model,
+            self.keys,
+            sampler.chains,
+            starts=sampler.starts,
+            tries=sampler.tries,
+        )
 
     def held(self, state: Any) -> Reasoning:
         """The reasoning at which a chain is."""
         return state
 
-    def init(self, model: Declared, keys: RunKeys) -> Chains:
-        started = self.begin(model, keys)
+    def init(self) -> Chains:
+        started = self.begin()
         return Chains(0, started.current, (), {}, tries=started.tries)
 
-    def step(self, model: Declared, keys: RunKeys, state: Chains) -> Chains:
-        after = self.sweep(model, replace(keys, iteration=state.iteration + 1), state)
+    def step(self, state: Chains) -> Chains:
+        after = self.sweep(replace(self.keys, iteration=state.iteration + 1), state)
         kept, tallies = state.draws, state.tallies
-        if state.iteration >= self.warmup:
-            replicas = len(after.current) // self.chains
+        if state.iteration >= self.sampler.warmup:
+            replicas = len(after.current) // self.sampler.chains
             kept = (*kept, tuple(map(self.held, after.current[::replicas])))
             tallies = {
                 name: summed(tallies.get(name, np.zeros(0)), value)
@@ -151,20 +165,21 @@ class ChainSampler(SteppedSampler[Chains]):
             state.iteration + 1, tuple(after.current), kept, tallies, after.memory, state.tries
         )
 
-    def done(self, model: Declared, state: Chains) -> bool:
-        return len(state.draws) >= self.iterations
+    def done(self, state: Chains) -> bool:
+        return len(state.draws) >= self.sampler.iterations
 
     def count(self, state: Chains) -> int:
         return state.iteration
 
-    def total(self, model: Declared) -> int | None:
-        return self.warmup + self.iterations
+    def total(self) -> int:
+        return self.sampler.warmup + self.sampler.iterations
 
-    def draws(self, model: Declared, state: Chains, complete: bool) -> Draws:
+    def draws(self, state: Chains, complete: bool) -> Draws:
+        chains = self.sampler.chains
         by_iteration = state.draws or (
-            tuple(map(self.held, state.current[:: len(state.current) // self.chains])),
+            tuple(map(self.held, state.current[:: len(state.current) // chains])),
         )
-        particles = [row[chain] for chain in range(self.chains) for row in by_iteration]
+        particles = [row[chain] for chain in range(chains) for row in by_iteration]
         log_weights = np.full(len(particles), -np.log(len(particles)))
         rates = (
             self.rates(state.tallies, len(state.draws)) | {"starting_tries": list(state.tries)}
@@ -172,7 +187,7 @@ class ChainSampler(SteppedSampler[Chains]):
             else {}
         )
         guarantee = None if state.draws else "heuristic"  # stopped in its warm-up
-        return Draws(particles, log_weights, chains=self.chains, rates=rates, guarantee=guarantee)
+        return Draws(particles, log_weights, chains=chains, rates=rates, guarantee=guarantee)
 
 
 def summed(one: np.ndarray, other: np.ndarray) -> np.ndarray:

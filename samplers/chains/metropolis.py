@@ -10,11 +10,11 @@ import numpy as np
 
 from ... import checks
 from ...models import Sampling
-from ...ppl.interfaces import Declared
+from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import RunKeys
 from ..filters.power_smc import sharpened
 from ..moves import suffix_move
-from .chain_sampler import Chains, ChainSampler, Swept
+from .chain_sampler import BoundChains, Chains, ChainSampler, Swept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +60,37 @@ class SuffixMetropolis(ChainSampler):
         checks.settle(self, moves=checks.count("moves", self.moves))
         super().__post_init__()
 
-    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        q, particles, chains = self.proposed(model), list(state.current), self.chains
-        stepwise, accepted = model.stepwise(q), np.zeros(chains)
-        for number in range(self.moves):
+    def bind(self, model: Declared, keys: RunKeys) -> BoundMetropolis:
+        proposed = self.proposed(model)
+        return BoundMetropolis(self, model, keys, proposed, model.stepwise(proposed))
+
+
+@dataclass(frozen=True, eq=False)
+class BoundMetropolis(BoundChains):
+    """Metropolis chains of a declared posterior.
+
+    Attributes:
+        stepwise: the model, step by step.
+    """
+
+    stepwise: Stepwise
+
+    def sweep(self, keys: RunKeys, state: Chains) -> Swept:
+        particles, chains, moves = list(state.current), self.sampler.chains, self.sampler.moves
+        accepted = np.zeros(chains)
+        for number in range(moves):
             keys_of_chains = keys.moves(number, chains, range(chains))
             moved = suffix_move(
-                model, q, keys_of_chains, particles, lambda _, x: sum(stepwise.log_potentials(x))
+                self.model, self.proposed, keys_of_chains, particles, self._log_weight
             )
             particles, accepted = moved.particles, accepted + moved.accepted
-        return Swept(particles, {"acceptance": accepted / self.moves})
+        return Swept(particles, {"acceptance": accepted / moves})
 
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
         return {"acceptance": (tallies["acceptance"] / iterations).tolist()}
+
+    def _log_weight(self, row: int, particle: Reasoning) -> float:
+        return sum(self.stepwise.log_potentials(particle))
 
 
 @dataclass(frozen=True, kw_only=True)

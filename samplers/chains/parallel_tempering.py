@@ -10,12 +10,12 @@ import numpy as np
 
 from ... import checks
 from ...models.randomness import SlotUniforms
-from ...ppl.interfaces import Declared, Reasoning
+from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, subkeys
 from ...smc.conditional_smc import check_conditional
 from ..moves import suffix_move
 from ..run_facts import Advice
-from .chain_sampler import Chains, ChainSampler, Started, Swept
+from .chain_sampler import BoundChains, Chains, ChainSampler, Started, Swept
 from .reasoning_gibbs import gibbs_moves
 
 KERNELS = ("suffix", "gibbs")
@@ -99,9 +99,9 @@ class ParallelTempering(ChainSampler):
             kernel=checks.choice("kernel", self.kernel, KERNELS),
             moves=checks.count("moves", self.moves),
             particles=checks.count("particles", self.particles, least=2),
-            ess_threshold=self._resampling.ess_threshold,
+            ess_threshold=self.rule.ess_threshold,
         )
-        check_conditional(self.particles, self._resampling)
+        check_conditional(self.particles, self.rule)
         super().__post_init__()
 
     @property
@@ -109,23 +109,44 @@ class ParallelTempering(ChainSampler):
         return self.chains * len(self.betas)
 
     @property
-    def _resampling(self) -> Resampling:
+    def rule(self) -> Resampling:
+        """When its filters resample, and how."""
         return Resampling(self.resampling, self.ess_threshold)
 
-    def begin(self, model: Declared, keys: RunKeys) -> Started:
-        return self.started(model, keys, picks=len(self.betas))
+    def bind(self, model: Declared, keys: RunKeys) -> BoundTempered:
+        proposed = self.proposed(model)
+        models = tuple(model.tempered(beta) for beta in self.betas)
+        stepwise = tuple(tempered.stepwise(proposed) for tempered in models)
+        return BoundTempered(self, model, keys, proposed, models, stepwise)
 
-    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        count, models = len(self.betas), [model.tempered(beta) for beta in self.betas]
+
+@dataclass(frozen=True, eq=False)
+class BoundTempered(BoundChains):
+    """Replicas of chains between the prior and a declared posterior.
+
+    Attributes:
+        models: the declared posterior at each power.
+        stepwise: each of them, step by step.
+    """
+
+    models: Sequence[Declared]
+    stepwise: Sequence[Stepwise]
+
+    def begin(self) -> Started:
+        return self.started(picks=len(self.sampler.betas))
+
+    def sweep(self, keys: RunKeys, state: Chains) -> Swept:
+        models, moves = self.models, self.sampler.moves
+        count = len(models)
         particles = list(state.current)
         accepted = np.zeros(len(particles))
-        for number in range(self.moves):
-            particles, moved = self._moved(models, keys, number, particles)
+        for number in range(moves):
+            particles, moved = self._moved(keys, number, particles)
             accepted += moved
-        particles, travels, swaps = self._swapped(models, keys, state, particles)
-        trips = _round_trips(travels, state.memory or _at_home(self.chains, count))
+        particles, travels, swaps = self._swapped(keys, state, particles)
+        trips = _round_trips(travels, state.memory or _at_home(self.sampler.chains, count))
         tallies = {
-            "acceptance": accepted.reshape(-1, count).mean(axis=0) / self.moves,
+            "acceptance": accepted.reshape(-1, count).mean(axis=0) / moves,
             **swaps,
             "round_trips": np.array(trips[1]),
         }
@@ -141,21 +162,28 @@ class ParallelTempering(ChainSampler):
         }
 
     def _moved(
-        self, models: Sequence[Declared], keys: RunKeys, number: int, particles: list[Reasoning]
+        self, keys: RunKeys, number: int, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray]:
         """Every replica, moved at its own power; and which of them are new."""
-        count, proposal = len(models), self.proposed(models[0])
-        if self.kernel == "gibbs":
-            own = [replace(keys, chain=row * self.moves + number) for row in range(len(particles))]
+        models, stepwise, proposal, sampler = (
+            self.models,
+            self.stepwise,
+            self.proposed,
+            self.sampler,
+        )
+        count = len(models)
+        if sampler.kernel == "gibbs":
+            own = [
+                replace(keys, chain=row * sampler.moves + number) for row in range(len(particles))
+            ]
             of_rows = [models[row % count] for row in range(len(particles))]
             swept = gibbs_moves(
-                of_rows, proposal, own, particles, self.particles, self._resampling, "reference"
+                of_rows, proposal, own, particles, sampler.particles, sampler.rule, "reference"
             )
             return [particle for particle, _ in swept], np.array(
                 [moved.any() for _, moved in swept], np.float64
             )
-        stepwise = [model.stepwise(proposal) for model in models]
-        anew = np.array([self.betas[row % count] == 0 for row in range(len(particles))])
+        anew = np.array([sampler.betas[row % count] == 0 for row in range(len(particles))])
         moved = suffix_move(
             models[0],
             proposal,
@@ -167,13 +195,13 @@ class ParallelTempering(ChainSampler):
         return moved.particles, moved.accepted.astype(np.float64)
 
     def _swapped(
-        self, models: Sequence[Declared], keys: RunKeys, state: Chains, particles: list[Reasoning]
+        self, keys: RunKeys, state: Chains, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
         """Neighbours swapped; for each chain which of its places each replica came from; attempted and successful swaps by pair."""
-        chains, count = self.chains, len(models)
+        models, chains, moves = self.models, self.sampler.chains, self.sampler.moves
+        count = len(models)
         uniforms = SlotUniforms(
-            subkeys(keys.moves(self.moves, chains * count, range(chains * count)), 0),
-            chains * count,
+            subkeys(keys.moves(moves, chains * count, range(chains * count)), 0), chains * count
         ).at(0)
         places = np.tile(np.arange(count), (chains, 1))
         swaps, attempts = np.zeros(count - 1), np.zeros(count - 1)

@@ -42,7 +42,16 @@ from ...smc import Resampling, RunKeys, start, steps, subkeys
 from ...smc.conditional_smc import check_conditional
 from ...smc.resampling import pick
 from ..base import AllParticlesDead
-from .chain_sampler import RESTARTS, Chains, ChainSampler, Started, Swept, in_batch, restarted
+from .chain_sampler import (
+    RESTARTS,
+    BoundChains,
+    Chains,
+    ChainSampler,
+    Started,
+    Swept,
+    in_batch,
+    restarted,
+)
 from .reasoning_gibbs import gibbs_moves
 
 normal_random_walk: Any = blackjax.additive_step_random_walk.normal_random_walk  # type: ignore[attr-defined]
@@ -81,7 +90,8 @@ class ParameterSampler(ChainSampler):
         super().__post_init__()
 
     @property
-    def _resampling(self) -> Resampling:
+    def rule(self) -> Resampling:
+        """When its filters resample, and how."""
         return Resampling(self.resampling, self.ess_threshold)
 
     def check(self, model: Declared) -> None:
@@ -90,21 +100,27 @@ class ParameterSampler(ChainSampler):
                 f"{self.name!r} samples the parameters of a Program, and {model!r} is none"
             )
 
+
+@dataclass(frozen=True, eq=False)
+class BoundParameters(BoundChains):
+    """Chains of a program's parameters, bound to the program."""
+
+    model: Program
+
     @abstractmethod
     def moved(
-        self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
+        self, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
     ) -> list[tuple[Any, float]]:
         """Each chain's next state, and the probability with which its parameters' proposal was accepted."""
 
-    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        assert isinstance(model, Program)
-        tuning = state.memory or [
-            Tuning(self.aim).started(self.step_size) for _ in range(self.chains)
-        ]
-        step_sizes = [each.step_size(state.iteration < self.warmup) for each in tuning]
-        moved = self.moved(model, keys, state.current, step_sizes)
+    def sweep(self, keys: RunKeys, state: Chains) -> Swept:
+        searching = state.iteration < self.sampler.warmup
+        first = Tuning(self.sampler.aim).started(self.sampler.step_size)
+        tuning = state.memory or [first] * self.sampler.chains
+        step_sizes = [each.step_size(searching) for each in tuning]
+        moved = self.moved(keys, state.current, step_sizes)
         acceptance = np.array([rate for _, rate in moved])
-        if state.iteration < self.warmup:
+        if searching:
             tuning = [
                 each.told(rate) for each, rate in zip(tuning, acceptance.tolist(), strict=True)
             ]
@@ -183,26 +199,36 @@ class ParticleMarginalMetropolis(ParameterSampler):
     step_cost = "a particle filter of N particles for each chain"
     aim = 0.234
 
-    def begin(self, model: Declared, keys: RunKeys) -> Started:
+    def bind(self, model: Declared, keys: RunKeys) -> BoundMarginal:
+        assert isinstance(model, Program)
+        return BoundMarginal(self, model, keys, self.proposed(model))
+
+
+class BoundMarginal(BoundParameters):
+    """Particle marginal Metropolis-Hastings of a program."""
+
+    def begin(self) -> Started:
         def attempt(_: int, keys: RunKeys, program: Any) -> list[Estimated]:
             estimated = self._found(keys, program)
             if estimated is None:
-                raise AllParticlesDead(1, self.particles)
+                raise AllParticlesDead(1, self.sampler.particles)
             return [estimated]
 
         # every attempt has parameters of its own from the prior, and the particles that the chain's
         # filters have
-        keys = replace(keys, iteration=RESTARTS)
-        return restarted(attempt, model, keys, self.chains, starts=self.particles, tries=self.tries)
+        keys, sampler = replace(self.keys, iteration=RESTARTS), self.sampler
+        return restarted(
+            attempt, self.model, keys, sampler.chains, starts=sampler.particles, tries=sampler.tries
+        )
 
     def moved(
-        self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
+        self, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
     ) -> list[tuple[Any, float]]:
         runs = [
             partial(self._walked, keys=replace(keys, chain=chain), here=here, step_size=step_size)
             for chain, (here, step_size) in enumerate(zip(current, step_sizes, strict=True))
         ]
-        return in_batch(runs, [program] * len(runs))
+        return in_batch(runs, [self.model] * len(runs))
 
     def held(self, state: Any) -> Execution:
         return state.execution
@@ -260,9 +286,9 @@ class ParticleMarginalMetropolis(ParameterSampler):
         if not root.open:  # nothing is left to be drawn
             log_weight = -inf if root.excluded else root.log_ratio + root.log_likelihood
             return Estimated(root, log_weight) if log_weight > -inf else None
-        stepwise = given.stepwise(self.proposal, root=root)
-        state = start(stepwise, keys, self.particles)
-        for step in steps(stepwise, state, keys, self._resampling):
+        stepwise = given.stepwise(self.sampler.proposal, root=root)
+        state = start(stepwise, keys, self.sampler.particles)
+        for step in steps(stepwise, state, keys, self.sampler.rule):
             state = step.state
         return (
             None
@@ -317,16 +343,24 @@ class ParameterGibbs(ParameterSampler):
         )
         checks.count("particles", self.particles, least=2)
         super().__post_init__()
-        check_conditional(self.particles, self._resampling)
+        check_conditional(self.particles, self.rule)
 
     @property
     def aim(self) -> float:  # type: ignore[override]
         return 0.8 if self.kernel == "nuts" else 0.35
 
+    def bind(self, model: Declared, keys: RunKeys) -> BoundParameterGibbs:
+        assert isinstance(model, Program)
+        return BoundParameterGibbs(self, model, keys, self.proposed(model))
+
+
+class BoundParameterGibbs(BoundParameters):
+    """Particle Gibbs over the parameters and the reasoning of a program."""
+
     def moved(
-        self, program: Program, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
+        self, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
     ) -> list[tuple[Any, float]]:
-        chains = len(current)
+        program, sampler, chains = self.model, self.sampler, len(current)
         own = [replace(keys, chain=chain) for chain in range(chains)]
         given = [_given(program, execution) for execution in current]
         references: list[Any] = [
@@ -339,35 +373,34 @@ class ParameterGibbs(ParameterSampler):
             models, keys_of_rows = [given[row] for row in rows], [own[row] for row in rows]
             swept = gibbs_moves(
                 models,
-                self.proposal,
+                sampler.proposal,
                 keys_of_rows,
                 moved,
-                self.particles,
-                self._resampling,
+                sampler.particles,
+                sampler.rule,
                 "reference",
             )
             for row, (execution, _) in zip(rows, swept, strict=True):
                 references[row] = execution
         return [
-            self._kicked(program, keys.rejuvenation(0, 1, [0]), execution, step_size)
+            self._kicked(keys.rejuvenation(0, 1, [0]), execution, step_size)
             for keys, execution, step_size in zip(own, references, step_sizes, strict=True)
         ]
 
-    def _kicked(
-        self, program: Program, key: Any, execution: Any, step_size: float
-    ) -> tuple[Execution, float]:
+    def _kicked(self, key: Any, execution: Any, step_size: float) -> tuple[Execution, float]:
         """The program's run with its parameters moved, and how often that was accepted."""
+        program, sampler = self.model, self.sampler
         if any(isinstance(draw.fn, SubInference) for draw in execution.all_draws):
             raise ValueError(
-                f"{self.name!r} cannot move the parameters of a sub-inference; "
+                f"{sampler.name!r} cannot move the parameters of a sub-inference; "
                 "'particle_marginal_metropolis' can"
             )
         draws = parameters(program, execution)
         density = Density(program, execution, tuple(draw.name for draw in draws))
         u: Any = jnp.asarray(unconstrained(draws), jnp.float32)
         rates = []
-        for number in range(self.moves):
-            u, rate = (_nuts if self.kernel == "nuts" else _random_walk)(
+        for number in range(sampler.moves):
+            u, rate = (_nuts if sampler.kernel == "nuts" else _random_walk)(
                 density, subkeys(key, number)[0], u, step_size
             )
             rates.append(rate)

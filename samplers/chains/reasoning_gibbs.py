@@ -18,7 +18,7 @@ from ...smc.arrays import objects
 from ...smc.conditional_smc import check_conditional
 from ...smc.particle_gibbs import sweep
 from ..run_facts import Advice
-from .chain_sampler import Chains, ChainSampler, Swept, in_batch, summed
+from .chain_sampler import BoundChains, Chains, ChainSampler, Swept, in_batch, summed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +81,15 @@ class ParticleGibbs(ChainSampler):
         checks.settle(
             self,
             particles=checks.count("particles", self.particles, least=2),
-            ess_threshold=self._resampling.ess_threshold,
+            ess_threshold=self.rule.ess_threshold,
             ancestor_sampling=checks.flag("ancestor_sampling", self.ancestor_sampling),
         )
-        check_conditional(self.particles, self._resampling)
+        check_conditional(self.particles, self.rule)
         super().__post_init__()
 
     @property
-    def _resampling(self) -> Resampling:
+    def rule(self) -> Resampling:
+        """When its filters resample, and how."""
         return Resampling(self.resampling, self.ess_threshold)
 
     def check(self, model: Declared) -> None:
@@ -102,17 +103,20 @@ class ParticleGibbs(ChainSampler):
                 f"{model.lm.name!r} has none"
             )
 
-    def sweep(self, model: Declared, keys: RunKeys, state: Chains) -> Swept:
-        own = [replace(keys, chain=chain) for chain in range(self.chains)]
-        past = "ancestor" if self.ancestor_sampling else "reference"
+    def bind(self, model: Declared, keys: RunKeys) -> BoundGibbs:
+        return BoundGibbs(self, model, keys, self.proposed(model))
+
+
+class BoundGibbs(BoundChains):
+    """Chains of particle Gibbs of a declared posterior."""
+
+    def sweep(self, keys: RunKeys, state: Chains) -> Swept:
+        sampler = self.sampler
+        own = [replace(keys, chain=chain) for chain in range(sampler.chains)]
+        past = "ancestor" if sampler.ancestor_sampling else "reference"
+        models = [self.model] * len(own)
         swept = gibbs_moves(
-            [model] * len(own),
-            self.proposed(model),
-            own,
-            state.current,
-            self.particles,
-            self._resampling,
-            past,
+            models, self.proposed, own, state.current, sampler.particles, sampler.rule, past
         )
         updates, reached = np.zeros(0), np.zeros(0)
         for _, moved in swept:

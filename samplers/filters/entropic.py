@@ -20,23 +20,25 @@ from ... import checks
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
-from ...smc import Resampling, entropy, ess, log_sum_exp, subkeys
-from ..base import PopulationSampler
+from ...smc import Resampling, RunKeys, entropy, ess, log_sum_exp, subkeys
 from ..moves import chosen
 from ..run_facts import Advice
-from .filter_sampler import FilterSampler
+from .filter_sampler import BoundFilter, FilterSampler
 
 SCHEDULES = ("ess", "entropy", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foresight(PopulationSampler[Any]):
-    """What an entropic filter can be told, exact or as published.
+class Foresight:
+    """How an entropic filter selects, exact or as published.
 
     Attributes:
         schedule: "ess", "entropy", "linear", or None for no annealing.
         diversity: in [0, 1], below which selection is annealed.
         look_ahead: K, steps drawn ahead; 0 for none.
+
+    Raises:
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
     schedule: str | None = "ess"
@@ -54,15 +56,15 @@ class Foresight(PopulationSampler[Any]):
             diversity=checks.fraction("diversity", self.diversity),
             look_ahead=checks.count("look_ahead", self.look_ahead, least=0),
         )
-        super().__post_init__()
 
     @property
-    def least_tokens(self) -> int:
-        return self.particles * max(1, self.look_ahead)
+    def successors(self) -> int:
+        """Steps that are drawn for each particle at a time."""
+        return max(1, self.look_ahead)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntropicParticleFilter(Foresight, FilterSampler):
+class EntropicParticleFilter(FilterSampler):
     """A particle filter with entropic annealing and look-ahead modulation.
 
     When the population's diversity, ESS / N (or the entropy of its weights over log N, under the
@@ -99,6 +101,9 @@ class EntropicParticleFilter(Foresight, FilterSampler):
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
+    schedule: str | None = "ess"
+    diversity: float = 0.5
+    look_ahead: int = 0
     resampling: str = "systematic"
 
     name = "entropic_particle_filter"
@@ -117,7 +122,20 @@ class EntropicParticleFilter(Foresight, FilterSampler):
 
     def __post_init__(self) -> None:
         Resampling(self.resampling)
+        foresight = self.foresight
+        checks.settle(self, diversity=foresight.diversity, look_ahead=foresight.look_ahead)
         super().__post_init__()
+
+    @property
+    def foresight(self) -> Foresight:
+        """How it selects."""
+        return Foresight(
+            schedule=self.schedule, diversity=self.diversity, look_ahead=self.look_ahead
+        )
+
+    @property
+    def least_tokens(self) -> int:
+        return self.particles * self.foresight.successors
 
     def feynman_kac(self, model: Declared) -> Stepwise | LookAhead:
         if self.look_ahead:
@@ -132,11 +150,20 @@ class EntropicParticleFilter(Foresight, FilterSampler):
             annealing=annealing(self.schedule, model.max_steps),
         )
 
+    def bind(self, model: Declared, keys: RunKeys) -> BoundEntropic:
+        return BoundEntropic(
+            self, model, keys, self.proposed(model), self.feynman_kac(model), self.resampler(model)
+        )
+
+
+class BoundEntropic(BoundFilter):
+    """An entropic filter of a declared posterior."""
+
     def held(self, particle: Reasoning | Scout) -> Reasoning:
         return particle.particle if isinstance(particle, Scout) else particle
 
-    def total(self, model: Declared) -> int | None:
-        return model.max_steps + bool(self.look_ahead)
+    def total(self) -> int:
+        return self.model.max_steps + bool(self.sampler.look_ahead)
 
 
 class Scout(NamedTuple):

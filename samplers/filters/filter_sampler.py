@@ -12,20 +12,27 @@ import numpy as np
 from ... import checks
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.posterior.provenance import Guarantee
-from ...smc import History, Resampling, RunKeys, State, advance, ess, start
+from ...smc import GrowingHistory, Resampling, RunKeys, State, advance, ess, start
 from ...smc.driver import movable
-from ..base import AllParticlesDead, Draws, PopulationSampler
+from ..base import AllParticlesDead, PopulationSampler
+from ..bound import BoundSampler, Draws
 
 
 class Filter(NamedTuple):
     """A filter under way: its population, and what led to it."""
 
     state: State
-    history: History
+    history: GrowingHistory
+
+
+def check_alive(state: State) -> None:
+    """Raise AllParticlesDead where all are."""
+    if state.dead:
+        raise AllParticlesDead(state.t, len(state.log_weights))
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterSampler(PopulationSampler[Filter]):
+class FilterSampler(PopulationSampler):
     """A filter of N particles."""
 
     @abstractmethod
@@ -40,23 +47,38 @@ class FilterSampler(PopulationSampler[Filter]):
         """Slots of the filter."""
         return self.particles
 
+    def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
+        return BoundFilter(
+            self, model, keys, self.proposed(model), self.feynman_kac(model), self.resampler(model)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundFilter(BoundSampler[Filter]):
+    """A filter of a declared posterior.
+
+    Attributes:
+        feynman_kac: the model that it samples.
+        resampling: when it resamples, and how.
+    """
+
+    feynman_kac: Any
+    resampling: Resampling
+
     def held(self, particle: Any) -> Reasoning:
         """The trajectory that a slot's particle amounts to."""
         return particle
 
-    def init(self, model: Declared, keys: RunKeys) -> Filter:
-        return Filter(
-            start(self.feynman_kac(model), keys, self.slots()), History.of({}, self.slots())
-        )
+    def init(self) -> Filter:
+        slots = self.sampler.slots()
+        return Filter(start(self.feynman_kac, self.keys, slots), GrowingHistory.empty(slots))
 
-    def step(self, model: Declared, keys: RunKeys, state: Filter) -> Filter:
-        happened = advance(self.feynman_kac(model), state.state, keys, self.resampler(model))
+    def step(self, state: Filter) -> Filter:
+        happened = advance(self.feynman_kac, state.state, self.keys, self.resampling)
         return Filter(happened.state, state.history.after(happened))
 
-    def done(self, model: Declared, state: Filter) -> bool:
-        return not len(
-            movable(self.feynman_kac(model), state.state.particles, state.state.log_weights)
-        )
+    def done(self, state: Filter) -> bool:
+        return not len(movable(self.feynman_kac, state.state.particles, state.state.log_weights))
 
     def count(self, state: Filter) -> int:
         return int(state.state.t)
@@ -68,8 +90,8 @@ class FilterSampler(PopulationSampler[Filter]):
             "ess": f"{ess(state.state.log_weights):.1f}",
         }
 
-    def draws(self, model: Declared, state: Filter, complete: bool) -> Draws:
-        population, history = state
+    def draws(self, state: Filter, complete: bool) -> Draws:
+        population, history = state.state, state.history.history()
         check_alive(population)
         particles = [self.held(x) for x in population.particles]
         log_evidence = float(population.log_evidence) if complete else None
@@ -86,13 +108,7 @@ class FilterSampler(PopulationSampler[Filter]):
 
         Heuristic: which runs a budget spares depends on what they have written.
         """
-        return None if complete and self.budget is None else "heuristic"
-
-
-def check_alive(state: State) -> None:
-    """Raise AllParticlesDead where all are."""
-    if state.dead:
-        raise AllParticlesDead(state.t, len(state.log_weights))
+        return None if complete and self.sampler.budget is None else "heuristic"
 
 
 @dataclass(frozen=True, kw_only=True)

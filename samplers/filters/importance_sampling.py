@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ import numpy as np
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import History, Resampling, RunKeys, State, advance, ess, normalise, start
 from ...smc.driver import movable
-from ..base import AllParticlesDead, Draws, PopulationSampler
+from ..base import AllParticlesDead, PopulationSampler
+from ..bound import BoundSampler, Draws
 from ..run_facts import Advice
 
 NEVER = Resampling(ess_threshold=0)
@@ -35,7 +36,7 @@ class Blocks(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportanceSampling(PopulationSampler[Blocks]):
+class ImportanceSampling(PopulationSampler):
     """Independent trajectories with self-normalised weights gamma(x) / q(x).
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
@@ -72,21 +73,31 @@ class ImportanceSampling(PopulationSampler[Blocks]):
         "of each distinct one"
     )
 
-    def init(self, model: Declared, keys: RunKeys) -> Blocks:
-        return Blocks((), None, model.root(), 0)
+    def bind(self, model: Declared, keys: RunKeys) -> BoundBlocks:
+        return BoundBlocks(self, model, keys, self.proposed(model))
 
-    def step(self, model: Declared, keys: RunKeys, state: Blocks) -> Blocks:
-        n = self.particles
-        block = replace(keys, iteration=len(state.particles) // n)
-        stepwise = self._stepwise(model, state)
-        current = state.current or start(stepwise, block, n)
-        population = advance(stepwise, current, block, NEVER).state
+
+@dataclass(frozen=True, eq=False)
+class BoundBlocks(BoundSampler[Blocks]):
+    """Blocks of independent trajectories of a declared posterior."""
+
+    _of_root: list[tuple[Reasoning, Stepwise]] = field(default_factory=list, init=False, repr=False)
+
+    def init(self) -> Blocks:
+        return Blocks((), None, self.model.root(), 0)
+
+    def step(self, state: Blocks) -> Blocks:
+        n = self.sampler.particles
+        keys = replace(self.keys, iteration=len(state.particles) // n)
+        stepwise = self._stepwise(state)
+        current = state.current or start(stepwise, keys, n)
+        population = advance(stepwise, current, keys, NEVER).state
         if len(movable(stepwise, population.particles, population.log_weights)):
             return state._replace(current=population, steps=state.steps + 1)
         return Blocks((*state.particles, *population.particles), None, state.root, state.steps + 1)
 
-    def done(self, model: Declared, state: Blocks) -> bool:
-        return self.budget is None and len(state.particles) > 0
+    def done(self, state: Blocks) -> bool:
+        return self.sampler.budget is None and len(state.particles) > 0
 
     def whole(self, state: Blocks) -> bool:
         return state.current is None
@@ -94,25 +105,25 @@ class ImportanceSampling(PopulationSampler[Blocks]):
     def count(self, state: Blocks) -> int:
         return state.steps
 
-    def total(self, model: Declared) -> int | None:
-        return super().total(model) if self.budget is None else None
+    def total(self) -> int | None:
+        return super().total() if self.sampler.budget is None else None
 
     def vitals(self, state: Blocks) -> Mapping[str, Any]:
         return {"complete": len(state.particles)}
 
-    def draws(self, model: Declared, state: Blocks, complete: bool) -> Draws:
+    def draws(self, state: Blocks, complete: bool) -> Draws:
         if not state.particles:  # interrupted in the first block
             assert state.current is not None
             return Draws(
                 list(state.current.particles), state.current.log_weights, guarantee="heuristic"
             )
-        stepwise = self._stepwise(model, state)
+        stepwise = self._stepwise(state)
         history = independent([stepwise.log_potentials(x) for x in state.particles])
         if (log_evidence := float(history.log_increments.sum())) == -inf:
             raise AllParticlesDead(
                 int(np.argmax(history.log_increments == -inf)) + 1, len(state.particles)
             )
-        fixed = self.budget is None and len(state.particles) == self.particles
+        fixed = self.sampler.budget is None and len(state.particles) == self.sampler.particles
         return Draws(
             state.particles,
             history.log_weights[-1],
@@ -121,8 +132,13 @@ class ImportanceSampling(PopulationSampler[Blocks]):
             evidence="unbiased" if fixed else "consistent",
         )
 
-    def _stepwise(self, model: Declared, state: Blocks) -> Stepwise:
-        return model.stepwise(self.proposed(model), root=state.root)
+    def _stepwise(self, state: Blocks) -> Stepwise:
+        """The model as a filter samples it, from the root of this state, which may have come out of a checkpoint."""
+        known = self._of_root
+        if known and known[0][0] is state.root:
+            return known[0][1]
+        known[:] = [(state.root, self.model.stepwise(self.proposed, root=state.root))]
+        return known[0][1]
 
 
 def independent(log_potentials: Sequence[Sequence[float]]) -> History:

@@ -21,12 +21,12 @@ from ... import checks
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning
-from ...smc import Resampling, log_sum_exp, normalise, subkeys
+from ...smc import Resampling, RunKeys, log_sum_exp, normalise, subkeys
 from ...smc.tempering_model import log_power, next_gain
-from ..base import Draws
+from ..bound import Draws
 from ..moves import chosen, complete, suffix_move
 from ..run_facts import Advice
-from .filter_sampler import Filter, FilterSampler, check_alive
+from .filter_sampler import BoundFilter, Filter, FilterSampler, check_alive
 
 
 class Rung(NamedTuple):
@@ -140,21 +140,27 @@ class TemperedSMC(FilterSampler):
     def resampler(self, model: Declared) -> Resampling:
         return Resampling(self.resampling, ess_threshold=1)
 
+    def bind(self, model: Declared, keys: RunKeys) -> BoundTempering:
+        return BoundTempering(
+            self, model, keys, self.proposed(model), self.feynman_kac(model), self.resampler(model)
+        )
+
+
+class BoundTempering(BoundFilter):
+    """A filter over powers of a declared posterior."""
+
     def held(self, particle: Rung) -> Reasoning:
         return particle.states[-1]
 
-    def total(self, model: Declared) -> int | None:
-        return (
-            None
-            if self.ladder is None
-            else len(self.ladder) - 1 + (self.proposed(model) != model.prior)
-        )
+    def total(self) -> int | None:
+        ladder = self.sampler.ladder
+        return None if ladder is None else len(ladder) - 1 + (self.proposed != self.model.prior)
 
     def vitals(self, state: Filter) -> Mapping[str, Any]:
         return {"power": f"{state.state.particles[0].power:.3g}"}
 
-    def draws(self, model: Declared, state: Filter, complete: bool) -> Draws:
-        population, history = state
+    def draws(self, state: Filter, complete: bool) -> Draws:
+        population, history = state.state, state.history.history()
         check_alive(population)
         particles = [x for rung in population.particles for x in rung.states]
         shares = [_within(rung) for rung in population.particles]
@@ -164,12 +170,12 @@ class TemperedSMC(FilterSampler):
         rung: Rung = next(
             x for x, w in zip(population.particles, population.log_weights, strict=True) if w > -inf
         )
-        moved = [x.accepted / self.moves for x in population.particles]
+        moved = [x.accepted / self.sampler.moves for x in population.particles]
         rates: dict[str, Any] = {"rungs": len(history.ess), "powers": list(rung.powers)}
         if population.t > 1:
             rates["acceptance_at_last"] = float(np.mean(moved))
         log_evidence = float(population.log_evidence) if complete else None
-        evidence = "consistent" if self.ladder is None else "unbiased"
+        evidence = "consistent" if self.sampler.ladder is None else "unbiased"
         guarantee = self.kept_guarantee(complete)
         return Draws(
             particles,

@@ -20,14 +20,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...models.randomness import SlotUniforms
-from ...ppl.interfaces import Declared
+from ...ppl.interfaces import Declared, Stepwise
 from ...ppl.particle import Particle
 from ...ppl.statespace import StateSpaceModel
-from ...smc import History, Resampling, RunKeys, entropy, ess, log_mean_exp, normalise, subkeys
+from ...smc import (
+    GrowingHistory,
+    Resampling,
+    RunKeys,
+    entropy,
+    ess,
+    log_mean_exp,
+    normalise,
+    subkeys,
+)
 from ...smc.arrays import objects
 from ...smc.resampling import draw_ancestors
-from ..base import AllParticlesDead, Draws, PopulationSampler
+from ..base import AllParticlesDead, PopulationSampler
+from ..bound import BoundSampler, Draws
 from ..filters.entropic import Foresight, temperature
 from ..moves import chosen
 from ..run_facts import Advice
@@ -46,11 +57,11 @@ class Scored(NamedTuple):
     particles: Any
     steps: int
     ancestors: np.ndarray
-    history: History
+    history: GrowingHistory
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedFilter(PopulationSampler[Scored]):
+class PublishedFilter(PopulationSampler):
     """What the two procedures share.
 
     Attributes:
@@ -85,18 +96,35 @@ class PublishedFilter(PopulationSampler[Scored]):
                 f"{self.name!r} selects by a reward model's scores, and the model has none"
             )
 
-    def init(self, model: Declared, keys: RunKeys) -> Scored:
-        root = model.root()
-        n = self.particles
-        return Scored(objects([root] * n), 0, np.arange(n), History.of({}, n))
+    def bind(self, model: Declared, keys: RunKeys) -> BoundPublished:
+        proposed = self.proposed(model)
+        return BoundPublished(self, model, keys, proposed, model.stepwise(proposed))
 
-    def step(self, model: Declared, keys: RunKeys, state: Scored) -> Scored:
-        t, n, k = state.steps + 1, self.particles, self.successors
+
+@dataclass(frozen=True, eq=False)
+class BoundPublished(BoundSampler[Scored]):
+    """A published procedure on a state-space model.
+
+    Attributes:
+        stepwise: the model, step by step.
+    """
+
+    stepwise: Stepwise
+
+    def init(self) -> Scored:
+        root = self.model.root()
+        n = self.sampler.particles
+        return Scored(objects([root] * n), 0, np.arange(n), GrowingHistory.empty(n))
+
+    def step(self, state: Scored) -> Scored:
+        t, n, k = state.steps + 1, self.sampler.particles, self.sampler.successors
         known = [[particle] * k for particle in state.particles]
         going = [i for i, particle in enumerate(state.particles) if particle.open]
-        slots, q = keys.moves(t, n, range(n)), self.proposed(model)
+        slots = self.keys.moves(t, n, range(n))
         for i, after in zip(
-            going, model.stepwise(q).successors(q, slots, state.particles, k, going), strict=True
+            going,
+            self.stepwise.successors(self.proposed, slots, state.particles, k, going),
+            strict=True,
         ):
             known[i] = after
         scores = np.array([last_scores(successors) for successors in known])
@@ -105,8 +133,10 @@ class PublishedFilter(PopulationSampler[Scored]):
         )
         if total == -inf:
             raise AllParticlesDead(t, n)
-        probabilities, _ = normalise(self.selection(model, t, log_weights))
-        ancestors = draw_ancestors(self.resampling, keys.resampling(t), np.exp(probabilities))
+        probabilities, _ = normalise(self.sampler.selection(self.model, t, log_weights))
+        ancestors = draw_ancestors(
+            self.sampler.resampling, self.keys.resampling(t), np.exp(probabilities)
+        )
         uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
         particles: Any = objects(
             known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True)
@@ -116,17 +146,17 @@ class PublishedFilter(PopulationSampler[Scored]):
         )
         return Scored(particles, t, ancestors, history)
 
-    def done(self, model: Declared, state: Scored) -> bool:
+    def done(self, state: Scored) -> bool:
         return state.steps > 0 and not any(x.open for x in state.particles)
 
     def count(self, state: Scored) -> int:
         return state.steps
 
-    def draws(self, model: Declared, state: Scored, complete: bool) -> Draws:
+    def draws(self, state: Scored, complete: bool) -> Draws:
         log_weights, _ = normalise(last_scores(state.particles))
         # the last selection
         history = state.history.appended(ess(log_weights), True, 0.0, state.ancestors, log_weights)
-        return Draws(list(state.particles), log_weights, None, history)
+        return Draws(list(state.particles), log_weights, None, history.history())
 
 
 def last_scores(particles: Sequence[Particle]) -> np.ndarray:
@@ -172,7 +202,7 @@ class Puri2025(PublishedFilter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Giannone2025(Foresight, PublishedFilter):
+class Giannone2025(PublishedFilter):
     """Entropic particle filtering as published: the preset "giannone2025".
 
     As "puri2025", but where the diversity of the scores is low in the first half of the run, they
@@ -198,6 +228,10 @@ class Giannone2025(Foresight, PublishedFilter):
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
     """
 
+    schedule: str | None = "ess"
+    diversity: float = 0.5
+    look_ahead: int = 0
+
     name = "giannone2025"
     published_of = "entropic_particle_filter"
     gentler = (
@@ -212,9 +246,25 @@ class Giannone2025(Foresight, PublishedFilter):
         "the reward model reads the new tokens of each distinct one"
     )
 
+    def __post_init__(self) -> None:
+        foresight = self.foresight
+        checks.settle(self, diversity=foresight.diversity, look_ahead=foresight.look_ahead)
+        super().__post_init__()
+
+    @property
+    def foresight(self) -> Foresight:
+        """How it selects."""
+        return Foresight(
+            schedule=self.schedule, diversity=self.diversity, look_ahead=self.look_ahead
+        )
+
+    @property
+    def least_tokens(self) -> int:
+        return self.particles * self.successors
+
     @property
     def successors(self) -> int:
-        return max(1, self.look_ahead)
+        return self.foresight.successors
 
     def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
         share = t / model.max_steps

@@ -129,11 +129,12 @@ def worst_z(sampler, number, runs):
     values = np.zeros((runs, len(cells)))
     for seed in range(runs):
         keys = HashedKeys(seed)
-        state = sampler.init(model, keys)
-        while not sampler.done(model, state):
-            state = sampler.step(model, keys, state)
+        bound = sampler.bind(model, keys)
+        state = bound.init()
+        while not bound.done(state):
+            state = bound.step(state)
         try:
-            draws = sampler.draws(model, state, complete=True)
+            draws = bound.draws(state, complete=True)
         except AllParticlesDead:
             continue
         for particle, log_weight in zip(draws.particles, draws.log_weights, strict=True):

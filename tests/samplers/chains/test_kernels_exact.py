@@ -527,7 +527,7 @@ def swept_by(sampler: Any, case: Case) -> tuple[np.ndarray, np.ndarray]:
     masses, fresh = case.masses(), case.particles(proposal=sampler.proposed(case.model))
     kernel = walked(
         lambda x: last_of(
-            sampler.sweep(case.model, KEYS, Chains(0, (x,), (), {})).current[0], fresh
+            sampler.bind(case.model, KEYS).sweep(KEYS, Chains(0, (x,), (), {})).current[0], fresh
         )
     )
     return matrix_of(kernel, {x: fresh[x] for x in masses}), distribution(masses)
@@ -995,7 +995,9 @@ def exchanged(
 
     def kernel(particles):
         state = Chains(iteration, tuple(particles), (), {})
-        return tuple(last_of(x, fresh) for x in sampler.sweep(case.model, KEYS, state).current)
+        return tuple(
+            last_of(x, fresh) for x in sampler.bind(case.model, KEYS).sweep(KEYS, state).current
+        )
 
     return matrix_of(
         walked(kernel), {state: [fresh[x] for x in state] for state in joint}

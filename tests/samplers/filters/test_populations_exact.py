@@ -52,7 +52,7 @@ from motes.samplers import (
     TemperedSMC,
     TwistedSMC,
 )
-from motes.samplers.base import Draws
+from motes.samplers.bound import Draws
 from motes.samplers.filters import tempered_smc
 from motes.samplers.filters.entropic import LookAhead, Scout
 from motes.smc import Resampling, RunKeys, log_mean_exp, normalise
@@ -210,11 +210,12 @@ def complete(
 
 def drawn(sampler: SteppedSampler, model: StateSpaceModel, keys: RunKeys) -> Draws | None:
     """A run as `SteppedSampler.run` makes it; None where all particles died."""
-    state = sampler.init(model, keys)
-    while not sampler.done(model, state):
-        state = sampler.step(model, keys, state)
+    bound = sampler.bind(model, keys)
+    state = bound.init()
+    while not bound.done(state):
+        state = bound.step(state)
     try:
-        return sampler.draws(model, state, complete=True)
+        return bound.draws(state, complete=True)
     except AllParticlesDead:
         return None
 

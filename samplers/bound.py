@@ -1,0 +1,99 @@
+"""A sampler bound to what it samples: the four functions of a run, over what they need, made once.
+
+    init     the state before the first step
+    step     the state one step on: a generation of a filter, a rung of a ladder, an iteration of chains
+    done     whether there is nothing left to do
+    draws    what the state amounts to
+
+None of them changes the state that it is given. `motes.samplers.run` puts them together, the same
+for all samplers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..models import Sampling
+from ..ppl.interfaces import Declared, Reasoning
+from ..ppl.posterior.provenance import Evidence, Guarantee
+from ..smc import History, RunKeys
+
+S = TypeVar("S")
+
+
+class Draws(NamedTuple):
+    """What a run has come to.
+
+    Attributes:
+        particles: N of them.
+        log_weights: normalised, shape (N,).
+        log_evidence: log Z-hat, in nats; None where there is none.
+        history: of a filter.
+        chains: how many chains of one length the particles are; 0 for what is not chains.
+        rates: how it moved, by name, in plain values.
+        guarantee, evidence: where they are not the sampler's own.
+    """
+
+    particles: Sequence[Reasoning]
+    log_weights: np.ndarray
+    log_evidence: float | None = None
+    history: History | None = None
+    chains: int = 0
+    rates: Mapping[str, Any] = MappingProxyType({})
+    guarantee: Guarantee | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BoundSampler(ABC, Generic[S]):
+    """A sampler, the declared posterior that it samples, and the keys of the run, with states of type S.
+
+    Attributes:
+        sampler: the configuration.
+        model: the declared posterior.
+        keys: of the run.
+        proposed: what steps are drawn from; None for what each is declared to be.
+    """
+
+    sampler: Any
+    model: Declared
+    keys: RunKeys
+    proposed: Sampling | None
+
+    @abstractmethod
+    def init(self) -> S:
+        """The state before the first step."""
+
+    @abstractmethod
+    def step(self, state: S) -> S:
+        """The state one step on."""
+
+    @abstractmethod
+    def done(self, state: S) -> bool:
+        """Whether there is nothing left to do."""
+
+    @abstractmethod
+    def draws(self, state: S, complete: bool) -> Draws:
+        """What the state amounts to; not `complete` where the run was stopped before it was done."""
+
+    @abstractmethod
+    def count(self, state: S) -> int:
+        """Steps taken."""
+
+    def total(self) -> int | None:
+        """Steps there will be, at most; None where that is unknown."""
+        return self.model.max_steps
+
+    def whole(self, state: S) -> bool:
+        """Whether a budget may end the run here."""
+        return True
+
+    def vitals(self, state: S) -> Mapping[str, Any]:
+        """A few figures to watch."""
+        return {}

@@ -1,0 +1,128 @@
+"""From what a run has come to, to the posterior that says where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..models import Cost
+from ..ppl.posterior.errors import errors_of
+from ..ppl.posterior.posterior import Posterior
+from ..ppl.posterior.provenance import Provenance, Reason
+from .bound import BoundSampler, Draws
+from .run_facts import IN_WARMUP, INTERRUPTED, missed, moves_of, remedies_of
+
+
+def posterior_of(
+    bound: BoundSampler[Any], draws: Draws, settings: Mapping[str, Any], cost: Cost
+) -> Posterior:
+    """Make the posterior of what a run has come to.
+
+    Args:
+        bound: the sampler that ran.
+        draws: what it has come to.
+        settings: everything that it was asked to do, in plain values, and how it ended.
+        cost: what was computed.
+    """
+    sampler, model = bound.sampler, bound.model
+    trajectories = tuple(particle.trajectory for particle in draws.particles)
+    heuristic = "heuristic" in (draws.guarantee, sampler.guarantee) or not all(
+        map(model.covers, sampler.proposals(model))
+    )
+    densities = [float("nan") if x.open else model.log_density(x) for x in draws.particles]
+    return Posterior(
+        question=model.question,
+        trajectories=trajectories,
+        log_weights=draws.log_weights,
+        log_odds=tuple(np.array(particle.log_odds, np.float64) for particle in draws.particles),
+        extracted=tuple(map(model.answer_of, draws.particles)),
+        latents=by_name([model.latents(x) for x in draws.particles]),
+        log_density=np.array(densities, np.float64),
+        log_evidence=draws.log_evidence,
+        errors=errors_of(draws.history, draws.chains),
+        provenance=_provenance(bound, draws, settings, heuristic),
+        rates=draws.rates,
+        settings=settings,
+        cost=cost,
+    )
+
+
+def _provenance(
+    bound: BoundSampler[Any], draws: Draws, settings: Mapping[str, Any], heuristic: bool
+) -> Provenance:
+    """Say what made the posterior; `heuristic` where nothing is guaranteed."""
+    sampler, model = bound.sampler, bound.model
+    plain = list(sampler.proposals(model)) == [model.prior]
+    stopped: Any = settings["stopped"]
+    judged = settings.get("prm") is not None
+    program = "program" in settings
+    slots = 0 if draws.history is None else draws.history.ancestors.shape[1]
+    return Provenance(
+        sampler=sampler.name,
+        target=model.target_name,
+        guarantee="heuristic" if heuristic else draws.guarantee or sampler.guarantee,
+        evidence="none" if heuristic else draws.evidence or sampler.evidence,
+        paper=sampler.paper,
+        step_cost=sampler.step_cost,
+        unit=sampler.unit,
+        stopped=stopped,
+        reasons=tuple(_reasons(bound, draws, stopped)),
+        independent=sampler.independent,
+        from_prior=sampler.independent and plain and not stopped,
+        plain_weights=sampler.weighs_by_score and plain and judged and not program,
+        program=program,
+        judged=judged,
+        alpha=model.alpha,
+        look_ahead=bool(settings.get("look_ahead")),
+        ess_threshold=float(settings.get("ess_threshold") or 0.0),
+        resampled_freely=settings.get("resampling") == "multinomial",
+        suffix_moves=sampler.suffix_moves,
+        moves=moves_of(draws.rates, settings, len(draws.particles), slots),
+        ladder=tuple(draws.rates.get("powers", ())),
+        betas=tuple(settings.get("betas") or ()),
+        round_trips=int(draws.rates.get("round_trips", 0)),
+        doubts=tuple(settings.get("doubts", ())),
+        seed=(bound.keys.seed, bound.keys.run),
+        identity=settings.get("identity", {}),
+        remedies=remedies_of(settings, gentler=sampler.gentler, livelier=sampler.livelier),
+    )
+
+
+def _reasons(bound: BoundSampler[Any], draws: Draws, stopped: str) -> Iterator[Reason]:
+    """Say what makes a run heuristic, and what to change."""
+    sampler, model = bound.sampler, bound.model
+    if sampler.published_of:
+        yield Reason(
+            f"{sampler.name!r} is a procedure as published, which samples no declared target",
+            f"use sampler={sampler.published_of!r}",
+        )
+    yield from missed(sampler.proposals(model), model.prior)
+    if stopped == "interrupt":
+        yield INTERRUPTED
+    elif sampler.budget is not None and sampler.bent_by_budget:
+        yield Reason(
+            (
+                f"it has a budget of {sampler.budget} tokens, and what that spares depends on what "
+                "was written"
+            ),
+            (
+                "bound the run by particles and max_steps instead, or use "
+                "sampler='importance_sampling', which finishes what it began"
+            ),
+        )
+    elif draws.chains and not draws.rates:
+        yield IN_WARMUP
+
+
+def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Numbers of N particles by name, shape (N, ...); not a number where a particle has none of this name, or of another shape."""
+    values = [{name: np.asarray(value, np.float64) for name, value in row.items()} for row in rows]
+    shapes = {name: value.shape for row in reversed(values) for name, value in row.items()}
+    table = {name: np.full((len(rows), *shape), np.nan) for name, shape in sorted(shapes.items())}
+    for i, row in enumerate(values):
+        for name, value in row.items():
+            if value.shape == shapes[name]:
+                table[name][i] = value
+    return table
