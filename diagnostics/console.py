@@ -1,4 +1,7 @@
-"""A posterior on a terminal, drawn with rich: a pure function from a posterior to something rich can print."""
+"""A posterior on a terminal, drawn with rich.
+
+`render` is a pure function from a posterior to something that rich can print.
+"""
 
 from __future__ import annotations
 
@@ -27,28 +30,28 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def render(posterior: Posterior) -> RenderableType:
-    """The question, the reasoning behind the most probable answer, the answers as bars, and the run's diagnostics."""
-    known = facts(posterior)
+    """Render the question, the best reasoning, the answers as bars, and the run's diagnostics."""
+    values = facts(posterior)
     parts = [
         Text(printable(posterior.question.strip())),
-        _titled(_heading(known), _steps(known)),
-        _titled("Answers", _answers(known)),
-        _titled("Run", _facts(posterior, known)),
+        _titled(_heading(values), _steps(values)),
+        _titled("Answers", _answers(values)),
+        _titled("Run", _facts(posterior, values)),
     ]
-    return Group(*parts, *(_finding(**finding) for finding in known["findings"]))
+    return Group(*parts, *(_finding(**finding) for finding in values["findings"]))
 
 
 def bar(fraction: float, width: int = WIDTH) -> str:
-    """A horizontal bar, `fraction` of `width` characters long, to an eighth of a character."""
+    """Draw a horizontal bar, `fraction` of `width` characters long, to an eighth of a character."""
     full, eighths = divmod(round(fraction * width * 8), 8)
     return ("█" * full + EIGHTHS[eighths]).rstrip()
 
 
 def sparkline(fractions: list[float]) -> str:
-    """A character for each number in [0, 1], the taller the larger."""
-    return "".join(
-        LEVELS[min(int(fraction * len(LEVELS)), len(LEVELS) - 1)] for fraction in fractions
-    )
+    """Draw a character for each number in [0, 1], the taller the larger."""
+    highest = len(LEVELS) - 1
+    levels = (min(int(fraction * len(LEVELS)), highest) for fraction in fractions)
+    return "".join(LEVELS[level] for level in levels)
 
 
 def _finding(name: str, seen: str, why: str, change: str) -> RenderableType:
@@ -60,96 +63,91 @@ def _titled(title: str, body: RenderableType) -> RenderableType:
     return Group(Text(""), Text(title, style="bold"), Padding(body, (0, 0, 0, 2)))
 
 
-def _heading(known: dict[str, Any]) -> str:
-    state = (
-        ""
-        if known["reasoning"]["finished"]
-        else " (truncated)"
-        if known["reasoning"]["truncated"]
-        else " (unfinished)"
-    )
-    about = (
-        "no answer was stated"
-        if known["answer"] is None
-        else f"the most probable to {printable(known['answer'])}"
-    )
-    return f"Reasoning: {about}{state}"
+def _heading(values: dict[str, Any]) -> str:
+    """Word the heading of the reasoning: to which answer it leads, and how it ended."""
+    about = "no answer was stated"
+    if values["answer"] is not None:
+        about = f"the most probable to {printable(values['answer'])}"
+    if values["reasoning"]["finished"]:
+        return f"Reasoning: {about}"
+    state = "truncated" if values["reasoning"]["truncated"] else "unfinished"
+    return f"Reasoning: {about} ({state})"
 
 
-def _steps(known: dict[str, Any]) -> Table:
+def _steps(values: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim")
     table.add_column(ratio=1)
     table.add_column(justify="right", no_wrap=True)
-    for number, step in enumerate(known["reasoning"]["steps"], start=1):
+    for number, step in enumerate(values["reasoning"]["steps"], start=1):
         reward = Text("" if step["reward"] is None else f"r = {step['reward']:.3f}", style="cyan")
         table.add_row(str(number), Text(printable(step["text"].strip())), reward)
     return table
 
 
-def _answers(known: dict[str, Any]) -> Table:
+def _answers(values: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(max_width=40)
     table.add_column(no_wrap=True)
-    if intervals := any(row["interval"] for row in known["answers"]):
+    pooled = any(row["interval"] for row in values["answers"])
+    if pooled:  # a column for the interval over runs
         table.add_column(no_wrap=True, style="dim")
     table.add_column(no_wrap=True)
-    for row in known["answers"][:MOST]:
-        label = (
-            Text("no answer", style="italic dim")
-            if row["answer"] is None
-            else Text(printable(row["answer"]), style="bold")
-        )
-        probability = Text(plus_minus(row["probability"], row["mcse"]))
-        over_runs = [Text("{:.2f} to {:.2f}".format(*row["interval"]))] if intervals else []
-        table.add_row(
-            label,
-            probability,
-            *over_runs,
-            Text(bar(row["probability"]), style="dim" if row["answer"] is None else "green"),
-        )
-    if rest := known["answers"][MOST:]:
+    for row in values["answers"][:MOST]:
+        table.add_row(*_answer_cells(row, pooled))
+    rest = values["answers"][MOST:]
+    if rest:
         total = sum(row["probability"] for row in rest)
-        blank = [""] if intervals else []
-        table.add_row(
-            Text(f"{len(rest)} others", style="dim"),
-            Text(f"{total:.3f}"),
-            *blank,
-            Text(bar(total), style="dim"),
-        )
+        cells = [Text(f"{len(rest)} others", style="dim"), Text(f"{total:.3f}")]
+        if pooled:
+            cells.append(Text(""))
+        table.add_row(*cells, Text(bar(total), style="dim"))
     return table
 
 
-def _facts(posterior: Posterior, known: dict[str, Any]) -> Table:
+def _answer_cells(row: dict[str, Any], pooled: bool) -> list[Text]:
+    """Make an answer's cells: name, probability, interval if the runs are pooled, and bar."""
+    label = Text("no answer", style="italic dim")
+    colour = "dim"
+    if row["answer"] is not None:
+        label = Text(printable(row["answer"]), style="bold")
+        colour = "green"
+    cells = [label, Text(plus_minus(row["probability"], row["mcse"]))]
+    if pooled:
+        low, high = row["interval"]
+        cells.append(Text(f"{low:.2f} to {high:.2f}"))
+    return [*cells, Text(bar(row["probability"]), style=colour)]
+
+
+def _facts(posterior: Posterior, values: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(ratio=1)
-    facts = {
+    lines = {
         "log-evidence": evidence_in_words(posterior),
-        "ESS by step": _ess(known),
+        "ESS by step": _ess(values),
         "chains": mixing_in_words(posterior),
         "rates": rates_in_words(posterior),
         "population": population_in_words(posterior),
         "target": f"{posterior.target}, sampled by {posterior.sampler}: {posterior.guarantee}",
         "cost": cost_in_words(posterior.cost),
     }
-    for name, fact in facts.items():
-        if fact:
-            table.add_row(name, Text(printable(fact)))
+    for name, line in lines.items():
+        if line:
+            table.add_row(name, Text(printable(line)))
     return table
 
 
-def _ess(known: dict[str, Any]) -> str:
-    if not known["resampled"]:
+def _ess(values: dict[str, Any]) -> str:
+    """Word the ESS of each step, and when the population was resampled; "" without a history."""
+    if not values["resampled"]:
         return ""
-    size, ess = known["trajectories"], known["ess"]
-    steps = [str(step) for step, resampled in enumerate(known["resampled"], start=1) if resampled]
-    resampled = (
-        f"resampled before step{'s' * (len(steps) > 1)} {', '.join(steps)}"
-        if steps
-        else "never resampled"
-    )
-    return (
-        f"{sparkline([value / size for value in ess])} of {size}; least {min(ess):.1f}, last "
-        f"{ess[-1]:.1f}; {resampled}"
-    )
+    size = values["trajectories"]
+    ess = values["ess"]
+    steps = [str(step) for step, resampled in enumerate(values["resampled"], start=1) if resampled]
+    resampling = "never resampled"
+    if steps:
+        noun = "step" if len(steps) == 1 else "steps"
+        resampling = f"resampled before {noun} {', '.join(steps)}"
+    line = sparkline([value / size for value in ess])
+    return f"{line} of {size}; least {min(ess):.1f}, last {ess[-1]:.1f}; {resampling}"

@@ -1,11 +1,12 @@
 """The facts of a run in plain values and words: what the command line, JSON and notebooks show.
 
-Probabilities carry their Monte Carlo standard error, and what speaks against them is said in words
-(see `motes.diagnostics.findings`).
+Probabilities come with their Monte Carlo standard error, and with the findings that speak against
+them (see `motes.diagnostics.findings`).
 """
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from math import isfinite, isnan, nan
 from typing import Any
 
@@ -17,32 +18,22 @@ from ..ppl.posterior.pooling import pooled_interval
 from ..ppl.posterior.posterior import Posterior
 from ..smc import pareto_smooth
 from .findings import check
+from .formatting import counted
 
 
 def facts(posterior: Posterior) -> dict[str, Any]:
-    """Give what is to be known of a posterior, in values that JSON can hold.
+    """Collect what a reader should know of a posterior, in values that JSON can hold.
 
     Answers come with their probability, Monte Carlo standard error, and, of pooled runs, 95%
     credible interval over runs (see `motes.ppl.posterior.pooling.pooled_interval`); the
     log-evidence with its standard error. What is not finite or not known is None: an undefined
     standard error, a log-evidence that chains do not have, the answer of trajectories without one,
-    a k-hat of what are not independent draws or too few.
+    a k-hat of draws that are not independent or too few.
     """
-    errors = posterior.answer_mcse
     return {
         "question": posterior.question,
         "answer": posterior.answer,
-        "answers": [
-            {
-                "answer": answer,
-                "probability": probability,
-                "mcse": _finite(errors[answer]),
-                "interval": list(pooled_interval(posterior, answer) or ()) or None
-                if posterior.runs
-                else None,
-            }
-            for answer, probability in posterior.answers.items()
-        ],
+        "answers": _answers(posterior),
         "reasoning": _reasoning(posterior),
         "log_evidence": _finite(posterior.log_evidence),
         "log_evidence_mcse": _finite(posterior.log_evidence_mcse),
@@ -62,10 +53,7 @@ def facts(posterior: Posterior) -> dict[str, Any]:
             {"log_evidence": _finite(run.log_evidence), "answer": run.answer}
             for run in posterior.runs
         ],
-        "mixing": {
-            name: {key: _finite(value) for key, value in of._asdict().items()}
-            for name, of in posterior.mixing.items()
-        },
+        "mixing": _mixing(posterior),
         "rates": dict(posterior.rates),
         "paper": posterior.paper,
         "step_cost": posterior.step_cost,
@@ -75,107 +63,133 @@ def facts(posterior: Posterior) -> dict[str, Any]:
     }
 
 
+def _answers(posterior: Posterior) -> list[dict[str, Any]]:
+    """Collect each answer's probability, its standard error, and its interval over pooled runs."""
+    errors = posterior.answer_mcse
+    rows = []
+    for answer, probability in posterior.answers.items():
+        interval = pooled_interval(posterior, answer) if posterior.runs else None
+        row = {
+            "answer": answer,
+            "probability": probability,
+            "mcse": _finite(errors[answer]),
+            "interval": list(interval) if interval else None,
+        }
+        rows.append(row)
+    return rows
+
+
+def _mixing(posterior: Posterior) -> dict[str, dict[str, float | None]]:
+    """Collect R-hat and the effective sample sizes of each quantity of chains."""
+    rows = {}
+    for name, mixing in posterior.mixing.items():
+        rows[name] = {key: _finite(value) for key, value in mixing._asdict().items()}
+    return rows
+
+
 def k_hat(posterior: Posterior) -> float:
-    """The shape of the largest weights' tail (Vehtari et al. 2024); not a number where draws are not independent, or are too few."""
-    independent = posterior.provenance.independent and not posterior.runs
-    return float(pareto_smooth(posterior.log_weights).k_hat) if independent else nan
+    """Estimate the shape of the largest weights' tail (Vehtari et al. 2024).
+
+    NaN where draws are not independent, or are too few.
+    """
+    if posterior.runs or not posterior.provenance.independent:
+        return nan
+    return float(pareto_smooth(posterior.log_weights).k_hat)
 
 
-def _worst_r_hat(posterior: Posterior) -> tuple[str, float] | None:
-    """The quantity that has mixed worst, and its R-hat; None where none is defined. Rare answers, which chains may miss, are left out."""
-    rare = {
-        f"answer {answer}"
-        for answer, probability in posterior.answers.items()
-        if probability < RARE
-    }
-    defined = {
-        name: of.r_hat
-        for name, of in posterior.mixing.items()
-        if name not in rare and not isnan(of.r_hat)
-    }
-    return max(defined.items(), key=lambda item: item[1]) if defined else None
+def _worst_r_hat(posterior: Posterior) -> float | None:
+    """Return the largest R-hat of all quantities but rare answers, which chains may miss.
+
+    None where none is defined.
+    """
+    worst = None
+    for name, mixing in posterior.mixing.items():
+        answer = name.removeprefix("answer ")
+        rare = name != answer and posterior.answers.get(answer, 1.0) < RARE
+        if rare or isnan(mixing.r_hat):
+            continue
+        if worst is None or mixing.r_hat > worst:
+            worst = mixing.r_hat
+    return worst
 
 
 def mixing_in_words(posterior: Posterior) -> str:
-    """R-hat, ESS and rates of chains; "" for what is not chains."""
+    """Word the number of chains, their ESS and their worst R-hat; "" where there are no chains."""
     if not posterior.chains:
         return ""
-    draws, worst, ess = (
-        len(posterior.trajectories) // posterior.chains,
-        _worst_r_hat(posterior),
-        posterior.mixing["log_density"].ess,
-    )
-    words = (
-        f"{posterior.chains} chain{'s' * (posterior.chains != 1)} of {draws} "
-        f"draw{'s' * (draws != 1)}"
-    )
-    words += f"; ESS of the log-density {'undefined' if isnan(ess) else f'{ess:.0f}'}"
-    return words + (f"; R-hat at most {worst[1]:.2f}" if worst else "")
+    chains = counted(posterior.chains, "chain")
+    draws = counted(len(posterior.trajectories) // posterior.chains, "draw")
+    ess = posterior.mixing["log_density"].ess
+    worth = "undefined" if isnan(ess) else f"{ess:.0f}"
+    words = f"{chains} of {draws}; ESS of the log-density {worth}"
+    worst = _worst_r_hat(posterior)
+    return words if worst is None else f"{words}; R-hat at most {worst:.2f}"
 
 
 def rates_in_words(posterior: Posterior) -> str:
-    """Rates of acceptance, swaps and the like."""
-    return "; ".join(
-        f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in posterior.rates.items()
-    )
+    """Word the rates of acceptance, of swaps and of whatever else the sampler counted."""
+    rates = posterior.rates.items()
+    return "; ".join(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in rates)
 
 
 def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_in_words, value))
-    return "?" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "?"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def evidence_in_words(posterior: Posterior) -> str:
-    """The log-evidence and what is known of it; "" for chains."""
+    """Word the log-evidence and how good an estimate it is; "" for chains."""
     if posterior.log_evidence is None:
         return ""
-    known = {
+    quality = {
         "unbiased": "unbiased for Z, so too low in the log by about half its variance",
         "consistent": "consistent for Z, and biased with few particles",
         "none": "without a guarantee",
     }
-    error = posterior.log_evidence_mcse
-    shown = f"{posterior.log_evidence:.2f}" + ("" if isnan(error) else f" ± {error:.2f}")
-    over = f" over {len(posterior.runs) + posterior.provenance.died} runs" if posterior.runs else ""
-    return f"{shown}{over}, an estimate: {known[posterior.evidence]}"
+    words = f"{posterior.log_evidence:.2f}"
+    if not isnan(posterior.log_evidence_mcse):
+        words += f" ± {posterior.log_evidence_mcse:.2f}"
+    if posterior.runs:
+        words += f" over {len(posterior.runs) + posterior.provenance.died} runs"
+    return f"{words}, an estimate: {quality[posterior.evidence]}"
 
 
 def population_in_words(posterior: Posterior) -> str:
-    """How many trajectories there are, and how different they are."""
+    """Word how many trajectories there are, and how different they are."""
     words = f"{len(posterior.trajectories)} trajectories, {len(posterior.distinct)} distinct"
     living = posterior.living_eves
-    return words if living is None else f"{words}, from {living} first step{'s' * (living != 1)}"
+    return words if living is None else f"{words}, from {counted(living, 'first step')}"
 
 
 def cost_in_words(cost: Cost) -> str:
-    """Tokens and seconds."""
-    rescored = f", {cost.rescored_tokens:,} rescored" * (cost.rescored_tokens > 0)
-    judged = f"; {cost.prm_tokens:,} by the reward model" * (cost.prm_tokens > 0)
-    return (
-        f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of "
-        f"prompt{rescored}{judged}; {cost.seconds:.2f} s"
-    )
+    """Word a cost: tokens and seconds."""
+    words = f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of prompt"
+    if cost.rescored_tokens:
+        words += f", {cost.rescored_tokens:,} rescored"
+    if cost.prm_tokens:
+        words += f"; {cost.prm_tokens:,} by the reward model"
+    return f"{words}; {cost.seconds:.2f} s"
 
 
 def _reasoning(posterior: Posterior) -> dict[str, Any]:
-    """The most probable trajectory among those that state the answer."""
+    """Describe the most probable trajectory among those that state the answer."""
     labels = dict(zip(posterior.trajectories, posterior.labels, strict=True))
-    chosen = next(
-        (trajectory for trajectory in posterior.distinct if labels[trajectory] == posterior.answer),
-        posterior.best,
-    )
-    log_odds = posterior.log_odds[posterior.trajectories.index(chosen)]
-    rewards = [*_sigmoid(log_odds), *[None] * (chosen.depth - len(log_odds))]
+    stating = (x for x in posterior.distinct if labels[x] == posterior.answer)
+    trajectory = next(stating, posterior.best)
+    log_odds = posterior.log_odds[posterior.trajectories.index(trajectory)]
+    rewards = _sigmoid(log_odds)  # the last steps may have none
+    steps = [
+        {"text": text, "reward": reward} for text, reward in zip_longest(trajectory.steps, rewards)
+    ]
     return {
-        "probability": posterior.distinct[chosen],
-        "logprob": _finite(chosen.logprob),
-        "finished": chosen.finished,
-        "truncated": chosen.truncated,
-        "steps": [
-            {"text": text, "reward": reward}
-            for text, reward in zip(chosen.steps, rewards, strict=True)
-        ],
+        "probability": posterior.distinct[trajectory],
+        "logprob": _finite(trajectory.logprob),
+        "finished": trajectory.finished,
+        "truncated": trajectory.truncated,
+        "steps": steps,
     }
 
 
@@ -184,4 +198,5 @@ def _sigmoid(log_odds: np.ndarray) -> list[float]:
 
 
 def _finite(number: float | None) -> float | None:
+    """Return a number that is finite; None in place of any other."""
     return None if number is None or not isfinite(number) else number

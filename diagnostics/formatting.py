@@ -9,15 +9,18 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u
 
 
 def plus_minus(probability: float, mcse: float | None) -> str:
-    """A probability and its standard error, "?" where that is undefined."""
-    return f"{probability:.3f} ± {'?' if mcse is None or isnan(mcse) else f'{mcse:.3f}'}"
+    """Write a probability and its standard error, "?" where that is undefined."""
+    error = "?" if mcse is None or isnan(mcse) else f"{mcse:.3f}"
+    return f"{probability:.3f} ± {error}"
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which could command a terminal or turn the reading direction."""
+    """Replace control characters, which could command a terminal or turn the reading direction."""
     return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:
-    """Give the number with its noun: "1 particle", "2 particles"."""
-    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+    """Write a number with its noun: "1 particle", "2 particles"."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {nouns or noun + 's'}"

@@ -13,14 +13,14 @@ from .facts import facts
 
 
 class Summary(dict[str, Any]):
-    """What is to be known of a posterior, as JSON can hold it; shown as a report of one screen.
+    """The facts of a posterior, as JSON can hold them; shown as a report of one screen.
 
     Attributes:
-        posterior: that it is of.
+        posterior: whose facts they are.
     """
 
-    def __init__(self, posterior: Posterior, known: dict[str, Any]) -> None:
-        super().__init__(known)
+    def __init__(self, posterior: Posterior, values: dict[str, Any]) -> None:
+        super().__init__(values)
         self.posterior = posterior
 
     def __repr__(self) -> str:
@@ -33,7 +33,7 @@ class Summary(dict[str, Any]):
 
 
 def summary(posterior: Posterior) -> Summary:
-    """Summarise a posterior: what is to be known before it is believed.
+    """Summarise what one should know of a posterior before believing it.
 
     Answers come with their probability, Monte Carlo standard error, and, of pooled runs, 95%
     credible interval over runs (see `motes.ppl.posterior.pooling.pooled_interval`); the

@@ -1,4 +1,4 @@
-"""A reward model that believes none of it: what was written is wrong by its own scores.
+"""Findings on a reward model that calls what was written wrong.
 
 A step with r < 1/2 is called wrong rather than right. Under the target "product" a line of T steps
 that are all called no better than even has log-likelihood T log(1/2), and the log-evidence is the
@@ -27,20 +27,22 @@ def doubted_best_line(posterior: Posterior) -> Finding | None:
     log_odds = posterior.log_odds[posterior.trajectories.index(best)]
     if not len(log_odds):
         return None
-    rights = np.exp(-np.logaddexp(0.0, -log_odds))
-    last_alone = posterior.target.startswith("final")
-    middle = float(rights[-1]) if last_alone else float(np.median(rights))
-    if middle >= EVEN:
+    probabilities = np.exp(-np.logaddexp(0.0, -log_odds))
+    if posterior.target.startswith("final"):
+        which = "the last score"
+        score = float(probabilities[-1])
+    else:
+        which = "the median score"
+        score = float(np.median(probabilities))
+    if score >= EVEN:
         return None
-    which = "the last score" if last_alone else "the median score"
     return Finding(
         "doubted best line",
-        f"{which} of the most probable line is a probability of {middle:.2f} of being right "
-        f"(its best step has {rights.max():.2f}, its worst {rights.min():.2f})",
+        f"{which} of the most probable line is a probability of {score:.2f} of being right (its "
+        f"best step has {probabilities.max():.2f}, its worst {probabilities.min():.2f})",
         (
             "the reward model thinks that even this line is wrong: the posterior only says which "
-            "of "
-            "the lines it doubts least"
+            "of the lines it doubts least"
         ),
         "read the line; if it is right, calibrate the reward model (motes.ppl.calibrate) or use "
         "another; if it is wrong, the language model needs more draws, or is too weak",
@@ -50,7 +52,7 @@ def doubted_best_line(posterior: Posterior) -> Finding | None:
 def low_evidence(posterior: Posterior) -> Finding | None:
     """Find a log-evidence lower than that of lines whose every step is as likely wrong as right.
 
-    Of the target "product" alone, whose evidence is the probability that every step is right.
+    Asked of the target "product" alone, whose evidence is the probability that every step is right.
     """
     if posterior.log_evidence is None or posterior.target != "product":
         return None
@@ -65,14 +67,12 @@ def low_evidence(posterior: Posterior) -> Finding | None:
         "low evidence",
         (
             f"the log-evidence is {posterior.log_evidence:.2f}, as if each of {steps:.1f} steps "
-            "were "
-            f"right with probability {per_step:.2f}"
+            f"were right with probability {per_step:.2f}"
         ),
         (
             "the language model seldom writes what the reward model believes, so that few draws "
-            "carry "
-            "what there is of it"
+            "carry what there is of it"
         ),
-        f"{posterior.provenance.remedies.more_draws}, use a stronger language model, "
-        "or check that the reward model was made for texts like these",
+        f"{posterior.provenance.remedies.more_draws}, use a stronger language model, or check that "
+        "the reward model was made for texts like these",
     )

@@ -1,4 +1,4 @@
-"""A filter that never resampled: it was importance sampling."""
+"""A finding on a filter that never resampled: it was importance sampling."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ LOST = 0.75  # of the particles: below that a quarter of them is lost to weights
 def never_resampled(posterior: Posterior) -> Finding | None:
     """Find a filter whose weights became uneven, and that never resampled by them.
 
-    Not one that was asked not to resample, nor independent draws, nor a tempering path.
+    Not asked of a filter whose settings forbid it, nor of independent draws or tempering.
     """
-    history, provenance = posterior.history, posterior.provenance
+    history = posterior.history
+    provenance = posterior.provenance
     if history is None or provenance.unit != "step" or provenance.independent:
         return None
     steps, slots = history.ancestors.shape

@@ -49,8 +49,7 @@ def flat_reward(posterior: Posterior) -> Finding | None:
         ),
         (
             f"if the problem is not simply easy, declare a higher beta{odds}, or use another "
-            "reward "
-            "model"
+            "reward model"
         ),
     )
 
