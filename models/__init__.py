@@ -1,4 +1,4 @@
-"""Hosts of language models and reward models, the trajectories they write, and the pocket reasoner."""
+"""Hosts of language and reward models, the trajectories they write, and the pocket reasoner."""
 
 import lazy_loader
 

@@ -77,7 +77,10 @@ def together(
 
 
 class _Question(NamedTuple):
-    """What a run asks: of which model, the kind, its arguments by row, and what all rows have in common."""
+    """What a run asks: of which model, the kind, and its arguments.
+
+    Arguments are by row, and those that all rows have in common.
+    """
 
     model: Any
     kind: str
@@ -235,7 +238,7 @@ class _SharedPRM(_Shared):
 
 
 def _answer(asking: Sequence[_Worker[Any]]) -> None:
-    """Put the questions of one kind to one model together, language models first, and answer them."""
+    """Put together what is asked of one model, language models first, and answer it."""
     batches: dict[tuple[Any, ...], list[tuple[_Worker[Any], _Question]]] = {}
     for worker in asking:
         if (question := worker.question) is not None:
@@ -300,7 +303,10 @@ def _share(
 
 
 def _between(total: Any, first: int, last: int, rows: int) -> Any:
-    """The part of a total that falls to rows `first` to `last`; whole numbers stay whole, and add up."""
+    """The part of a total that falls to rows `first` to `last`.
+
+    Whole numbers stay whole, and add up.
+    """
     if isinstance(total, int):
         return total * last // rows - total * first // rows
     return total * (last - first) / rows

@@ -3,7 +3,8 @@
 A plain object of the user's that declares no `capabilities` is watched while it draws, until it has
 shown that
 
-    it heeds `sampling`     other steps, or other probabilities, than under `Sampling()` with the same keys
+    it heeds `sampling`     other steps, or other probabilities, than under `Sampling()` with the
+                            same keys
     it heeds its keys       two slots with the same past draw different steps
 
 What it has not shown becomes a doubt, which the run reports as a finding; slots that draw alike
@@ -88,7 +89,9 @@ def watch(
 
 
 def doubts(lm: Any, laws: Sequence[Law]) -> list[str]:
-    """Return what is doubtful about a language model's draws under these laws, as clauses; nothing where nothing is.
+    """Return what is doubtful about a language model's draws under these laws, as clauses.
+
+    Nothing where nothing is.
 
     Args:
         lm: the language model.

@@ -92,7 +92,9 @@ def logprob(
     *,
     prior: Sampling,
 ) -> np.ndarray:
-    """Return the log-probability of a continuation of each trajectory; see `TractableLanguageModel.logprob`.
+    """Return the log-probability of a continuation of each trajectory.
+
+    See `TractableLanguageModel.logprob`.
 
     Raises:
         ValueError: another number of them came back.
@@ -177,7 +179,7 @@ def can_read(prm: Any, trajectory: Trajectory) -> bool:
 
 
 def check_question(prm: Any, root: Trajectory) -> None:
-    """Raise QuestionTooLong where a reward model's context has no room for a step after a question."""
+    """Raise QuestionTooLong where a reward model has no room for a step after a question."""
     if not can_read(prm, root):
         raise QuestionTooLong(
             f"the question is too long for the reward model {prm.name!r}: it leaves no room for a "
@@ -186,7 +188,9 @@ def check_question(prm: Any, root: Trajectory) -> None:
 
 
 def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
-    """Return the log-odds of each trajectory's last step, float64, shape (N,); see `RewardModel.score`.
+    """Return the log-odds of each trajectory's last step, float64, shape (N,).
+
+    See `RewardModel.score`.
 
     A step that lies beyond the reward model's context is not shown to it. Nothing is known of such
     a step, so that its log-odds are `UNREAD`, r = 1/2.
@@ -242,7 +246,10 @@ def _score_those_read(
 
 
 def is_stand_in(model: Any) -> bool:
-    """Whether this stands for a model that several runs share (see `batching`), whose answers have been checked already."""
+    """Say whether this stands for a model that several runs share (see `batching`).
+
+    The answers of such a model have been checked already.
+    """
     return getattr(model, "original", None) is not None
 
 

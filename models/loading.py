@@ -121,7 +121,10 @@ def load_prm(
 
 
 def check_source(source: str | Path) -> None:
-    """Raise what `load_lm` and `load_prm` raise of a name or place where no model can be, without loading any."""
+    """Raise what `load_lm` and `load_prm` raise of a name or place where no model can be.
+
+    Nothing is loaded.
+    """
     _locate(source, shipped=LM_FOLDER)
 
 
@@ -163,7 +166,10 @@ def _locate(source: str | Path, *, shipped: Path) -> Place:
 
 
 def _gguf_of(folder: Path) -> str | None:
-    """Return the name of the GGUF file that holds a folder's weights; None where they have another format."""
+    """Return the name of the GGUF file that holds a folder's weights.
+
+    None where they have another format.
+    """
     files = [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern))]
     if not files:
         raise FileNotFoundError(

@@ -13,7 +13,9 @@ AUTO = "auto"
 
 
 def paired(lm: Any, prm: Any) -> Any:
-    """Return the reward model meant by `prm`: itself, or the pocket's where "auto" stands beside the pocket.
+    """Return the reward model meant by `prm`.
+
+    Itself, or the pocket's where "auto" stands beside the pocket.
 
     Args:
         lm: a language model, or its name.

@@ -36,7 +36,10 @@ class TellsProgress(Protocol):
     """A language model that tells how far it is within a step."""
 
     def tell(self, listener: Listener | None) -> Listener | None:
-        """Tell this function of each token from now on, None for nobody; return who was told before."""
+        """Tell this function of each token from now on, None for nobody.
+
+        Return who was told before.
+        """
         ...
 
 

@@ -19,7 +19,9 @@ RESERVED = (
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPrompt:
-    """A conversation in the model's own chat template: a system prompt, solved examples, then the question.
+    """A conversation in the model's own chat template.
+
+    A system prompt, solved examples, then the question.
 
     Attributes:
         system: what the system turn says; None for no such turn.
@@ -33,7 +35,8 @@ class ChatPrompt:
         ValueError: `template` gives an argument that is motes' to give.
 
     Example:
-        >>> prompt = ChatPrompt(system="Reason step by step.", examples=[("1 + 1?", "The answer is 2.")])
+        >>> example = ("1 + 1?", "The answer is 2.")
+        >>> prompt = ChatPrompt(system="Reason step by step.", examples=[example])
         >>> [turn["role"] for turn in prompt.messages("2 + 3?")]
         ['system', 'user', 'assistant', 'user']
     """
@@ -75,7 +78,7 @@ class ChatPrompt:
 
 
 PromptForm: TypeAlias = "Callable[[str], str] | str | ChatPrompt | None"
-"""A function from a question to the prompt's text, such a text with {question} in it, or a `ChatPrompt`.
+"""A function from a question to the prompt's text, a text with {question} in it, or `ChatPrompt`.
 
 None stands for the tokenizer's chat template with the question alone; where there is none, for the
 question as it is.

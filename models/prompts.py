@@ -29,7 +29,9 @@ class WritesPrompts(Protocol):
 
 
 def prompt_of(lm: Any, question: str) -> Prompt | None:
-    """Return the prompt that a language model reads for a question; None for one that does not show it.
+    """Return the prompt that a language model reads for a question.
+
+    None for one that does not show it.
 
     Example:
         >>> from motes.models import load_lm

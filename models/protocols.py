@@ -1,4 +1,6 @@
-"""What a language model and a reward model must offer; anything that does can be used everywhere in motes.
+"""What a language model and a reward model must offer.
+
+Anything that does can be used everywhere in motes.
 
 What a language model can do besides writing steps stands in one record, its `Capabilities`. A model
 of motes declares it; of a plain object of the user's, which declares none, it is inferred here and
@@ -95,7 +97,7 @@ class TractableLanguageModel(LanguageModel, Protocol):
         *,
         prior: Sampling | None = None,
     ) -> np.ndarray:
-        """Log-probability, under the prior, that trajectory i goes on with the token ids continuations[i].
+        """Compute the log-probability that trajectory i goes on with the tokens continuations[i].
 
         Returns:
             float64, shape (N,), in nats.
@@ -197,7 +199,7 @@ def _inferred(lm: Any) -> Capabilities:
 
 
 def check_extend(lm: Any) -> None:
-    """Raise TypeError where a language model's method `extend` does not take what every sampler asks it with."""
+    """Raise TypeError where a language model's `extend` does not take what samplers pass to it."""
     try:
         parameters = signature(lm.extend).parameters
     except (TypeError, ValueError):  # written in another language: nothing can be known of it

@@ -34,7 +34,10 @@ class SlotUniforms:
         self._block, self._values = -1, np.empty((rows, 0))
 
     def at(self, token: int) -> np.ndarray:
-        """Uniforms in [0, 1) for token number `token` of the step: float64 with 53 random bits, shape (N,)."""
+        """Uniforms in [0, 1) for token number `token` of the step.
+
+        Float64 with 53 random bits, shape (N,).
+        """
         block, offset = divmod(token, BLOCK)
         if block != self._block:
             drawn = [np.asarray(_bits()(keys, np.uint32(block))) for keys in self._keys]

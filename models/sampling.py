@@ -1,4 +1,7 @@
-"""How the next token is drawn: temperature, top-k and top-p, declared once and normalised exactly."""
+"""How the next token is drawn.
+
+Temperature, top-k and top-p, declared once and normalised exactly.
+"""
 
 from __future__ import annotations
 

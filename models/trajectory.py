@@ -63,7 +63,10 @@ class Trajectory:
         truncated: bool = False,
         delimited: bool = True,
     ) -> Trajectory:
-        """This trajectory and one more step; `logprob` and `proposal_logprob` are that step's own, in nats."""
+        """This trajectory and one more step.
+
+        `logprob` and `proposal_logprob` are that step's own, in nats.
+        """
         return Trajectory(
             question=self.question,
             parent=self,
@@ -148,7 +151,10 @@ class Trajectory:
         return _restored, (self._near_ancestors(), *own)
 
     def _near_ancestors(self) -> tuple[Trajectory, ...]:
-        """A few ancestors, the farthest first and the parent last; none at the root. See the module."""
+        """A few ancestors, the farthest first and the parent last; none at the root.
+
+        See the module.
+        """
         gap, distance, node = self.depth & -self.depth, 0, self
         found = []
         while node.parent is not None and distance < gap:

@@ -12,7 +12,9 @@ from ..ppl.statespace import check_lm, check_prm
 
 
 def checked_models(lm: Any, prm: Any) -> tuple[Any, Any]:
-    """Return what `load_models` takes, with the reward model that "auto" stands for. Nothing is loaded.
+    """Return what `load_models` takes, with the reward model that "auto" stands for.
+
+    Nothing is loaded.
 
     Raises:
         TypeError, ValueError: one of them is no model, or a name where none can be, or no reward

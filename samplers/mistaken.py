@@ -65,7 +65,9 @@ INSTEAD: dict[str, str] = {
 
 
 def instead(name: str, value: Any) -> str:
-    """Return what to write in place of an argument that another tool has; "" where nothing is known of it.
+    """Return what to write in place of an argument that another tool has.
+
+    "" where nothing is known of it.
 
     Example:
         >>> instead("temperature", 0.7)

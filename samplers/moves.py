@@ -23,7 +23,7 @@ from ..ppl.interfaces import Declared, Reasoning
 from ..smc import subkeys
 
 LogWeight: TypeAlias = Callable[[int, Reasoning], float]
-"""(row, trajectory) -> log gamma / q of a whole trajectory, in nats, up to a constant of the row."""
+"""(row, trajectory) -> log gamma / q of a trajectory, in nats, up to a constant of the row."""
 
 
 class Moved(NamedTuple):
@@ -86,7 +86,10 @@ def complete(
     particles: Sequence[Reasoning],
     stop: int | None = None,
 ) -> list[Reasoning]:
-    """Write each trajectory to its end, a step of all open ones at a time; with `stop`, no further than to that many steps."""
+    """Write each trajectory to its end, a step of all open ones at a time.
+
+    With `stop`, no further than to that many steps.
+    """
     stepwise, particles = model.stepwise(proposal), list(particles)
     for number in range(model.max_steps):
         going = [i for i, x in enumerate(particles) if x.open and (stop is None or x.length < stop)]
@@ -100,7 +103,9 @@ def complete(
 
 
 def chosen(log_weights: np.ndarray, uniform: float) -> int:
-    """One index with probability proportional to its weight, by inversion; never one of weight zero.
+    """One index with probability proportional to its weight, by inversion.
+
+    Never one of weight zero.
 
     Args:
         log_weights: shape (K,), not all of them minus infinity.

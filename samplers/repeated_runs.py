@@ -21,7 +21,9 @@ from .base import AllParticlesDead, Sampler, run_keys
 def repeated(
     sampler: Sampler, model: Declared, runs: int, seed: int = 0, progress: bool = False
 ) -> Posterior:
-    """Sample a posterior several times independently, in shared batches, and pool the runs; see `motes.ppl.pool`.
+    """Sample a posterior several times independently, in shared batches, and pool the runs.
+
+    See `motes.ppl.pool`.
 
     How the runs differ is an honest error of the log-evidence and of every answer's probability.
 

@@ -204,7 +204,10 @@ def _declared(
 
 
 def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> Sampler:
-    """The sampler of this name with the settings it has; or the sampler as it is, if nothing was asked of it that it would ignore."""
+    """The sampler of this name with the settings it has.
+
+    Or the sampler as it is, if nothing was asked of it that it would ignore.
+    """
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
     changed = {name: value for name, value in given.items() if value != defaults[name]}
     if isinstance(sampler, str):

@@ -1,1 +1,4 @@
-"""What hosts of models share: caches of keys and values, the decode loop, memory, and texts of tokens."""
+"""What hosts of models share.
+
+Caches of keys and values, the decode loop, memory, and texts of tokens.
+"""

@@ -35,7 +35,10 @@ class StepEnding:
         self.longest = self.rule.longest
 
     def may_be(self, tokens: np.ndarray, count: int) -> np.ndarray:
-        """Whether each of these tokens, as number `count` of its step, could be the last: bool, same shape."""
+        """Whether each of these tokens, as number `count` of its step, could be the last.
+
+        Bool, same shape.
+        """
         return (
             np.isin(tokens, self.end_ids)
             | self.detokenizer.may_end(tokens)
@@ -51,7 +54,10 @@ class StepEnding:
         *,
         full: bool,
     ) -> Trajectory | None:
-        """The child of `parent`, if these tokens complete its step; `full` where they fill the model's context."""
+        """The child of `parent`, if these tokens complete its step.
+
+        `full` where they fill the model's context.
+        """
         finished = tokens[-1] in self.end_ids
         text = self.detokenizer.text(parent, tokens, last=finished or full)
         if not (finished or full or len(tokens) == self.longest or self.rule.ends(text)):
@@ -178,7 +184,11 @@ class Decoder:
     def _draw(
         self, logits: torch.Tensor, uniforms: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """A token a row, its log-probability under prior and proposal (rows, 2), and the token on the device."""
+        """Draw a token for each row.
+
+        Returns its log-probability under prior and proposal, (rows, 2), and the token on the
+        device.
+        """
         log_q = log_probs(logits, self.sampling)
         ids = draw(log_q, torch.from_numpy(uniforms).to(logits.device))
         terms = [log_q.gather(1, ids[:, None])]

@@ -51,7 +51,10 @@ class Detokenizer:
                 self._may_end[token] |= ends
 
     def may_end(self, tokens: np.ndarray) -> np.ndarray:
-        """Return whether each of these tokens could be a step's last by the rule's text conditions: bool, same shape."""
+        """Return whether each of these tokens could be a step's last by the rule's text conditions.
+
+        Bool, same shape.
+        """
         return self._may_end[tokens]
 
     def text(self, parent: Trajectory, tokens: Sequence[int], *, last: bool = False) -> str:
@@ -102,7 +105,10 @@ class Detokenizer:
         return self.tokenizer.decode(shown, clean_up_tokenization_spaces=False) if shown else ""
 
     def _texts(self, known: int) -> tuple[list[str], list[str]]:
-        """The texts of the first `known` tokens: each at the beginning of a text, and each behind another token."""
+        """The texts of the first `known` tokens.
+
+        Each at the beginning of a text, and each behind another token.
+        """
         letters = self.tokenizer(" ".join("abcdefghijklmnopqrstuvwxyz"), add_special_tokens=False)[
             "input_ids"
         ]

@@ -1,4 +1,7 @@
-"""Drawing tokens on the device: `Sampling` for tensors, and the inverse of a cumulative distribution."""
+"""Drawing tokens on the device.
+
+`Sampling` for tensors, and the inverse of a cumulative distribution.
+"""
 
 from __future__ import annotations
 

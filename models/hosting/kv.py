@@ -1,4 +1,4 @@
-"""Keys and values: a pool that owns them token by token, and the batch of rows that a forward pass works on.
+"""Keys and values: a pool that owns them token by token, and the rows of a forward pass.
 
 `Pool` is one tensor of keys and one of values, ``[layers, heads, capacity, dim]``; whoever caches
 tokens owns slot numbers in it, so that forking, dropping and reusing a prefix are operations on
@@ -80,7 +80,10 @@ class Pool:
         self._free.extend(slots.tolist())
 
     def gather(self, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of a (rows, columns) table of slots: two tensors [layers, rows, heads, columns, dim]."""
+        """Keys and values of a (rows, columns) table of slots.
+
+        Two tensors [layers, rows, heads, columns, dim].
+        """
         rows, columns = slots.shape
         flat = slots.reshape(-1)
         keys, values = (
@@ -171,7 +174,10 @@ class Rows(Cache):
 
     @classmethod
     def from_pool(cls, pool: Pool, contexts: Sequence[np.ndarray], *, room: int) -> Rows:
-        """Gather contexts, each an array of slots in order of position; `room` more columns are allocated."""
+        """Gather contexts, each an array of slots in order of position.
+
+        `room` more columns are allocated.
+        """
         lengths = [len(context) for context in contexts]
         columns, rows = max(lengths), len(contexts)
         table = np.zeros((rows, columns), dtype=np.int64)

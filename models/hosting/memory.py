@@ -25,7 +25,8 @@ def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory has run out, on a GPU or on the CPU.
 
     Example:
-        >>> out_of_memory(RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"))
+        >>> said = "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
+        >>> out_of_memory(RuntimeError(said))
         True
         >>> out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
         False

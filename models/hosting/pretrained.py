@@ -127,7 +127,7 @@ def load_checkpoint(place: Place, found: Any, device: Any, dtype: str) -> tuple[
 
 @contextmanager
 def one_sentence(place: Place) -> Iterator[None]:
-    """Turn whatever other libraries say of a checkpoint that they cannot load into one sentence that names it."""
+    """Turn what other libraries say of a checkpoint into one sentence that names it."""
     try:
         yield
     except _Refused:
@@ -254,7 +254,10 @@ def _check_vocabulary(place: Place, tokenizer: Any, model: Any) -> None:
 
 
 def _dequantized(gguf: str | None) -> dict[str, Any]:
-    """Unpack a GGUF file into a plain model; releases of transformers without the option always do."""
+    """Unpack a GGUF file into a plain model.
+
+    Releases of transformers without the option always do.
+    """
     if gguf is None:
         return {}
     try:
@@ -266,7 +269,10 @@ def _dequantized(gguf: str | None) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no reports of transformers, for as long as this lasts: what they say is raised here."""
+    """No progress bars and no reports of transformers, for as long as this lasts.
+
+    What they say is raised here.
+    """
     from transformers.utils import logging
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -1,4 +1,6 @@
-"""Whether a model's law depends on company or history: hosted passes against plain ones, found out when a model is loaded.
+"""Whether a model's law depends on company or history.
+
+Hosted passes against plain ones, found out when a model is loaded.
 
 motes reads a prefix once, forks it, pads rows of uneven length on the left, and lets rows end at
 different times. All of that must leave a token's probability alone, and with some architectures it
@@ -46,7 +48,9 @@ _known: dict[tuple[type, str, str | None], tuple[float, int | None]] = {}
 
 
 def lawful_context(model: Any, *, name: str, context: int) -> int:
-    """Return how many tokens of context a model can be hosted with: `context`, or less where its law would change.
+    """Return how many tokens of context a model can be hosted with.
+
+    `context`, or less where its law would change.
 
     Args:
         model: a transformers model whose prefixes can be cached (see `make_pool`).
@@ -79,7 +83,10 @@ def lawful_context(model: Any, *, name: str, context: int) -> int:
 
 
 def _verdict(model: Any) -> tuple[float, int | None]:
-    """Return the largest difference found, and the context below which there is none: None for any, 0 for none."""
+    """Return the largest difference found, and the context below which there is none.
+
+    None for any, 0 for none.
+    """
     with torch.inference_mode(False), torch.no_grad():
         try:
             read = small_twin(model)
@@ -102,13 +109,19 @@ def _verdict(model: Any) -> tuple[float, int | None]:
 
 
 def declared_context(config: Any) -> int:
-    """Return how many tokens of context a model's configuration declares; a large number where it declares none."""
+    """Return how many tokens of context a model's configuration declares.
+
+    A large number where it declares none.
+    """
     text = config.get_text_config()
     return getattr(text, "max_position_embeddings", None) or 1 << 30
 
 
 def _difference(model: Any, most: int) -> float:
-    """Return the largest difference between hosted and plain passes over rows of at most `most` tokens; infinity for an error."""
+    """Return the largest difference between hosted and plain passes; infinity for an error.
+
+    Rows have at most `most` tokens.
+    """
     try:
         return _Comparison(model, most).run()
     except Exception:  # a model that cannot be asked this way cannot be hosted, whatever it says
@@ -158,7 +171,10 @@ class _Comparison:
             self._compare(self._prefix(node), outputs)
 
     def _decode(self, nodes: Sequence[Trajectory]) -> None:
-        """Fork the first of two nodes, and read a few tokens a row; rows end one after the other, the longest first."""
+        """Fork the first of two nodes, and read a few tokens a row.
+
+        Rows end one after the other, the longest first.
+        """
         rows = self._fork(nodes, [0, 0, 1])
         prefixes = [self._prefix(nodes[i]) for i in (0, 0, 1)]
         for count in range(3):
@@ -175,7 +191,7 @@ class _Comparison:
                 self._compare(prefixes[row], outputs[row, -1])
 
     def _score(self, nodes: Sequence[Trajectory]) -> None:
-        """Read several tokens a row at once, of uneven numbers, and compare the outputs behind each."""
+        """Read several tokens a row at once, of uneven numbers; compare the outputs after each."""
         rows = self._fork(nodes, range(len(nodes)))
         counts = [
             min(count, self.most - len(self._prefix(node)))
@@ -207,7 +223,10 @@ class _Comparison:
         self.worst = max(self.worst, float(torch.nan_to_num(apart, nan=math.inf).max()))
 
     def _node(self, parent: Trajectory | None, count: int) -> Trajectory:
-        """Return a new node of `count` tokens, or of as many as fit; the parent itself where none does."""
+        """Return a new node of `count` tokens, or of as many as fit.
+
+        The parent itself where none does.
+        """
         if parent is None:
             node = Trajectory(question="probe")
         else:
@@ -226,7 +245,10 @@ class _Comparison:
 
 
 def _law(outputs: torch.Tensor, config: Any) -> torch.Tensor:
-    """Return log-probabilities of a language model's next token; a classifier's outputs as they are, for they are log-odds."""
+    """Return log-probabilities of a language model's next token.
+
+    A classifier's outputs as they are, for they are log-odds.
+    """
     wide = outputs.double().cpu()
     return (
         torch.log_softmax(wide, dim=-1)
@@ -236,7 +258,7 @@ def _law(outputs: torch.Tensor, config: Any) -> torch.Tensor:
 
 
 def _ordinary_ids(config: Any) -> list[int]:
-    """Return token ids that have no meaning of their own, such as padding or the place of an image."""
+    """Return token ids without a meaning of their own, such as padding or the place of an image."""
     special: set[int] = set()
     for part in (config, config.get_text_config()):
         for name, value in part.to_dict().items():

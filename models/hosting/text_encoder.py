@@ -86,7 +86,10 @@ class TextEncoder:
         return "".join(part.text for part in self._parts(text))
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of a composed text, in one encoding, without what the tokenizer puts around a text."""
+        """Return the ids of a composed text, in one encoding.
+
+        Without what the tokenizer puts around a text.
+        """
         if _SURROGATE.search(text):
             text = _without_surrogates(text)
         if not _INTERNAL.search(text) and not (self._marker and self.tokenizer.is_fast):
@@ -113,7 +116,10 @@ class TextEncoder:
 
     @cached_property
     def _disarmed(self) -> Disarmed | None:
-        """The copy that knows control tokens by other names, made when it is first needed; None without a fast backend."""
+        """The copy that knows control tokens by other names, made when it is first needed.
+
+        None without a fast backend.
+        """
         return disarmed(self.tokenizer, sorted(self._control)) if self.tokenizer.is_fast else None
 
     def _mentions(self, text: str) -> list[tuple[int, int]]:
@@ -195,7 +201,10 @@ class TextEncoder:
         return frozenset(forms - {()})
 
     def _spelled(self, token: int, *, in_bytes: bool) -> list[int]:
-        """The ids of a token's characters, or of one's bytes; the token itself where there are none."""
+        """The ids of a token's characters, or of one's bytes.
+
+        The token itself where there are none.
+        """
         ids: list[int] = []
         text = self.tokenizer.convert_ids_to_tokens(token)
         if len(text) == 1 and not in_bytes:
@@ -210,7 +219,10 @@ class TextEncoder:
         return ids
 
     def _in_pieces(self, parts: Sequence[_Part]) -> tuple[int, ...]:
-        """For tokenizers without a fast backend: what is quoted is encoded character by character."""
+        """For tokenizers without a fast backend.
+
+        What is quoted is encoded character by character.
+        """
         ids: list[int] = []
         for part in parts:
             for piece in part.text if part.quoted else [part.text]:
@@ -238,7 +250,7 @@ def control_tokens(tokenizer: Any, written: Collection[str] = ()) -> dict[str, i
 
 
 def encodable(text: str) -> str:
-    """Return the text with what no tokenizer can encode replaced by U+FFFD, and warn where that is so.
+    """Return the text with what no tokenizer can encode replaced by U+FFFD; warn of it.
 
     These are lone surrogates, as a command line or a file may leave them, and the noncharacters
     that are used here to quote.

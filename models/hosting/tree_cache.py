@@ -27,7 +27,7 @@ from .memory import CacheFullError
 
 @dataclass(eq=False)
 class _Entry:
-    """A node's tokens, the slots of those that are cached (a prefix of them), and how many were ever read."""
+    """A node's tokens, the slots of the cached prefix, and how many were ever read."""
 
     tokens: tuple[int, ...]
     slots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -92,7 +92,9 @@ class TreeCache:
         self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
 
     def logits_at(self, nodes: Sequence[Trajectory]) -> Computed:
-        """The model's outputs behind the last token of each node; distinct nodes, any part of the tree cached or not.
+        """The model's outputs behind the last token of each node.
+
+        Distinct nodes, any part of the tree cached or not.
 
         Raises:
             CacheFullError: the nodes' own prefixes do not fit into the budget together.
@@ -117,7 +119,10 @@ class TreeCache:
         )
 
     def rows(self, nodes: Sequence[Trajectory]) -> Rows:
-        """The contexts of nodes that `logits_at` has just read, gathered; a node may occur several times."""
+        """The contexts of nodes that `logits_at` has just read, gathered.
+
+        A node may occur several times.
+        """
         began = time.perf_counter()
         slots = {node: self._slots(node.path) for node in set(nodes)}
         rows = Rows.from_pool(self._pool, [slots[node] for node in nodes], room=0)
@@ -162,7 +167,9 @@ class TreeCache:
         return logits
 
     def store(self, rows: Rows, items: Iterable[tuple[int, Trajectory, int, int]]) -> None:
-        """Keep what rows have computed: for each (row, node, first column, count), the node's next `count` tokens.
+        """Keep what rows have computed.
+
+        For each (row, node, first column, count), the node's next `count` tokens.
 
         Nodes that do not fit, and closed ones, are not kept: they will be read again if anyone
         asks.
@@ -227,7 +234,10 @@ class TreeCache:
         wanted: dict[Trajectory, int],
         found: list[torch.Tensor | None],
     ) -> Rows | None:
-        """Read chains of nodes, a row each, in one forward pass; returns the rows if they stayed aligned."""
+        """Read chains of nodes, a row each, in one forward pass.
+
+        Returns the rows if they stayed aligned.
+        """
         contexts, suffixes = [], []
         items, reads = [], []  # what to store; and (place in `found`, row, column of the suffix)
         for row, chain in enumerate(chains):
@@ -293,7 +303,10 @@ class TreeCache:
         return entry
 
     def _slots(self, path: Sequence[Trajectory], *, partial: bool = False) -> np.ndarray:
-        """The slots of a path's tokens; only the last node may have unread tokens, and only if `partial`."""
+        """The slots of a path's tokens.
+
+        Only the last node may have unread tokens, and only if `partial`.
+        """
         entries = [self._entry(node) for node in path]
         if any(entry.unread for entry in (entries[:-1] if partial else entries)):
             raise CacheFullError(
@@ -302,7 +315,10 @@ class TreeCache:
         return np.concatenate([entry.slots for entry in entries])
 
     def _take(self, count: int) -> np.ndarray | None:
-        """Slots from the pool, from the nodes unused for longest if need be; None if only this batch's are left."""
+        """Slots from the pool, from the nodes unused for longest if need be.
+
+        None if only this batch's are left.
+        """
         while (taken := self._pool.take(count)) is None:
             idle = [
                 entry
@@ -320,7 +336,10 @@ class TreeCache:
 
 
 def _chains(pending: dict[Trajectory, None]) -> list[list[Trajectory]]:
-    """The pending nodes that can be read now: from each whose parent is not pending down to the next fork."""
+    """The pending nodes that can be read now.
+
+    From each whose parent is not pending down to the next fork.
+    """
     children: dict[Trajectory | None, list[Trajectory]] = {None: []}
     for node in pending:
         children.setdefault(node.parent if node.parent in pending else None, []).append(node)

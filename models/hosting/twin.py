@@ -1,4 +1,4 @@
-"""A small twin of a model: the same class and the same kind of configuration, with everything that costs time made small.
+"""A small twin of a model: the same class and kind of configuration, everything costly made small.
 
 The twin has random weights, so it says nothing about what a model writes. It computes by the same
 code, so it shows how the model treats padding, positions, caches and windows. Lengths that the
@@ -66,7 +66,7 @@ _LAYERS = re.compile(
 
 
 def small_twin(model: Any) -> Any:
-    """Return a small model of the same class as `model`, in float32 on the CPU, with random weights.
+    """Return a small model of the same class as `model`: float32, on the CPU, random weights.
 
     Args:
         model: a transformers model.
@@ -93,7 +93,10 @@ def small_twin(model: Any) -> Any:
 
 
 def named_lengths(config: Any, small: Any) -> list[tuple[int, int]]:
-    """Return the lengths at which a configuration says that the model's law may change, each with its twin's, longest first."""
+    """Return the lengths at which a configuration says that the model's law may change.
+
+    Each comes with its twin's, longest first.
+    """
     pairs: set[tuple[int, int]] = set()
 
     def walk(values: Mapping[str, Any], shrunk: Mapping[str, Any]) -> None:
@@ -114,7 +117,10 @@ def named_lengths(config: Any, small: Any) -> list[tuple[int, int]]:
 
 
 def _scale(weight: torch.Tensor, twin: Any) -> float:
-    """Return a standard deviation that keeps activations of order 1, so that no part of the model is without effect."""
+    """Return a standard deviation that keeps activations of order 1.
+
+    Then no part of the model is without effect.
+    """
     embedding = twin.get_input_embeddings()
     if embedding is not None and weight is getattr(embedding, "weight", None):
         return 1.0

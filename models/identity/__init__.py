@@ -1,4 +1,6 @@
-"""Whether two things do the same: digests of functions, objects, weights and files, and names where these do not suffice.
+"""Whether two things do the same.
+
+Digests of functions, objects, weights and files, and names where these do not suffice.
 
 Results belong to the models and functions that made them. `identify` gives what a value is in a few
 characters (`marks`), from what it does: a function by its code and all that its code refers to

@@ -20,13 +20,18 @@ from typing import Any, NamedTuple
 OURS = __name__.partition(".")[0]
 # packages that motes stands on, whose code is never a user's
 KNOWN = frozenset(
-    "blackjax h5py jax jaxlib numpy numpyro scipy sympy tokenizers torch transformers xarray".split()
+    (
+        "blackjax h5py jax jaxlib numpy numpyro scipy sympy tokenizers torch transformers xarray"
+    ).split()
 )
 INSTALLED = {"site-packages", "dist-packages"}
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"}
 MUTATORS = set(
-    "add append appendleft clear discard extend insert pop popitem popleft remove setdefault update".split()
+    (
+        "add append appendleft clear discard extend insert pop popitem popleft remove setdefault "
+        "update"
+    ).split()
 )
 MISSING = "a name that is not bound"
 CONSTRUCTORS = ("__init__", "__new__", "__post_init__", "__setstate__")

@@ -168,7 +168,10 @@ class Digests:
         return "built in", described(value).encode(), *([self.of(owner)] if bound else [])
 
     def _class(self, kind: type) -> Iterable[Any]:
-        """A user's class by its methods and attributes, and those it inherits from users' classes."""
+        """Digest a user's class by its methods and attributes.
+
+        Those that it inherits from users' classes belong to it.
+        """
         if is_library(kind.__module__, self.followed):
             return "class of a library", kind.__module__.encode(), kind.__qualname__.encode()
         parts: list[Any] = [kind.__qualname__.encode()]

@@ -88,7 +88,7 @@ class PromptWriter:
         return ChatPrompt() if self.write is None and self.tokenizer.chat_template else None
 
     def _in_template(self, chat: ChatPrompt, quoted: str) -> str:
-        """The conversation with its control tokens quoted, but for those that the template writes."""
+        """Quote the control tokens of a conversation, but for those that the template writes."""
         turns = chat.messages(quoted)
         for turn in turns[:-1]:
             turn["content"] = self._encoder.quoted(turn["content"])

@@ -1,4 +1,6 @@
-"""Models given by plain functions: a language model by a table of next-token probabilities, a reward by a formula.
+"""Models given by plain functions.
+
+A language model by a table of next-token probabilities, a reward by a formula.
 
 They need no weights and no tensors, and everything about them can be enumerated, so they are what
 samplers are checked with.
@@ -22,7 +24,9 @@ from ..trajectory import Trajectory
 
 
 class TableLM:
-    """A language model given by a function from a prefix to next-token probabilities; one token is one step.
+    """A language model given by a function from a prefix to next-token probabilities.
+
+    One token is one step.
 
     Args:
         next_probs: maps the tuple of token ids so far to the probabilities of all V tokens, shape
@@ -182,7 +186,8 @@ class FunctionReward:
         name: what reports call it.
 
     Example:
-        >>> FunctionReward(lambda x: 2.0 - x.depth).score([TableLM(lambda prefix: [1.0]).start("?")])
+        >>> root = TableLM(lambda prefix: [1.0]).start("?")
+        >>> FunctionReward(lambda x: 2.0 - x.depth).score([root])
         array([2.])
     """
 

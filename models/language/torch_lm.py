@@ -115,7 +115,10 @@ class TorchLM:
         return root
 
     def rendered(self, question: str) -> Prompt:
-        """Return the prompt of a question: its text, its ids, and the date that its template was told."""
+        """Return the prompt of a question.
+
+        Its text, its ids, and the date that its template was told.
+        """
         return self._prompts(question)
 
     @torch.inference_mode()
@@ -176,7 +179,10 @@ class TorchLM:
         prior: Sampling,
         proposal: Sampling,
     ) -> list[Trajectory | None]:
-        """Each trajectory followed by the tokens of these steps, scored in one pass; see `motes.models.continued`."""
+        """Each trajectory followed by the tokens of these steps, scored in one pass.
+
+        See `motes.models.continued`.
+        """
         tokens = tuple(token for step in steps for token in step.step_token_ids)
         fitting = [
             i for i, trajectory in enumerate(trajectories) if self._room(trajectory) >= len(tokens)
@@ -204,7 +210,10 @@ class TorchLM:
 
     @property
     def fingerprint(self) -> str:
-        """What tells it from other models: weights, tokenizer, prompt, and where its steps end; see `motes.models.identity`."""
+        """What tells it from other models: weights, tokenizer, prompt, and where its steps end.
+
+        See `motes.models.identity`.
+        """
         return str(identify(self).text)
 
     def drop_cache(self) -> None:
@@ -253,7 +262,10 @@ class TorchLM:
         continuations: list[tuple[int, ...]],
         laws: Sequence[Sampling],
     ) -> list[np.ndarray]:
-        """For each of the laws the log-probability of every token: float64 (rows, tokens of the longest), 0 behind a row's last."""
+        """For each of the laws the log-probability of every token.
+
+        Float64 (rows, tokens of the longest), 0 behind a row's last.
+        """
         logits, rows = self._fork(trajectories)
         width = max(map(len, continuations))
         ids = torch.tensor(
@@ -288,7 +300,10 @@ class TorchLM:
     def _said(
         self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray
     ) -> Trajectory | None:
-        """The trajectory that says these steps behind `head`, tokens of the log-probabilities given; None if their ends were others."""
+        """Give the trajectory that has these steps after `head`; None if their ends were others.
+
+        The log-probabilities are those of its tokens.
+        """
         first, ending = 0, StepEnding(self._detokenizer, self.end_ids)
         for step in steps:
             tokens, room, last = (
@@ -342,7 +357,10 @@ class TorchLM:
 def _terms(
     logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling
 ) -> torch.Tensor:
-    """Log-probabilities of each row's first inside[i] ids, under the logits in the same columns: float64 (rows, columns), others 0."""
+    """Log-probabilities of each row's first inside[i] ids, under the logits in the same columns.
+
+    Float64 (rows, columns), others 0.
+    """
     terms = log_probs(logits, prior).gather(2, ids[:, :, None]).squeeze(2).double()
     return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0)
 

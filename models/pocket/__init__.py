@@ -1,4 +1,4 @@
-"""The pocket reasoner: a language model, a process reward model and their problems, small enough to ship."""
+"""The pocket reasoner: a language model, a process reward model and their problems, to ship."""
 
 from pathlib import Path
 

@@ -172,7 +172,10 @@ class Problem:
         return tuple(verdicts)
 
     def _statements(self, i: int) -> set[str]:
-        """The right ways to state quantity i: its expression, operands of a sum or product in either order."""
+        """The right ways to state quantity i.
+
+        Its expression, operands of a sum or product in either order.
+        """
         expression = self._expression(i)
         statements = {self._statement(i, expression)}
         left, operator, right = expression.split(" ") if " " in expression else (expression, "", "")
@@ -270,7 +273,10 @@ def _compute(
     must_join: bool,
     rule: str | None = None,
 ) -> Quantity | None:
-    """Define one more quantity from the earlier ones, loose ends first; None where no number fits."""
+    """Define one more quantity from the earlier ones, loose ends first.
+
+    None where no number fits.
+    """
     for _ in range(20):
         drawn = rule or rng.choice(JOINING if must_join else COMPUTED)
         arity = RULES[drawn][0]

@@ -33,7 +33,7 @@ class Reader(Protocol):
         ...
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return log-odds (N,), float32 or wider, from the model's outputs (N, outputs) at the last tokens."""
+        """Return log-odds (N,), float32 or wider, from outputs (N, outputs) at the last tokens."""
         ...
 
 
@@ -42,9 +42,11 @@ class SeparatorReader:
 
     The second label means right. Two layouts are published:
 
-        chat      Qwen2.5-Math-PRM (Zhang et al. 2025): the question in the chat template, then the steps, each followed by
+        chat      Qwen2.5-Math-PRM (Zhang et al. 2025): the question in the chat template, then the
+                  steps, each followed by
                   the separator; one text.
-        plain     TRL's PRMTrainer: the beginning of text and the question, then each step, encoded alone, followed
+        plain     TRL's PRMTrainer: the beginning of text and the question, then each step,
+                  encoded alone, followed
                   by the separator.
 
     Args:
@@ -164,7 +166,10 @@ class TokenPairReader:
         return self._answered(question, steps, self.texts[0])[:-1]
 
     def _answered(self, question: str, steps: list[str], verdict: str) -> tuple[int, ...]:
-        """The ids of turns of which the last ends with its verdict, the others being answered with the good one."""
+        """Give the ids of turns of which the last ends with its verdict.
+
+        The others are answered with the good one.
+        """
         messages = []
         for number, step in enumerate(steps):
             content = f"{question} {step}" if number == 0 else step
@@ -190,7 +195,7 @@ class TokenPairReader:
 
 
 def _bare(step: str, separator: str) -> str:
-    """A step without blank space around it, and without the separator, where its own delimiter was that."""
+    """Strip a step of blank space around it, and of the separator where that was its delimiter."""
     visible = separator.strip()
     return step.strip().removesuffix(visible).rstrip() if visible else step.strip()
 

@@ -68,7 +68,10 @@ class TorchPRM:
         self._scores: WeakKeyDictionary[Trajectory, float] = WeakKeyDictionary()
 
     def can_read(self, trajectory: Trajectory) -> bool:
-        """Return whether the model's context holds a trajectory; of one without steps, with room for one."""
+        """Return whether the model's context holds a trajectory.
+
+        Of one without steps, with room for one.
+        """
         length = self._length(trajectory)
         return length < self.context if trajectory.parent is None else length <= self.context
 
@@ -97,7 +100,10 @@ class TorchPRM:
 
     @property
     def fingerprint(self) -> str:
-        """What tells it from other models: weights, and how its reader asks it; see `motes.models.identity`."""
+        """What tells it from other models: weights, and how its reader asks it.
+
+        See `motes.models.identity`.
+        """
         return str(identify(self).text)
 
     def drop_cache(self) -> None:

@@ -19,7 +19,7 @@ from .chain_sampler import BoundChains, Chains, ChainSampler, Swept
 
 @dataclass(frozen=True, kw_only=True)
 class SuffixMetropolis(ChainSampler):
-    """Chains that cut a trajectory at random, write its remainder anew, and accept it by Metropolis and Hastings.
+    """Chains that cut a trajectory at random, write its remainder anew, and accept it or not.
 
     Target: the model's, whatever it declares. Guarantee: invariant; heuristic where the proposal
     misses part of the prior's support. Evidence: none. Cost of a step (an iteration): `moves`
@@ -95,7 +95,9 @@ class BoundMetropolis(BoundChains):
 
 @dataclass(frozen=True, kw_only=True)
 class PowerMetropolis(SuffixMetropolis):
-    """Suffix Metropolis for power targets, p(x)^alpha L(x)^beta, with remainders drawn at a low temperature.
+    """Suffix Metropolis for power targets, p(x)^alpha L(x)^beta.
+
+    Remainders are drawn at a low temperature.
 
     Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee:
     invariant; heuristic where the proposal misses part of the prior's support. Evidence: none. Cost

@@ -1,7 +1,12 @@
-"""Particle MCMC for programs: chains of a program's parameters, the continuous latents that it draws before anything else, and of the rest.
+"""Particle MCMC for programs.
 
-    particle marginal Metropolis-Hastings    theta' is proposed, and accepted by its particle filter's estimate of p(theta') Z(theta')
-    particle Gibbs                           theta given the reasoning by a BlackJAX kernel, the reasoning given theta by conditional SMC
+Chains of a program's parameters, the continuous latents that it draws before anything else, and of
+the rest.
+
+    particle marginal Metropolis-Hastings    theta' is proposed, and accepted by its particle
+                                             filter's estimate of p(theta') Z(theta')
+    particle Gibbs                           theta given the reasoning by a BlackJAX kernel, the
+                                             reasoning given theta by conditional SMC
 
 Both leave the program's posterior invariant, however few particles there are (Andrieu, Doucet and
 Holenstein 2010).
@@ -111,7 +116,7 @@ class BoundParameters(BoundChains):
     def moved(
         self, keys: RunKeys, current: Sequence[Any], step_sizes: Sequence[float]
     ) -> list[tuple[Any, float]]:
-        """Each chain's next state, and the probability with which its parameters' proposal was accepted."""
+        """Give each chain's next state, and the probability that its proposal was accepted."""
 
     def sweep(self, keys: RunKeys, state: Chains) -> Swept:
         searching = state.iteration < self.sampler.warmup
@@ -132,7 +137,10 @@ class BoundParameters(BoundChains):
 
 
 class Tuning(NamedTuple):
-    """Dual averaging of a chain's step size towards a rate of acceptance (Nesterov 2009; Hoffman and Gelman 2014)."""
+    """Dual averaging of a chain's step size towards a rate of acceptance (Nesterov 2009.
+
+    Hoffman and Gelman 2014).
+    """
 
     aim: float
     least: float = 0.0
@@ -172,7 +180,9 @@ class Estimated(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ParticleMarginalMetropolis(ParameterSampler):
-    """Particle marginal Metropolis-Hastings: a random walk over a program's parameters, each place weighed by a particle filter.
+    """Particle marginal Metropolis-Hastings.
+
+    A random walk over a program's parameters, each place weighed by a particle filter.
 
     Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant.
     Evidence: none. Cost of a step (an iteration): a particle filter of N particles for each chain,
@@ -301,7 +311,9 @@ class BoundMarginal(BoundParameters):
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterGibbs(ParameterSampler):
-    """Particle Gibbs over parameters and reasoning in turn: conditional SMC for the one, a BlackJAX kernel for the other.
+    """Particle Gibbs over parameters and reasoning in turn.
+
+    Conditional SMC for the one, a BlackJAX kernel for the other.
 
     Target: the program's posterior, of parameters and all else jointly. Guarantee: invariant, at
     every N >= 2. Evidence: none. Cost of a step (an iteration): a particle filter of N - 1
@@ -432,7 +444,7 @@ _compiled: dict[tuple[str, str, int, str], Any] = {}
 def _transited(
     kind: str, density: Density, key: Any, u: Any, step_size: float
 ) -> tuple[Any, float]:
-    """One transition of a kernel that is compiled once for all densities that differ in their data alone."""
+    """Make one transition of a kernel, compiled once for densities that differ in data alone."""
     traced = jax.make_jaxpr(lambda place: density(place).log_density)(u)
     code = kind, str(traced.jaxpr), len(u), _inner_data(traced.jaxpr).hex()
     if code not in _compiled:
@@ -442,7 +454,7 @@ def _transited(
 
 
 def _inner_data(code: Any) -> bytes:
-    """A digest of the arrays that functions inside a traced function hold, and which its text does not show."""
+    """Digest the arrays that inner functions hold, and which a traced function's text hides."""
     digest = sha256()
     for equation in code.eqns:
         for value in equation.params.values():

@@ -1,4 +1,4 @@
-"""Reasoning Gibbs: a chain of trajectories, each drawn from a particle filter that has to keep the one before."""
+"""Reasoning Gibbs: a chain of trajectories by particle filters that keep the one before."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .chain_sampler import BoundChains, Chains, ChainSampler, Swept, in_batch, s
 
 @dataclass(frozen=True, kw_only=True)
 class ParticleGibbs(ChainSampler):
-    """Chains whose iteration is a particle filter given that the present trajectory, the reference, survives.
+    """Chains whose iteration is a particle filter in which the present trajectory survives.
 
     References have random lengths: a closed one stays in its slot until the others are closed. With
     ancestor sampling the reference's first steps are renewed too, though its remainder stays: the

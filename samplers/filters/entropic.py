@@ -184,7 +184,8 @@ class Scout(NamedTuple):
 class LookAhead:
     """The state-space model as a Feynman-Kac model whose particles know K possible next steps.
 
-        M_t   one of the K steps known, drawn in proportion to their potentials g(y_k); then K steps from there
+        M_t   one of the K steps known, drawn in proportion to their potentials g(y_k);
+              then K steps from there
         G_t   their mean potential, 1 where the particle is closed
 
     At t = 1 there is nothing to choose from yet, and particles stay at the root. So generation t
@@ -229,7 +230,10 @@ class LookAhead:
 
 
 def _followed(scout: Scout, uniform: float) -> Reasoning:
-    """One of the next steps that are known, drawn in proportion to its potential, which is not zero for all of a living particle."""
+    """Draw one of the known next steps in proportion to its potential.
+
+    It is not zero for all of a living particle.
+    """
     return (
         scout.successors[chosen(np.array(scout.log_potentials), uniform)]
         if scout.successors
@@ -238,7 +242,9 @@ def _followed(scout: Scout, uniform: float) -> Reasoning:
 
 
 def annealing(schedule: str | None, steps: int) -> Callable[[int, np.ndarray], float] | None:
-    """(t, log-weights) -> b for the resampling that precedes step t, as `motes.smc.Resampling` takes it.
+    """Make (t, log-weights) -> b for the resampling that precedes step t.
+
+    See `motes.smc.Resampling`.
 
     Args:
         schedule: see `EntropicParticleFilter`.

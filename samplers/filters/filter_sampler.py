@@ -1,4 +1,4 @@
-"""Samplers that are filters: populations that advance step by step, of whatever Feynman-Kac model they make of the declared one."""
+"""Samplers that are filters: populations that advance step by step."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ class BoundFilter(BoundSampler[Filter]):
         )
 
     def kept_guarantee(self, complete: bool) -> Guarantee | None:
-        """What holds of a run that was cut off, or that a budget could have cut; None where that is the sampler's own guarantee.
+        """What holds of a run that was cut off, or that a budget could have cut.
+
+        None where that is the sampler's own guarantee.
 
         Heuristic: which runs a budget spares depends on what they have written.
         """

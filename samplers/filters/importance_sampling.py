@@ -1,4 +1,7 @@
-"""Importance sampling: independent trajectories, weighed when they are complete. The baseline of everything else."""
+"""Importance sampling: independent trajectories, weighed when they are complete.
+
+The baseline of everything else.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,10 @@ class BoundBlocks(BoundSampler[Blocks]):
 
 
 def independent(log_potentials: Sequence[Sequence[float]]) -> History:
-    """The history of independent trajectories, from the log-potentials of their steps; one that has died or ended stays as it is."""
+    """The history of independent trajectories, from the log-potentials of their steps.
+
+    One that has died or ended stays as it is.
+    """
     n, steps = len(log_potentials), max(map(len, log_potentials))
     totals = np.zeros((steps + 1, n))
     for i, values in enumerate(log_potentials):

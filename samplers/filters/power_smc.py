@@ -1,4 +1,6 @@
-"""Power sampling by sequential Monte Carlo: the target p(x)^alpha, alone or times a likelihood, with tokens drawn nearly from it.
+"""Power sampling by sequential Monte Carlo.
+
+The target p(x)^alpha, alone or times a likelihood, with tokens drawn nearly from it.
 
 Tokens are proposed at temperature 1 / alpha, q(v | prefix) = p(v | prefix)^alpha / sum_v' p(v' |
 prefix)^alpha, so that a token's increment p^alpha / q is that sum, whatever the token was: only how
@@ -90,7 +92,10 @@ class PowerSMC(ResamplingFilter):
 
 
 def sharpened(prior: Sampling | None, alpha: float) -> Sampling | None:
-    """A proposal in proportion to p^alpha as far as temperature goes: the prior's support, and more where top-p cuts that."""
+    """A proposal in proportion to p^alpha as far as temperature goes.
+
+    The prior's support, and more where top-p cuts that.
+    """
     return (
         prior
         if prior is None or alpha == 1

@@ -1,4 +1,4 @@
-"""Resample-move: particles, and copies of one particle above all, are made different by moves that leave the target as it is."""
+"""Resample-move: moves that leave the target as it is make copies of one particle different."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .filter_sampler import ResamplingFilter
 
 @dataclass(frozen=True, kw_only=True)
 class ResampleMove(ResamplingFilter):
-    """A particle filter whose open particles are also moved, by rewriting part of what they have written.
+    """A particle filter that also moves open particles, by rewriting a part of them.
 
     Before step t the open particles make suffix moves (see `motes.samplers.SuffixMetropolis`) that
     leave the intermediate target gamma_t-1 on open trajectories of t - 1 steps invariant: each is

@@ -1,6 +1,7 @@
 """Tempered SMC: whole trajectories on a path of distributions from the prior to the target.
 
-    pi_lambda(x) proportional to p(x)^(1 + lambda (alpha - 1)) L(x)^(lambda beta),      0 = lambda_0 < ... < lambda_T = 1
+    pi_lambda(x) proportional to p(x)^(1 + lambda (alpha - 1)) L(x)^(lambda beta)
+    0 = lambda_0 < ... < lambda_T = 1
 
 Trajectories drawn from the prior are weighed by what the next power adds, resampled, and moved by
 suffix moves that leave pi_lambda invariant (Del Moral, Doucet and Jasra 2006). A particle filter
@@ -192,7 +193,8 @@ class BoundTempering(BoundFilter):
 class PowerLadder:
     """The path of distributions as a Feynman-Kac model, whose particles are chains of suffix moves.
 
-        M_t   a chain at lambda_t-1 from a state of the chain before, drawn by weight; at t = 1 draws from the proposal
+        M_t   a chain at lambda_t-1 from a state of the chain before, drawn by weight;
+              at t = 1 draws from the proposal
         G_t   the mean over its states of what lambda_t adds
 
     Where the proposal is not the prior, the first step only weighs by p / q, at power 0.

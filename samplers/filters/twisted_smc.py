@@ -25,7 +25,9 @@ TWISTS = ("prm", "look_ahead")
 
 @dataclass(frozen=True, kw_only=True)
 class TwistedSMC(ResamplingFilter):
-    """Sequential Monte Carlo with a twist psi: G_t = g_t psi_t / psi_t-1, where g_t is the likelihood's increment.
+    """Sequential Monte Carlo with a twist psi.
+
+    G_t = g_t psi_t / psi_t-1, where g_t is the likelihood's increment.
 
     Target: the model's, whatever it declares: psi is 1 at the start and once a trajectory is
     closed, and cancels in between, so that any positive twist is right, and a good one has a

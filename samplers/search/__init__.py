@@ -1,1 +1,4 @@
-"""Procedures that sample no declared target: votes, search, and published methods to compare with."""
+"""Procedures that sample no declared target.
+
+Votes, search, and published methods to compare with.
+"""

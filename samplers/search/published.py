@@ -1,4 +1,6 @@
-"""Two procedures as they were published: presets to compare with. Neither samples the target it speaks of.
+"""Two procedures as they were published: presets to compare with.
+
+Neither samples the target it speaks of.
 
 Both score every trajectory by its reward model's odds r / (1 - r) on the present prefix, select all
 N in proportion to that after every step, and forget the weights. What follows from it, for
@@ -83,7 +85,10 @@ class PublishedFilter(PopulationSampler):
         return 1
 
     def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
-        """Log-probabilities of selection after step t, up to a constant, from normalised log-scores, shape (N,)."""
+        """Give log-probabilities of selection after step t, from normalised log-scores, (N,).
+
+        They are up to a constant.
+        """
         return log_weights
 
     def check(self, model: Declared) -> None:
@@ -160,7 +165,10 @@ class BoundPublished(BoundSampler[Scored]):
 
 
 def last_scores(particles: Sequence[Particle]) -> np.ndarray:
-    """The log-odds of each particle's last step; minus infinity outside the prior's support; shape (N,)."""
+    """The log-odds of each particle's last step.
+
+    Minus infinity outside the prior's support; shape (N,).
+    """
     return np.array(
         [x.log_odds[-1] if len(x.log_odds) == x.trajectory.depth > 0 else -inf for x in particles]
     )

@@ -157,7 +157,7 @@ def test_a_few_posteriors():
 
 @pytest.mark.statistics
 def test_many_posteriors():
-    check(count=100, warmup=300, draws=990, kept=99, bins=10)
+    check(count=120, warmup=300, draws=990, kept=99, bins=10)
 
 
 def pair(advantage: float, seed: int, problems: int = 100) -> ScalingFit:

@@ -48,7 +48,7 @@ class Figures(NamedTuple):
 
 
 def evaluate(lm: TorchLM, prm: TorchPRM, *, split: str, each: int, seed: int) -> Figures:
-    """Sample one solution to `each` problems of every length, and judge those sampled at temperature 1."""
+    """Sample one solution to `each` problems of every length; judge those of temperature 1."""
     accuracy: dict[float, dict[int, float]] = {0.8: {}, 1.0: {}}
     judged: list[Judged] = []
     for steps in range(MIN_STEPS, MAX_STEPS + 1):
@@ -82,7 +82,9 @@ def evaluate(lm: TorchLM, prm: TorchPRM, *, split: str, each: int, seed: int) ->
 
 
 def auc(judged: Sequence[Judged]) -> float:
-    """Area under the receiver operating characteristic: the chance that a right prefix outscores a wrong one.
+    """Area under the receiver operating characteristic.
+
+    The chance that a right prefix outscores a wrong one.
 
     Not a number where all prefixes are of one kind.
     """
@@ -97,7 +99,10 @@ def auc(judged: Sequence[Judged]) -> float:
 
 
 def calibration_error(judged: Sequence[Judged], bins: int = 10) -> float:
-    """Expected calibration error: the mean gap between score and share of right prefixes over `bins` bins of equal width."""
+    """Expected calibration error.
+
+    The mean gap between score and share of right prefixes over `bins` bins of equal width.
+    """
     scores, right = (
         np.array([item.score for item in judged]),
         np.array([item.right for item in judged], dtype=float),

@@ -58,7 +58,10 @@ def encode(tokenizer: Any, drawn: Sequence[Problem]) -> list[tuple[list[int], li
 
 
 class Batches(IterableDataset):
-    """Padded batches of nearly equal length, about `TOKENS_PER_BATCH` tokens each: (input_ids, labels)."""
+    """Padded batches of nearly equal length, about `TOKENS_PER_BATCH` tokens each.
+
+    (input_ids, labels).
+    """
 
     def __init__(self, tokenizer: Any, steps: int, seed: int, *, growing: bool) -> None:
         self.tokenizer, self.steps, self.seed, self.growing = tokenizer, steps, seed, growing
@@ -157,7 +160,10 @@ def train_cycle(model: Any, batches: Batches, *, compiled: bool) -> None:
 
 
 def rate(step: int, steps: int) -> float:
-    """The learning rate's factor: up over 100 steps, flat, then down to nothing over the last quarter."""
+    """The learning rate's factor.
+
+    Up over 100 steps, flat, then down to nothing over the last quarter.
+    """
     return min(1.0, (step + 1) / min(100, steps), max(0.0, (steps - step) / (0.25 * steps)))
 
 
