@@ -24,7 +24,10 @@ from .run import run
 from .run_facts import GENTLER, LIVELIER, Advice
 
 Seed: TypeAlias = "int | tuple[int, int]"
-"""In [0, 2**32), or such a seed and the number of one of several independent runs with it; a run is a function of it."""
+"""In [0, 2**32), or such a seed and the number of one of several independent runs with it.
+
+A run is a function of it.
+"""
 
 
 class AllParticlesDead(RuntimeError):
@@ -107,7 +110,10 @@ class SteppedSampler(ABC):
 
     @abstractmethod
     def bind(self, model: Declared, keys: RunKeys) -> BoundSampler[Any]:
-        """Bind the sampler to what it samples: the object's init, step, done and draws make a run."""
+        """Bind the sampler to what it samples.
+
+        The object's init, step, done and draws make a run.
+        """
 
     def proposed(self, model: Declared) -> Sampling | None:
         """What steps are drawn from; None for what each is declared to be."""

@@ -1,7 +1,7 @@
 """A sampler bound to what it samples: the four functions of a run, over what they need, made once.
 
     init     the state before the first step
-    step     the state one step on: a generation of a filter, a rung of a ladder, an iteration of chains
+    step     the state one step later: a generation of a filter, a rung, an iteration of chains
     done     whether there is nothing left to do
     draws    what the state amounts to
 
@@ -52,7 +52,9 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class BoundSampler(ABC, Generic[S]):
-    """A sampler, the declared posterior that it samples, and the keys of the run, with states of type S.
+    """A sampler with the declared posterior that it samples and the keys of the run.
+
+    Its states are of type S.
 
     Attributes:
         sampler: the configuration.
@@ -80,7 +82,7 @@ class BoundSampler(ABC, Generic[S]):
 
     @abstractmethod
     def draws(self, state: S, complete: bool) -> Draws:
-        """What the state amounts to; not `complete` where the run was stopped before it was done."""
+        """Give what the state amounts to; not `complete` where the run was stopped early."""
 
     @abstractmethod
     def count(self, state: S) -> int:

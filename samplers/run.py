@@ -1,4 +1,4 @@
-"""A run of a bound sampler: bounded, watched, stopped and taken up again, the same for all samplers."""
+"""A run of a bound sampler: bounded, watched, stopped and taken up again."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Course:
         )
 
     def follow(self, bar: Any) -> str:
-        """Take step after step; "budget" or "interrupt" where that stopped it, "" where it is done."""
+        """Take step after step; return "budget" or "interrupt" where that stopped it, else ""."""
         bound = self.bound
         try:
             if self.state is None:

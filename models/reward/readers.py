@@ -43,11 +43,9 @@ class SeparatorReader:
     The second label means right. Two layouts are published:
 
         chat      Qwen2.5-Math-PRM (Zhang et al. 2025): the question in the chat template, then the
-                  steps, each followed by
-                  the separator; one text.
+                  steps, each followed by the separator; one text.
         plain     TRL's PRMTrainer: the beginning of text and the question, then each step,
-                  encoded alone, followed
-                  by the separator.
+                  encoded alone, followed by the separator.
 
     Args:
         tokenizer: the model's tokenizer.

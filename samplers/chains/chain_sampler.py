@@ -128,7 +128,7 @@ class BoundChains(BoundSampler[Chains]):
         return self.started()
 
     def started(self, picks: int = 1) -> Started:
-        """For each chain `picks` trajectories of positive density, drawn from a particle filter of its own."""
+        """Draw for each chain `picks` trajectories of positive density by a particle filter."""
 
         def attempt(particles: int, keys: RunKeys, model: Declared) -> list[Reasoning]:
             return picked(model, keys, particles, self.proposed, picks)
@@ -212,7 +212,7 @@ def restarted(
     starts: int,
     tries: int,
 ) -> Started:
-    """Draw the start of every chain, again and with more particles for those whose particles all died.
+    """Draw the start of every chain, again and with more particles where all of them died.
 
     Args:
         attempt: (particles, keys, model) -> where a chain starts, or an AllParticlesDead that is
@@ -253,7 +253,7 @@ def restarted(
 def picked(
     model: Declared, keys: RunKeys, particles: int, proposal: Sampling | None, picks: int
 ) -> list[Reasoning]:
-    """Draw trajectories of positive density from the last population of a particle filter, by weight.
+    """Draw trajectories of positive density from a filter's last population, by weight.
 
     Raises:
         AllParticlesDead: all its particles died.
@@ -278,7 +278,7 @@ def _survivors(
 
 
 def in_batch(runs: Sequence[Callable[[Any], Any]], models: Sequence[Declared]) -> list[Any]:
-    """Functions of a declared posterior, each called with its own, whose questions to their models go out together."""
+    """Call functions of a declared posterior, each with its own, in shared batches."""
     if len(runs) == 1:
         return [runs[0](models[0])]
     return together(

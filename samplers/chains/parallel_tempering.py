@@ -1,4 +1,4 @@
-"""Parallel tempering: replicas of a chain at powers between the prior and the target, which change places."""
+"""Parallel tempering: replicas of a chain at powers between prior and target change places."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Travels(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelTempering(ChainSampler):
-    """Chains of K replicas at powers beta_1 = 1 > ... > beta_K >= 0 of the way from the prior to the target.
+    """Chains of K replicas at powers beta_1 = 1 > .
+
+    > beta_K >= 0 of the way from the prior to the target.
 
     Replica k follows p^(1 + beta_k (alpha - 1)) L^beta_k. In every iteration each is moved by
     suffix moves (at beta = 0 it is drawn anew as a whole), or by a sweep of particle Gibbs; then
@@ -197,7 +199,10 @@ class BoundTempered(BoundChains):
     def _swapped(
         self, keys: RunKeys, state: Chains, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
-        """Neighbours swapped; for each chain which of its places each replica came from; attempted and successful swaps by pair."""
+        """Neighbours swapped; for each chain which of its places each replica came from.
+
+        Attempted and successful swaps by pair.
+        """
         models, chains, moves = self.models, self.sampler.chains, self.sampler.moves
         count = len(models)
         uniforms = SlotUniforms(
@@ -229,7 +234,10 @@ def _at_home(chains: int, count: int) -> Travels:
 
 
 def _round_trips(places: np.ndarray, before: Travels) -> tuple[Travels, int]:
-    """Where the replicas are after a swap, and how many came back to the first power after they had been at the last."""
+    """Follow the replicas through a swap, and count those that made a round trip.
+
+    A trip goes from the first power to the last and back.
+    """
     replica = np.take_along_axis(before.replica, places, axis=1)
     upward, visited, rows = before.upward.copy(), before.visited.copy(), np.arange(len(replica))
     first, last = replica[:, 0], replica[:, -1]

@@ -136,7 +136,10 @@ class BoundBlocks(BoundSampler[Blocks]):
         )
 
     def _stepwise(self, state: Blocks) -> Stepwise:
-        """The model as a filter samples it, from the root of this state, which may have come out of a checkpoint."""
+        """Give the model as a filter samples it, from this state's root.
+
+        The root may have come out of a checkpoint.
+        """
         known = self._of_root
         if known and known[0][0] is state.root:
             return known[0][1]
