@@ -5,7 +5,7 @@
 
 Each takes axes to draw on (`ax=`, or `axes=` where it has several panels), makes a figure of its
 own where it gets none, and returns the axes. None shows anything or changes a setting of
-matplotlib. Weights are always heeded: a picture is of the posterior and not of the particles,
+matplotlib. Weights are always used: a picture is of the posterior and not of the particles,
 wherever the two can differ. A posterior that lacks what a picture needs is refused.
 
     plot_answers        probability of each answer, with its standard error

@@ -1,4 +1,4 @@
-"""The ancestry of a filter's particles: which of them survived, and what came of them."""
+"""The ancestry of a filter's particles: which of them survived, and what they answered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
+from ..formatting import counted
 from .canvas import FAINT, count_up, frame, generation, history_of, legend, mark_resampling, one
 from .forest import Forest, forest
 from .shades import WEIGHTLESS, Shade, keys, shades
@@ -22,14 +23,15 @@ SMALL, WIDE = 3.0, 6.0
 
 
 def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
-    """Who descends from whom: a line from every particle to its parent, from the first step to the last.
+    """Draw who descends from whom: a line from every particle to its parent.
 
-    Lines that lead to a particle of positive weight have the colour of its answer (where they lead
-    to several, of the answer with most of the weight), the others are light grey. A dot is a
-    particle that has written a step, the darker the more probable the reward model holds it that
-    the step is right; of a step that was rewritten later, as it stands in the end. After its last
-    step a trajectory has no dots. Dots are plain, and there at every step, where there are no
-    scores to show: without a reward model, on a tempering path, and of a program, which need not be
+    Time goes from the first step on the left to the last on the right. Lines that lead to a
+    particle of positive weight have the colour of its answer (where they lead to several, of the
+    answer with most of the weight), the others are light grey. A dot is a particle that has written
+    a step, the darker the more probable the reward model holds it that the step is right; of a step
+    that was rewritten later, as it stands in the end. After its last step a trajectory has no dots.
+    Dots are plain, and there at every step, where there are no scores to show: without a reward
+    model, on a tempering path, and of a program, which need not be
     weighed once for each step it writes. Dotted lines mark resampling. Heights have no meaning:
     lines are ordered so that they do not cross.
 
@@ -60,20 +62,23 @@ def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     row = 72 * ax.bbox.height / ax.figure.dpi / slots  # in points
     _draw_lines(ax, grown, history.ancestors, groups, float(np.clip(row / 2, 0.8, 2.0)))
     scored = _draw_dots(ax, grown, groups, float(np.clip(0.75 * row, 1.2, 7.0)))
-    resampled = mark_resampling(ax, history)
+    entries = [*keys(groups), *_entries(grown, scored)]
+    resampling = mark_resampling(ax, history)
+    if resampling is not None:
+        entries.append(resampling)
     count_up(ax, steps)
     ax.set_ylim(slots - 0.5, -0.5)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     frame(
         ax,
-        title=f"Ancestry of {slots} particle{'s' * (slots != 1)}",
+        title=f"Ancestry of {counted(slots, 'particle')}",
         x=generation(posterior),
         y="particles",
     )
     legend(
         ax,
-        [*keys(groups), *_entries(grown, scored), *filter(None, [resampled])],
+        entries,
         "answer (probability)",
     )
     return ax
@@ -82,15 +87,18 @@ def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 def _draw_lines(
     ax: Axes, grown: Forest, ancestors: np.ndarray, groups: list[Shade], width: float
 ) -> None:
-    """A line this many points wide from each particle of steps 2 to T to its parent, those without living descendants underneath."""
+    """Draw a line from each particle of steps 2 to T to its parent, `width` points wide.
+
+    Those without living descendants are underneath.
+    """
     from matplotlib.collections import LineCollection
 
     steps = len(ancestors)
     starts = np.take_along_axis(grown.rows[:-1], ancestors[1:], axis=1)
     left = np.broadcast_to(np.arange(1, steps)[:, None], starts.shape)
-    segments = np.stack(
-        [np.stack([left, starts], axis=-1), np.stack([left + 1, grown.rows[1:]], axis=-1)], axis=-2
-    ).reshape(-1, 2, 2)
+    parents = np.stack([left, starts], axis=-1)
+    children = np.stack([left + 1, grown.rows[1:]], axis=-1)
+    segments = np.stack([parents, children], axis=-2).reshape(-1, 2, 2)
     shade = grown.shade[1:].ravel()
     order = np.argsort(shade >= 0, kind="stable")
     colours = np.array([*(group.colour for group in groups), WEIGHTLESS])
@@ -106,19 +114,18 @@ def _draw_lines(
 
 
 def _draw_dots(ax: Axes, grown: Forest, groups: list[Shade], size: float) -> bool:
-    """Dots of the particles, this many points high; whether they show scores."""
-    scored, dead = ~np.isnan(grown.score), grown.shade < 0
+    """Draw the particles' dots, `size` points high, and say whether they show scores."""
+    scored = ~np.isnan(grown.score)
+    dead = grown.shade < 0
     t, slot = np.nonzero(dead)
     ax.scatter(
         t + 1, grown.rows[t, slot], s=(size / 2) ** 2, color=WEIGHTLESS, linewidth=0, zorder=3
     )
     t, slot = np.nonzero(scored if scored.any() else ~dead)
     colours = [groups[number].colour for number in grown.shade[t, slot]]
-    look: dict[str, Any] = (
-        {"c": grown.score[t, slot], "cmap": _greys(), "vmin": 0.0, "vmax": 1.0}
-        if scored.any()
-        else {"color": colours}
-    )
+    look: dict[str, Any] = {"color": colours}
+    if scored.any():
+        look = {"c": grown.score[t, slot], "cmap": _greys(), "vmin": 0.0, "vmax": 1.0}
     if size > SMALL:
         look |= {"s": size**2, "edgecolors": colours, "linewidths": size / 6}
     else:
@@ -132,30 +139,29 @@ def _draw_dots(ax: Axes, grown: Forest, groups: list[Shade], size: float) -> boo
 
 
 def _entries(grown: Forest, scored: bool) -> list[Line2D]:
-    """Entries of the legend for lines that end, and for dots."""
+    """Make the legend's entries for lines that end, and for dots."""
     from matplotlib.lines import Line2D
 
-    ended = (
-        [Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label="no living descendant")]
-        if (grown.shade < 0).any()
-        else []
-    )
-    dot: dict[str, Any] = {
-        "color": "none",
-        "marker": "o",
-        "markersize": 6,
-        "markeredgecolor": FAINT,
-    }
-    grey = _greys()
-    return ended + [
-        Line2D([], [], **dot, markerfacecolor=grey(level), label=f"PRM score {level:g}")
-        for level in (0.0, 0.5, 1.0)
-        if scored
-    ]
+    entries = []
+    if (grown.shade < 0).any():
+        label = "no living descendant"
+        entries.append(Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label=label))
+    if scored:
+        grey = _greys()
+        dot: dict[str, Any] = {
+            "color": "none",
+            "marker": "o",
+            "markersize": 6,
+            "markeredgecolor": FAINT,
+        }
+        for level in (0.0, 0.5, 1.0):
+            label = f"PRM score {level:g}"
+            entries.append(Line2D([], [], **dot, markerfacecolor=grey(level), label=label))
+    return entries
 
 
 def _greys() -> Colormap:
-    """Of scores: from light grey, which paper is not, to black."""
+    """Make the colours of scores: from a light grey, darker than paper, to black."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("scores", ["#E8E8E8", "#000000"])

@@ -17,9 +17,10 @@ MOST = 12  # bars of answers by name
 
 
 def plot_answers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
-    """The probability of each answer, the most probable first, with one Monte Carlo standard error to either side.
+    """Draw the probability of each answer as a bar, the most probable first.
 
-    Beside each bar stands its value ± its standard error, "?" where that is undefined: see
+    Each bar has one Monte Carlo standard error to either side. Next to it stands its value ± its
+    standard error, "?" where that is undefined: see
     `Posterior.answer_mcse`, which says when. Answers after the twelfth share a bar, which has no
     error; the bar of no answer comes last.
 
@@ -31,7 +32,8 @@ def plot_answers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
         The axes.
     """
     colour = {answer: shade.colour for shade in shades(posterior) for answer in shade.answers}
-    probabilities, errors = posterior.answers, posterior.answer_mcse
+    probabilities = posterior.answers
+    errors = posterior.answer_mcse
     stated = [answer for answer in probabilities if answer is not None]
     named, others = stated[:MOST], stated[MOST:]
     rows = [
@@ -41,34 +43,31 @@ def plot_answers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     if None in probabilities:
         rows.append((readable(None), NO_ANSWER, probabilities[None], errors[None]))
     undefined = sum(isnan(error) for *_, error in rows)
-    label = "probability ± Monte Carlo standard error" + " (?: undefined)" * (undefined > 0)
+    label = "probability ± Monte Carlo standard error"
     if undefined == len(rows):
         label = "probability (its standard error is undefined)"
+    elif undefined:
+        label += " (?: undefined)"
     if others:
-        rows.insert(
-            len(named),
-            (other(len(others)), OTHERS, sum(probabilities[answer] for answer in others), nan),
-        )
+        total = sum(probabilities[answer] for answer in others)
+        rows.insert(len(named), (other(len(others)), OTHERS, total, nan))
     names, colours, heights, sizes = (list(column) for column in zip(*rows, strict=True))
-    reach = [
-        height + (0.0 if isnan(size) else size) for height, size in zip(heights, sizes, strict=True)
-    ]
     places = range(len(rows))
+    ends = []  # of the bars, with their standard errors
     ax = one(ax, 6.4, 1.3 + 0.3 * len(rows))
     ax.barh(places, heights, color=colours, height=0.7)
-    for place in places:
-        if not isnan(sizes[place]):
-            ax.errorbar(
-                heights[place], place, xerr=sizes[place], color=INK, linewidth=1.2, capsize=3
-            )
-        words = (
-            f"{heights[place]:.3f}"
-            if others and place == len(named)
-            else plus_minus(heights[place], sizes[place])
-        )
+    for place, height, size in zip(places, heights, sizes, strict=True):
+        end = height
+        if not isnan(size):
+            end += size
+            ax.errorbar(height, place, xerr=size, color=INK, linewidth=1.2, capsize=3)
+        ends.append(end)
+        words = plus_minus(height, size)
+        if others and place == len(named):
+            words = f"{height:.3f}"
         ax.annotate(
             words,
-            (reach[place], place),
+            (end, place),
             (6, 0),
             textcoords="offset points",
             va="center",
@@ -77,7 +76,7 @@ def plot_answers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(places, names)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlim(0, 1.3 * max(reach))
+    ax.set_xlim(0, 1.3 * max(ends))
     ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= 1])
     frame(ax, title="Posterior of the answer", x=label, grid="x")
     return ax

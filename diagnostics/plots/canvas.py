@@ -1,4 +1,4 @@
-"""What pictures share: axes to draw on, frames, marks of resampling and legends.
+"""Helpers that the pictures share: axes to draw on, frames, marks of resampling and legends.
 
 matplotlib is imported by the first picture that is drawn, and not before.
 """
@@ -22,7 +22,7 @@ BLUE, VERMILION = "#0072B2", "#D55E00"
 
 
 def one(ax: Axes | None, width: float, height: float) -> Axes:
-    """These axes, or those of a new figure of this size in inches."""
+    """Return these axes, or those of a new figure of this size in inches."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -33,11 +33,11 @@ def one(ax: Axes | None, width: float, height: float) -> Axes:
 def several(
     axes: Any, panels: int, width: float, height: float, *, columns: int = 1, **settings: Any
 ) -> np.ndarray:
-    """These axes, or those of a new figure of this size, as an array of shape (panels,).
+    """Return these axes, or those of a new figure of this size, as an array of shape (panels,).
 
     Args:
         axes: an array or a sequence of axes; None for a new figure.
-        panels: how many there are to be.
+        panels: how many axes.
         width, height: of a new figure, in inches.
         columns: of a new figure.
         settings: of a new figure, as matplotlib's `subplots` takes them.
@@ -62,7 +62,7 @@ def several(
 
 
 def frame(ax: Axes, *, title: str = "", x: str = "", y: str = "", grid: str | None = None) -> None:
-    """Title and labels; no lines above and to the right; a faint grid along "x", "y" or "both"."""
+    """Set title and labels; no lines above and right; a faint grid along "x", "y" or "both"."""
     ax.set_title(title, loc="left", fontsize="medium")
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -73,7 +73,7 @@ def frame(ax: Axes, *, title: str = "", x: str = "", y: str = "", grid: str | No
 
 
 def count_up(ax: Axes, last: int) -> None:
-    """The x-axis goes from 1 to this number, in whole ones."""
+    """Let the x-axis go from 1 to this number, with whole numbers as ticks."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
@@ -81,7 +81,13 @@ def count_up(ax: Axes, last: int) -> None:
 
 
 def mark_resampling(ax: Axes, history: History) -> Line2D | None:
-    """A dotted line before each step that resampling preceded, halfway from the step before; one of them for a legend, if any."""
+    """Draw a dotted line before each step that resampling preceded.
+
+    It is halfway from the step before.
+
+    Returns:
+        One of the lines, for a legend; None where there are none.
+    """
     lines = [
         ax.axvline(t - 0.5, color=INK, linestyle=":", linewidth=1, zorder=1.5, label="resampled")
         for t, resampled in enumerate(history.resampled.tolist(), start=1)
@@ -91,7 +97,7 @@ def mark_resampling(ax: Axes, history: History) -> Line2D | None:
 
 
 def legend(ax: Axes, handles: Sequence[Any], title: str = "") -> None:
-    """A legend to the right of the axes."""
+    """Put a legend to the right of the axes."""
     ax.legend(
         handles=handles,
         title=title or None,
@@ -105,12 +111,12 @@ def legend(ax: Axes, handles: Sequence[Any], title: str = "") -> None:
 
 
 def generation(posterior: Posterior) -> str:
-    """What one row of the history is: "step", or "rung" of a tempering path."""
+    """Name what one row of the history is: "step", or "rung" of a tempering path."""
     return posterior.provenance.unit
 
 
 def history_of(posterior: Posterior, picture: str) -> History:
-    """The history of the steps. Raises ValueError where there is none."""
+    """Return the history of the steps. Raises ValueError where there is none."""
     if posterior.history is None or not len(posterior.history.ess):
         raise ValueError(
             f"{picture} needs the history of a filter's steps, and this posterior of "
@@ -120,7 +126,7 @@ def history_of(posterior: Posterior, picture: str) -> History:
 
 
 def chains_of(posterior: Posterior, picture: str) -> int:
-    """The number of chains. Raises ValueError where there are none."""
+    """Return the number of chains. Raises ValueError where there are none."""
     if not posterior.chains:
         raise ValueError(
             f"{picture} is for chains, and the draws of {posterior.sampler!r} are weighted "

@@ -1,4 +1,4 @@
-"""What chains are followed by: the log-density, the length, and which answer is stated."""
+"""The quantities that pictures of chains show: log-density, length, and which answer is stated."""
 
 from __future__ import annotations
 
@@ -36,28 +36,30 @@ def measures(posterior: Posterior) -> list[Quantity]:
 
 
 def indicators(posterior: Posterior) -> list[Quantity]:
-    """Whether a draw states an answer, for each group of answers that has a colour."""
+    """Give, for each group of answers with a colour, whether each draw states one of them."""
     groups = shades(posterior)
     numbers = shade_numbers(posterior, groups).reshape(posterior.chains, -1)
-    names = [
-        shade.name if shade.answers[0] is None or len(shade.answers) > 1 else f"answer {shade.name}"
-        for shade in groups
-    ]
-    return [Quantity(name, "", (numbers == i).astype(np.float64)) for i, name in enumerate(names)]
+    quantities = []
+    for i, shade in enumerate(groups):
+        one_answer = len(shade.answers) == 1 and shade.answers[0] is not None
+        name = f"answer {shade.name}" if one_answer else shade.name
+        quantities.append(Quantity(name, "", (numbers == i).astype(np.float64)))
+    return quantities
 
 
 def heading(quantity: Quantity) -> str:
-    """Its name with R-hat and ESS; see `motes.ppl.posterior.mixing`."""
-    found = mixed(quantity.values)
-    r_hat, ess = (
-        "?" if isnan(value) else f"{value:{form}}"
-        for value, form in ((found.r_hat, ".2f"), (found.ess, ".0f"))
-    )
+    """Word a panel's title: the quantity's name with R-hat and ESS.
+
+    See `motes.ppl.posterior.mixing`.
+    """
+    mixing = mixed(quantity.values)
+    r_hat = "?" if isnan(mixing.r_hat) else f"{mixing.r_hat:.2f}"
+    ess = "?" if isnan(mixing.ess) else f"{mixing.ess:.0f}"
     return f"{quantity.name}: R-hat {r_hat}, ESS {ess}"
 
 
 def chain_colours(chains: int) -> np.ndarray:
-    """A colour for each chain, from dark blue to green, none of them an answer's; shape (C, 4)."""
+    """Give a colour to each chain, from dark blue to green, none of them an answer's; (C, 4)."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](np.linspace(0.0, 0.8, chains))

@@ -1,4 +1,4 @@
-"""The weights: how many particles they amount to at each step, and how few particles carry them in the end."""
+"""Pictures of the weights: the ESS at each step, and how unequal the weights are in the end."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
-    """Effective sample size and entropy of a filter's weights after each step, before any later resampling.
+    """Draw the effective sample size and the entropy of a filter's weights after each step.
 
         ESS = 1 / sum_i W_i^2, in particles        entropy = - sum_i W_i log W_i, in nats
 
-    Both are greatest, N and log N, where all weights are equal. Dotted lines mark resampling, a
-    dashed one the ESS below which the population is resampled, where the sampler has such a
-    threshold.
+    Both are of the weights before any later resampling, and greatest, N and log N, where all
+    weights are equal. Dotted lines mark resampling, a dashed one the ESS below which the population
+    is resampled, where the sampler has such a threshold.
 
     Args:
         posterior: of a filter, or of importance sampling.
@@ -51,7 +51,8 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     steps, slots = history.log_weights.shape
     entropies = [float(entropy(row)) for row in history.log_weights]
     unit = "particles" if posterior.genealogy is not None else "chains"
-    upper, lower = panels = several(axes, 2, min(5.0 + 0.25 * steps, 9.0), 4.2, sharex=True)
+    panels = several(axes, 2, min(5.0 + 0.25 * steps, 9.0), 4.2, sharex=True)
+    upper, lower = panels
     threshold = posterior.provenance.ess_threshold * slots
     for ax, values, most in ((upper, history.ess, slots), (lower, entropies, log(slots))):
         ax.plot(np.arange(1, steps + 1), values, color=BLUE, marker="o", markersize=5, zorder=3)
@@ -66,7 +67,9 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
                     label=f"resamples below {threshold:.4g}",
                 )
             )
-        marks += filter(None, [mark_resampling(ax, history)])
+        resampling = mark_resampling(ax, history)
+        if resampling is not None:
+            marks.append(resampling)
         ax.set_ylim(0, 1.08 * max(most, 0.1))
         legend(ax, marks)
         count_up(ax, steps)
@@ -78,9 +81,9 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
 
 
 def plot_lorenz(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
-    """How unequal the final weights are: the Lorenz curve, with the Gini coefficient.
+    """Draw how unequal the final weights are: the Lorenz curve, with the Gini coefficient.
 
-    The curve tells which share of the weight the lightest particles hold together, from the
+    The curve shows which share of the weight the lightest particles hold together, from the
     lightest up. On the diagonal all weights are equal; the Gini coefficient is twice the area
     between the two, 0 for equal weights and 1 - 1/N for a single particle. Dead particles count,
     with weight zero; copies of one trajectory count each.
@@ -129,6 +132,11 @@ def plot_lorenz(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
 
 def lorenz(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the N particles, 0, 1/N, ..., 1, and of the weight that so many of the lightest hold; each of shape (N + 1,)."""
+    """Compute the Lorenz curve of N weights.
+
+    Returns:
+        The shares of the particles, 0, 1/N, ..., 1, and the share of the weight that so many of the
+        lightest hold; each of shape (N + 1,).
+    """
     cumulative = np.concatenate([[0.0], np.cumsum(np.sort(weights))])
     return np.linspace(0, 1, len(cumulative)), cumulative / cumulative[-1]

@@ -24,8 +24,8 @@ class Forest(NamedTuple):
         rows: the height at which each slot is drawn, 0 being the uppermost, int64, (T, N).
         shade: number of the shade to which most of its descendants' weight belongs; -1 without any;
             int64, (T, N).
-        score: the mean probability r_t of its last step over its descendants, by weight; not a
-            number where it has none, (T, N).
+        score: the mean probability r_t of its last step over its descendants, by weight; NaN
+            where it has none, (T, N).
     """
 
     rows: np.ndarray
@@ -34,45 +34,58 @@ class Forest(NamedTuple):
 
 
 def forest(posterior: Posterior, groups: list[Shade]) -> Forest:
-    """The forest of a posterior that has a genealogy."""
+    """Lay out the forest of a posterior that has a genealogy."""
     assert posterior.genealogy is not None
-    ancestors, weights = posterior.genealogy.ancestors, np.exp(posterior.log_weights)
+    ancestors = posterior.genealogy.ancestors
+    weights = np.exp(posterior.log_weights)
     steps, slots = ancestors.shape
-    numbers, lineage = shade_numbers(posterior, groups), lineages(ancestors)[1:]
-    mass = np.zeros((steps, slots, len(groups)))
-    told, worth = np.zeros((steps, slots)), np.zeros((steps, slots))
+    numbers = shade_numbers(posterior, groups)
+    lineage = lineages(ancestors)[1:]
+    living = numbers >= 0
+    # sums over each particle's descendants: weight by shade, weight that has a score, and weight
+    # times score
+    by_shade = np.zeros((steps, slots, len(groups)))
+    scored_weight = np.zeros((steps, slots))
+    score_sum = np.zeros((steps, slots))
     scores = _scores(posterior, steps)
     for t in range(steps):
-        living = numbers >= 0
-        np.add.at(mass[t], (lineage[t][living], numbers[living]), weights[living])
+        np.add.at(by_shade[t], (lineage[t][living], numbers[living]), weights[living])
         scored = living & ~np.isnan(scores[t])
-        np.add.at(told[t], lineage[t][scored], weights[scored])
-        np.add.at(worth[t], lineage[t][scored], (weights * scores[t])[scored])
-    shade = np.where(mass.any(axis=2), mass.argmax(axis=2), -1)
-    with np.errstate(invalid="ignore"):
-        return Forest(_rows(ancestors, shade), shade, worth / told)
+        np.add.at(scored_weight[t], lineage[t][scored], weights[scored])
+        np.add.at(score_sum[t], lineage[t][scored], (weights * scores[t])[scored])
+    shade = np.where(by_shade.any(axis=2), by_shade.argmax(axis=2), -1)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: no descendant has a score
+        score = score_sum / scored_weight
+    return Forest(_rows(ancestors, shade), shade, score)
 
 
 def _rows(ancestors: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    """Heights by the parents' heights, then by shade, those without descendants last."""
+    """Order each step by the parents' heights, then by shade, those without descendants last."""
     steps, slots = ancestors.shape
-    rows, above = np.empty((steps, slots), np.int64), np.zeros(slots, np.int64)
+    rows = np.empty((steps, slots), np.int64)
+    parent_height = np.zeros(slots, np.int64)  # the first step has one root
     for t in range(steps):
         rank = np.where(shade[t] < 0, shade.max() + 1, shade[t])
-        order = np.lexsort((np.arange(slots), rank, above[ancestors[t]] if t else above))
+        order = np.lexsort((np.arange(slots), rank, parent_height))
         rows[t, order] = np.arange(slots)
-        above = rows[t]
+        if t + 1 < steps:
+            parent_height = rows[t][ancestors[t + 1]]
     return rows
 
 
 def _scores(posterior: Posterior, steps: int) -> np.ndarray:
-    """r of the step that each final trajectory wrote at each step of the filter; not a number where it wrote none; (T, N)."""
+    """Place the scores r of each final trajectory's steps at the filter's steps that wrote them.
+
+    Returns:
+        Shape (T, N); NaN where a trajectory wrote no step.
+    """
     scores = np.full((steps, len(posterior.trajectories)), np.nan)
-    # with it the filter knows the next steps before one of them is chosen
-    behind = int(posterior.provenance.look_ahead)
-    apart = posterior.provenance.generations_apart  # generations, and steps that are written
-    if apart or max(map(len, posterior.log_odds)) > steps - behind:
+    # with look-ahead, the filter draws the next steps one generation before it chooses one of them
+    delay = int(posterior.provenance.look_ahead)
+    if posterior.provenance.generations_apart:  # a generation is not a step that is written
+        return scores
+    if max(map(len, posterior.log_odds)) > steps - delay:
         return scores
     for i, log_odds in enumerate(posterior.log_odds):
-        scores[behind : behind + len(log_odds), i] = right(log_odds)
+        scores[delay : delay + len(log_odds), i] = right(log_odds)
     return scores

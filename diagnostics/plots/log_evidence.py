@@ -1,4 +1,4 @@
-"""The log-evidence of several independent runs, and what they say together."""
+"""The log-evidence of several independent runs, and their pooled value."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from ...ppl.posterior.pooling import check_poolable
 from ...ppl.posterior.posterior import Posterior
 from ...smc import Islands, combine
+from ..formatting import counted
 from .canvas import BLUE, INK, VERMILION, count_up, frame, legend, one
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def plot_log_evidence(
     posteriors: Sequence[Posterior], *, died: int = 0, ax: Axes | None = None
 ) -> Axes:
-    """The log-evidence of each of K independent runs, their pooled value, and its standard error.
+    """Draw the log-evidence of K independent runs, their pooled value, and its standard error.
 
     The pooled value is the log of the mean of the Z-hat_k, unbiased on the natural scale where each
     of them is; the band is one standard error of the log to either side, to first order the
@@ -29,8 +30,8 @@ def plot_log_evidence(
 
     Args:
         posteriors: of runs with different seeds on one question and target.
-        died: runs besides that ended with `AllParticlesDead`; each is an estimate of zero, and to
-            leave it out would be a bias.
+        died: how many further runs ended with `AllParticlesDead`; each is an estimate of zero, and
+            to leave it out would be a bias.
         ax: where to draw; on a new figure when None.
 
     Returns:
@@ -46,27 +47,13 @@ def plot_log_evidence(
     pooled = combine(np.zeros((runs, 1)), np.concatenate([values, np.full(died, -np.inf)]))
     middle, error = float(pooled.log_evidence), float(pooled.log_evidence_error)
     ax = one(ax, min(5.5 + 0.12 * runs, 10.0), 3.4)
-    marks: list[Any] = [
-        ax.plot(
-            np.arange(1, len(values) + 1),
-            values,
-            "o",
-            color=INK,
-            markersize=6,
-            zorder=3,
-            label="one run",
-        )[0]
-    ]
+    look: dict[str, Any] = {"color": INK, "markersize": 6, "zorder": 3, "label": "one run"}
+    marks: list[Any] = ax.plot(np.arange(1, len(values) + 1), values, "o", **look)
     if not isnan(error):
         ax.axhspan(middle - error, middle + error, color=BLUE, alpha=0.18, linewidth=0)
     marks.append(ax.axhline(middle, color=BLUE, linewidth=1.8, label=_in_words(pooled)))
     if died:
         places = np.arange(len(values) + 1, runs + 1)
-        foot: dict[str, Any] = {
-            "transform": ax.get_xaxis_transform(),
-            "clip_on": False,
-            "zorder": 3,
-        }  # at the axis, whatever its range
         marks += ax.plot(
             places,
             np.zeros(died),
@@ -74,10 +61,14 @@ def plot_log_evidence(
             color=VERMILION,
             markersize=8,
             label="died: minus infinity",
-            **foot,
+            transform=ax.get_xaxis_transform(),  # on the axis, whatever its range
+            clip_on=False,
+            zorder=3,
         )
     count_up(ax, runs)
-    over = f"{runs} independent run{'s' * (runs != 1)}" + f", of which {died} died" * (died > 0)
+    over = counted(runs, "independent run")
+    if died:
+        over += f", of which {died} died"
     frame(ax, title=f"Log-evidence over {over}", x="run", y="log-evidence (nats)", grid="y")
     legend(ax, marks)
     return ax

@@ -1,4 +1,4 @@
-"""Rank plots: whether chains have been at the same places (Vehtari, Gelman, Simpson, Carpenter and Bürkner 2021).
+"""Rank plots: whether chains have been at the same places (Vehtari et al. 2021).
 
 All draws of all chains are ranked together, and each chain's ranks are counted in bins of equal
 width. Where the chains have mixed every bin of every chain holds the same, up to chance. Draws that
@@ -17,11 +17,12 @@ from .canvas import FAINT, chains_of, frame, several
 from .chain_quantities import chain_colours, heading, indicators, measures
 
 COLUMNS = 3
-MOST, DRAWS = 20, 5  # bins at most, and draws of a chain that each bin is to hold
+MOST = 20  # bins
+DRAWS = 5  # of a chain, that each bin is to hold
 
 
 def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
-    """Rank histograms of the chains: of the log-density, of the length, and of whether a draw states each answer.
+    """Draw rank histograms of chains: of the log-density, the length and each answer.
 
     Each chain has a row of bars; the dashed line is what each bar would be if the chains had mixed.
     For an answer, which a draw states or does not, a step in a chain's bars says that it states it
@@ -68,22 +69,28 @@ def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
 
 
 def rank_counts(values: np.ndarray, bins: int) -> np.ndarray:
-    """Draws of each chain in bins of rank, ties shared evenly; their sum is that of the draws; shape (C, bins).
+    """Count the draws of each chain in bins of rank, ties shared evenly.
 
     Args:
         values: shape (C, S).
         bins: of equal width, from rank 0 to rank C S.
+
+    Returns:
+        Counts, not always whole, that sum to the number of draws; shape (C, bins).
     """
     _, inverse, ties = np.unique(values, return_inverse=True, return_counts=True)
     above = np.cumsum(ties)
     edges = np.linspace(0, values.size, bins + 1)
-    # of those that tie at a value the ranks are spread evenly over (above - ties, above]
+    # draws that tie at a value have their ranks spread evenly over (above - ties, above]
     below = np.clip((edges - (above - ties)[:, None]) / ties[:, None], 0, 1)
     return np.diff(below, axis=1)[inverse.reshape(values.shape)].sum(axis=1)
 
 
 def _draw(ax: Any, counts: np.ndarray) -> None:
-    """A row of bars for each chain, the first uppermost, all on one scale; the dashed lines are at equal counts."""
+    """Draw a row of bars for each chain, the first uppermost, all on one scale.
+
+    The dashed lines are at equal counts.
+    """
     chains, bins = counts.shape
     draws = counts[0].sum()
     even = draws / bins

@@ -10,7 +10,7 @@ from .canvas import BLUE, FAINT, INK, frame, several
 
 
 class Bins(NamedTuple):
-    """Predictions by probability, in bins of equal width; empty ones are left out. All of shape (bins,).
+    """Predictions by probability, in bins of equal width without the empty ones; shape (bins,).
 
     Attributes:
         predicted: mean predicted probability.
@@ -29,14 +29,14 @@ class Bins(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean distance of the two, by count."""
+        """Expected calibration error: the mean distance of the two, by count."""
         return float(np.average(np.abs(self.predicted - self.observed), weights=self.size))
 
 
 def plot_reliability(
     probabilities: Any, outcomes: Any, *, bins: int = 10, axes: Any = None
 ) -> np.ndarray:
-    """Predicted probability against observed frequency, and how many predictions there were.
+    """Draw the predicted probability against the observed frequency, and the number of predictions.
 
     On the diagonal predictions are calibrated. Each dot is a bin, at the mean of its predictions;
     its bar is the 95% credible interval of the frequency, from Jeffreys' prior (ending at 0 or 1
@@ -47,7 +47,7 @@ def plot_reliability(
 
     Args:
         probabilities: in [0, 1], shape (n,).
-        outcomes: whether it happened, bool or 0 and 1, shape (n,).
+        outcomes: whether each came true, bool or 0 and 1, shape (n,).
         bins: of equal width between 0 and 1.
         axes: two axes, for the frequencies and for the counts; of a new figure when None.
 
@@ -61,14 +61,15 @@ def plot_reliability(
     Source: Guo, Pleiss, Sun and Weinberger (2017), arXiv:1706.04599; the intervals: Brown, Cai and
     DasGupta (2001), doi:10.1214/ss/1009213286.
     """
-    found = reliability(*_checked(probabilities, outcomes), bins)
-    upper, lower = panels = several(axes, 2, 4.8, 5.6, sharex=True, height_ratios=[3.4, 1.0])
+    binned = reliability(*_checked(probabilities, outcomes), bins)
+    panels = several(axes, 2, 4.8, 5.6, sharex=True, height_ratios=[3.4, 1.0])
+    upper, lower = panels
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="calibrated")
-    spread = np.stack([found.observed - found.low, found.high - found.observed])
-    error = f"observed, 95% intervals\nexpected calibration error {found.error:.3f}"
+    spread = np.stack([binned.observed - binned.low, binned.high - binned.observed])
+    error = f"observed, 95% intervals\nexpected calibration error {binned.error:.3f}"
     upper.errorbar(
-        found.predicted,
-        found.observed,
+        binned.predicted,
+        binned.observed,
         spread,
         fmt="o",
         color=BLUE,
@@ -77,8 +78,8 @@ def plot_reliability(
         capsize=3,
         label=error,
     )
-    lower.bar((found.number + 0.5) / bins, found.size, width=0.92 / bins, color=BLUE)
-    for number, count in zip(found.number, found.size, strict=True):
+    lower.bar((binned.number + 0.5) / bins, binned.size, width=0.92 / bins, color=BLUE)
+    for number, count in zip(binned.number, binned.size, strict=True):
         lower.annotate(
             f"{count}",
             ((number + 0.5) / bins, count),
@@ -89,10 +90,10 @@ def plot_reliability(
             color=INK,
         )
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    lower.set(xlim=(-0.02, 1.02), ylim=(0, 1.25 * found.size.max()))
+    lower.set(xlim=(-0.02, 1.02), ylim=(0, 1.25 * binned.size.max()))
     frame(
         upper,
-        title=f"Reliability of {found.size.sum()} predictions",
+        title=f"Reliability of {binned.size.sum()} predictions",
         y="observed frequency",
         grid="both",
     )
@@ -102,40 +103,43 @@ def plot_reliability(
 
 
 def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int) -> Bins:
-    """Predictions in `bins` bins: bin b holds the probabilities from b / bins to below (b + 1) / bins, the last one 1 as well."""
+    """Put predictions into `bins` bins.
+
+    Bin b holds the probabilities from b / bins to below (b + 1) / bins, the last one 1 as well.
+    """
     from scipy.special import betaincinv
 
     if bins < 1:
         raise ValueError(f"bins must be at least 1, not {bins}")
     number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     count = np.bincount(number, minlength=bins)
-    kept = count > 0
-    came, total = (
-        np.bincount(number, outcomes, bins)[kept],
-        np.bincount(number, probabilities, bins)[kept],
-    )
-    count = count[kept]
-    low, high = (betaincinv(came + 0.5, count - came + 0.5, tail) for tail in (0.025, 0.975))
+    present = count > 0
+    true = np.bincount(number, outcomes, bins)[present]
+    total = np.bincount(number, probabilities, bins)[present]
+    count = count[present]
+    low = betaincinv(true + 0.5, count - true + 0.5, 0.025)
+    high = betaincinv(true + 0.5, count - true + 0.5, 0.975)
     return Bins(
-        total / count,
-        came / count,
-        np.where(came == 0, 0.0, low),
-        np.where(came == count, 1.0, high),
-        count,
-        np.nonzero(kept)[0],
+        predicted=total / count,
+        observed=true / count,
+        low=np.where(true == 0, 0.0, low),
+        high=np.where(true == count, 1.0, high),
+        size=count,
+        number=np.nonzero(present)[0],
     )
 
 
 def _checked(probabilities: Any, outcomes: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64. Raises ValueError where they are not what they should be."""
-    predicted, came = np.asarray(probabilities, np.float64), np.asarray(outcomes, np.float64)
-    if predicted.ndim != 1 or predicted.shape != came.shape or not predicted.size:
+    """Return both as float64. Raises ValueError where they are not what they should be."""
+    predicted = np.asarray(probabilities, np.float64)
+    true = np.asarray(outcomes, np.float64)
+    if predicted.ndim != 1 or predicted.shape != true.shape or not predicted.size:
         raise ValueError(
             f"probabilities and outcomes must be of one shape (n,), not {predicted.shape} and "
-            f"{came.shape}"
+            f"{true.shape}"
         )
     if not np.all((predicted >= 0) & (predicted <= 1)):
         raise ValueError("probabilities must lie in [0, 1]")
-    if not np.isin(came, (0.0, 1.0)).all():
+    if not np.isin(true, (0.0, 1.0)).all():
         raise ValueError("outcomes must be true or false")
-    return predicted, came
+    return predicted, true

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_scores(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
-    """The reward model's probability r_t that each step is right, along every different trajectory.
+    """Draw the reward model's probability r_t that each step is right, along each trajectory.
 
     A line has the colour of its trajectory's answer, and is the wider and the more opaque the more
     probable the trajectory is; those with the same tokens are one line. It ends with a dot where
@@ -76,12 +76,12 @@ def plot_scores(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
 
 def right(log_odds: np.ndarray) -> np.ndarray:
-    """r, the probability of being right, from its log-odds, which may be infinite."""
+    """Convert log-odds, which may be infinite, to r, the probability of being right."""
     return np.exp(-np.logaddexp(0.0, -log_odds))
 
 
 def _draw(ax: Axes, x: Any, log_odds: np.ndarray, **look: Any) -> None:
-    """One trajectory's line, and how it ended."""
+    """Draw one trajectory's line, and how it ended."""
     if not len(log_odds):  # it died before it was scored
         return
     scores = right(log_odds)
@@ -97,7 +97,7 @@ def _draw(ax: Axes, x: Any, log_odds: np.ndarray, **look: Any) -> None:
 
 
 def _ends(posterior: Posterior, dead: bool) -> list[Line2D]:
-    """Entries of the legend for the ends of trajectories and for dead ones; those that there are."""
+    """Make the legend's entries for the ways that trajectories end, and for dead ones."""
     from matplotlib.lines import Line2D
 
     dot: dict[str, Any] = {
@@ -107,6 +107,11 @@ def _ends(posterior: Posterior, dead: bool) -> list[Line2D]:
         "markersize": 6,
     }
     finished = {x.finished for x in posterior.trajectories}
-    found = [Line2D([], [], marker="o", label="finished", **dot)] * (True in finished)
-    found += [Line2D([], [], marker="X", label="cut off", **dot)] * (False in finished)
-    return found + [Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label="weight zero")] * dead
+    entries = []
+    if True in finished:
+        entries.append(Line2D([], [], marker="o", label="finished", **dot))
+    if False in finished:
+        entries.append(Line2D([], [], marker="X", label="cut off", **dot))
+    if dead:
+        entries.append(Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label="weight zero"))
+    return entries

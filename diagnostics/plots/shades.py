@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
-from ..formatting import printable
+from ..formatting import counted, printable
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -41,27 +41,30 @@ class Shade(NamedTuple):
 
 
 def shades(posterior: Posterior) -> list[Shade]:
-    """The most probable answers by name, the others together, and no answer; of these, those that there are."""
+    """Group the answers: the most probable ones by name, the others together, and no answer.
+
+    Groups without an answer are left out.
+    """
     probabilities = posterior.answers
     stated = [answer for answer in probabilities if answer is not None]
     named, others = stated[: len(NAMED)], tuple(stated[len(NAMED) :])
-    found = [
+    groups = [
         Shade(readable(answer), colour, (answer,), probabilities[answer])
         for answer, colour in zip(named, NAMED, strict=False)
     ]
     if others:
-        found.append(
+        groups.append(
             Shade(
                 other(len(others)), OTHERS, others, sum(probabilities[answer] for answer in others)
             )
         )
     if None in probabilities:
-        found.append(Shade("no answer", NO_ANSWER, (None,), probabilities[None]))
-    return found
+        groups.append(Shade("no answer", NO_ANSWER, (None,), probabilities[None]))
+    return groups
 
 
 def shade_numbers(posterior: Posterior, groups: list[Shade]) -> np.ndarray:
-    """For each trajectory its shade's number; -1 where its weight is zero; int64, shape (N,)."""
+    """Give each trajectory its shade's number; -1 where its weight is zero; int64, shape (N,)."""
     number = {answer: i for i, shade in enumerate(groups) for answer in shade.answers}
     living = (posterior.log_weights > -np.inf).tolist()
     return np.array(
@@ -74,7 +77,10 @@ def shade_numbers(posterior: Posterior, groups: list[Shade]) -> np.ndarray:
 
 
 def readable(answer: str | None) -> str:
-    """An answer in one short line, which matplotlib prints as it stands: dollar signs are prices, not mathematics."""
+    """Shorten an answer to one line, which matplotlib prints as it stands.
+
+    Dollar signs are prices, not mathematics.
+    """
     if answer is None:
         return "no answer"
     line = " ".join(printable(answer).split()) or "(empty)"
@@ -85,12 +91,12 @@ def readable(answer: str | None) -> str:
 
 
 def other(count: int) -> str:
-    """What some answers that are not named are called together."""
-    return f"{count} other{'s' * (count != 1)}"
+    """Name a group of so many other answers."""
+    return counted(count, "other")
 
 
 def keys(groups: list[Shade]) -> list[Line2D]:
-    """An entry of a legend for each shade, with its probability."""
+    """Make an entry of a legend for each shade, with its probability."""
     from matplotlib.lines import Line2D
 
     return [

@@ -1,4 +1,4 @@
-"""Tempering: the path of powers from the prior to the target, and how replicas change places along it."""
+"""Pictures of tempering: the powers from the prior to the target, and the swaps along them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
-    """The powers that tempered SMC went through, from 0, the prior, to 1, the target, by rung.
+    """Draw the powers of tempered SMC by rung, from 0, the prior, to 1, the target.
 
     An adaptive ladder takes small steps where the target changes the weights most. Beside each rung
     stands the ESS that its reweighing left, in particles (in chains, if waste-free).
@@ -66,7 +66,9 @@ def plot_powers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_swaps(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
-    """How often neighbouring replicas of parallel tempering changed places, of the times they tried, by pair of powers.
+    """Draw how often neighbouring replicas of parallel tempering changed places.
+
+    Each bar is a pair of powers, and its height the share of attempts that succeeded.
 
     The powers are well placed where the rates are about equal, and a low one is a gap that replicas
     do not cross. Pairs that never tried have no bar.

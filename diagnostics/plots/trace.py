@@ -15,7 +15,7 @@ NAMED = 10  # chains that fit into a legend
 
 
 def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
-    """Log-density, length and answer of every chain's draws, in their order.
+    """Draw the log-density, length and answer of every chain's draws, in their order.
 
     The first two are lines, a colour for each chain, with R-hat and ESS (see
     `motes.ppl.posterior.mixing`); the third is a row of cells for each chain, in the colours of the
@@ -64,7 +64,7 @@ def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
 
 
 def _draw_answers(ax: Any, posterior: Posterior, chains: int, draws: int) -> None:
-    """A cell for each draw, a row for each chain, the first uppermost."""
+    """Draw a cell for each draw, a row for each chain, the first uppermost."""
     from matplotlib.colors import ListedColormap
 
     groups = shades(posterior)
