@@ -1,4 +1,4 @@
-"""Samplers compared on many problems: how often each is right, for how many tokens, and how that scales.
+"""Samplers compared on many problems: how often each is right, and at how many tokens.
 
 `evaluate` runs samplers on problems and keeps every result in a file as it comes (`runner`,
 `records`). The `Evaluation` that comes back has a table (`accuracy_table`), a hierarchical model of

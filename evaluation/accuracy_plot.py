@@ -28,7 +28,7 @@ def plot_accuracy(
     probability: float = 0.95,
     ax: Axes | None = None,
 ) -> Axes:
-    """Accuracy of each method against the tokens it generates for a problem, on a logarithmic axis.
+    """Plot the accuracy of each method against the tokens it generates for a problem.
 
     Each dot is a method at one budget, with the 95% credible interval of its accuracy by itself,
     from Jeffreys' prior; lines and bands are the posterior medians and intervals of the fit, within
@@ -79,7 +79,7 @@ def plot_accuracy(
 def _draw(
     ax: Axes, evaluation: Results, fit: ScalingFit | None, name: str, place: int, probability: float
 ) -> object:
-    """One method; what stands for it in a legend."""
+    """Return one method; what stands for it in a legend."""
     arms = [k for k, arm in enumerate(evaluation.arms) if arm.name == name]
     tokens, right = evaluation.tokens[:, arms].mean(axis=0), evaluation.right[:, arms]
     accuracy = right.mean(axis=0) / evaluation.repeats

@@ -118,7 +118,7 @@ class Table:
 
 
 def tabulated(evaluation: Results) -> Table:
-    """The table of an evaluation, over the problems that all arms are done with."""
+    """Return the table of an evaluation, over the problems that all arms are done with."""
     problems, repeats = len(evaluation.whole), evaluation.repeats
     rows = []
     for k, arm in enumerate(evaluation.arms):
@@ -141,7 +141,7 @@ def tabulated(evaluation: Results) -> Table:
 
 
 def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
-    """The 95% credible interval of a method's accuracy.
+    """Return the 95% credible interval of a method's accuracy.
 
     Args:
         right: how many of its runs on each problem were right, shape (problems,).
@@ -158,7 +158,7 @@ def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
 
 
 def jeffreys(right: float, count: float) -> tuple[float, float]:
-    """The 95% credible interval of a share, from Jeffreys' prior."""
+    """Return the 95% credible interval of a share, from Jeffreys' prior."""
     from scipy.special import betaincinv
 
     low, high = (

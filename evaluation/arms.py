@@ -34,12 +34,12 @@ class Arm(NamedTuple):
 
 
 def arm_key(name: str, settings: Mapping[str, Any]) -> tuple[str, str]:
-    """What tells an arm from others: its method's name, and its settings as a text."""
+    """Return what tells an arm from others: its method's name, and its settings as a text."""
     return name, json.dumps(settings, sort_keys=True)
 
 
 def labelled(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """The arms, with budgets in words by how each differs from its method's others."""
+    """Return the arms, with budgets in words by how each differs from its method's others."""
     found = []
     for arm in arms:
         of_method = [other.settings for other in arms if other.name == arm.name]
@@ -48,7 +48,7 @@ def labelled(arms: Sequence[Arm]) -> tuple[Arm, ...]:
 
 
 def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
-    """Methods and their budgets, in order, checked.
+    """Return methods and their budgets, in order, checked.
 
     Raises:
         TypeError, ValueError: they are something else; the message names the method.
@@ -86,7 +86,10 @@ def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON can hold it, such that other settings are told from it; functions by what they do."""
+    """Return a setting as JSON can hold it, such that other settings are told from it.
+
+    Functions by what they do.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
@@ -111,7 +114,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _budget(own: dict[str, Any], all_of_method: Sequence[dict[str, Any]]) -> str:
-    """The settings in which the method's budgets differ, in words."""
+    """Return the settings in which the method's budgets differ, in words."""
     missing = object()
     names = dict.fromkeys(name for settings in all_of_method for name in settings)
     differing = [

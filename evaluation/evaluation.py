@@ -44,13 +44,13 @@ class Evaluation(Results):
 
     @classmethod
     def of(cls, plan: Plan, records: Mapping[Key, Record]) -> Evaluation:
-        """The evaluation of a plan, from what records there are of it."""
+        """Return the evaluation of a plan, from what records there are of it."""
         places = sorted(plan.keys().items())
         found = tuple(records[key].at(place) for place, key in places if key in records)
         return cls(labelled(plan.arms), len(plan.problems), found, plan.repeats)
 
     def table(self) -> Table:
-        """Accuracy and mean tokens by method and budget; see `motes.evaluation.accuracy_table`."""
+        """Return accuracy and mean tokens by method and budget; see `motes.evaluation.accuracy_table`."""
         return tabulated(self)
 
     def fit(
@@ -62,7 +62,9 @@ class Evaluation(Results):
         warmup: int = 1000,
         draws: int = 1000,
     ) -> ScalingFit:
-        """Fit the hierarchical model of accuracy against tokens by NUTS; see `motes.evaluation.scaling`.
+        """Fit the hierarchical model of accuracy against tokens by NUTS.
+
+        See `motes.evaluation.scaling`.
 
         Args:
             seed: of everything random, in [0, 2**32).
@@ -83,7 +85,7 @@ class Evaluation(Results):
         return fit(self, seed=seed, priors=priors, chains=chains, warmup=warmup, draws=draws)
 
     def plot(self, fit: ScalingFit | None = None, *, ax: Axes | None = None) -> Axes:
-        """Accuracy against tokens; see `plot_accuracy`."""
+        """Plot accuracy against tokens; see `plot_accuracy`."""
         from .accuracy_plot import plot_accuracy
 
         return plot_accuracy(self, fit, ax=ax)

@@ -51,7 +51,7 @@ def fit_scaling(
     warmup: int = 1000,
     draws: int = 1000,
 ) -> ScalingFit:
-    """Fit the model to arrays, by NUTS in float64, without a word on how that went: see `ScalingFit.check`.
+    """Fit the model to arrays, by NUTS in float64; `ScalingFit.check` says how that went.
 
     Args:
         right: how many runs of each of K arms were right on each of I problems; shape (I, K).

@@ -51,7 +51,7 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
 
 
 def _stated(place: str, name: str, text: str) -> str:
-    """The answer that a text states last, at a mark if it has one."""
+    """Return the answer that a text states last, at a mark if it has one."""
     _, mark, behind = text.rpartition("####")
     answer = last_answer(mark + behind)
     if answer is None and mark and behind.strip()[:1].isalpha():

@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     repeats: int
 
     def keys(self) -> dict[Place, Key]:
-        """What each run is of: problem by problem, and repeat by repeat."""
+        """Return what each run is of: problem by problem, and repeat by repeat."""
         arms = [arm.key for arm in self.arms]
         found = {}
         for repeat in range(self.repeats):
@@ -70,14 +70,14 @@ class Plan(NamedTuple):
         return found
 
     def and_also(self, other: Plan) -> Plan:
-        """This plan, with what another has besides."""
+        """Return this plan, with what another has besides."""
         known = {arm.key for arm in self.arms}
         arms = (*self.arms, *(arm for arm in other.arms if arm.key not in known))
         problems = tuple(dict.fromkeys((*self.problems, *other.problems)))
         return Plan(problems, arms, max(self.repeats, other.repeats))
 
     def as_plain(self) -> dict[str, Any]:
-        """The plan as JSON can hold it."""
+        """Return the plan as JSON can hold it."""
         return {
             "problems": [list(problem) for problem in self.problems],
             "samplers": [{"name": arm.name, "settings": arm.settings} for arm in self.arms],
@@ -86,7 +86,7 @@ class Plan(NamedTuple):
 
 
 def planned(problems: Sequence[Problem], arms: Sequence[Arm], repeats: int) -> Plan:
-    """The plan of all these."""
+    """Return the plan of all these."""
     copies: dict[tuple[str, str], int] = {}
     asked = []
     for problem in problems:
@@ -97,7 +97,7 @@ def planned(problems: Sequence[Problem], arms: Sequence[Arm], repeats: int) -> P
 
 
 def read_plan(content: Any) -> Plan | None:
-    """The plan that `as_plain` wrote; None where it is something else."""
+    """Return the plan that `as_plain` wrote; None where it is something else."""
     if not isinstance(content, Mapping):
         return None
     problems, samplers, repeats = (
@@ -112,7 +112,10 @@ def read_plan(content: Any) -> Plan | None:
 
 
 def run_number(key: Key) -> int:
-    """The number of a run's seed, in [0, 2**32): different for all repeats of a problem and an arm."""
+    """Return the number of a run's seed, in [0, 2**32).
+
+    All repeats of a problem and an arm have different ones.
+    """
     *first, repeat = key
     digest = sha256(json.dumps(first).encode()).digest()
     return (int.from_bytes(digest[:4], "big") >> 1) + repeat

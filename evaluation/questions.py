@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """What tells its question from others: the first 16 hexadecimal digits of the SHA-256 of its UTF-8."""
+        """The first 16 hexadecimal digits of the SHA-256 of its question in UTF-8."""
         return sha256(self.question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -78,7 +78,9 @@ def read_problems(
 
 
 def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) -> list[bool]:
-    """Of each answer whether it is right: by the user's word, or as `motes.ppl.group` tells what means the same.
+    """Return whether each answer is right.
+
+    The user's function decides, or else equal meaning as `motes.ppl.group` finds it.
 
     Raises:
         TypeError: `correct` gives something else than True or False.
@@ -95,7 +97,7 @@ def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) 
 
 
 def _parts(number: int, problem: Any, compared: bool) -> tuple[str, str]:
-    """Question and answer."""
+    """Return question and answer."""
     place = f"problems[{number}]"
     if isinstance(problem, tuple | list) and len(problem) == 2:
         question, answer, solution = *problem, None
@@ -112,7 +114,7 @@ def _parts(number: int, problem: Any, compared: bool) -> tuple[str, str]:
 
 
 def _first(problem: Any, *names: str) -> Any:
-    """The first of these columns, or attributes, that a problem has."""
+    """Return the first of these columns, or attributes, that a problem has."""
     for name in names:
         value = problem.get(name) if isinstance(problem, Mapping) else getattr(problem, name, None)
         if value is not None:

@@ -1,4 +1,4 @@
-r"""The scaling-rate ratio: how many times fewer tokens one sampler needs than another for the same accuracy.
+r"""The scaling-rate ratio: how many times fewer tokens one sampler needs than another.
 
     ratio = n_b / n_a,    n_s = min { n >= least_s : accuracy_s(n) >= accuracy }
 
@@ -47,13 +47,17 @@ class Ratio:
 
     @property
     def draws(self) -> np.ndarray:
-        """n_b / n_a, shape (C, D): 0 where only a never gets there, infinite where only b does not, not a number where neither does."""
+        """n_b / n_a, shape (C, D).
+
+        It is 0 where only a never gets there, infinite where only b does not, NaN where neither
+        does.
+        """
         with np.errstate(invalid="ignore", over="ignore"):
             return self.tokens_b / self.tokens_a
 
     @property
     def never(self) -> dict[str, float]:
-        """The probability that a sampler never gets there: of each alone by its name, and of "both"."""
+        """The probability that a sampler never gets there: each alone, by its name, and "both"."""
         a, b = np.isinf(self.tokens_a), np.isinf(self.tokens_b)
         return {
             self.a: float(np.mean(a & ~b)),
@@ -63,7 +67,7 @@ class Ratio:
 
     @property
     def extrapolated(self) -> float:
-        """The probability that a sampler gets there, but beyond the largest budget that it was measured at."""
+        """The probability that a sampler gets there beyond its largest measured budget."""
         pairs = (self.tokens_a, self.measured_a[1]), (self.tokens_b, self.measured_b[1])
         return float(
             np.mean(
@@ -76,7 +80,10 @@ class Ratio:
 
     @property
     def at_least_budget(self) -> float:
-        """The probability that a sampler is there at its least measured budget: then it might have needed still less."""
+        """The probability that a sampler is there at its least measured budget.
+
+        It might then have needed still less.
+        """
         pairs = (self.tokens_a, self.measured_a[0]), (self.tokens_b, self.measured_b[0])
         return float(
             np.mean(np.any([tokens <= least * (1 + 1e-9) for tokens, least in pairs], axis=0))
@@ -84,11 +91,13 @@ class Ratio:
 
     @property
     def median(self) -> float:
-        """Of the draws in which one of them gets there; not a number where there is none."""
+        """The median of the draws in which one of them gets there; NaN where there is none."""
         return self._quantile(0.5)
 
     def interval(self, probability: float = 0.95) -> tuple[float, float]:
-        """The credible interval between equal tails, of the draws in which one of them gets there; its ends may be 0 or infinite.
+        """Return the credible interval between equal tails.
+
+        It is of the draws in which at least one of them gets there; its ends may be 0 or infinite.
 
         Raises:
             ValueError: the probability does not lie between 0 and 1.
@@ -132,7 +141,7 @@ class Ratio:
 
 
 def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
-    """The ratio at this accuracy. Raises ValueError where a sampler is unknown."""
+    """Return the ratio at this accuracy. Raises ValueError where a sampler is unknown."""
     return Ratio(
         a,
         b,
@@ -145,7 +154,9 @@ def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
 
 
 def common_accuracy(fit: ScalingDraws, a: str, b: str) -> float:
-    """The middle of the accuracies that the posterior means of both curves take within what was measured.
+    """Return the middle of the accuracies that both curves take within what was measured.
+
+    The curves are posterior means.
 
     Where there is none, because one sampler's worst is better than the other's best: that best.
     """
@@ -159,7 +170,7 @@ def common_accuracy(fit: ScalingDraws, a: str, b: str) -> float:
 
 
 def _tokens(fit: ScalingDraws, sampler: str, accuracy: float) -> np.ndarray:
-    """Tokens needed in each draw, shape (C, D)."""
+    """Return the tokens needed in each draw, shape (C, D)."""
     least = np.log2(fit.measured(sampler)[0]) - fit.centre
     with np.errstate(over="ignore"):
         return np.exp2(needed(accuracy, *fit.of(sampler), least) + fit.centre)

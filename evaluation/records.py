@@ -75,12 +75,15 @@ class Record:
         return (*problem, *arm_key(self.sampler, self.settings), self.repeat)
 
     def at(self, place: Place) -> Record:
-        """The record with the numbers of problem and arm that it has in a plan."""
+        """Return the record with the numbers of problem and arm that it has in a plan."""
         return replace(self, problem=place.problem, arm=place.arm)
 
 
 def read_record(content: Mapping[str, Any]) -> Record | None:
-    """The record that this is; None where anything is missing, unknown, or of another type."""
+    """Return the record that this is.
+
+    None where anything is missing, unknown, or of another type.
+    """
     if content.keys() != _CHECKS.keys():
         return None
     if not all(check(content[name]) for name, check in _CHECKS.items()):

@@ -40,7 +40,10 @@ class Results:
 
     @cached_property
     def whole(self) -> tuple[int, ...]:
-        """Numbers of the I' problems that every arm is done with. Figures are of these alone, so that all arms face the same problems."""
+        """Numbers of the I' problems that every arm is done with.
+
+        Figures are of these alone, so that all arms face the same problems.
+        """
         done = np.bincount([record.problem for record in self.records], minlength=self.problems)
         return tuple(np.flatnonzero(done == len(self.arms) * self.repeats).tolist())
 
@@ -60,7 +63,7 @@ class Results:
         return (self._runs("error") != np.array(None)).sum(axis=2)
 
     def _runs(self, name: str) -> np.ndarray:
-        """An attribute of the records, shape (I', K, R)."""
+        """Return an attribute of the records, shape (I', K, R)."""
         rows = {number: row for row, number in enumerate(self.whole)}
         values: Any = np.full((len(rows), len(self.arms), self.repeats), None, object)
         for record in self.records:

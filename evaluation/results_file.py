@@ -1,4 +1,4 @@
-"""Results on disk: JSON lines, the first saying what is evaluated, then one for each run, as it ends.
+"""Results on disk: JSON lines, of which the first says what is evaluated, then one a run.
 
 A file belongs to the arguments that decide what a run's result is: models, target, seed, and so on.
 It may grow in everything else: problems, samplers and repeats, which a line of its own says (a
@@ -60,7 +60,7 @@ class Contents(NamedTuple):
 
 
 def check_results(path: Any) -> Path:
-    """The path. Raises TypeError or FileNotFoundError where no file can be."""
+    """Return the path. Raises TypeError or FileNotFoundError where no file can be."""
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise TypeError(f"results must be the path of a file, not {path!r}")
     if not Path(path).parent.is_dir():
@@ -71,7 +71,7 @@ def check_results(path: Any) -> Path:
 
 
 def read(path: Path) -> Contents | None:
-    """What a file holds; None where there is no file, or nothing in it.
+    """Return what a file holds; None where there is no file, or nothing in it.
 
     Raises:
         OSError: the file cannot be read.
@@ -83,7 +83,7 @@ def read(path: Path) -> Contents | None:
 
 
 def digest_of(arguments: Mapping[str, Any]) -> str:
-    """What tells these arguments from others, in 16 hexadecimal digits."""
+    """Return what tells these arguments from others, in 16 hexadecimal digits."""
     return sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -250,7 +250,7 @@ def _sources(line: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _with(plan: Plan, records: Mapping[Key, Record]) -> Plan:
-    """The plan with all that there are records of, as of a file whose own plan is damaged."""
+    """Return the plan with all that there are records of; a file's own plan may be damaged."""
     problems, arms = dict.fromkeys(plan.problems), {arm.key: arm for arm in plan.arms}
     repeats = plan.repeats
     for record in records.values():

@@ -1,4 +1,4 @@
-"""Samplers on problems: every run with a seed of its own, many runs at a time, each result written down as it comes."""
+"""Run samplers on problems: many runs at a time, each with its own seed, each result kept."""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ HIDDEN = ("level_z", "slope_z", "ceiling_z", "difficulty_z", "affinity_z")
 
 @dataclass(frozen=True, kw_only=True)
 class Priors:
-    """What is believed before anything is measured. All are weak: accuracies from 0.02 to 0.98, and slopes either way, are likely.
+    """What is believed before anything is measured.
+
+    All are weak: accuracies from 0.02 to 0.98, and slopes either way, are likely.
 
     Attributes:
         mu_level: standard deviation, about 0, of the samplers' mean log-odds at the centre.
@@ -119,7 +121,7 @@ class Data(NamedTuple):
 
 
 def scaling(given: Data, priors: Beliefs) -> None:
-    """The model of accuracy against tokens, as a NumPyro model whose observed site is "right".
+    """Define the model of accuracy against tokens, in NumPyro; its observed site is "right".
 
     Args:
         given: the arms, and what they got right.
@@ -160,12 +162,18 @@ def scaling(given: Data, priors: Beliefs) -> None:
 
 
 def accuracy(level: Any, slope: Any, ceiling: Any, spread: Any, x: Any) -> np.ndarray:
-    """The accuracy on problems like these; arguments of shapes that fit, x being log2 of tokens, centred."""
+    """Return the accuracy on problems like these.
+
+    Arguments of shapes that fit, x being log2 of tokens, centred.
+    """
     return np.asarray(ceiling) * averaged(np.asarray(level) + np.asarray(slope) * x, spread)
 
 
 def averaged(eta: Any, spread: Any) -> np.ndarray:
-    """E sigmoid(eta + spread Z) over Z ~ Normal(0, 1), by Gauss and Hermite; arguments of shapes that fit."""
+    """E sigmoid(eta + spread Z) over Z ~ Normal(0, 1), by Gauss and Hermite.
+
+    Arguments of shapes that fit.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     total = np.zeros(np.broadcast_shapes(np.shape(eta), np.shape(spread)))
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
@@ -176,7 +184,9 @@ def averaged(eta: Any, spread: Any) -> np.ndarray:
 def needed(
     target: float, level: Any, slope: Any, ceiling: Any, spread: Any, least: Any
 ) -> np.ndarray:
-    """The least x, of those from `least` on, at which the accuracy is `target` or more; infinity where there is none.
+    """Return the least x, of those from `least` on, at which the accuracy is `target` or more.
+
+    Infinity where there is none.
 
     A slope of 0 or less reaches what it reaches at `least`. All of one shape, but for `target` and
     `least`.

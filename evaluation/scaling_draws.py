@@ -55,7 +55,9 @@ class ScalingDraws(NutsFit):
     priors: Priors
 
     def curve(self, sampler: str, tokens: Any, *, probability: float = 0.95) -> Curve:
-        """Accuracy at these numbers of tokens, averaged over problems like these, with credible intervals.
+        """Return the accuracy at these numbers of tokens, with credible intervals.
+
+        It is averaged over problems like these.
 
         Args:
             sampler: its name.
@@ -72,12 +74,18 @@ class ScalingDraws(NutsFit):
         return Curve(at, *np.quantile(self.accuracies(sampler, at), (0.5, low, high), axis=(0, 1)))
 
     def accuracies(self, sampler: str, tokens: np.ndarray) -> np.ndarray:
-        """Draws of the accuracy at n numbers of tokens, shape (C, D, n). Raises ValueError where the sampler is unknown."""
+        """Draws of the accuracy at n numbers of tokens, shape (C, D, n).
+
+        Raises ValueError where the sampler is unknown.
+        """
         level, slope, ceiling, spread = (values[..., None] for values in self.of(sampler))
         return accuracy(level, slope, ceiling, spread, np.log2(tokens) - self.centre)
 
     def of(self, sampler: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Draws of a sampler's level, slope and ceiling, and of the spread, shape (C, D). Raises ValueError where it is unknown."""
+        """Draws of a sampler's level, slope and ceiling, and of the spread, shape (C, D).
+
+        Raises ValueError where it is unknown.
+        """
         if sampler not in self.samplers:
             raise ValueError(
                 f"sampler must be one of {', '.join(map(repr, self.samplers))}, not {sampler!r}"
@@ -93,7 +101,7 @@ class ScalingDraws(NutsFit):
         )
 
     def measured(self, sampler: str) -> tuple[float, float]:
-        """The least and the largest number of tokens that a sampler was measured at."""
+        """Return the least and the largest number of tokens that a sampler was measured at."""
         own = self.tokens[[name == sampler for name in self.arms]]
         return float(own.min()), float(own.max())
 

@@ -23,7 +23,9 @@ class ScalingFit(ScalingDraws):
     """
 
     def ratio(self, a: str, b: str, accuracy: float | None = None) -> Ratio:
-        """How many times fewer tokens sampler a needs than b for the same accuracy; see `motes.evaluation.ratio`.
+        """Return how many times fewer tokens sampler a needs than b for the same accuracy.
+
+        See `motes.evaluation.ratio`.
 
         Args:
             a, b: names of two samplers.

@@ -1,4 +1,6 @@
-"""A fit of accuracy against tokens as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
+"""A fit of accuracy against tokens as an `xarray.DataTree` in ArviZ's schema.
+
+The schema: https://python.arviz.org/en/stable/schema/schema.html.
 
 Dimensions: chain, draw, sampler = the S samplers by name, problem = the I problems, arm = the K
 arms.
@@ -34,7 +36,7 @@ DIMENSIONS = dict.fromkeys(BY_SAMPLER, (*SAMPLE, "sampler")) | {"difficulty": (*
 
 
 def to_datatree(fit: ScalingDraws) -> DataTree:
-    """The fit's data tree; see this module's description for what is in it."""
+    """Return the fit's data tree; see this module's description for what is in it."""
     problems, arms = map(np.arange, fit.right.shape)
     samplers = np.array([storable(name) for name in fit.samplers], dtype=object)
     of_arm = np.array([storable(name) for name in fit.arms], dtype=object)

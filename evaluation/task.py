@@ -46,7 +46,10 @@ class Task(NamedTuple):
 
 
 def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared: Any) -> Record:
-    """Do one run, over stand-ins of the models, and say what came of it; all posteriors together would fill the memory."""
+    """Do one run, over stand-ins of the models, and say what came of it.
+
+    All posteriors together would fill the memory.
+    """
     problem, (arm, _) = task.problems[place.problem], task.arms[place.arm]
     seed = task.seed, run_number(key)
     posterior, error, cost = _run_one(task, place, seed, *map(shared, loaded))
@@ -90,7 +93,10 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
 def _run_one(
     task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any
 ) -> tuple[Posterior | None, str | None, Cost]:
-    """The posterior, or why there is none: all particles died, or the question is too long; and the cost."""
+    """Return the posterior, or why there is none: all particles died, or the question is too long.
+
+    And the cost.
+    """
     question = task.problems[place.problem].question
     model, began = StateSpaceModel(question, lm=lm, prm=prm, **task.declared), own_seconds()
     try:

@@ -57,7 +57,7 @@ class Reasoning(Protocol):
     def path(self) -> Sequence[Any]: ...
 
     def twisted(self, log_twist: float) -> Any:
-        """The same with this twist."""
+        """Return the same with this twist."""
         ...
 
 
@@ -66,7 +66,10 @@ Proposal: TypeAlias = "Sampling | Callable[[int], Sampling | None] | None"
 
 
 class Stepwise(Protocol):
-    """A declared posterior as a hosted Feynman-Kac model (`motes.smc.FeynmanKac`), and what moves of whole trajectories need besides."""
+    """A declared posterior as a hosted Feynman-Kac model (`motes.smc.FeynmanKac`).
+
+    It also has what moves of whole trajectories need.
+    """
 
     def initial(self, keys: Any, slots: int, /) -> Sequence[Any]: ...
 
@@ -77,7 +80,7 @@ class Stepwise(Protocol):
     def log_potential(self, t: Any, before: Any, after: Any, /) -> np.ndarray: ...
 
     def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Any]) -> list[Any]:
-        """Each particle one weighing further, untwisted."""
+        """Return each particle one weighing further, untwisted."""
         ...
 
     def successors(
@@ -89,11 +92,11 @@ class Stepwise(Protocol):
         chosen: Sequence[int],
         part: int = 0,
     ) -> list[list[Any]]:
-        """`count` next steps of each chosen particle, in one batch."""
+        """Draw `count` next steps of each chosen particle, in one batch."""
         ...
 
     def log_potentials(self, particle: Any) -> list[float]:
-        """log G_1, log G_2, ... of a particle, up to the first that is minus infinity, in nats."""
+        """Return log G_1, log G_2, ... of a particle, up to the first that is minus infinity, in nats."""
         ...
 
 
@@ -129,51 +132,54 @@ class Declared(Protocol):
     def target_name(self) -> str: ...
 
     def root(self) -> Any:
-        """A piece of reasoning before its first step."""
+        """Return a piece of reasoning before its first step."""
         ...
 
     def stepwise(self, proposal: Proposal, twist: Any = None, root: Any = None) -> Any:
-        """The declaration as a filter samples it; see `Stepwise`."""
+        """Return the declaration as a filter samples it; see `Stepwise`."""
         ...
 
     def tempered(self, power: float) -> Any:
-        """The declaration on the way from the prior, at power 0, to itself, at 1."""
+        """Return the declaration on the way from the prior, at power 0, to itself, at 1."""
         ...
 
     def log_density(self, particle: Any) -> float:
-        """log gamma(x) of complete reasoning, in nats; not a number where it is not known."""
+        """Return log gamma(x) of complete reasoning, in nats; NaN where it is not known."""
         ...
 
     def log_excess(self, particle: Any) -> float:
-        """log of gamma over the prior, of complete reasoning, in nats."""
+        """Return the log of gamma over the prior, of complete reasoning, in nats."""
         ...
 
     def answer_of(self, particle: Any) -> str | None:
-        """What a piece of reasoning answers."""
+        """Return what a piece of reasoning answers."""
         ...
 
     def latents(self, particle: Any) -> Mapping[str, Any]:
-        """The numbers that it has drawn beside its steps, by name."""
+        """Return the numbers that it has drawn beside its steps, by name."""
         ...
 
     def covers(self, proposal: Sampling | None) -> bool:
-        """Whether the proposal can draw all that the prior can."""
+        """Return whether the proposal can draw all that the prior can."""
         ...
 
     def via(self, shared: Shared) -> Any:
-        """The declaration over models that stand for its own."""
+        """Return the declaration over models that stand for its own."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Everything that is declared, in plain values."""
+        """Return everything that is declared, in plain values."""
         ...
 
     def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
-        """What is doubtful about how its language models draw, as clauses."""
+        """Return what is doubtful about how its language models draw, as clauses."""
         ...
 
     def functions(self) -> dict[str, Any]:
-        """The user's functions in it, by name; what else tells one declaration from another that its settings do not."""
+        """Return the user's functions in it, by name.
+
+        What else tells one declaration from another that its settings do not.
+        """
         ...
 
 

@@ -60,7 +60,7 @@ def chain(
     draws: int,
     hidden: tuple[str, ...] = (),
 ) -> tuple[Draws, Draws]:
-    """One chain; as `chains`, without the first axis. To be traced."""
+    """Return one chain; as `chains`, without the first axis. To be traced."""
     start_key, warm_key, draw_key = jax.random.split(key, 3)
 
     def log_density(position: Draws) -> Any:
@@ -92,7 +92,10 @@ def chain(
 
 
 def _start(key: Any, model: Callable[..., None], arguments: tuple[Any, ...]) -> Draws:
-    """Overdispersed starting places: uniform on (-1, 1) in the sampler's coordinates, where the density is positive everywhere."""
+    """Draw overdispersed starting places, uniform on (-1, 1) in the sampler's coordinates.
+
+    The density is positive everywhere in these coordinates.
+    """
     trace = handlers.trace(handlers.seed(model, key)).get_trace(*arguments)
     sites = {
         name: site

@@ -40,7 +40,7 @@ class Particle(NamedTuple):
         return self.trajectory.step_logprob == -inf
 
     def twisted(self, log_twist: float) -> Particle:
-        """The same with this twist."""
+        """Return the same with this twist."""
         return self._replace(log_twist=log_twist)
 
     @property

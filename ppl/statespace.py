@@ -132,7 +132,7 @@ class StateSpaceModel:
         return self.lm.cost if self.prm is None else self.lm.cost + self.prm.cost
 
     def root(self) -> Particle:
-        """A particle without steps, at a new root."""
+        """Return a particle without steps, at a new root."""
         start = calls.start(self.lm, self.question)
         if self.prm is not None:
             calls.check_question(self.prm, start)
@@ -141,19 +141,19 @@ class StateSpaceModel:
     def stepwise(
         self, proposal: Proposal, twist: Twist | None = None, root: Particle | None = None
     ) -> StepwiseModel:
-        """The model as a filter samples it."""
+        """Return the model as a filter samples it."""
         return StepwiseModel(self, proposal, twist, root)
 
     def via(self, shared: Shared) -> StateSpaceModel:
-        """The model over what stands for its language model and its reward model."""
+        """Return the model over what stands for its language model and its reward model."""
         return replace(self, lm=shared(self.lm), prm=shared(self.prm))
 
     def covers(self, proposal: Sampling | None) -> bool:
-        """Whether the proposal can draw all that the prior can."""
+        """Return whether the proposal can draw all that the prior can."""
         return proposal is None or proposal.covers(self.prior)
 
     def settings(self) -> dict[str, Any]:
-        """Everything that is declared, in plain values."""
+        """Return everything that is declared, in plain values."""
         return {
             "prior": asdict(self.prior),
             "likelihood": repr(self.likelihood),
@@ -168,7 +168,7 @@ class StateSpaceModel:
         }
 
     def _prompt(self) -> dict[str, Any]:
-        """What the language model reads, where it shows that, and the day on which that was rendered."""
+        """Return what the language model reads, where it shows that, and the day it was rendered."""
         prompt = prompt_of(self.lm, self.question)
         if prompt is None:
             return {}
@@ -179,12 +179,12 @@ class StateSpaceModel:
         }
 
     def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
-        """What is doubtful about how the language model draws, as clauses."""
+        """Return what is doubtful about how the language model draws, as clauses."""
         laws = [(proposal or self.prior, self.prior) for proposal in proposals]
         return behaviour.doubts(self.lm, laws)
 
     def functions(self) -> dict[str, Any]:
-        """The models, the user's functions, and the rule by which the model's steps end."""
+        """Return the models, the user's functions, and the rule by which the model's steps end."""
         rule = capabilities(self.lm).step_rule
         functions = {"answer": self.answer, "constraint": self.constraint}
         if rule is not None:
@@ -195,7 +195,9 @@ class StateSpaceModel:
         return {**functions, "target": self.target, "lm": self.lm, "prm": self.prm}
 
     def tempered(self, power: float) -> StateSpaceModel:
-        """The model on the way from the prior to this one: p^(1 + power (alpha - 1)) L^(power beta), with the constraint as it is.
+        """Return the model between the prior and this one: p^(1 + power (alpha - 1)) L^(power beta).
+
+        The constraint stays as it is.
 
         Args:
             power: in [0, 1]; at 0 the prior.
@@ -208,7 +210,7 @@ class StateSpaceModel:
         )
 
     def log_likelihood(self, particle: Particle) -> float:
-        """log of L(x)^beta 1[C(x)] of a complete trajectory, in nats.
+        """Return the log of L(x)^beta 1[C(x)] of a complete trajectory, in nats.
 
         Raises:
             FloatingPointError: it is infinite; the message names the reward model and the
@@ -226,7 +228,9 @@ class StateSpaceModel:
             raise self.blamed(error, particle.trajectory) from None
 
     def log_density(self, particle: Particle) -> float:
-        """log gamma(x) of a complete trajectory, in nats; not a number where the language model does not tell p(x).
+        """Return log gamma(x) of a complete trajectory, in nats.
+
+        It is NaN where the language model does not give p(x).
 
         Raises as `log_likelihood` does.
         """
@@ -238,7 +242,9 @@ class StateSpaceModel:
         )
 
     def log_excess(self, particle: Particle) -> float:
-        """log of gamma over the prior, p^(alpha - 1) L^beta 1[C], of a complete trajectory, in nats.
+        """Return the log of gamma over the prior of a complete trajectory, in nats.
+
+        That is p^(alpha - 1) L^beta 1[C].
 
         Raises:
             FloatingPointError: as `log_likelihood`.
@@ -252,7 +258,7 @@ class StateSpaceModel:
         return log_likelihood + (self.alpha - 1) * particle.trajectory.logprob
 
     def untold(self, what: str = "") -> ValueError:
-        """The error that a probability is needed and not told."""
+        """Return the error that a probability is needed and not told."""
         what = what or f"a power target (alpha {self.alpha:g})"
         return ValueError(
             f"{what} needs the probability of every step, and the language model {self.lm.name!r} "
@@ -260,7 +266,7 @@ class StateSpaceModel:
         )
 
     def allows(self, trajectory: Trajectory) -> bool:
-        """Whether a closed trajectory satisfies the constraint."""
+        """Return whether a closed trajectory satisfies the constraint."""
         if self.constraint is None:
             return True
         if not isinstance(allowed := self.constraint(trajectory), bool | np.bool_):
@@ -270,17 +276,17 @@ class StateSpaceModel:
         return bool(allowed)
 
     def blamed(self, error: FloatingPointError, trajectory: Trajectory) -> FloatingPointError:
-        """The error, with the names of the reward model and the trajectory that it comes from."""
+        """Return the error, with the reward model and the trajectory that it comes from."""
         return FloatingPointError(
             f"{error}, as {getattr(self.prm, 'name', None)!r} does in {trajectory!r}"
         )
 
     def answer_of(self, particle: Particle) -> str | None:
-        """The answer of a finished trajectory; None for any other."""
+        """Return the answer of a finished trajectory; None for any other."""
         return particle.trajectory.answer
 
     def latents(self, particle: Particle) -> dict[str, Any]:
-        """Nothing: the model draws steps alone."""
+        """Return nothing: the model draws steps alone."""
         return {}
 
     def close(self, trajectory: Trajectory) -> Trajectory:
@@ -298,11 +304,13 @@ class StateSpaceModel:
         return settled_one
 
     def states(self, trajectory: Trajectory) -> bool:
-        """Whether an answer can be read in the trajectory."""
+        """Return whether an answer can be read in the trajectory."""
         return read(self.answer or stated, trajectory) is not None
 
     def score(self, trajectories: Sequence[Trajectory]) -> list[float]:
-        """The reward model's log-odds of each trajectory's last step, in one batch; none without a reward model.
+        """Return the reward model's log-odds of each trajectory's last step, in one batch.
+
+        None without a reward model.
 
         Raises:
             TypeError, ValueError, FloatingPointError: they are not one log-odds for each; see

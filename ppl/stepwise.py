@@ -48,18 +48,18 @@ class Steps(ABC):
 
     @abstractmethod
     def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Any]) -> list[Any]:
-        """Each particle one weighing further, untwisted."""
+        """Return each particle one weighing further, untwisted."""
 
     @abstractmethod
     def _log_potential(self, spent: float, before: Any, after: Any) -> float:
-        """log G_t of one particle, less the twist `spent` that its weight has contained before."""
+        """Return log G_t of one particle, less the twist `spent` that its weight already contains."""
 
     def initial(self, keys: Any, slots: int) -> list[Any]:
-        """`slots` particles without steps, all at the same root; nothing is drawn."""
+        """Return `slots` particles without steps, all at the same root; nothing is drawn."""
         return [self.root or self.model.root()] * slots
 
     def open(self, particle: Any) -> bool:
-        """Whether another step may follow."""
+        """Return whether another step may follow."""
         return particle.open
 
     def move(self, t: int, keys: Any, particles: Sequence[Any]) -> list[Any]:
@@ -87,7 +87,7 @@ class Steps(ABC):
         chosen: Sequence[int],
         part: int = 0,
     ) -> list[list[Any]]:
-        """`count` next steps of each chosen particle, untwisted, all in one batch.
+        """Draw `count` next steps of each chosen particle, untwisted, all in one batch.
 
         Args:
             proposal: what they are drawn from.
@@ -104,7 +104,7 @@ class Steps(ABC):
         return [drawn[first : first + count] for first in range(0, len(drawn), count)]
 
     def log_potential(self, t: int, before: Sequence[Any], after: Sequence[Any]) -> np.ndarray:
-        """log G_t, shape (K,).
+        """Return log G_t of each particle, shape (K,).
 
         Raises:
             FloatingPointError: a log-probability is not a number, or the target's increment is
@@ -118,7 +118,7 @@ class Steps(ABC):
         )
 
     def _twisted(self, increment: float, spent: float, after: Any) -> float:
-        """An increment with what the twist adds to it."""
+        """Return an increment with what the twist adds to it."""
         if increment == -inf:
             return -inf
         if not -inf < after.log_twist < inf:
@@ -131,7 +131,10 @@ class Steps(ABC):
 
 @dataclass(frozen=True, eq=False)
 class StepwiseModel(Steps):
-    """A state-space model as a Feynman-Kac model that draws steps from `proposal`; its attributes are those of `Steps`."""
+    """A state-space model as a Feynman-Kac model that draws steps from `proposal`.
+
+    Its attributes are those of `Steps`.
+    """
 
     model: StateSpace
     _spliced: dict[tuple[Trajectory, int], list[Particle]] = field(
@@ -141,7 +144,7 @@ class StepwiseModel(Steps):
     def step(
         self, proposal: Sampling | None, keys: Any, particles: Sequence[Particle]
     ) -> list[Particle]:
-        """One more step of each particle, untwisted.
+        """Return one more step of each particle, untwisted.
 
         Siblings that drew the same tokens become one node, which is scored once and whose cache
         serves both.
@@ -157,7 +160,10 @@ class StepwiseModel(Steps):
         return [distinct[i] for i in firsts]
 
     def log_potentials(self, particle: Particle) -> list[float]:
-        """log G_1, log G_2, ... of a particle's steps, up to the first that is minus infinity; their sum is its log gamma_t / q, in nats.
+        """log G_1, log G_2, ...
+
+        Of a particle's steps, up to the first that is minus infinity; their sum is its log gamma_t
+        / q, in nats.
 
         Raises as `log_potential`. Twists of earlier steps cancel, and are left out.
         """
@@ -175,7 +181,9 @@ class StepwiseModel(Steps):
     def log_splice(
         self, t: int, particles: Sequence[Particle], reference: Sequence[Particle]
     ) -> np.ndarray:
-        """How well each particle's past fits the reference's remainder; see `motes.smc.Spliceable`.
+        """Return how well each particle's past fits the reference's remainder.
+
+        See `motes.smc.Spliceable`.
 
         An open particle fits a remainder that it could have produced, a closed one an empty
         remainder. The remainder is scored under all pasts at once, by the language model and by the
@@ -209,14 +217,17 @@ class StepwiseModel(Steps):
         return values
 
     def splice(self, t: int, particle: Particle, reference: Any) -> np.ndarray:
-        """The reference as it is behind this particle; what the last `log_splice` has worked out."""
+        """Return the reference as it is behind this particle.
+
+        What the last `log_splice` has worked out.
+        """
         remainder = self._spliced.get((particle.trajectory, t), [particle])
         return objects([*[None] * t, *remainder] if particle.trajectory.open else [particle])
 
     def _joined(
         self, particles: Sequence[Particle], rest: Sequence[Trajectory]
     ) -> dict[Trajectory, list[Particle]]:
-        """For each particle's node the remainder behind it, as particles, where it is producible there."""
+        """Return for each particle's node the remainder after it, as particles, where it can follow."""
         model = self.model
         proposal = self.proposal or model.prior
         assert isinstance(proposal, Sampling)
@@ -268,7 +279,7 @@ class StepwiseModel(Steps):
     def _scored(
         self, log_odds: dict[int, list[float]], nodes: dict[int, Trajectory]
     ) -> dict[int, list[float]]:
-        """The log-odds of each node's path, its own included, where it is inside the prior's support."""
+        """Return the log-odds of each node's path, as far as it lies inside the prior's support."""
         living = [i for i, node in nodes.items() if node.step_logprob != -inf]
         for i, score in zip(
             living, self.model.score([nodes[i] for i in living]), strict=self.model.prm is not None
@@ -280,7 +291,7 @@ class StepwiseModel(Steps):
         return self._increment(after, spent)
 
     def _increment(self, particle: Particle, spent: float = 0.0) -> float:
-        """log G_t of a particle's last step."""
+        """Return log G_t of a particle's last step."""
         x = particle.trajectory
         log_p, log_q = x.step_logprob, x.step_proposal_logprob
         if isnan(log_p) and isnan(log_q) and not capabilities(self.model.lm).probabilities:
@@ -301,7 +312,7 @@ class StepwiseModel(Steps):
         )
 
     def _log_increment(self, particle: Particle) -> float:
-        """Of log gamma by the particle's last step: q has no part in it."""
+        """Return of log gamma by the particle's last step: q has no part in it."""
         log_p = self.model.alpha * particle.trajectory.step_logprob
         return log_p if log_p == -inf else log_p + self._log_increment_of_likelihood(particle)
 
@@ -319,7 +330,7 @@ class StepwiseModel(Steps):
             raise self.model.blamed(error, x) from None
 
     def _check_untold(self) -> None:
-        """Raise ValueError where a probability that the language model does not tell would be needed."""
+        """Raise ValueError where a probability is needed that the language model does not give."""
         if self.model.alpha != 1:
             raise self.model.untold()
         if self.proposal not in (None, self.model.prior):
@@ -327,7 +338,10 @@ class StepwiseModel(Steps):
 
 
 def first_of_equals(children: Sequence[Trajectory]) -> list[int]:
-    """For each child of a population the first that is the same: of the same parent, with the same tokens and status."""
+    """Return for each child of a population the first child that is the same.
+
+    The same are children of one parent with the same tokens and status.
+    """
     firsts: dict[tuple[Any, ...], int] = {}
     return [
         firsts.setdefault(

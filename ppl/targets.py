@@ -52,7 +52,7 @@ class Target(ABC):
         checks.settle(self, beta=checks.number("beta", self.beta, least=0, most=MOST_POWER))
 
     def log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
-        """log G_t of the last step.
+        """Return log G_t of the last step.
 
         Args:
             log_odds: l_1..l_t, at least one.
@@ -67,7 +67,10 @@ class Target(ABC):
         return self._powered(self._log_potential(log_odds, closed), log_odds) if self.beta else 0.0
 
     def log_likelihood(self, log_odds: Sequence[float]) -> float:
-        """log L(x)^beta of a closed trajectory, in nats, from all its log-odds. Raises as `log_potential` does."""
+        """log L(x)^beta of a closed trajectory, in nats, from all its log-odds.
+
+        Raises as `log_potential` does.
+        """
         return self._powered(self._log_likelihood(log_odds), log_odds) if self.beta else 0.0
 
     def _powered(self, value: float, log_odds: Sequence[float]) -> float:
@@ -132,7 +135,9 @@ class Odds(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class Final(Target):
-    """L = R_tau, an aggregate of the step probabilities when the trajectory closes; G_t = psi_t / psi_t-1.
+    """L = R_tau, an aggregate of the step probabilities when the trajectory closes.
+
+    G_t = psi_t / psi_t-1.
 
     Attributes:
         aggregate: R_t is the "last", "min", "product" or "mean" of r_1..r_t.
@@ -159,7 +164,7 @@ class Final(Target):
         return (self._log_likelihood(log_odds) if closed else self._log_twist(log_odds)) - before
 
     def _log_twist(self, log_odds: Sequence[float]) -> float:
-        """log psi_t of an open trajectory."""
+        """Return log psi_t of an open trajectory."""
         log_reward = self._log_likelihood(log_odds)
         return (
             max(log_reward, log(self.floor)) if self.aggregate in ("last", "mean") else log_reward
@@ -190,7 +195,7 @@ TARGETS = {
 
 
 def resolve(target: str | Target, beta: float = 1.0) -> Target:
-    """The target of this name with this beta; a `Target` is returned as it is.
+    """Return the target of this name with this beta; a `Target` is returned as it is.
 
     Raises:
         ValueError: the name is unknown, beta is negative, or beta is given beside a target that has
@@ -212,7 +217,7 @@ def resolve(target: str | Target, beta: float = 1.0) -> Target:
 
 
 def _total(terms: Iterable[float]) -> float:
-    """The sum of terms, infinite where it overflows."""
+    """Return the sum of terms, infinite where it overflows."""
     values = list(terms)
     try:
         return fsum(values)
@@ -221,5 +226,5 @@ def _total(terms: Iterable[float]) -> float:
 
 
 def _log_sigmoid(log_odds: float) -> float:
-    """log r, for any log-odds from minus to plus infinity."""
+    """Return log r, for any log-odds from minus to plus infinity."""
     return -log1p(exp(-log_odds)) if log_odds >= 0 else log_odds - log1p(exp(log_odds))

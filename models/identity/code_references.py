@@ -67,7 +67,7 @@ class Names(NamedTuple):
 
 @lru_cache(4096)
 def names_in(code: CodeType) -> Names:
-    """The names that code and the code inside it mention."""
+    """Return the names that code and the code inside it mention."""
     read, attributes, modules, stored = set(), set(), set(), set()
     constants: list[Any] = []
     for part in nested(code):
@@ -88,7 +88,7 @@ def names_in(code: CodeType) -> Names:
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:
-    """The code itself, and that of every function, class and comprehension written in it."""
+    """Yield the code itself, and that of every function, class and comprehension written in it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -96,7 +96,7 @@ def nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def references(function: FunctionType, followed: frozenset[str]) -> list[Reference]:
-    """The globals that a function's code refers to, in the order of their names.
+    """Return the globals that a function's code refers to, in the order of their names.
 
     What it takes from modules whose code is followed stands behind the module's own name.
     """
@@ -117,7 +117,7 @@ def references(function: FunctionType, followed: frozenset[str]) -> list[Referen
 
 
 def set_by(kinds: Iterable[type]) -> frozenset[str]:
-    """Attributes that the methods of these classes set."""
+    """Return the attributes that the methods of these classes set."""
     functions = [_function(value) for kind in kinds for value in vars(kind).values()]
     codes = [function.__code__ for function in functions if function is not None]
     return frozenset(name for code in codes for name in names_in(code).stored)
@@ -125,7 +125,7 @@ def set_by(kinds: Iterable[type]) -> frozenset[str]:
 
 @lru_cache(1024)
 def changed_while_running(kind: type) -> frozenset[str]:
-    """Attributes that the methods of a class set after an object was made: counters, caches."""
+    """Return attributes that a class sets after an object was made: counters, caches."""
     methods = {}
     for each in reversed(kind.__mro__):
         functions = {name: _function(value) for name, value in vars(each).items()}
@@ -145,7 +145,7 @@ def changed_while_running(kind: type) -> frozenset[str]:
 
 
 def followed_from(value: Any) -> frozenset[str]:
-    """The package of what is identified, whose code is followed though it be installed."""
+    """Return the package of what is identified, whose code is followed though it be installed."""
     home = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)
     root = str(home).partition(".")[0]
     known = root in sys.stdlib_module_names or root in KNOWN or root == OURS
@@ -154,7 +154,7 @@ def followed_from(value: Any) -> frozenset[str]:
 
 @cache
 def is_library(module: str, followed: frozenset[str]) -> bool:
-    """Whether what this module holds is known by its name alone."""
+    """Return whether what this module holds is known by its name alone."""
     root = module.partition(".")[0]
     if root in sys.stdlib_module_names or root == OURS or root == "builtins":
         return root != "__main__"
@@ -165,7 +165,7 @@ def is_library(module: str, followed: frozenset[str]) -> bool:
 
 
 def _changed_inside(instructions: list[dis.Instruction]) -> set[str]:
-    """Attributes whose content code changes: `self.cache[key] = value`, `self.seen.append(x)`."""
+    """Return attributes whose content code changes: `self.cache[key] = value`, `self.seen.append(x)`."""
     found = set()
     for place, instruction in enumerate(instructions):
         container = None
@@ -183,7 +183,7 @@ def _changed_inside(instructions: list[dis.Instruction]) -> set[str]:
 
 
 def _before_one_value(instructions: list[dis.Instruction], place: int) -> int | None:
-    """Where the instruction stands behind which one value, a key, is made before `place`."""
+    """Return where the instruction stands behind which one value, a key, is made before `place`."""
     made = 0
     for before in range(place - 1, -1, -1):
         instruction = instructions[before]
@@ -194,7 +194,7 @@ def _before_one_value(instructions: list[dis.Instruction], place: int) -> int | 
 
 
 def _function(value: Any) -> FunctionType | None:
-    """The function behind what a class holds under a method's name."""
+    """Return the function behind what a class holds under a method's name."""
     for name in ("__func__", "fget", "func", "__wrapped__"):
         value = getattr(value, name, value)
     return value if isinstance(value, FunctionType) else None
@@ -214,7 +214,7 @@ def _taken_from(
 
 
 def _imported(name: str, level: int, within: dict[str, Any]) -> ModuleType | None:
-    """A module that a function imports when it runs; None where it cannot be."""
+    """Return a module that a function imports when it runs; None where it cannot be."""
     try:
         package = within.get("__package__") or str(within.get("__name__", "")).rpartition(".")[0]
         return import_module(resolve_name("." * level + name, package) if level else name)

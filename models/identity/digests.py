@@ -73,7 +73,7 @@ class Digests:
         self._held: list[Any] = []  # so that no other value gets the same id meanwhile
 
     def of(self, value: Any) -> bytes:
-        """The digest of a value, 32 bytes."""
+        """Return the digest of a value, 32 bytes."""
         if type(value) in PLAIN:
             return joined(type(value).__name__, repr(value).encode())
         if id(value) in self._done:
@@ -97,7 +97,7 @@ class Digests:
         return found
 
     def _parts(self, value: Any) -> Iterable[Any]:
-        """The kind of a value, and the bytes that tell it from others of its kind."""
+        """Return the kind of a value, and the bytes that tell it from others of its kind."""
         own = own_fingerprint(value)
         if own is not None:
             return "vouched", own.encode()
@@ -117,7 +117,7 @@ class Digests:
         return "array", shape, np.ascontiguousarray(value).tobytes()
 
     def _container(self, value: Any) -> Iterable[Any]:
-        """What a container holds; and if it is of another class, what else it is."""
+        """Return what a container holds; and if it is of another class, what else it is."""
         if isinstance(value, dict):
             if any(isinstance(key, Trajectory) for key in value):
                 return ("a cache of trajectories",)
@@ -144,7 +144,7 @@ class Digests:
         return "code", code.co_code, table, repr(plain).encode(), *constants
 
     def _function(self, function: types.FunctionType) -> Iterable[Any]:
-        """Its code, what is bound to it, and what its code refers to."""
+        """Return a function's code, what is bound to it, and what its code refers to."""
         name = function.__qualname__.encode()
         cells = [self._cell(cell) for cell in function.__closure__ or ()]
         if is_library(str(function.__globals__.get("__name__", "")), self.followed):
@@ -188,7 +188,7 @@ class Digests:
         return "object", *self._state(value)
 
     def _state(self, value: Any) -> list[bytes]:
-        """The class of an object, and its attributes but those that change as it runs."""
+        """Return the class of an object, and its attributes but those that change as it runs."""
         kind = type(value)
         ours = {base for base in kind.__mro__ if base.__module__.partition(".")[0] == OURS}
         changed, inner = changed_while_running(kind), set_by(ours)
@@ -203,7 +203,7 @@ class Digests:
         return parts
 
     def _reduced(self, value: Any) -> Iterable[Any]:
-        """An object of a library by what it would be pickled as."""
+        """Return an object of a library by what it would be pickled as."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             registered = copyreg.dispatch_table.get(type(value))
@@ -239,7 +239,7 @@ _BY_KIND: tuple[tuple[Any, Any], ...] = (
 
 
 def joined(kind: str, *parts: bytes) -> bytes:
-    """The SHA-256 of a kind and some parts, none of which can run into another."""
+    """Return the SHA-256 of a kind and some parts, none of which can run into another."""
     total = sha256(kind.encode())
     for part in parts:
         total.update(len(part).to_bytes(8, "big"))
@@ -248,7 +248,7 @@ def joined(kind: str, *parts: bytes) -> bytes:
 
 
 def own_fingerprint(value: Any) -> str | None:
-    """What a value says of itself by an attribute or a method `fingerprint`.
+    """Return what a value says of itself by an attribute or a method `fingerprint`.
 
     Raises:
         TypeError: it is not a text.
@@ -266,7 +266,7 @@ def own_fingerprint(value: Any) -> str | None:
 
 
 def described(value: Any) -> str:
-    """What a value is called in a sentence: the name of a function or class, or its class."""
+    """Return what a value is called in a sentence: the name of a function or class, or its class's."""
     name = getattr_static(value, "__qualname__", None)
     if not isinstance(name, str):
         name = getattr(value, "__qualname__", None)
@@ -276,7 +276,7 @@ def described(value: Any) -> str:
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """The attributes that an object holds itself, in its dictionary and in slots."""
+    """Return the attributes that an object holds itself, in its dictionary and in slots."""
     found = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
@@ -290,20 +290,20 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 
 def said(trajectory: Trajectory) -> tuple[Any, ...]:
-    """What tells a trajectory from others."""
+    """Return what tells a trajectory from others."""
     return trajectory.question, trajectory.token_ids, trajectory.finished, trajectory.truncated
 
 
 def bound_parts(method: types.MethodType) -> tuple[Any, Any]:
-    """A method's function and the object that it is bound to."""
+    """Return a method's function and the object that it is bound to."""
     return method.__func__, method.__self__
 
 
 def accessors(value: property) -> tuple[Any, Any, Any]:
-    """The functions of a property."""
+    """Return the functions of a property."""
     return value.fget, value.fset, value.fdel
 
 
 def call_parts(value: functools.partial[Any]) -> tuple[Any, ...]:
-    """What a partial function calls, and with what."""
+    """Return what a partial function calls, and with what."""
     return value.func, value.args, value.keywords

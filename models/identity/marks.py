@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 
 def identify(value: Any) -> Mark:
-    """What a model, function, setting or any other value is, from what it does.
+    """Return what a model, function, setting or any other value is, from what it does.
 
     Two functions have one mark if their code, their defaults, what they have bound, and all that
     their code calls and reads are equal; two hosted models, if their weights, tokenizers and
@@ -73,7 +73,7 @@ def identify(value: Any) -> Mark:
 
 
 def source_mark(source: str | Path, shipped: Path) -> Mark | None:
-    """The mark of a model that is given by a name, from its files, without loading it.
+    """Return the mark of a model that is given by a name, from its files, without loading it.
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id.
@@ -92,7 +92,7 @@ def source_mark(source: str | Path, shipped: Path) -> Mark | None:
 
 
 def _downloaded(name: str) -> Mark | None:
-    """The mark of a downloaded model: its commit, which names its files."""
+    """Return the mark of a downloaded model: its commit, which names its files."""
     from transformers.utils import cached_file
 
     try:
@@ -103,7 +103,7 @@ def _downloaded(name: str) -> Mark | None:
 
 
 def _digest_of(files: list[Path]) -> str:
-    """The digest of files: names, sizes, all of small ones, and blocks from all over large ones."""
+    """Return the digest of files: names, sizes, all of small ones, and blocks of large ones."""
     total = sha256()
     for path in files:
         size = path.stat().st_size

@@ -28,7 +28,10 @@ _WEIGHTS: WeakKeyDictionary[Any, tuple[Any, bytes]] = WeakKeyDictionary()
 
 
 def hosted_parts(value: Any, digest: Digest) -> Iterable[Any] | None:
-    """The kind and parts of a tensor, a model's weights, or a tokenizer; None for anything else."""
+    """Return the kind and parts of a tensor, a model's weights, or a tokenizer.
+
+    None for anything else.
+    """
     jax, torch = sys.modules.get("jax"), sys.modules.get("torch")
     if jax is not None and isinstance(value, jax.Array):
         keys = jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
@@ -43,7 +46,7 @@ def hosted_parts(value: Any, digest: Digest) -> Iterable[Any] | None:
 
 
 def _tensor(tensor: Any) -> tuple[bytes, bytes]:
-    """A tensor's type and shape, and some of its entries."""
+    """Return a tensor's type and shape, and some of its entries."""
     import torch
 
     flat = tensor.detach().reshape(-1)
@@ -57,7 +60,7 @@ def _tensor(tensor: Any) -> tuple[bytes, bytes]:
 
 
 def _module(module: Any, digest: Digest) -> list[bytes]:
-    """The class, configuration and weights of a network, and the users' classes within it."""
+    """Return the class, configuration and weights of a network, and users' classes in it."""
     config = getattr(module, "config", None)
     settings = config.to_dict() if hasattr(config, "to_dict") else {}
     settings = {name: value for name, value in settings.items() if name not in VOLATILE}
@@ -71,7 +74,7 @@ def _module(module: Any, digest: Digest) -> list[bytes]:
 
 
 def _weights(module: Any) -> bytes:
-    """The digest of all weights; remembered for as long as none of them is written to."""
+    """Return the digest of all weights; remembered for as long as none of them is written to."""
     tensors = module.state_dict(keep_vars=True)
     version = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors.values())
     known, found = _WEIGHTS.get(module, (None, b""))
@@ -86,7 +89,7 @@ def _weights(module: Any) -> bytes:
 
 
 def _tokenizer(tokenizer: Any, digest: Digest) -> list[bytes]:
-    """A tokenizer's class, vocabulary and rules, special tokens, and chat template."""
+    """Return a tokenizer's class, vocabulary and rules, special tokens, and chat template."""
     flags = {
         name: getattr(tokenizer, name, None)
         for name in (
@@ -101,7 +104,7 @@ def _tokenizer(tokenizer: Any, digest: Digest) -> list[bytes]:
 
 
 def _rules(tokenizer: Any) -> bytes:
-    """The digest of a tokenizer's vocabulary and rules; remembered, since they are long."""
+    """Return the digest of a tokenizer's vocabulary and rules; remembered, since they are long."""
     version = len(tokenizer), repr(sorted(tokenizer.special_tokens_map.items(), key=str))
     known, found = _TOKENIZERS.get(tokenizer, (None, b""))
     if known != version:

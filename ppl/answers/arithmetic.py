@@ -157,7 +157,7 @@ def _exact_root(value: Value, degree: int) -> Fraction | None:
 
 
 def _whole_root(value: int, degree: int) -> int | None:
-    """The root of a natural number where it is one, by bisection."""
+    """Return the root of a natural number where it is one, by bisection."""
     low, high = 0, 1 << (value.bit_length() // degree + 1)
     while low < high:
         middle = (low + high + 1) // 2

@@ -89,7 +89,7 @@ class _Box(NamedTuple):
 
 
 def _boxes(text: str) -> tuple[list[_Box], int | None]:
-    """Every box whose braces balance, and where the first begins whose do not."""
+    """Return every box whose braces balance, and where the first begins whose do not."""
     boxes: list[_Box] = []
     opened: list[tuple[int, int] | None] = []
     for brace in _BRACE.finditer(text):
@@ -106,7 +106,7 @@ def _boxes(text: str) -> tuple[list[_Box], int | None]:
 
 
 def _boxed(contents: str) -> Statement | None:
-    """What stands in a box, without a unit in words; None where that is nothing."""
+    """Return what stands in a box, without a unit in words; None where that is nothing."""
     if len(contents) > LONGEST_BOX:
         return Statement(contents.strip())
     answer = _without_unit(tidy(contents))
@@ -114,7 +114,7 @@ def _boxed(contents: str) -> Statement | None:
 
 
 def _without_unit(plain: str) -> str:
-    """A number without the words behind it; anything else as it is."""
+    """Return a number without the words behind it; anything else as it is."""
     quantity = _quantity(plain)
     if quantity is not None:
         return quantity
@@ -152,7 +152,7 @@ def _behind_blanks(text: str, start: int) -> int:
 
 
 def _claimed(rest: str, ended: bool) -> Statement | None:
-    """What stands behind a claim; None where that is nothing, or not complete."""
+    """Return what stands behind a claim; None where that is nothing, or not complete."""
     sentence = _sentence(rest, ended)
     if sentence is None or len(sentence) > LONGEST:
         return None
@@ -170,7 +170,7 @@ def _claimed(rest: str, ended: bool) -> Statement | None:
 
 
 def _sentence(rest: str, ended: bool) -> str | None:
-    """The first sentence, or formula in display; None where its end is not to be seen."""
+    """Return the first sentence, or formula in display; None where its end is not to be seen."""
     start = 0
     for opener, closer in _DISPLAYS.items():
         if rest.startswith(opener):
@@ -188,7 +188,7 @@ def _sentence(rest: str, ended: bool) -> str | None:
 
 
 def _is_numbered(rest: str, stop: re.Match[str], ended: bool) -> bool:
-    """Whether a full stop belongs to "no. 5", or may once more is written."""
+    """Return whether a full stop belongs to "no. 5", or may once more is written."""
     if not re.search(r"\bno$", rest[: stop.start()], re.IGNORECASE):
         return False
     following = rest[stop.end() : stop.end() + 1]
@@ -196,7 +196,7 @@ def _is_numbered(rest: str, stop: re.Match[str], ended: bool) -> bool:
 
 
 def _notation(plain: str) -> str | None:
-    """A sentence that is all number or notation; of 3 + 4 = 7 the answer is 7."""
+    """Return a sentence that is all number or notation; of 3 + 4 = 7 the answer is 7."""
     if re.search(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", plain):
         return None
     if not re.search(r"\\[A-Za-z]|[0-9^=+*/({\[-]", plain):
@@ -211,7 +211,7 @@ def _notation(plain: str) -> str | None:
 
 
 def _quantity(plain: str) -> str | None:
-    """The number at the beginning of a sentence of which the other words do not change it."""
+    """Return the number that a sentence begins with, if its other words do not change it."""
     quantity = _QUANTITY.fullmatch(plain)
     if quantity is None:
         return None

@@ -170,7 +170,7 @@ class _Reader:
         return node
 
     def chain(self) -> tuple[Node, int]:
-        """Factors side by side, and how many they are."""
+        """Read factors side by side; return their product and their number."""
         node, count = self.power(), 1
         if node[0] == "number" and self.next == r"\frac":
             fraction = self.power()
@@ -241,7 +241,7 @@ class _Reader:
         raise Unread(f"{token!r} is not known here")
 
     def group(self) -> Node:
-        """A sum in brackets."""
+        """Return a sum in brackets."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise Unread(f"it has more than {DEEPEST} brackets within brackets")
@@ -261,7 +261,7 @@ class _Reader:
         return ("call", "abs", node)
 
     def argument(self) -> Node:
-        r"""What a command takes: a group in braces, or one digit or letter."""
+        r"""Return what a command takes: a group in braces, or one digit or letter."""
         token = self.next
         if token == "{":
             return self.group()
@@ -274,7 +274,7 @@ class _Reader:
         raise Unread(f"{token!r} is no argument")
 
     def letter(self) -> str:
-        """The name of a letter, with its index."""
+        """Return the name of a letter, with its index."""
         name = self.take()
         if not self.skip("_"):
             return name
@@ -287,7 +287,7 @@ class _Reader:
         return f"{name}_{''.join(index)}"
 
     def two_arguments(self) -> tuple[Node, Node]:
-        r"""What \frac and \binom take, which may be two digits without a space."""
+        r"""Return what \frac and \binom take, which may be two digits without a space."""
         self.take()
         token = self.next
         if token is not None and token.isdigit() and len(token) == 2:
@@ -321,7 +321,7 @@ class _Reader:
         return node if exponent is None else ("power", node, exponent)
 
     def operand(self) -> Node:
-        """What a function is of: a group, or the factors up to the next function."""
+        """Return what a function is of: a group, or the factors up to the next function."""
         if self.next in _CLOSERS or self.next == "|":
             return self.absolute() if self.next == "|" else self.group()
         node = self.power() if self.opens_factor() else None
@@ -343,7 +343,7 @@ def _is_plain_fraction(node: Node) -> bool:
 
 
 def _mixed(whole: Node, fraction: Node) -> Node:
-    """A whole number and a proper fraction side by side, which are added."""
+    """Return a whole number and a proper fraction side by side, which are added."""
     above, below = fraction[1][1], fraction[2][1]
     if whole[1].denominator != 1 or not 0 < above < below:
         raise Unread("a number and an improper fraction side by side may be a sum or a product")

@@ -55,7 +55,7 @@ def group(answers: Sequence[str | None]) -> list[str | None]:
 
 
 def _meanings(spellings: Iterable[str]) -> dict[str, Meaning]:
-    """What each spelling means, equal where they mean the same."""
+    """Return what each spelling means, equal where they mean the same."""
     understood = {spelling: understand(spelling) for spelling in spellings}
     large = [spelling for spelling, (_, too_large) in understood.items() if too_large]
     if large:
@@ -73,7 +73,7 @@ def _meanings(spellings: Iterable[str]) -> dict[str, Meaning]:
 
 
 def _keys(meaning: Meaning) -> Iterable[values.Key]:
-    """The keys of all leaves of a structure."""
+    """Return the keys of all leaves of a structure."""
     if meaning[0] == "leaf":
         yield meaning[1]
         return
@@ -83,7 +83,7 @@ def _keys(meaning: Meaning) -> Iterable[values.Key]:
 
 
 def _replaced(meaning: Meaning, same: Same) -> Meaning:
-    """The structure with each leaf as the first of its class."""
+    """Return the structure with each leaf as the first of its class."""
     if meaning[0] == "leaf":
         return leaf(same[meaning[1]]) if meaning[1] in same else meaning
     parts: Meaning = ()
@@ -118,7 +118,7 @@ def _unified(keys: Iterable[values.Key]) -> Same:
 
 
 def _joined(same: Same, first: values.Key, second: values.Key) -> Same:
-    """The map with the classes of both keys as one, under the least of its keys."""
+    """Return the map with the classes of both keys as one, under the least of its keys."""
     old = {same.get(first, first), same.get(second, second)}
     new = min(old, key=repr)
     joined = {key: key for key in old} | same
@@ -129,7 +129,7 @@ def _roundings(
     exact: list[Fraction],
     inexact: list[values.Key],
 ) -> Iterable[tuple[Fraction, list[values.Key]]]:
-    """Each decimal and the keys of what it may be rounded from."""
+    """Return each decimal and the keys of what it may be rounded from."""
     endless: list[tuple[Fraction, values.Key]] = []
     for value in exact:
         if _places(value) is None:
@@ -153,7 +153,7 @@ def _roundings(
 
 
 def _places(value: Fraction) -> int | None:
-    """How many decimal places a number has; None if they never end."""
+    """Return how many decimal places a number has; None if they never end."""
     places, rest = 0, value.denominator
     for prime in (2, 5):
         count = 0

@@ -70,7 +70,7 @@ def in_base(match: re.Match[str]) -> Meaning:
 
 
 def _repeated(sign: str, whole: str, first: str, period: str) -> Fraction:
-    """The number whose decimals go on with a period."""
+    """Return the number whose decimals go on with a period."""
     start = Fraction(int(whole + first or "0"), 10 ** len(first))
     value = start + Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(first))
     return -value if sign else value

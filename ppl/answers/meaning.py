@@ -73,7 +73,7 @@ def understand(answer: str) -> Understood:
 
 
 def _folded(plain: str) -> str:
-    """The text without case and markup; in notation without spaces too."""
+    """Return the text without case and markup; in notation without spaces too."""
     text = re.sub(r"\\text ?\{([^{}]*)\}", r" \1 ", plain)
     text = re.sub(r"(?<=[ap])\.(?=m)|(?<=[ap]\.m)\.|(?<=[ap]m)\.", "", text, flags=re.IGNORECASE)
     text = re.sub(r"\s+", " ", text).strip(" .")

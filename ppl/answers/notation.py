@@ -139,7 +139,7 @@ def tidy(answer: str) -> str:
 
 
 def _inside_command(text: str) -> str:
-    """What a command at the beginning of a text holds, where it holds all of it."""
+    """Return what a command at the beginning of a text holds, where it holds all of it."""
     inside = text.index("{") + 1
     return text[inside:-1] if closing_brace(text, inside) == len(text) - 1 else text
 
@@ -155,7 +155,7 @@ def closing_brace(text: str, inside: int) -> int | None:
 
 
 def _characters(answer: str) -> str:
-    """The answer in ASCII where a character outside of it has one meaning only."""
+    """Return the answer in ASCII where a character outside of it has one meaning only."""
     text = unicodedata.normalize("NFC", answer)
     if text.isascii():
         return text
@@ -167,7 +167,7 @@ def _characters(answer: str) -> str:
 
 
 def _raised_or_lowered(text: str, letters: dict[str, str], sign: str) -> str:
-    """The text with each run of such letters as one exponent, or one index."""
+    """Return the text with each run of such letters as one exponent, or one index."""
 
     def plain(run: re.Match[str]) -> str:
         return sign + "{" + "".join(letters[letter] for letter in run.group()) + "}"

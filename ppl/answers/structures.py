@@ -93,7 +93,7 @@ def _unnamed(structure: Meaning) -> Meaning:
 
 
 def _listed(parts: list[str], separators: list[str], depth: int) -> Meaning:
-    """Several values: of one name, of several, or of none."""
+    """Read several values: of one name, of several, or of none."""
     if len({unit for unit in map(_unit_of, parts) if unit}) > 1:
         raise Unread("values of different units")
     if any(re.match(r"0\d", part) for part in parts):
@@ -121,7 +121,7 @@ def _unit_of(part: str) -> str:
 
 
 def _parts_of(structure: Meaning) -> tuple[Meaning, ...]:
-    """What a part of a list adds to it: two values where it is one with plus or minus."""
+    """Return what a part of a list adds to it: two values where it is one with plus or minus."""
     return structure[1] if structure[0] == "both signs" else (structure,)
 
 
@@ -133,7 +133,7 @@ def _system(structures: list[Meaning], is_union: bool) -> Meaning:
 
 
 def _related(sides: list[str], relations: list[str], depth: int) -> Meaning:
-    """Sides with signs between them."""
+    """Read sides with signs between them."""
     if not all(sides):
         raise Unread("a relation with nothing on one side")
     if set(relations) == {"="}:
@@ -164,7 +164,7 @@ def _equality(sides: list[str], depth: int) -> Meaning:
 
 
 def _bracketed(text: str, depth: int) -> Meaning | None:
-    """A matrix, a set, a tuple or an interval; None where the text is none."""
+    """Return a matrix, a set, a tuple or an interval; None where the text is none."""
     matrix = _MATRIX.fullmatch(text)
     if matrix:
         return _matrix("determinant" if matrix[1] in ("v", "V") else "matrix", matrix[2], depth)

@@ -141,7 +141,7 @@ def _split_words(text: str) -> tuple[str, str]:
 
 
 def _is_word(words: str) -> bool:
-    """Whether they begin with a word, and not with letters of an expression, as 3 xyz does."""
+    """Return whether they begin with a word rather than with letters, as 3 xyz does."""
     first = re.match("[A-Za-z]+", words)
     assert first is not None
     word = first.group()

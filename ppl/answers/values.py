@@ -117,7 +117,7 @@ def letters(node: Node) -> set[str]:
 
 
 def _at_points(node: Node) -> list[Value | None]:
-    """The values at all points; None where it is not defined."""
+    """Return the values at all points; None where it is not defined."""
     names, real = sorted(letters(node)), not _has_imaginary(node)
     found: list[Value | None] = []
     for number in range(POINTS):
@@ -131,7 +131,7 @@ def _at_points(node: Node) -> list[Value | None]:
 
 
 def _inexact_value(node: Node, point: Mapping[str, Fraction], real: bool) -> Value:
-    """The value at a point; zero where nothing is left but rounding."""
+    """Return the value at a point; zero where nothing is left but rounding."""
     rough, fine = (
         inexact(evaluated(node, point, context, real), context)
         for context in _CONTEXTS  # of fewer digits and of more
@@ -150,7 +150,7 @@ for _context, _digits in zip(_CONTEXTS, DIGITS, strict=True):
 
 
 def _point(names: list[str], number: int) -> dict[str, Fraction]:
-    """Values of the letters: all positive, all negative, then some of both."""
+    """Return values of the letters: all positive, all negative, then some of both."""
     point = {}
     for letter in names:
         digest = int.from_bytes(sha256(f"{letter} {number}".encode()).digest()[:8])

@@ -93,7 +93,7 @@ class CalibratedReward:
         return calls.can_read(self.prm, trajectory)
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        """Log-odds of G_t of each trajectory's last step, float64, shape (N,); always finite.
+        """Return the log-odds of G_t of each trajectory's last step, float64, shape (N,); always finite.
 
         The reward model underneath is asked once about each node, ancestors included, in one batch;
         what it said is remembered as long as the node lives.
@@ -153,7 +153,7 @@ class CalibratedReward:
     def _log_rates(
         self, nodes: Sequence[Trajectory], log_odds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """log r and log(1 - r) of each node's step under each draw, shape (N, M) both."""
+        """Return log r and log(1 - r) of each node's step under each draw, shape (N, M) both."""
         draws = self._draws
         effects = np.array(
             [

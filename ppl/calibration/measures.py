@@ -37,7 +37,7 @@ class Bin(NamedTuple):
 
 
 def log_loss(log_odds: np.ndarray, outcomes: np.ndarray) -> float:
-    """Mean log-loss of log-odds, nats; infinite where a certainty turned out wrong.
+    """Return the mean log-loss of log-odds, nats; infinite where a certainty turned out wrong.
 
     Args:
         log_odds: shape (n,), may be infinite.
@@ -47,7 +47,7 @@ def log_loss(log_odds: np.ndarray, outcomes: np.ndarray) -> float:
 
 
 def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> float:
-    """Mean squared error of probabilities, in [0, 1]; both of shape (n,)."""
+    """Return the mean squared error of probabilities, in [0, 1]; both of shape (n,)."""
     return float(np.mean((probabilities - outcomes) ** 2))
 
 

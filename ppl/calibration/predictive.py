@@ -64,7 +64,7 @@ def predictive(calibration: CalibrationDraws) -> dict[str, Predictive]:
 
 
 def replicated(calibration: CalibrationDraws) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities r of the judged steps, and labels drawn with them, shape (R, n) both.
+    """Return probabilities r of the judged steps, and labels drawn with them, shape (R, n) both.
 
     R is at most `REPLICATES`, and as many of every chain.
     """

@@ -177,7 +177,7 @@ def log_rates(
 
 
 def log_rates_of(labels: Labels, draws: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """log r and log(1 - r) of every judged step under every draw, shape (S, n) both.
+    """Return log r and log(1 - r) of every judged step under every draw, shape (S, n) both.
 
     Args:
         labels: n judged steps.

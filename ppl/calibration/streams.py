@@ -13,12 +13,12 @@ from scipy.special import ndtri
 
 
 def chain_keys(seed: int, chains: int) -> Any:
-    """One key a chain, shape (C,)."""
+    """Return one key a chain, shape (C,)."""
     return jax.random.split(_stream(seed, 0), chains)
 
 
 def replicate_uniforms(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform numbers that replicated labels are drawn with, float32."""
+    """Return the uniform numbers that replicated labels are drawn with, float32."""
     return np.asarray(jax.random.uniform(_stream(seed, 1), shape, "float32"))
 
 

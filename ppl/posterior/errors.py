@@ -1,4 +1,4 @@
-"""What a posterior's Monte Carlo errors are estimated from: a genealogy, chains, or independent runs.
+"""What Monte Carlo errors are estimated from: a genealogy, chains, or independent runs.
 
     GenealogyErrors    a filter: Chan and Lai (2013), Lee and Whiteley (2018); see `motes.smc.variance`
     ChainErrors        chains: their effective sample size; see `motes.ppl.posterior.mixing`

@@ -1,4 +1,4 @@
-"""Whether chains have mixed: R-hat and effective sample size of what trajectories can be summarised by.
+"""Measure whether chains have mixed: R-hat and effective sample size of summaries.
 
 Rank-normalised split R-hat and bulk ESS (Vehtari, Gelman, Simpson, Carpenter and Bürkner 2021), by
 ArviZ, across chains and along them, of

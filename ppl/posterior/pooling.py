@@ -32,7 +32,7 @@ from .posterior import Posterior
 
 
 def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
-    """Independent runs as one posterior, whose attribute `runs` holds them.
+    """Join independent runs into one posterior, whose attribute `runs` holds them.
 
     Args:
         posteriors: of one question, target and sampler, of different seeds, with as many
@@ -111,7 +111,7 @@ def check_poolable(posteriors: Sequence[Posterior], died: int = 0) -> None:
 
 
 def _differing(identities: Sequence[Any]) -> list[tuple[str, tuple[Any, Any]]]:
-    """What differs between runs of which it is known, by name, as two of them have it."""
+    """Return what differs between runs of which it is known, by name, as two of them have it."""
     known = [identity for identity in identities if identity]
     found = []
     for other in known[1:]:
@@ -124,7 +124,9 @@ def _differing(identities: Sequence[Any]) -> list[tuple[str, tuple[Any, Any]]]:
 def pooled_interval(
     posterior: Posterior, answer: str | None, share: float = 0.95, draws: int = 4000
 ) -> tuple[float, float] | None:
-    """A credible interval of an answer's probability over a pooled posterior's runs; None with fewer than three of them.
+    """Return a credible interval of an answer's probability over a pooled posterior's runs.
+
+    None with fewer than three of them.
 
     By the Bayesian bootstrap (Rubin 1981): runs are weighed by Dirichlet(1, ..., 1) besides their
     Z-hat. It speaks of where the estimate would lie with more runs like these, and knows of no bias
@@ -148,7 +150,9 @@ def pooled_interval(
 
 
 def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
-    """Equally weighted draws from a posterior's trajectories, by systematic resampling: for what ignores weights.
+    """Draw equally weighted trajectories from a posterior, for what ignores weights.
+
+    They are drawn by systematic resampling.
 
     Args:
         posterior: weighted or not.
@@ -180,7 +184,7 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
 
 
 def _column(run: Posterior, name: str, runs: Sequence[Posterior]) -> np.ndarray:
-    """A latent of a run; not a number where this run has not drawn it."""
+    """Return a latent of a run; not a number where this run has not drawn it."""
     if name in run.latents:
         return run.latents[name]
     shape = next(other.latents[name].shape[1:] for other in runs if name in other.latents)

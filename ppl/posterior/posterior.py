@@ -248,7 +248,7 @@ class Posterior:
 
     @cached_property
     def distinct(self) -> Mapping[Trajectory, float]:
-        """The different trajectories of positive weight with their probabilities, the most probable first.
+        """The different trajectories of positive weight, with probabilities, most probable first.
 
         Of those with the same tokens (and the same end) the first in `trajectories` stands for all.
         """
@@ -285,16 +285,24 @@ class Posterior:
 
     @property
     def eves(self) -> np.ndarray | None:
-        """For each trajectory the slot, after the first step, from which it descends; int64, shape (N,). None without a genealogy."""
+        """For each trajectory the slot, after the first step, from which it descends.
+
+        Int64, shape (N,). None without a genealogy.
+        """
         return None if self.genealogy is None else eves(self.genealogy)
 
     @property
     def living_eves(self) -> int | None:
-        """From how many of the first steps the particles of positive weight descend; None without a genealogy."""
+        """From how many of the first steps the particles of positive weight descend.
+
+        None without a genealogy.
+        """
         return None if self.genealogy is None else living_eves(self.genealogy, self.log_weights)
 
     def check(self, *, success: bool | None = None) -> list[Finding]:
-        """What speaks against believing the run, the most serious first: what was seen, why it matters, what to change.
+        """Return what speaks against believing the run, the most serious first.
+
+        Each finding says what was seen, why it matters, and what to change.
 
         Empty where nothing was found, which is not proof that nothing is wrong. See
         `motes.diagnostics.findings`.
@@ -308,7 +316,9 @@ class Posterior:
         return check(self, success=success)
 
     def report(self, path: str | Path) -> Path:
-        """Write a report to read in a browser: one HTML file that needs nothing else; see `motes.diagnostics.report`.
+        """Write a report to read in a browser: one HTML file that needs nothing else.
+
+        See `motes.diagnostics.report`.
 
         Raises:
             OSError: the file cannot be written.
@@ -318,7 +328,7 @@ class Posterior:
         return report(self, path)
 
     def to_datatree(self, prior: Posterior | None = None) -> DataTree:
-        """The posterior in ArviZ's schema; see `motes.ppl.posterior.posterior_tree`.
+        """Return the posterior in ArviZ's schema; see `motes.ppl.posterior.posterior_tree`.
 
         Args:
             prior: draws from the prior, for its group: a posterior with equal weights, such as
@@ -332,7 +342,10 @@ class Posterior:
         return to_datatree(self, prior)
 
     def resampled(self, draws: int, seed: int = 0) -> Posterior:
-        """Equally weighted draws, for what ignores weights; see `motes.ppl.posterior.pooling.resampled`."""
+        """Equally weighted draws, for what ignores weights.
+
+        See `motes.ppl.posterior.pooling.resampled`.
+        """
         from .pooling import resampled
 
         return resampled(self, draws, seed)
@@ -374,7 +387,7 @@ class Posterior:
         return load(path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickle and copy take: the attributes, without what is computed from them."""
+        """Return what pickle and copy take: the attributes, without what is computed from them."""
         state = {each.name: getattr(self, each.name) for each in fields(self)}
         views = {
             name: dict(value)
@@ -397,7 +410,7 @@ class Posterior:
         )
 
     def _stated(self, answer: str | None) -> np.ndarray:
-        """Whether each trajectory states this answer, float64, shape (N,)."""
+        """Return whether each trajectory states this answer, float64, shape (N,)."""
         return np.array([label == answer for label in self.labels], np.float64)
 
     @cached_property

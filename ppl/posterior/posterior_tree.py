@@ -1,4 +1,6 @@
-"""A posterior as an `xarray.DataTree` in ArviZ's schema (https://python.arviz.org/en/stable/schema/schema.html).
+"""A posterior as an `xarray.DataTree` in ArviZ's schema.
+
+The schema: https://python.arviz.org/en/stable/schema/schema.html.
 
 A chain is an MCMC chain, a draw one of its iterations. A filter's trajectories are *weighted*, and
 most readers of a tree know nothing of weights. So the group `posterior` holds draws that may be
@@ -154,7 +156,7 @@ def _chosen(log_weights: np.ndarray) -> np.ndarray:
 
 
 def _taken(group: Dataset, chosen: np.ndarray) -> Dataset:
-    """The draws at these positions of all chains together, as one chain."""
+    """Return the draws at these positions of all chains together, as one chain."""
     taken = {}
     for name, column in group.data_vars.items():
         chains, draws = column.shape[:2]
@@ -164,7 +166,7 @@ def _taken(group: Dataset, chosen: np.ndarray) -> Dataset:
 
 
 def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
-    """The draws, with what they are and the Monte Carlo error of the weighted mean of each number."""
+    """Return the draws, and the Monte Carlo error of the weighted mean of each number."""
     columns = {
         "depth": np.array([x.depth for x in posterior.trajectories], np.float64),
         "tokens": posterior.lengths,
@@ -185,7 +187,7 @@ def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
 def padded(
     rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan
 ) -> np.ndarray:
-    """Ragged rows filled up, shape (rows, width); float64, int64 or object, as `fill` is."""
+    """Fill ragged rows up, to shape (rows, width); float64, int64 or object, as `fill` is."""
     table = np.full((len(rows), width), fill, dtype=object if isinstance(fill, str) else None)
     for i, row in enumerate(rows):
         table[i, : len(row)] = row
@@ -193,13 +195,13 @@ def padded(
 
 
 def by_chain(posterior: Posterior, values: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """Values of all trajectories, shape (N, ...), by chain and draw: (C, S, ...)."""
+    """Arrange values of all trajectories, shape (N, ...), by chain and draw: (C, S, ...)."""
     values = np.asarray(values)
     return values.reshape(posterior.rows, len(values) // posterior.rows, *values.shape[1:])
 
 
 def storable(text: str) -> str:
-    """The text without what netCDF cannot hold: NUL and unpaired surrogates."""
+    """Return the text without what netCDF cannot hold: NUL and unpaired surrogates."""
     return text.replace("\0", "\u2400").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -214,7 +216,7 @@ def _posterior(posterior: Posterior, answers: list[str]) -> Dataset:
 
 
 def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
-    """What trajectories are summarised by, those of `OWN`."""
+    """Return what trajectories are summarised by, those of `OWN`."""
     index = {answer: i for i, answer in enumerate(answers)}
     columns = (
         [-1 if label is None else index.get(label, -1) for label in posterior.labels],
@@ -229,7 +231,10 @@ def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
 
 
 def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
-    """Draws from the prior: those given, or the posterior's own where they are independent draws from it."""
+    """Return draws from the prior: those given, or the posterior's own.
+
+    The posterior's own are taken where they are independent draws from the prior.
+    """
     if prior is None:
         if not posterior.provenance.from_prior or posterior.runs:
             return None
@@ -249,7 +254,7 @@ def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
 
 
 def _variables(posterior: Posterior) -> dict[str, str]:
-    """The variable of each site that a program has drawn numbers at."""
+    """Return the variable of each site that a program has drawn numbers at."""
     sites = {name: column.ndim - 1 for name, column in posterior.latents.items()}
     return variable_names(sites, taken=(*OWN, *STATISTICS, *DIMENSIONS))
 
@@ -285,7 +290,7 @@ def _sample_stats(posterior: Posterior) -> Dataset:
 
 
 def _smc(histories: Sequence[History]) -> Dataset:
-    """Of each run a row; shorter runs are padded."""
+    """Return of each run a row; shorter runs are padded."""
     by_step, by_slot, steps = (
         ("chain", "smc_step"),
         ("chain", "smc_step", "particle"),
@@ -322,7 +327,7 @@ def _smc(histories: Sequence[History]) -> Dataset:
 
 
 def _stretched(table: np.ndarray, rows: int, fill: float) -> np.ndarray:
-    """A table with rows of `fill` added behind."""
+    """Return a table with rows of `fill` added behind."""
     return np.concatenate([table, np.full((rows - len(table), table.shape[1]), fill, table.dtype)])
 
 
@@ -406,7 +411,7 @@ def _texts(texts: Sequence[str]) -> np.ndarray:
 
 
 def _counted(group: Dataset) -> Dataset:
-    """With coordinates: steps are numbered from 1, everything else from 0."""
+    """Add coordinates: steps are numbered from 1, everything else from 0."""
     numbers = {
         str(name): np.arange(size) + str(name).endswith("step")
         for name, size in group.sizes.items()

@@ -64,7 +64,7 @@ def from_datatree(tree: DataTree) -> Posterior:
 
 
 def _run(tree: DataTree, row: int) -> Posterior:
-    """One of several runs that were pooled."""
+    """Return one of several runs that were pooled."""
     steps = int(np.asarray(tree["runs/steps"])[row])
     log_weights, _ = normalise(np.asarray(tree["population/log_weight"], np.float64)[row])
     return _posterior(
@@ -80,7 +80,7 @@ def _run(tree: DataTree, row: int) -> Posterior:
 
 
 def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: Any) -> Posterior:
-    """The posterior of some of the chains."""
+    """Return the posterior of some of the chains."""
     question = _text(tree, "constant_data/question")
     depths = _values(tree, "population/depth", rows)
     log_odds = (
@@ -110,7 +110,10 @@ def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: An
 
 
 def _provenance(tree: DataTree, group: xarray.Dataset) -> Provenance:
-    """Read the provenance of one run; files of before it was kept have a part of it as attributes."""
+    """Read the provenance of one run.
+
+    Files of before it was kept have a part of it as attributes.
+    """
     if "provenance" in group:
         return Provenance.fromdict(json.loads(str(group["provenance"].item())))
     names = ("sampler", "target", "guarantee", "evidence", "paper", "step_cost")
@@ -133,7 +136,7 @@ def _text(tree: DataTree, path: str) -> str:
 
 
 def _values(tree: DataTree, path: str, rows: slice = slice(None)) -> np.ndarray:
-    """A variable of all draws of some chains, one chain's behind the other's."""
+    """Return a variable of all draws of some chains, one chain's behind the other's."""
     values = np.asarray(tree[path])[rows]
     return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
 
@@ -179,7 +182,7 @@ def _trajectory(
     stated: bool,
     answer: str,
 ) -> Trajectory:
-    """The node of one row, under nodes that earlier rows have made where they are the same."""
+    """Return the node of one row; a node that an earlier row has made is taken again."""
     node, start = root, 0
     for step in range(depth):
         last = step == depth - 1

@@ -57,7 +57,7 @@ def need_zarr() -> None:
 
 
 def _opened(path: Path) -> DataTree:
-    """The data tree in a file, read whole."""
+    """Return the data tree in a file, read whole."""
     try:
         with xarray.open_datatree(path, engine="zarr" if path.is_dir() else "h5netcdf") as tree:
             ours = tree.attrs.get("creation_library") == "motes" and "sample_stats" in tree
@@ -78,7 +78,7 @@ def _not_one(path: Path, reason: str) -> ValueError:
 
 
 def _kind(path: Path) -> str:
-    """What a file is that cannot be opened, in words."""
+    """Return what a file is that cannot be opened, in words."""
     if path.is_dir():
         return "a folder, and not one in zarr's format"
     with path.open("rb") as file:

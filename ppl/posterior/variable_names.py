@@ -44,12 +44,12 @@ def variable_names(sites: Mapping[str, int], taken: Iterable[str]) -> dict[str, 
 
 
 def dimension_names(variable: str, count: int) -> list[str]:
-    """The names of a variable's own dimensions, as ArviZ calls them."""
+    """Return the names of a variable's own dimensions, as ArviZ calls them."""
     return [f"{variable}_dim_{axis}" for axis in range(count)]
 
 
 def allowed(site: str) -> str:
-    """The site's name as files can hold it; others may become the same."""
+    """Return the site's name as files can hold it; others may become the same."""
     name = INVISIBLE.sub("_", NOT_ALLOWED.sub(".", site))
     name = unicodedata.normalize("NFC", name).strip()
     name = name.encode()[:LONGEST].decode(errors="ignore")

@@ -372,7 +372,7 @@ def unmasked(fn: Any) -> Any:
 
 
 def log_prob_of(name: str, fn: Distribution, value: Any, scale: Any = None) -> float:
-    """log-probability of a site's value, in nats, summed over what it is made of.
+    """Return the log-probability of a site's value, in nats, summed over its parts.
 
     Raises:
         FloatingPointError: it is NaN, or plus infinity.
@@ -400,7 +400,7 @@ def _check_drawn(name: str, msg: Any) -> None:
 
 
 def numbers(draws: Iterator[tuple[str, Any]]) -> Mapping[str, Any]:
-    """Those of named values that are numbers or arrays of numbers."""
+    """Return those of named values that are numbers or arrays of numbers."""
     found = {}
     for name, value in draws:
         if isinstance(value, Trajectory) or (

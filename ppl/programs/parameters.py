@@ -73,7 +73,7 @@ def parameters(program: Program, execution: Execution) -> tuple[Draw, ...]:
 
 
 def leading(program: Program, execution: Execution) -> tuple[Draw, ...]:
-    """As `parameters`; none, where there are none."""
+    """Return the parameters, as `parameters` does; none where it would find no support."""
     return tuple(takewhile(lambda draw: _movable(draw.fn), not_fixed(program, execution)))
 
 

@@ -153,7 +153,7 @@ class Program:
         self._priors.add(prior)
 
     def covers(self, proposal: Sampling | None) -> bool:
-        """Whether the proposal can draw all that the priors that it has met can."""
+        """Return whether the proposal can draw all that the priors that it has met can."""
         return proposal is None or all(map(proposal.covers, self._priors))
 
     def root(self, roots: Roots | None = None) -> Execution:
@@ -200,7 +200,7 @@ class Program:
         )
 
     def log_excess(self, particle: Execution) -> float:
-        """log of gamma over the prior, in nats.
+        """Return the log of gamma over the prior, in nats.
 
         Raises:
             ValueError: it contains a sub-inference, whose weight is an estimate, of which no power
@@ -246,7 +246,7 @@ class Program:
         return [doubt for lm in language_models for doubt in behaviour.doubts(lm, laws)]
 
     def functions(self) -> dict[str, Any]:
-        """Its functions, and what they are called with."""
+        """Return its functions, and what they are called with."""
         called_with = (self.args, self.kwargs, dict(self.given))
         return {"program": self.function, "program_step": self._step, "arguments": called_with}
 

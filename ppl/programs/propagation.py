@@ -40,7 +40,7 @@ class ProgramSteps(Steps):
     model: Runnable
 
     def initial(self, keys: Any, slots: int) -> list[Execution]:
-        """`slots` particles before their first draw.
+        """Return `slots` particles before their first draw.
 
         Raises:
             ValueError: the program draws nothing, or a condition is violated before it does.
@@ -57,7 +57,7 @@ class ProgramSteps(Steps):
     def step(
         self, proposal: Sampling | None, keys: Any, particles: Sequence[Execution]
     ) -> list[Execution]:
-        """Each particle's program until it has observed something, or has ended, untwisted."""
+        """Run each particle's program until it has observed something, or has ended, untwisted."""
         if any(x.length >= self.model.max_steps for x in particles):
             raise ValueError(
                 f"the program {self.model.name!r} goes on after {self.model.max_steps} "

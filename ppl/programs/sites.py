@@ -205,7 +205,7 @@ class Step(Distribution):
         return value
 
     def is_like(self, other: Any) -> bool:
-        """Whether another distribution gives each step the same probability."""
+        """Return whether another distribution gives each step the same probability."""
         if not isinstance(other, Step):
             return False
         return (
@@ -313,7 +313,7 @@ class Judgement(Distribution):
         return jax.random.bernoulli(key, self.probs, sample_shape).astype(int)
 
     def log_prob(self, value: Any, intermediates: Any = None) -> Any:
-        """log r^power of 1, log(1 - r^power) of 0, in nats, from log-odds in log space."""
+        """Return log r^power of 1, log(1 - r^power) of 0, in nats, from log-odds in log space."""
         plain = isinstance(self.power, float)
         if plain and isinstance(value, bool | int):
             return self.log_r if value else _log_fail(self.log_odds, self.power)
@@ -374,7 +374,7 @@ def one_key(key: Any) -> Any:
 
 
 def _same_rule(one: Answer, other: Answer) -> bool:
-    """Whether two rules are one, or the same code with the same values about it."""
+    """Return whether two rules are one, or the same code with the same values about it."""
     if one is other:
         return True
     code = getattr(one, "__code__", None)
@@ -399,7 +399,7 @@ def _log_sigmoid(log_odds: float) -> float:
 
 
 def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
-    """log r^power and log(1 - r^power), differentiable in the power wherever they are finite.
+    """Return log r^power and log(1 - r^power), differentiable in the power where they are finite.
 
     What is infinite is chosen by its own branch, so that it leaves no trace in another's gradient;
     log r is an array of one number, which a trace holds as data and not as a literal of its code.
@@ -423,7 +423,7 @@ def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
 
 
 def _log_fail(log_odds: float, power: Real | float) -> float:
-    """log(1 - r^power)."""
+    """Return log(1 - r^power)."""
     if power == 1:
         return _log_sigmoid(-log_odds)
     log_r = float(power) * _log_sigmoid(log_odds) if power else 0.0

@@ -120,7 +120,7 @@ class SubInference(Distribution):
         return self
 
     def filtered(self, key: np.ndarray, shared: Any = None) -> Inferred:
-        """One run of the inner filter, from these key data."""
+        """Return one run of the inner filter, from these key data."""
         program = self.program if shared is None else self.program.via(shared)
         root = program.root()
         if not root.open:
