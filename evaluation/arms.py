@@ -29,7 +29,7 @@ class Arm(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from other arms, whatever stands beside it."""
+        """What tells it from other arms, whatever the other arms are."""
         return arm_key(self.name, self.settings)
 
 
@@ -86,7 +86,7 @@ def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
 
 
 def plain(value: Any) -> Any:
-    """Return a setting as JSON can hold it, such that other settings are told from it.
+    """Return a setting as JSON can hold it, different for different settings.
 
     Functions by what they do.
     """

@@ -50,7 +50,7 @@ class Evaluation(Results):
         return cls(labelled(plan.arms), len(plan.problems), found, plan.repeats)
 
     def table(self) -> Table:
-        """Return accuracy and mean tokens by method and budget; see `motes.evaluation.accuracy_table`."""
+        """Return the table of accuracy and mean tokens; see `motes.evaluation.accuracy_table`."""
         return tabulated(self)
 
     def fit(

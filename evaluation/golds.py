@@ -52,10 +52,10 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
 
 def _stated(place: str, name: str, text: str) -> str:
     """Return the answer that a text states last, at a mark if it has one."""
-    _, mark, behind = text.rpartition("####")
-    answer = last_answer(mark + behind)
-    if answer is None and mark and behind.strip()[:1].isalpha():
-        answer = behind.strip().splitlines()[0]  # in words
+    _, mark, rest = text.rpartition("####")
+    answer = last_answer(mark + rest)
+    if answer is None and mark and rest.strip()[:1].isalpha():
+        answer = rest.strip().splitlines()[0]  # in words
     if answer is None:
         form = r"what can be read, as '#### 18' or \boxed{18} do"
         article = "an" if name == "answer" else "a"

@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
     Attributes:
         problems: in order, no two alike.
-        arms: likewise.
+        arms: those that are asked for, or were before.
         repeats: how many independent runs each arm has on each problem.
     """
 

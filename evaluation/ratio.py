@@ -5,8 +5,8 @@ r"""The scaling-rate ratio: how many times fewer tokens one sampler needs than a
 draw by draw of the fitted model, least_s being the least tokens that sampler s was measured at:
 nobody is asked to run it with less. So n_s is infinite where the accuracy lies above the ceiling,
 or where more tokens do not help; beyond the largest measured budget the curve extrapolates. Each of
-these has its share of the draws told, and none is left out, but where neither sampler gets there:
-that ratio is undefined.
+these is reported with its share of the draws. No draw is left out, but where neither sampler gets
+there: that ratio is undefined.
 
 The comparison of test-time scaling by such ratios: Snell et al. (2024), arXiv:2408.03314; Puri et
 al. (2025), arXiv:2502.01618.

@@ -208,7 +208,7 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
 
 def _read(path: Path, content: bytes) -> Contents | None:
     start = f'{{"{KIND}": '.encode()
-    *lines, torn = content.split(b"\n")  # nothing behind the last line, if that is whole
+    *lines, torn = content.split(b"\n")  # b"" after the last line, if that is whole
     if not lines and (torn.startswith(start) or start.startswith(torn)):
         return None  # nothing, or a first line that was not finished
     parsed = [_parsed(line) for line in lines]

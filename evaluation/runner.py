@@ -109,8 +109,7 @@ def evaluate(
             holds something else: before a model is loaded. So are right answers that cannot be
             read, NaN among them.
         OSError: the file cannot be read or written, as when another evaluation is writing to it.
-        FloatingPointError: a model gave something that is not a number; what was done before is in
-            the file.
+        FloatingPointError: a model gave NaN or infinity; what was done before is in the file.
 
     Warns:
         RuntimeWarning: after 20 runs, no answer was read in any; lines of the file are damaged; the

@@ -3,22 +3,28 @@ r"""How accuracy grows with tokens: a hierarchical model of right and wrong answ
 Arm k is a sampler s at a budget that takes n_k tokens a problem (the mean over the problems and
 runs). Each of its R runs on problem i is right with probability
 
-    p_ik = ceiling_s sigmoid(level_s + slope_s x_k - difficulty_i - affinity_is),    x_k = log2 n_k - centre
+    p_ik = ceiling_s sigmoid(level_s + slope_s x_k - difficulty_i - affinity_is)
+    x_k  = log2 n_k - centre
 
-    level_s       ~ Normal(mu_level, tau_level)              log-odds at the centre, the mean of log2 n_k over arms
-    slope_s       ~ Normal(mu_slope, tau_slope)              log-odds for each doubling of tokens; 0, or less, is possible
-    ceiling_s     = sigmoid(Normal(mu_ceiling, tau_ceiling)) what accuracy tends to however many tokens there are, if the slope is positive
-    difficulty_i  ~ Normal(0, sigma_difficulty)              all arms face the same problems
-    affinity_is   ~ Normal(0, sigma_affinity)                a sampler that fails on a problem fails at its other budgets too
+    level_s       ~ Normal(mu_level, tau_level)                 log-odds at the centre
+    slope_s       ~ Normal(mu_slope, tau_slope)                 log-odds per doubling of tokens
+    ceiling_s     = sigmoid(Normal(mu_ceiling, tau_ceiling))    limit of accuracy in tokens
+    difficulty_i  ~ Normal(0, sigma_difficulty)                 of a problem, for all arms
+    affinity_is   ~ Normal(0, sigma_affinity)                   of a sampler for a problem
 
-which is the four-parameter model of item response theory (Barton and Lord 1981) without guessing,
+The centre is the mean of log2 n_k over arms. A slope may be 0 or less; accuracy tends to the
+ceiling where it is positive. Affinities are there because a sampler that fails on a problem fails
+at its other budgets too.
+
+This is the four-parameter model of item response theory (Barton and Lord 1981) without guessing,
 with tokens for ability. Samplers are pooled in part: those of which little is known are taken to be
 like the others (Gelman and Hill 2007, chapter 11). Everything pooled is written with standard
 normals, *not centred* (Papaspiliopoulos, Roberts and Sköld 2007). The accuracy on problems like
 these is the average over both normals, a function of spread^2 = sigma_difficulty^2 +
 sigma_affinity^2,
 
-    accuracy_s(n) = ceiling_s E sigmoid(level_s + slope_s (log2 n - centre) - spread Z),    Z ~ Normal(0, 1)
+    accuracy_s(n) = ceiling_s E sigmoid(level_s + slope_s (log2 n - centre) - spread Z)
+    Z             ~ Normal(0, 1)
 
 What identifies it. Effects have mean 0, so that levels are those of a middling problem. An arm has
 one x, from its mean over problems: the tokens of a single run would mix the budget's effect with
@@ -170,9 +176,9 @@ def accuracy(level: Any, slope: Any, ceiling: Any, spread: Any, x: Any) -> np.nd
 
 
 def averaged(eta: Any, spread: Any) -> np.ndarray:
-    """E sigmoid(eta + spread Z) over Z ~ Normal(0, 1), by Gauss and Hermite.
+    """Return E sigmoid(eta + spread Z) over Z ~ Normal(0, 1), by Gauss-Hermite quadrature.
 
-    Arguments of shapes that fit.
+    The shapes of the arguments broadcast.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     total = np.zeros(np.broadcast_shapes(np.shape(eta), np.shape(spread)))

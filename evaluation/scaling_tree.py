@@ -5,7 +5,7 @@ The schema: https://python.arviz.org/en/stable/schema/schema.html.
 Dimensions: chain, draw, sampler = the S samplers by name, problem = the I problems, arm = the K
 arms.
 
-    posterior       (chain, draw)             mu_level, tau_level, ...: the parameters of `scaling.POPULATION`
+    posterior       (chain, draw)             mu_level, tau_level, ...: as in `scaling.POPULATION`
                     (chain, draw, sampler)    level, slope, ceiling
                     (chain, draw, problem)    difficulty
     sample_stats    (chain, draw)             diverging, lp, energy, acceptance_rate, n_steps

@@ -62,7 +62,7 @@ class Reasoning(Protocol):
 
 
 Proposal: TypeAlias = "Sampling | Callable[[int], Sampling | None] | None"
-"""What steps are drawn from; None for the prior as it is declared; or a function of their number t >= 1."""
+"""What steps are drawn from: None for the declared prior; a function of their number t >= 1."""
 
 
 class Stepwise(Protocol):
@@ -96,7 +96,7 @@ class Stepwise(Protocol):
         ...
 
     def log_potentials(self, particle: Any) -> list[float]:
-        """Return log G_1, log G_2, ... of a particle, up to the first that is minus infinity, in nats."""
+        """Return log G_1, log G_2, ... of a particle in nats, up to the first minus infinity."""
         ...
 
 
@@ -156,7 +156,7 @@ class Declared(Protocol):
         ...
 
     def latents(self, particle: Any) -> Mapping[str, Any]:
-        """Return the numbers that it has drawn beside its steps, by name."""
+        """Return the numbers that it has drawn besides its steps, by name."""
         ...
 
     def covers(self, proposal: Sampling | None) -> bool:
@@ -228,7 +228,7 @@ class StateSpace(Declared, Protocol):
         """Name the reward model and the trajectory that an error comes from."""
         ...
 
-    def untold(self, what: str = "") -> ValueError:
+    def unknown_logprob(self, what: str = "") -> ValueError:
         """Make the error for a probability that is needed and that the language model hides."""
         ...
 

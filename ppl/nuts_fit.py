@@ -1,7 +1,7 @@
 """What every model fitted by NUTS has in common: its draws, how well they mixed, and what is wrong.
 
 R-hat > 1.01 or ESS < 100 a chain    the chains have not mixed (Vehtari et al. 2021)
-a divergence                         NUTS could not follow the posterior everywhere (Betancourt 2017)
+a divergence                         NUTS could not follow all of the posterior (Betancourt 2017)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reasoning as a state-space model.
 
-    prior        x_t ~ p(x_t | c, x_1:t-1)       a language model writes the next step after the question c
-    likelihood   o_t ~ Bernoulli(r_t)            r_t, a reward model's probability that step t is right
+    prior        x_t ~ p(x_t | c, x_1:t-1)       a language model writes step t after question c
+    likelihood   o_t ~ Bernoulli(r_t)            r_t, by a reward model: step t is right
     posterior    p(x_1:tau | c, o_1:tau = 1)     or another declared target; see `motes.ppl.targets`
 
 tau is the step at which the trajectory closes: it finishes by end of text or by stating its answer,
@@ -168,7 +168,7 @@ class StateSpaceModel:
         }
 
     def _prompt(self) -> dict[str, Any]:
-        """Return what the language model reads, where it shows that, and the day it was rendered."""
+        """Return the prompt that the language model reads, and its date; nothing if not shown."""
         prompt = prompt_of(self.lm, self.question)
         if prompt is None:
             return {}
@@ -195,7 +195,7 @@ class StateSpaceModel:
         return {**functions, "target": self.target, "lm": self.lm, "prm": self.prm}
 
     def tempered(self, power: float) -> StateSpaceModel:
-        """Return the model between the prior and this one: p^(1 + power (alpha - 1)) L^(power beta).
+        """Return the model between prior and posterior: p^(1 + power (alpha - 1)) L^(power beta).
 
         The constraint stays as it is.
 
@@ -254,11 +254,11 @@ class StateSpaceModel:
         if self.alpha == 1 or log_likelihood == -inf:
             return log_likelihood
         if isnan(particle.trajectory.logprob):
-            raise self.untold()
+            raise self.unknown_logprob()
         return log_likelihood + (self.alpha - 1) * particle.trajectory.logprob
 
-    def untold(self, what: str = "") -> ValueError:
-        """Return the error that a probability is needed and not told."""
+    def unknown_logprob(self, what: str = "") -> ValueError:
+        """Return the error that a probability is needed which the language model does not give."""
         what = what or f"a power target (alpha {self.alpha:g})"
         return ValueError(
             f"{what} needs the probability of every step, and the language model {self.lm.name!r} "

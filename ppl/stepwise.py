@@ -8,7 +8,7 @@ where psi is a *twist*: what the weight anticipates of the future (Whiteley and 
 at the start and once a trajectory is closed, so that over a complete trajectory it cancels whatever
 it is, even where it is random: a particle keeps the value it was weighed by. Without one psi is 1.
 
-The model can be spliced (`motes.smc.Spliceable`): a trajectory's steps from t on behind another
+The model can be spliced (`motes.smc.Spliceable`): a trajectory's steps from t on after another
 trajectory's first t - 1.
 """
 
@@ -52,7 +52,7 @@ class Steps(ABC):
 
     @abstractmethod
     def _log_potential(self, spent: float, before: Any, after: Any) -> float:
-        """Return log G_t of one particle, less the twist `spent` that its weight already contains."""
+        """Return log G_t of one particle, less the twist `spent` already in its weight."""
 
     def initial(self, keys: Any, slots: int) -> list[Any]:
         """Return `slots` particles without steps, all at the same root; nothing is drawn."""
@@ -107,7 +107,7 @@ class Steps(ABC):
         """Return log G_t of each particle, shape (K,).
 
         Raises:
-            FloatingPointError: a log-probability is not a number, or the target's increment is
+            FloatingPointError: a log-probability is NaN, or the target's increment is
                 infinite; the message names the model and the trajectory.
             ValueError: the weight needs a probability that the language model does not tell, or the
                 twist is zero or infinite where the likelihood is not zero.
@@ -217,7 +217,7 @@ class StepwiseModel(Steps):
         return values
 
     def splice(self, t: int, particle: Particle, reference: Any) -> np.ndarray:
-        """Return the reference as it is behind this particle.
+        """Return the reference as it is after this particle.
 
         What the last `log_splice` has worked out.
         """
@@ -227,7 +227,7 @@ class StepwiseModel(Steps):
     def _joined(
         self, particles: Sequence[Particle], rest: Sequence[Trajectory]
     ) -> dict[Trajectory, list[Particle]]:
-        """Return for each particle's node the remainder after it, as particles, where it can follow."""
+        """Return for each particle's node the remainder after it, where that can follow it."""
         model = self.model
         proposal = self.proposal or model.prior
         assert isinstance(proposal, Sampling)
@@ -295,7 +295,7 @@ class StepwiseModel(Steps):
         x = particle.trajectory
         log_p, log_q = x.step_logprob, x.step_proposal_logprob
         if isnan(log_p) and isnan(log_q) and not capabilities(self.model.lm).probabilities:
-            self._check_untold()
+            self._check_probabilities()
             log_ratio = 0.0
         else:
             log_ratio = self.model.alpha * log_p - log_q
@@ -329,12 +329,12 @@ class StepwiseModel(Steps):
         except FloatingPointError as error:
             raise self.model.blamed(error, x) from None
 
-    def _check_untold(self) -> None:
+    def _check_probabilities(self) -> None:
         """Raise ValueError where a probability is needed that the language model does not give."""
         if self.model.alpha != 1:
-            raise self.model.untold()
+            raise self.model.unknown_logprob()
         if self.proposal not in (None, self.model.prior):
-            raise self.model.untold("a proposal other than the prior")
+            raise self.model.unknown_logprob("a proposal other than the prior")
 
 
 def first_of_equals(children: Sequence[Trajectory]) -> list[int]:

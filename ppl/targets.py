@@ -4,9 +4,9 @@ A language model writes trajectories x = x_1..x_tau with prior p(x), and a rewar
 step a probability r_t of being right, here as log-odds l_t = logit(r_t). A target is p(x) L(x)^beta
 with
 
-    product    L = prod_t r_t                            the state-space model with observations o_t = 1
-    odds       L = prod_t r_t / (1 - r_t)                what a softmax over the reward model's logits samples
-    final      L = R_tau, R_t = last, min, product or mean of r_1..r_t
+    product    L = prod_t r_t                  the state-space model with observations o_t = 1
+    odds       L = prod_t r_t / (1 - r_t)      a softmax over the reward model's logits
+    final      L = R_tau                       R_t = last, min, product or mean of r_1..r_t
 
 (`final` with the product is `product` again, written otherwise.) A filter reaches L step by step
 through potentials G_t, whose product over a closed trajectory is L(x)^beta exactly. For `final`
@@ -198,16 +198,14 @@ def resolve(target: str | Target, beta: float = 1.0) -> Target:
     """Return the target of this name with this beta; a `Target` is returned as it is.
 
     Raises:
-        ValueError: the name is unknown, beta is negative, or beta is given beside a target that has
+        ValueError: the name is unknown, beta is negative, or beta is given with a target that has
             its own.
         TypeError: `target` is neither a name nor a target.
     """
     checks.number("beta", beta, least=0, most=MOST_POWER)
     if isinstance(target, Target):
         if beta != 1:
-            raise ValueError(
-                f"beta must be left at 1 beside {target!r}, which has a beta of its own"
-            )
+            raise ValueError(f"beta must be left at 1 with {target!r}, which has a beta of its own")
         return target
     if not isinstance(target, str):
         raise TypeError(f"target must be a name or a Target, not {target!r}")

@@ -98,7 +98,7 @@ def nested(code: CodeType) -> Iterator[CodeType]:
 def references(function: FunctionType, followed: frozenset[str]) -> list[Reference]:
     """Return the globals that a function's code refers to, in the order of their names.
 
-    What it takes from modules whose code is followed stands behind the module's own name.
+    What it takes from modules whose code is followed comes after the module itself.
     """
     names, within = names_in(function.__code__), function.__globals__
     found = []
@@ -145,7 +145,7 @@ def changed_while_running(kind: type) -> frozenset[str]:
 
 
 def followed_from(value: Any) -> frozenset[str]:
-    """Return the package of what is identified, whose code is followed though it be installed."""
+    """Return the package of what is identified, whose code is followed although it is installed."""
     home = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)
     root = str(home).partition(".")[0]
     known = root in sys.stdlib_module_names or root in KNOWN or root == OURS
@@ -165,7 +165,7 @@ def is_library(module: str, followed: frozenset[str]) -> bool:
 
 
 def _changed_inside(instructions: list[dis.Instruction]) -> set[str]:
-    """Return attributes whose content code changes: `self.cache[key] = value`, `self.seen.append(x)`."""
+    """Return attributes whose content code changes, as `self.seen.append(x)` does."""
     found = set()
     for place, instruction in enumerate(instructions):
         container = None
@@ -183,7 +183,7 @@ def _changed_inside(instructions: list[dis.Instruction]) -> set[str]:
 
 
 def _before_one_value(instructions: list[dis.Instruction], place: int) -> int | None:
-    """Return where the instruction stands behind which one value, a key, is made before `place`."""
+    """Return the place of the instruction after which one value, a key, is made by `place`."""
     made = 0
     for before in range(place - 1, -1, -1):
         instruction = instructions[before]
@@ -194,7 +194,7 @@ def _before_one_value(instructions: list[dis.Instruction], place: int) -> int | 
 
 
 def _function(value: Any) -> FunctionType | None:
-    """Return the function behind what a class holds under a method's name."""
+    """Return the function that a class holds under a method's name; None if it is no function."""
     for name in ("__func__", "fget", "func", "__wrapped__"):
         value = getattr(value, name, value)
     return value if isinstance(value, FunctionType) else None

@@ -266,7 +266,7 @@ def own_fingerprint(value: Any) -> str | None:
 
 
 def described(value: Any) -> str:
-    """Return what a value is called in a sentence: the name of a function or class, or its class's."""
+    """Return what a value is called in a sentence: its own name, or that of its class."""
     name = getattr_static(value, "__qualname__", None)
     if not isinstance(name, str):
         name = getattr(value, "__qualname__", None)

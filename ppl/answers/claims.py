@@ -5,7 +5,7 @@ Answers are stated in the forms that language models are taught,
     \boxed{17}        #### 17        The answer is 17.
 
 A text that is still being written may end within an answer: "The answer is 1" of "The answer is
-128." So a statement counts when something ends it (the brace of a box; behind a claim a line's
+128." So a statement counts when something ends it (the brace of a box; after a claim a line's
 end, or a full stop and a space), or when the text has ended. What is read does not depend on how
 much follows.
 """
@@ -67,8 +67,8 @@ def last_answer(text: str, ended: bool = True) -> str | None:
     for _, start, end in sorted(places, key=lambda place: -place[0]):
         if end is None:
             start = _behind_blanks(text, start)
-            behind = text[start : start + WINDOW]
-            statement = _claimed(behind, ended and start + WINDOW >= len(text))
+            following = text[start : start + WINDOW]
+            statement = _claimed(following, ended and start + WINDOW >= len(text))
         else:
             statement = _boxed(text[start:end])
         if statement is not None:
@@ -114,7 +114,7 @@ def _boxed(contents: str) -> Statement | None:
 
 
 def _without_unit(plain: str) -> str:
-    """Return a number without the words behind it; anything else as it is."""
+    """Return a number without the words after it; anything else as it is."""
     quantity = _quantity(plain)
     if quantity is not None:
         return quantity
@@ -152,7 +152,7 @@ def _behind_blanks(text: str, start: int) -> int:
 
 
 def _claimed(rest: str, ended: bool) -> Statement | None:
-    """Return what stands behind a claim; None where that is nothing, or not complete."""
+    """Return what follows a claim; None where that is nothing, or not complete."""
     sentence = _sentence(rest, ended)
     if sentence is None or len(sentence) > LONGEST:
         return None

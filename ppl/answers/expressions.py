@@ -6,7 +6,7 @@ function of `2(x+1)` without brackets, words. An expression that is not read cou
 is equal to itself alone; one that is read wrongly would be counted with what it isn't.
 
     sum       [sign] product (sign product)*
-    product   chain ((times | over) [sign] chain)*      behind "over", of one factor
+    product   chain ((times | over) [sign] chain)*      after "over", of one factor
     chain     power power*                              multiplied
     power     atom ["!"] ["^" exponent]
     atom      number | letter | group | fraction | root | function | |sum| | binomial

@@ -1,7 +1,7 @@
-r"""What stands around a number: currencies before it, units and other words behind it.
+r"""What stands around a number: currencies before it, units and other words after it.
 
 Units are left out, since answers give them or don't: `14 apples`, `\$14.00`, `14\text{ cm}^2`,
-`14%` and `14^\circ` are 14. Some words behind a number are no unit, they change it: `4 dozen`,
+`14%` and `14^\circ` are 14. Some words after a number are no unit, they change it: `4 dozen`,
 `3 more than Ben`, `5 and a half`, `3 pm`. What has such words is not read.
 """
 
@@ -43,7 +43,7 @@ _CONJUNCTIONS = (
     "|as(?! ?(?:many|much|big|large|long|old|tall|far|fast|few|well|heavy))"
 )
 _STARTS_A_CLAUSE = re.compile(
-    # behind a comma, these go on with the number
+    # after a comma, these go on with the number
     r"[,;](?! ?(?:or|and|plus|minus|times|to|but)(?![A-Za-z]))"
     rf"|(?<![A-Za-z])(?:{_CONJUNCTIONS})(?![A-Za-z])"
 )
@@ -101,7 +101,7 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def check_unit(words: str, letters: frozenset[str] = _LETTERS | {"m", "b"}) -> str:
-    """Return the words behind a number that are its unit: those in front of the next clause.
+    """Return the words after a number that are its unit: those in front of the next clause.
 
     Raises:
         Unread: they change the number, or hold another.

@@ -93,7 +93,7 @@ class CalibratedReward:
         return calls.can_read(self.prm, trajectory)
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        """Return the log-odds of G_t of each trajectory's last step, float64, shape (N,); always finite.
+        """Return the finite log-odds of G_t of each trajectory's last step, float64, shape (N,).
 
         The reward model underneath is asked once about each node, ancestors included, in one batch;
         what it said is remembered as long as the node lives.

@@ -1,6 +1,6 @@
 """What Monte Carlo errors are estimated from: a genealogy, chains, or independent runs.
 
-    GenealogyErrors    a filter: Chan and Lai (2013), Lee and Whiteley (2018); see `motes.smc.variance`
+    GenealogyErrors    a filter: Chan and Lai (2013), Lee and Whiteley (2018)
     ChainErrors        chains: their effective sample size; see `motes.ppl.posterior.mixing`
     RunErrors          independent runs that are pooled: how they differ
     NoErrors           nothing tells them

@@ -8,7 +8,8 @@ see `motes.smc.combine`)
 which to average the runs equally would not. How the runs differ is the honest error of whatever
 they say:
 
-    P(a) = sum_k Z-hat_k P_k(a) / sum_k Z-hat_k,    se^2 = K / (K - 1) sum_k (Z-hat_k (P_k(a) - P(a)))^2 / (sum_k Z-hat_k)^2
+    P(a) = sum_k Z-hat_k P_k(a) / sum_k Z-hat_k
+    se^2 = K / (K - 1)  sum_k (Z-hat_k (P_k(a) - P(a)))^2 / (sum_k Z-hat_k)^2
 
 (the delta method for a ratio of means). A run that died has Z-hat_k = 0 and counts.
 """
@@ -184,7 +185,7 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
 
 
 def _column(run: Posterior, name: str, runs: Sequence[Posterior]) -> np.ndarray:
-    """Return a latent of a run; not a number where this run has not drawn it."""
+    """Return a latent of a run; NaN where this run has not drawn it."""
     if name in run.latents:
         return run.latents[name]
     shape = next(other.latents[name].shape[1:] for other in runs if name in other.latents)

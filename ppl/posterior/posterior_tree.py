@@ -14,46 +14,50 @@ step = the steps of the longest trajectory (numbered from 1), token = the tokens
 smc_step = the T steps of the filter, answer = the K different answers.
 `motes.ppl.posterior.reading` makes a posterior of it again.
 
-    posterior        (chain, draw)                  answer: position in `answers.answer`, -1 for none
-                                                    depth, tokens: number of steps, and of tokens
-                                                    logprob: of the trajectory under the prior, nats
-                     (chain, draw, ...)             what a program has drawn besides its steps, by its
-                                                        sites' names
-                                                    of weighted trajectories each has an attribute mcse
-    sample_stats     (chain, draw)                  lp: log gamma(x) of the declared target, nats
-                                                    finished, truncated
-                                                    proposal_logprob: under its proposals, nats
-                                                    log_weight, weight (of chains: all the same)
-                                                    particle: of which it is a copy (of a population)
-                     (chain, draw, step)            prefix_logprob, prefix_proposal_logprob: so far
-                                                    log_odds: of the reward model, where there is one
-    population       (chain, particle)              all of the above, of weighted trajectories; and
-    (if weighted)                                   log_weight, weight: normalised over all; -inf and 0
-                                                        for a dead particle; of pooled runs they
-                                                        contain each run's Z-hat
-                                                    eve: slot after the first step from which it
-                                                        descends (of a filter)
-    log_likelihood   (chain, draw, step)            prm: log r_t, nats (with a reward model)
-    observed_data    (step)                         prm: 1, that step t is right (with a reward model)
-    prior            (chain, draw)                  answer, depth, tokens, logprob: of draws from the
-                                                        prior, equally weighted, where there are any:
-                                                        given, or its own where these are independent
-    smc (of filters) (chain, smc_step)              ess, entropy: after reweighing, before any resampling; entropy in nats
-                                                    resampled: whether the population was, just before the step
-                                                    log_increment: of the evidence, nats
-                                                    distinct_ancestors: particles of the step with a living descendant at the end
-                     (chain, smc_step, particle)    ancestor: slot at the step before
-                                                    log_weight: normalised
-    runs (if pooled) (chain)                        log_evidence, nats; steps: T of the run, -1 for what is not a filter;
-                                                        settings, cost and provenance, JSON
-    answers          (answer)                       probability, mcse: its Monte Carlo standard error
-    text             (chain, draw or particle)      stated: whether an answer was; answer: as it is spelled there, or ""
-                     (chain, ..., step)             step_text; step_tokens: how many; step_delimited: whether the
-                                                        step ended at its rule's delimiter
-                     (chain, ..., token)            token_id, -1 after the last
-    constant_data    ()                             question; settings, cost, rates, provenance and
-                                                        versions, JSON; sites: the
-                                                        names of latents by variable, JSON
+    posterior        (chain, draw)              answer: position in `answers.answer`, -1 for none
+                                                depth, tokens: number of steps, and of tokens
+                                                logprob: of the trajectory under the prior, nats
+                     (chain, draw, ...)         what a program has drawn besides its steps, by its
+                                                    sites' names
+                                                of weighted trajectories each has an attribute mcse
+    sample_stats     (chain, draw)              lp: log gamma(x) of the declared target, nats
+                                                finished, truncated
+                                                proposal_logprob: under its proposals, nats
+                                                log_weight, weight (of chains: all the same)
+                                                particle: of which it is a copy (of a population)
+                     (chain, draw, step)        prefix_logprob, prefix_proposal_logprob: so far
+                                                log_odds: of the reward model, where there is one
+    population       (chain, particle)          all of the above, of weighted trajectories; and
+    (if weighted)                               log_weight, weight: normalised over all; -inf and 0
+                                                    for a dead particle; of pooled runs they
+                                                    contain each run's Z-hat
+                                                eve: slot after the first step from which it
+                                                    descends (of a filter)
+    log_likelihood   (chain, draw, step)        prm: log r_t, nats (with a reward model)
+    observed_data    (step)                     prm: 1, that step t is right (with a reward model)
+    prior            (chain, draw)              answer, depth, tokens, logprob: of draws from the
+                                                    prior, equally weighted, where there are any:
+                                                    given, or its own where these are independent
+    smc (of filters) (chain, smc_step)          ess; entropy, nats: of the new weights
+                                                resampled: whether, just before the step
+                                                log_increment: of the evidence, nats
+                                                distinct_ancestors: how many particles
+                                                    of the step have descendants
+                     (chain, smc_step, particle) ancestor: slot at the step before
+                                                log_weight: normalised
+    runs (if pooled) (chain)                    log_evidence, nats; steps: T of the run,
+                                                    -1 if it is no filter; settings, cost
+                                                    and provenance, JSON
+    answers          (answer)                   probability, mcse: its Monte Carlo standard error
+    text             (chain, draw or particle)  stated: whether an answer was; answer:
+                                                    as it is spelled there, or ""
+                     (chain, ..., step)         step_text; step_tokens: how many;
+                                                    step_delimited: whether the step
+                                                    ended at its rule's delimiter
+                     (chain, ..., token)        token_id, -1 after the last
+    constant_data    ()                         question; settings, cost, rates, provenance and
+                                                    versions, JSON; sites: the
+                                                    names of latents by variable, JSON
 
 Attributes of the root: what was run (sampler, target, guarantee, evidence, paper, step_cost), what
 came of it (log_evidence and its mcse, NaN for chains, which `chains` counts; no_answer_probability,
@@ -327,7 +331,7 @@ def _smc(histories: Sequence[History]) -> Dataset:
 
 
 def _stretched(table: np.ndarray, rows: int, fill: float) -> np.ndarray:
-    """Return a table with rows of `fill` added behind."""
+    """Return a table with rows of `fill` added at its end."""
     return np.concatenate([table, np.full((rows - len(table), table.shape[1]), fill, table.dtype)])
 
 

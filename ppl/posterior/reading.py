@@ -136,7 +136,7 @@ def _text(tree: DataTree, path: str) -> str:
 
 
 def _values(tree: DataTree, path: str, rows: slice = slice(None)) -> np.ndarray:
-    """Return a variable of all draws of some chains, one chain's behind the other's."""
+    """Return a variable of all draws of some chains, one chain's after the other's."""
     values = np.asarray(tree[path])[rows]
     return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
 

@@ -18,9 +18,13 @@ T = TypeVar("T")
 
 # How files that motes itself writes begin, and what they are.
 OTHERS = {
-    b'{"motes evaluation"': "results of motes.evaluate, which motes.evaluation.Evaluation.load reads",
+    b'{"motes evaluation"': (
+        "results of motes.evaluate, which motes.evaluation.Evaluation.load reads"
+    ),
     b'{"motes": ': "the checkpoint of a run, which the same call with checkpoint= takes up",
-    b"<!doctype html": "a web page, perhaps a report; a report is written of the posterior that --save wrote",
+    b"<!doctype html": (
+        "a web page, perhaps a report; a report is written of the posterior that --save wrote"
+    ),
 }
 
 

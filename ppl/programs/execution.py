@@ -380,7 +380,7 @@ def log_prob_of(name: str, fn: Distribution, value: Any, scale: Any = None) -> f
     total: Any = fn.log_prob(value)
     if scale is not None or not isinstance(total, float):
         total = float(np.sum(np.asarray(total, np.float64) * (1.0 if scale is None else scale)))
-    if not total < inf:  # true of not-a-number too
+    if not total < inf:  # true of NaN too
         raise FloatingPointError(
             f"the log-probability at site {name!r} is {total}: it must be a number below infinity"
         )
