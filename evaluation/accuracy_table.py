@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .results import Results
 
 HEAD = ("sampler", "budget", "right", "accuracy", "95% interval", "tokens a problem", "dead")
-NUMBERS = 2  # columns before those of numbers
+SIDES = ("left", "left", "right", "right", "right", "right", "right")  # numbers on the right
 CELL = "padding:1px 14px 1px 0;text-align:{}"
 WIDTH = 120  # of the table as plain text
 
@@ -79,34 +79,20 @@ class Table:
             caption=Text(self.note) if self.note else None,
             caption_justify="left",
         )
-        for place, name in enumerate(HEAD):
-            table.add_column(
-                name,
-                justify="left" if place < NUMBERS else "right",
-                no_wrap=place >= NUMBERS,
-                overflow="fold",
-            )
+        for name, side in zip(HEAD, SIDES, strict=True):
+            table.add_column(name, justify=side, no_wrap=side == "right", overflow="fold")
         for row in self.rows:
             table.add_row(*map(Text, _cells(row)))
         return table
 
     def _repr_html_(self) -> str:
-        def line(cells: tuple[str, ...], tag: str) -> str:
-            styles = (
-                CELL.format("left" if place < NUMBERS else "right") for place in range(len(cells))
-            )
-            return (
-                "<tr>"
-                + "".join(
-                    f'<{tag} style="{style}">{escape(cell)}</{tag}>'
-                    for style, cell in zip(styles, cells, strict=True)
-                )
-                + "</tr>"
-            )
-
-        body = "".join(line(_cells(row), "td") for row in self.rows)
-        table = f'<table style="border-collapse:collapse">{line(HEAD, "th")}{body}</table>'
-        note = f'<div style="margin-top:6px">{escape(self.note)}</div>' * bool(self.note)
+        lines = [_html_line(HEAD, "th")]
+        for row in self.rows:
+            lines.append(_html_line(_cells(row), "td"))
+        table = f'<table style="border-collapse:collapse">{"".join(lines)}</table>'
+        note = ""
+        if self.note:
+            note = f'<div style="margin-top:6px">{escape(self.note)}</div>'
         return f'<div class="tex2jax_ignore mathjax_ignore">{table}{note}</div>'
 
     def __str__(self) -> str:
@@ -151,7 +137,9 @@ def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
     total = int(right.sum())
     if repeats == 1 or total in (0, problems * repeats):
         return jeffreys(total / repeats, problems)
-    accuracy, variance = shares.mean(), shares.var(ddof=1) / problems if problems > 1 else 0.0
+    accuracy = shares.mean()
+    variance = shares.var(ddof=1) / problems if problems > 1 else 0.0
+    # an independent sample of this many trials would have the same variance
     trials = accuracy * (1 - accuracy) / variance if variance else inf
     trials = float(np.clip(trials, problems, problems * repeats))
     return jeffreys(accuracy * trials, trials)
@@ -161,10 +149,20 @@ def jeffreys(right: float, count: float) -> tuple[float, float]:
     """Return the 95% credible interval of a share, from Jeffreys' prior."""
     from scipy.special import betaincinv
 
-    low, high = (
-        float(betaincinv(right + 0.5, count - right + 0.5, tail)) for tail in (0.025, 0.975)
-    )
-    return (0.0 if right == 0 else low), (1.0 if right == count else high)
+    low, high = betaincinv(right + 0.5, count - right + 0.5, [0.025, 0.975]).tolist()
+    if right == 0:
+        low = 0.0
+    if right == count:
+        high = 1.0
+    return low, high
+
+
+def _html_line(cells: tuple[str, ...], tag: str) -> str:
+    """Return a line of the table in HTML, of cells "th" or "td"."""
+    parts = []
+    for cell, side in zip(cells, SIDES, strict=True):
+        parts.append(f'<{tag} style="{CELL.format(side)}">{escape(cell)}</{tag}>')
+    return f"<tr>{''.join(parts)}</tr>"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -178,10 +176,14 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _note(evaluation: Results) -> str:
+    """Return what a reader should know besides the figures, in sentences."""
     done, problems = len(evaluation.whole), evaluation.problems
-    unfinished = (
-        f"Unfinished: figures are of the {done} of {problems} problems that all samplers are done "
-        "with."
-    )
-    dead = "Runs all of whose particles died count as wrong."
-    return " ".join([unfinished] * (done < problems) + [dead] * bool(evaluation.dead.any()))
+    sentences = []
+    if done < problems:
+        sentences.append(
+            f"Unfinished: figures are of the {done} of {problems} problems that all samplers are "
+            "done with."
+        )
+    if evaluation.dead.any():
+        sentences.append("Runs all of whose particles died count as wrong.")
+    return " ".join(sentences)

@@ -21,8 +21,9 @@ import numpy as np
 from .scaling import needed
 from .scaling_draws import ScalingDraws, tails
 
-TOLD = 0.005  # shares of draws from here on are worth a word
+WORTH_A_WORD = 0.005  # shares of draws below this one are not reported
 POINTS = 65  # of a curve whose range is looked for
+ROUNDING = 1e-9  # relative, of numbers of tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +69,9 @@ class Ratio:
     @property
     def extrapolated(self) -> float:
         """The probability that a sampler gets there beyond its largest measured budget."""
-        pairs = (self.tokens_a, self.measured_a[1]), (self.tokens_b, self.measured_b[1])
-        return float(
-            np.mean(
-                np.any(
-                    [(tokens > most * (1 + 1e-9)) & np.isfinite(tokens) for tokens, most in pairs],
-                    axis=0,
-                )
-            )
-        )
+        beyond_a = _beyond(self.tokens_a, self.measured_a[1])
+        beyond_b = _beyond(self.tokens_b, self.measured_b[1])
+        return float(np.mean(beyond_a | beyond_b))
 
     @property
     def at_least_budget(self) -> float:
@@ -84,10 +79,9 @@ class Ratio:
 
         It might then have needed still less.
         """
-        pairs = (self.tokens_a, self.measured_a[0]), (self.tokens_b, self.measured_b[0])
-        return float(
-            np.mean(np.any([tokens <= least * (1 + 1e-9) for tokens, least in pairs], axis=0))
-        )
+        least_a = self.tokens_a <= self.measured_a[0] * (1 + ROUNDING)
+        least_b = self.tokens_b <= self.measured_b[0] * (1 + ROUNDING)
+        return float(np.mean(least_a | least_b))
 
     @property
     def median(self) -> float:
@@ -107,37 +101,32 @@ class Ratio:
 
     def __str__(self) -> str:
         low, high = self.interval()
-        told = (
+        sentence = (
             f"{self.a} needs {_figure(self.median)} times fewer tokens than {self.b} for an "
             f"accuracy of {self.accuracy:.3f}"
         )
-        never = {
-            f"only {name}" if name in (self.a, self.b) else "neither": share
-            for name, share in self.never.items()
+        interval = f"(95% credible interval {_figure(low)} to {_figure(high)})"
+        never = self.never
+        shares = {
+            f"only {self.a} never gets there": never[self.a],
+            f"only {self.b} never gets there": never[self.b],
+            "neither ever gets there": never["both"],
+            "one of them gets there beyond what was measured": self.extrapolated,
+            "one of them gets there already at a least budget": self.at_least_budget,
         }
-        shares = [
-            f"probability {share:.2f} that {who} {'ever' if who == 'neither' else 'never'} gets "
-            "there"
-            for who, share in never.items()
-        ]
-        shares = [text for text, share in zip(shares, never.values(), strict=True) if share >= TOLD]
-        others = {
-            "beyond what was measured": self.extrapolated,
-            "already at a least budget": self.at_least_budget,
-        }
-        shares += [
-            f"probability {share:.2f} that one of them gets there {how}"
-            for how, share in others.items()
-            if share >= TOLD
-        ]
-        return "; ".join(
-            [f"{told} (95% credible interval {_figure(low)} to {_figure(high)})", *shares]
-        )
+        clauses = [f"{sentence} {interval}"]
+        for event, share in shares.items():
+            if share >= WORTH_A_WORD:
+                clauses.append(f"probability {share:.2f} that {event}")
+        return "; ".join(clauses)
 
     def _quantile(self, at: float) -> float:
+        """Return a quantile of the draws that are not NaN; NaN where there are none."""
         draws = self.draws[~np.isnan(self.draws)]
-        # between infinities there is no line
-        return float(np.quantile(draws, at, method="inverted_cdf")) if draws.size else np.nan
+        if not draws.size:
+            return np.nan
+        # one of the draws, since between infinities there is no line
+        return float(np.quantile(draws, at, method="inverted_cdf"))
 
 
 def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
@@ -156,16 +145,15 @@ def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
 def common_accuracy(fit: ScalingDraws, a: str, b: str) -> float:
     """Return the middle of the accuracies that both curves take within what was measured.
 
-    The curves are posterior means.
-
-    Where there is none, because one sampler's worst is better than the other's best: that best.
+    The curves are posterior means. Where there is none, because one sampler's worst is better than the other's best: that best.
     """
     curves = []
     for sampler in (a, b):
         fit.of(sampler)  # which checks the name
         least, most = fit.measured(sampler)
         curves.append(fit.accuracies(sampler, np.geomspace(least, most, POINTS)).mean(axis=(0, 1)))
-    low, high = max(curve.min() for curve in curves), min(curve.max() for curve in curves)
+    low = max(curve.min() for curve in curves)
+    high = min(curve.max() for curve in curves)
     return float(min((low + high) / 2, high))
 
 
@@ -176,5 +164,15 @@ def _tokens(fit: ScalingDraws, sampler: str, accuracy: float) -> np.ndarray:
         return np.exp2(needed(accuracy, *fit.of(sampler), least) + fit.centre)
 
 
+def _beyond(tokens: np.ndarray, most: float) -> np.ndarray:
+    """Return in which draws a sampler gets there with more tokens than `most`, shape (C, D)."""
+    return (tokens > most * (1 + ROUNDING)) & np.isfinite(tokens)
+
+
 def _figure(value: float) -> str:
-    return "infinitely many" if np.isinf(value) else "?" if np.isnan(value) else f"{value:.3g}"
+    """Return a ratio in words."""
+    if np.isinf(value):
+        return "infinitely many"
+    if np.isnan(value):
+        return "?"
+    return f"{value:.3g}"

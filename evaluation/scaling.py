@@ -77,8 +77,8 @@ class Priors:
         sigma_affinity: the same of problems for one sampler.
 
     Raises:
-        TypeError, ValueError: an attribute is not a number, or not positive and finite (the
-            ceiling's mean may be negative).
+        TypeError, ValueError: an attribute is no number, or not positive and finite (the ceiling's
+            mean may be negative).
     """
 
     mu_level: float = 2.0

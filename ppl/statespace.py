@@ -119,12 +119,12 @@ class StateSpaceModel:
     @property
     def target_name(self) -> str:
         """The declared target in words, powers included; "prior" without a reward model."""
-        power = f", prior to the power {self.alpha:g}" * (self.alpha != 1)
-        return (
-            str(self.likelihood or "prior")
-            + power
-            + ", constrained" * (self.constraint is not None)
-        )
+        words = str(self.likelihood or "prior")
+        if self.alpha != 1:
+            words += f", prior to the power {self.alpha:g}"
+        if self.constraint is not None:
+            words += ", constrained"
+        return words
 
     @property
     def cost(self) -> Cost:
@@ -218,12 +218,10 @@ class StateSpaceModel:
         """
         if particle.trajectory.logprob == -inf or not self.allows(particle.trajectory):
             return -inf
+        if self.likelihood is None:
+            return 0.0
         try:
-            return (
-                0.0
-                if self.likelihood is None
-                else self.likelihood.log_likelihood(particle.log_odds)
-            )
+            return self.likelihood.log_likelihood(particle.log_odds)
         except FloatingPointError as error:
             raise self.blamed(error, particle.trajectory) from None
 
@@ -235,11 +233,9 @@ class StateSpaceModel:
         Raises as `log_likelihood` does.
         """
         log_likelihood = self.log_likelihood(particle)
-        return (
-            -inf
-            if log_likelihood == -inf
-            else self.alpha * particle.trajectory.logprob + log_likelihood
-        )
+        if log_likelihood == -inf:
+            return -inf
+        return self.alpha * particle.trajectory.logprob + log_likelihood
 
     def log_excess(self, particle: Particle) -> float:
         """Return the log of gamma over the prior of a complete trajectory, in nats.

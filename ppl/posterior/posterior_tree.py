@@ -347,20 +347,21 @@ def _runs(posterior: Posterior) -> Dataset:
 
 
 def _constant(posterior: Posterior) -> Dataset:
-    told = {
+    versions = {}
+    for package in PACKAGES:
+        version_here = _version(package)
+        if version_here:
+            versions[package] = version_here
+    texts = {
+        "question": posterior.question,
         "settings": json.dumps(dict(posterior.settings), default=str),
         "cost": json.dumps(posterior.cost.asdict()),
         "rates": json.dumps(dict(posterior.rates)),
         "provenance": _provenance(posterior),
         "sites": json.dumps({name: site for site, name in _variables(posterior).items()}),
-        "versions": json.dumps({name: found for name in PACKAGES if (found := _version(name))}),
+        "versions": json.dumps(versions),
     }
-    return Dataset(
-        {
-            "question": storable(posterior.question),
-            **{name: storable(text) for name, text in told.items()},
-        }
-    )
+    return Dataset({name: storable(text) for name, text in texts.items()})
 
 
 def _provenance(posterior: Posterior) -> str:
@@ -380,26 +381,19 @@ def _answers(posterior: Posterior, stated: list[str]) -> Dataset:
 
 
 def _text(posterior: Posterior) -> Dataset:
-    paths, token_ids = (
-        [x.path[1:] for x in posterior.trajectories],
-        [x.token_ids for x in posterior.trajectories],
-    )
-    longest, most = max(map(len, paths)), max(map(len, token_ids))
+    paths = [x.path[1:] for x in posterior.trajectories]
+    token_ids = [x.token_ids for x in posterior.trajectories]
+    longest = max(map(len, paths))
+    most = max(map(len, token_ids))
+    texts = [_texts([node.step_text for node in path]) for path in paths]
+    sizes = [[len(node.step_token_ids) for node in path] for path in paths]
+    delimited = [[node.delimited for node in path] for path in paths]
     columns = {
         "stated": (SAMPLE, [answer is not None for answer in posterior.extracted]),
         "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])),
-        "step_text": (
-            BY_STEP,
-            padded([_texts([node.step_text for node in path]) for path in paths], longest, ""),
-        ),
-        "step_tokens": (
-            BY_STEP,
-            padded([[len(node.step_token_ids) for node in path] for path in paths], longest, 0),
-        ),
-        "step_delimited": (
-            BY_STEP,
-            padded([[node.delimited for node in path] for path in paths], longest, False),
-        ),
+        "step_text": (BY_STEP, padded(texts, longest, "")),
+        "step_tokens": (BY_STEP, padded(sizes, longest, 0)),
+        "step_delimited": (BY_STEP, padded(delimited, longest, False)),
         "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
     }
     return Dataset(

@@ -168,7 +168,12 @@ class Execution:
         return replace(self, trajectory=trajectory)
 
     def __repr__(self) -> str:
-        state = "open" if self.open else "excluded" if self.excluded else f"returned {self.value!r}"
+        if self.open:
+            state = "open"
+        elif self.excluded:
+            state = "excluded"
+        else:
+            state = f"returned {self.value!r}"
         return f"<Execution of {self.length} generations, {state}: {self.trajectory!r}>"
 
 

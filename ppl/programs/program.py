@@ -120,9 +120,10 @@ class Program:
     @property
     def target_name(self) -> str:
         """The program's name, and the power of its likelihood."""
-        return f"program {self.name}" + f", likelihood to the power {self.power:g}" * (
-            self.power != 1
-        )
+        name = f"program {self.name}"
+        if self.power != 1:
+            name += f", likelihood to the power {self.power:g}"
+        return name
 
     @property
     def cost(self) -> Cost:
@@ -179,13 +180,11 @@ class Program:
 
         It is to the program's power.
         """
-        return (
-            -inf
-            if particle.excluded
-            else self.power * particle.log_likelihood
-            if self.power
-            else 0.0
-        )
+        if particle.excluded:
+            return -inf
+        if self.power == 0:  # of a likelihood that may be infinite
+            return 0.0
+        return self.power * particle.log_likelihood
 
     def log_density(self, particle: Execution) -> float:
         """Compute log gamma of all that a program has drawn, in nats.

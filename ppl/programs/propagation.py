@@ -47,11 +47,12 @@ class ProgramSteps(Steps):
         """
         root = self.root or self.model.root()
         if not root.open:
-            but = (
-                " but what is given" * bool(self.model.given)
-                + ": a condition is violated before it does" * root.excluded
-            )
-            raise ValueError(f"the program {self.model.name!r} draws nothing{but}")
+            message = f"the program {self.model.name!r} draws nothing"
+            if self.model.given:
+                message += " but what is given"
+            if root.excluded:
+                message += ": a condition is violated before it does"
+            raise ValueError(message)
         return [root] * slots
 
     def step(
@@ -89,13 +90,15 @@ class ProgramSteps(Steps):
     def _log_potential(self, spent: float, before: Execution, after: Execution) -> float:
         if after.excluded:
             return -inf
-        power, first = (
-            self.model.power,
-            before.length == 0,
-        )  # what is weighed before the first draw is weighed with it
-        log_ratio = after.log_ratio - (0.0 if first else before.log_ratio)
-        gained = after.log_likelihood - (0.0 if first else before.log_likelihood) if power else 0.0
-        return self._twisted(log_ratio + power * gained if log_ratio > -inf else -inf, spent, after)
+        power = self.model.power
+        first = before.length == 0  # what is observed before the first draw is weighed with it
+        increment = after.log_ratio - (0.0 if first else before.log_ratio)
+        if not increment > -inf:
+            return self._twisted(-inf, spent, after)
+        if power != 0:  # at power 0 the likelihood may be infinite
+            earlier = 0.0 if first else before.log_likelihood
+            increment += power * (after.log_likelihood - earlier)
+        return self._twisted(increment, spent, after)
 
     def _answer(
         self,

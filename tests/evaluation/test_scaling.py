@@ -189,14 +189,18 @@ def test_samplers_that_share_no_accuracy_are_compared_at_the_best_of_the_worse()
             lambda fit: fit.ratio("a", "b").interval(0),
             "probability must lie between 0 and 1, not 0",
         ),
-        (lambda fit: Priors(tau_slope=0), "tau_slope must be a positive, finite number, not 0"),
+        (lambda fit: Priors(tau_slope=0), "tau_slope must be a finite number above 0, not 0"),
         (
             lambda fit: Priors(mu_ceiling=2),
-            "mu_ceiling must be a mean and a positive standard deviation, not 2",
+            "mu_ceiling must be a mean and a standard deviation, not 2",
+        ),
+        (
+            lambda fit: Priors(mu_ceiling=(2.0, -1.0)),
+            "the deviation of mu_ceiling must be a finite number above 0, not -1.0",
         ),
     ],
 )
 def test_bad_arguments(call, message):
     same = {"level": 0, "slope": 0.1, "ceiling": 1}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call(fit_of(same, same))
