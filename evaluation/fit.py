@@ -76,8 +76,8 @@ def fit_scaling(
         )
     repeats = checks.count("repeats", repeats)
     if not np.isin(right, np.arange(repeats + 1)).all():
-        wanted = "true or false" if repeats == 1 else f"numbers of runs, from 0 to {repeats}"
-        raise ValueError(f"right must be {wanted}")
+        kind = "true or false" if repeats == 1 else f"numbers of runs, from 0 to {repeats}"
+        raise ValueError(f"right must be {kind}")
     if not np.all((tokens > 0) & np.isfinite(tokens)):
         raise ValueError(
             "a fit needs the tokens of every arm: the language model must count "
@@ -86,11 +86,9 @@ def fit_scaling(
     seed = checks.seed(seed)
     if not isinstance(priors, Priors):
         raise TypeError(f"priors must be a Priors, not {priors!r}")
-    chains, warmup, draws = (
-        checks.count("chains", chains),
-        checks.count("warmup", warmup),
-        checks.count("draws", draws),
-    )
+    chains = checks.count("chains", chains)
+    warmup = checks.count("warmup", warmup)
+    draws = checks.count("draws", draws)
 
     import jax
 

@@ -58,20 +58,20 @@ def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
     )
     shares = combine(np.zeros((len(log_evidences), 1)), log_evidences)
     log_shares = np.asarray(shares.log_weights)[:, 0]
-    names = dict.fromkeys(name for run in posteriors for name in run.latents)
+    log_weights = []
+    for run, log_share in zip(posteriors, log_shares, strict=False):  # dead runs come last
+        log_weights.append(run.log_weights + log_share)
+    latents = {}
+    for name in dict.fromkeys(name for run in posteriors for name in run.latents):
+        latents[name] = np.concatenate([_column(run, name, posteriors) for run in posteriors])
     return replace(
         first,
         trajectories=tuple(x for run in posteriors for x in run.trajectories),
-        log_weights=np.concatenate(
-            [run.log_weights + share for run, share in zip(posteriors, log_shares, strict=False)]
-        ),
+        log_weights=np.concatenate(log_weights),
         log_odds=tuple(row for run in posteriors for row in run.log_odds),
         extracted=tuple(answer for run in posteriors for answer in run.extracted),
         log_density=np.concatenate([run.log_density for run in posteriors]),
-        latents={
-            name: np.concatenate([_column(run, name, posteriors) for run in posteriors])
-            for name in names
-        },
+        latents=latents,
         log_evidence=float(shares.log_evidence),
         errors=RunErrors(runs=tuple(posteriors), died=died),
         provenance=replace(first.provenance, died=died, moves=(), seed=None),

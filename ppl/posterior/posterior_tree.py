@@ -119,11 +119,9 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
         ValueError: `prior` is weighted, or of another question.
     """
     answers = [answer for answer in posterior.answers if answer is not None]
-    numbers, stats, text = (
-        _posterior(posterior, answers),
-        _sample_stats(posterior),
-        _text(posterior),
-    )
+    numbers = _posterior(posterior, answers)
+    stats = _sample_stats(posterior)
+    text = _text(posterior)
     groups = {"answers": _answers(posterior, answers), "constant_data": _constant(posterior)}
     if posterior.chains or posterior.provenance.copies:
         groups |= {"posterior": numbers, "sample_stats": stats, "text": text}
@@ -248,13 +246,10 @@ def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
             "prior must be equally weighted draws for the same question, as of a run without a "
             "reward model"
         )
-    known = dict.fromkeys(answer for answer in posterior.answers if answer is not None)
-    others = [
-        label for label in dict.fromkeys(prior.labels) if label is not None and label not in known
-    ]
-    return Dataset(_numbers(prior, [*known, *others])).assign_attrs(
-        answers=json.dumps([*known, *others])
-    )
+    # the posterior's answers keep their positions; those of the prior alone come after them
+    answers = dict.fromkeys([*posterior.answers, *prior.labels])
+    answers.pop(None, None)
+    return Dataset(_numbers(prior, [*answers])).assign_attrs(answers=json.dumps([*answers]))
 
 
 def _variables(posterior: Posterior) -> dict[str, str]:
@@ -265,7 +260,8 @@ def _variables(posterior: Posterior) -> dict[str, str]:
 
 def _sample_stats(posterior: Posterior) -> Dataset:
     trajectories = posterior.trajectories
-    paths, longest = [x.path[1:] for x in trajectories], max(x.depth for x in trajectories)
+    paths = [x.path[1:] for x in trajectories]
+    longest = max(x.depth for x in trajectories)
     columns = {
         "log_weight": posterior.log_weights,
         "weight": np.exp(posterior.log_weights),
@@ -274,60 +270,69 @@ def _sample_stats(posterior: Posterior) -> Dataset:
         "truncated": [x.truncated for x in trajectories],
         "proposal_logprob": [float(x.proposal_logprob) for x in trajectories],
     }
-    if all(run.eves is not None for run in posterior.runs or (posterior,)):
-        columns["eve"] = np.concatenate(
-            [np.asarray(run.eves) for run in posterior.runs or (posterior,)]
-        )
+    eves = [run.eves for run in posterior.runs or (posterior,)]
+    if all(of_run is not None for of_run in eves):
+        columns["eve"] = np.concatenate(eves)
+    logprobs = [[node.logprob for node in path] for path in paths]
+    proposal_logprobs = [[node.proposal_logprob for node in path] for path in paths]
     by_step = {
-        "prefix_logprob": padded([[node.logprob for node in path] for path in paths], longest),
-        "prefix_proposal_logprob": padded(
-            [[node.proposal_logprob for node in path] for path in paths], longest
-        ),
+        "prefix_logprob": padded(logprobs, longest),
+        "prefix_proposal_logprob": padded(proposal_logprobs, longest),
     }
     if any(map(len, posterior.log_odds)):
         by_step["log_odds"] = padded(posterior.log_odds, longest)
-    of_draws = {name: (SAMPLE, by_chain(posterior, column)) for name, column in columns.items()}
-    return Dataset(
-        of_draws
-        | {name: (BY_STEP, by_chain(posterior, column)) for name, column in by_step.items()}
-    )
+    variables = {}
+    for name, column in columns.items():
+        variables[name] = (SAMPLE, by_chain(posterior, column))
+    for name, column in by_step.items():
+        variables[name] = (BY_STEP, by_chain(posterior, column))
+    return Dataset(variables)
 
 
 def _smc(histories: Sequence[History]) -> Dataset:
-    """Return of each run a row; shorter runs are padded."""
-    by_step, by_slot, steps = (
-        ("chain", "smc_step"),
-        ("chain", "smc_step", "particle"),
-        max(len(history.ess) for history in histories),
-    )
-    distinct = [
-        distinct_ancestors(x.ancestors, x.log_weights[-1])[1:] if len(x.ess) else []
-        for x in histories
-    ]
-    entropies = [np.array([entropy(row) for row in history.log_weights]) for history in histories]
+    """Return what is known of each step of the filters, one row a run; shorter runs are padded."""
+    by_step = ("chain", "smc_step")
+    by_slot = ("chain", "smc_step", "particle")
+    steps = max(len(history.ess) for history in histories)
+    columns: dict[str, list[Any]] = {
+        "ess": [],
+        "entropy": [],
+        "resampled": [],
+        "log_increment": [],
+        "distinct_ancestors": [],
+        "ancestor": [],
+        "log_weight": [],
+    }
+    for history in histories:
+        columns["ess"].append(history.ess)
+        columns["entropy"].append(np.array([entropy(row) for row in history.log_weights]))
+        columns["resampled"].append(history.resampled)
+        columns["log_increment"].append(history.log_increments)
+        columns["distinct_ancestors"].append(_distinct(history))
+        columns["ancestor"].append(_stretched(history.ancestors, steps, -1))
+        columns["log_weight"].append(_stretched(history.log_weights, steps, nan))
+    resampled = padded(columns["resampled"], steps, fill=0).astype(bool)
     return Dataset(
         {
-            "ess": (by_step, padded([history.ess for history in histories], steps)),
-            "entropy": (by_step, padded(entropies, steps)),
-            "resampled": (
+            "ess": (by_step, padded(columns["ess"], steps)),
+            "entropy": (by_step, padded(columns["entropy"], steps)),
+            "resampled": (by_step, resampled),
+            "log_increment": (by_step, padded(columns["log_increment"], steps)),
+            "distinct_ancestors": (
                 by_step,
-                padded([history.resampled for history in histories], steps, fill=0).astype(bool),
+                padded(columns["distinct_ancestors"], steps, fill=-1),
             ),
-            "log_increment": (
-                by_step,
-                padded([history.log_increments for history in histories], steps),
-            ),
-            "distinct_ancestors": (by_step, padded(distinct, steps, fill=-1)),
-            "ancestor": (
-                by_slot,
-                np.stack([_stretched(history.ancestors, steps, -1) for history in histories]),
-            ),
-            "log_weight": (
-                by_slot,
-                np.stack([_stretched(history.log_weights, steps, nan) for history in histories]),
-            ),
+            "ancestor": (by_slot, np.stack(columns["ancestor"])),
+            "log_weight": (by_slot, np.stack(columns["log_weight"])),
         }
     )
+
+
+def _distinct(history: History) -> Any:
+    """Return how many particles of each step have descendants at the end."""
+    if not len(history.ess):
+        return []
+    return distinct_ancestors(history.ancestors, history.log_weights[-1])[1:]
 
 
 def _stretched(table: np.ndarray, rows: int, fill: float) -> np.ndarray:

@@ -83,25 +83,23 @@ def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: An
     """Return the posterior of some of the chains."""
     question = _text(tree, "constant_data/question")
     depths = _values(tree, "population/depth", rows)
-    log_odds = (
-        _values(tree, "population/log_odds", rows)
-        if "log_odds" in tree["population"]
-        else np.zeros((len(depths), 0))
-    )
+    log_odds = np.zeros((len(depths), 0))
+    if "log_odds" in tree["population"]:
+        log_odds = _values(tree, "population/log_odds", rows)
     answers = zip(
         _values(tree, "text/answer", rows).tolist(),
         _values(tree, "text/stated", rows).tolist(),
         strict=True,
     )
+    latents = {}
+    for name, site in json.loads(_text(tree, "constant_data/sites")).items():
+        latents[site] = _values(tree, f"population/{name}", rows)
     return Posterior(
         question=question,
         trajectories=_trajectories(tree, question, rows),
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
-        latents={
-            site: _values(tree, f"population/{name}", rows)
-            for name, site in json.loads(_text(tree, "constant_data/sites")).items()
-        },
+        latents=latents,
         log_density=_values(tree, "population/lp", rows),
         rates=json.loads(_text(tree, "constant_data/rates")),
         cost=Cost(**cost),
@@ -160,11 +158,10 @@ def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajector
         "text/stated",
         "text/answer",
     )
-    root, nodes = Trajectory(question=question), {}
-    return tuple(
-        _trajectory(root, nodes, *row)
-        for row in zip(*(_values(tree, name, rows).tolist() for name in names), strict=True)
-    )
+    root = Trajectory(question=question)
+    nodes: dict[tuple[object, ...], Trajectory] = {}
+    columns = [_values(tree, name, rows).tolist() for name in names]
+    return tuple(_trajectory(root, nodes, *row) for row in zip(*columns, strict=True))
 
 
 def _trajectory(

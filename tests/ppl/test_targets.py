@@ -153,5 +153,5 @@ def test_bad_targets():
 
 @pytest.mark.parametrize("beta", [-1, inf, float("nan"), "1", None, True])
 def test_beta_out_of_range(beta):
-    with pytest.raises(ValueError, match="beta must be a finite number of at least 0"):
+    with pytest.raises((TypeError, ValueError), match="beta must be a (finite )?number"):
         resolve("product", beta)
