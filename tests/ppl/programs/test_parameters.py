@@ -392,8 +392,9 @@ def test_the_marginal_estimate_is_the_prior_times_the_evidence_of_the_model_give
         return x.answer
 
     sampler = ParticleMarginalMetropolis(particles=6)
+    program, keys = ppl.Program(solve, "?"), RunKeys(3)
     for beta in (0.4, 1.0, 2.2):
-        estimated = sampler._filtered(ppl.Program(solve, "?"), RunKeys(3), {"theta": beta})
+        estimated = sampler.bind(program, keys)._filtered(program, keys, {"theta": beta})
         evidence = ParticleFilter(particles=6).run(table.built_in(beta=beta), seed=3).log_evidence
         assert estimated is not None and estimated.log_estimate == pytest.approx(
             log(4 * beta) - 2 * beta + evidence, rel=1e-5

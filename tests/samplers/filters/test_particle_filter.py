@@ -243,8 +243,8 @@ def test_progress_is_shown_only_when_asked_for(capsys):
     [
         ({"particles": 0}, ValueError, "particles must be at least 1, not 0"),
         ({"particles": -3}, ValueError, "particles must be at least 1, not -3"),
-        ({"particles": 2.5}, ValueError, "particles must be an integer, not 2.5"),
-        ({"particles": True}, ValueError, "particles must be an integer, not True"),
+        ({"particles": 2.5}, TypeError, "particles must be an integer, not 2.5"),
+        ({"particles": True}, TypeError, "particles must be an integer, not True"),
         ({"resampling": "systemic"}, ValueError, "resampling must be one of systematic"),
         ({"ess_threshold": 1.5}, ValueError, "ess_threshold must be a number in"),
         ({"proposal": 0.7}, TypeError, "proposal must be a Sampling or None, not 0.7"),
