@@ -15,7 +15,7 @@ from ...ppl.posterior.posterior import Posterior
 from ...smc import lineages
 from ..plots.forest import Forest, forest
 from ..plots.shades import shades
-from .particles import Particle, particle_numbers, said
+from .particles import Particle, particle_numbers, visible
 
 ROWS, COLUMNS, NODES = 64, 120, 2_400  # at most: particles, steps, and both together
 FEWEST = 8  # particles, however many steps there are
@@ -70,41 +70,36 @@ class Ancestry(NamedTuple):
 
 
 def ancestry(posterior: Posterior) -> Ancestry | None:
-    """The drawing; None where the posterior has no genealogy, or no steps."""
+    """Lay out the drawing; None where the posterior has no genealogy, or no steps."""
     history = posterior.genealogy
     if history is None or not len(history.ess):
         return None
     steps, slots = history.ancestors.shape
     groups = shades(posterior)
-    grown, lineage = forest(posterior, groups), lineages(history.ancestors)[1:]
+    grown = forest(posterior, groups)
+    lineage = lineages(history.ancestors)[1:]
     first = max(steps - COLUMNS, 0)
-    kept = _heaviest(posterior.log_weights, min(ROWS, max(NODES // (steps - first), FEWEST)))
+    rows = min(ROWS, max(NODES // (steps - first), FEWEST))
+    kept = _heaviest(posterior.log_weights, rows)
     heights = _heights(grown, lineage, kept)
     shown = [Particle(t, slot) for t in range(first, steps) for slot in sorted(heights[t])]
     data: dict[str, Any] = particle_numbers(posterior, shown, lineage, grown)
-    data["answers"] = [said(group.name) for group in groups]
-    places = [
-        (MARGIN + ACROSS * (t - first), round(MARGIN + DOWN * heights[t][slot], 1))
-        for t, slot in shown
-    ]
-    lines = [
-        "" if parent < 0 else _line(places[parent], place)
-        for parent, place in zip(data["parent"], places, strict=True)
-    ]
-    looks = zip(places, data["answer"], data["score"], data["ended"], lines, strict=True)
+    data["answers"] = [visible(group.name) for group in groups]
+    dots: list[Dot] = []
+    for i, (t, slot) in enumerate(shown):
+        x = MARGIN + ACROSS * (t - first)
+        y = round(MARGIN + DOWN * heights[t][slot], 1)
+        parent = data["parent"][i]  # drawn before its children
+        line = "" if parent < 0 else _line((dots[parent].x, dots[parent].y), (x, y))
+        dots.append(Dot(x, y, data["answer"][i], data["score"][i], data["ended"][i] > 0, line))
+    resampled = [t for t in range(first + 1, steps) if history.resampled[t]]
     return Ancestry(
         kind=data["kind"],
         width=2 * MARGIN + ACROSS * (steps - first - 1),
         height=2 * MARGIN + DOWN * (len(kept) - 1),
-        dots=[
-            Dot(*place, shade, score, ended > 0, line) for place, shade, score, ended, line in looks
-        ],
+        dots=dots,
         columns=[(MARGIN + ACROSS * (t - first), t + 1) for t in range(first, steps)],
-        resampled=[
-            MARGIN + ACROSS * (t - first - 0.5)
-            for t in range(first + 1, steps)
-            if history.resampled[t]
-        ],
+        resampled=[MARGIN + ACROSS * (t - first - 0.5) for t in resampled],
         shown=len(kept),
         slots=slots,
         held=float(np.exp(posterior.log_weights[kept]).sum()),
@@ -114,25 +109,31 @@ def ancestry(posterior: Posterior) -> Ancestry | None:
 
 
 def _heaviest(log_weights: np.ndarray, most: int) -> np.ndarray:
-    """The slots of the greatest weight, in their order."""
+    """Select the slots of the greatest weight, in their order."""
     return np.sort(np.argsort(-log_weights, kind="stable")[:most])
 
 
 def _heights(grown: Forest, lineage: np.ndarray, kept: np.ndarray) -> list[dict[int, float]]:
-    """Of every drawn particle, by step and slot, in rows: of all as the forest has them, of some in the middle of their descendants."""
+    """Give the height of every drawn particle, in rows, by step and slot.
+
+    If all are drawn, it is that of the forest; otherwise the mean of the particle's descendants.
+    """
     steps, slots = grown.rows.shape
     if len(kept) == slots:
         return [dict(enumerate(row.tolist())) for row in grown.rows]
-    row = {slot: i for i, slot in enumerate(kept[np.argsort(grown.rows[-1, kept])].tolist())}
-    below: list[dict[int, list[int]]] = [{} for _ in range(steps)]
+    from_top = kept[np.argsort(grown.rows[-1, kept])].tolist()
+    row = {slot: i for i, slot in enumerate(from_top)}
+    heights = []
     for t in range(steps):
+        descendants: dict[int, list[int]] = {}
         for slot in kept.tolist():
-            below[t].setdefault(int(lineage[t, slot]), []).append(row[slot])
-    return [{slot: sum(rows) / len(rows) for slot, rows in column.items()} for column in below]
+            descendants.setdefault(int(lineage[t, slot]), []).append(row[slot])
+        heights.append({slot: sum(rows) / len(rows) for slot, rows in descendants.items()})
+    return heights
 
 
 def _line(parent: tuple[float, float], child: tuple[float, float]) -> str:
-    """From parent to child, bent only where they differ in height."""
+    """Draw a line from parent to child, bent only where they differ in height."""
     (x, y), (to_x, to_y) = parent, child
     if y == to_y:
         return f"M{x:g} {y:g}H{to_x:g}"

@@ -25,7 +25,7 @@ class Kind(NamedTuple):
         layout: of the panels, as matplotlib's `subplots` takes it.
         of: what the function draws, of a posterior.
         settings: what else it takes, of a posterior.
-        alt: its numbers in words, of a posterior, for who cannot see it.
+        alt: its numbers in words, of a posterior, for those who cannot see it.
     """
 
     name: str

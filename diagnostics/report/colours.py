@@ -38,50 +38,46 @@ DARK = {
 }
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
+_VARIABLE = re.compile(r"var\(--c-([0-9a-f]{6})\)")
 
 
 def variable(colour: str) -> str:
-    """The variable that stands for a colour "#rrggbb"."""
+    """Name the variable that stands for a colour "#rrggbb"."""
     return f"var(--c-{colour.lower()[1:]})"
 
 
 def dark(colour: str) -> str:
-    """The colour for a dark page: the hue is kept; what is dark becomes light, and what is lighter stays."""
-    known = DARK.get(colour)
-    if known is not None:
-        return known
+    """Choose the colour for a dark page.
+
+    The hue is kept; what is dark becomes light, and what is lighter stays.
+    """
+    if colour in DARK:
+        return DARK[colour]
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     if saturation < GREY:
         lifted = 1 - lightness
     else:
-        lifted, saturation = (
-            min(max(lightness, LEAST), MOST),
-            saturation * (CALM if lightness < LEAST else 1),
-        )
-    return "#" + "".join(
-        f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lifted, saturation)
-    )
+        lifted = min(max(lightness, LEAST), MOST)
+        if lightness < LEAST:
+            saturation *= CALM
+    parts = colorsys.hls_to_rgb(hue, lifted, saturation)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
-def declared(styled: Iterable[str]) -> Markup:
-    """The style that declares every colour that these pieces of markup use a variable of."""
-    used = sorted(
-        {
-            f"#{digits}"
-            for piece in styled
-            for digits in re.findall(r"var\(--c-([0-9a-f]{6})\)", piece)
-        }
-    )
-    day, night = (
-        "".join(f"--c-{colour[1:]}:{of(colour)};" for colour in used) for of in (str, dark)
-    )
+def declarations(styled: Iterable[str]) -> Markup:
+    """Write the style that declares every variable of a colour in these pieces of markup."""
+    used: set[str] = set()
+    for piece in styled:
+        used.update(_VARIABLE.findall(piece))
+    light_page = "".join(f"--c-{digits}:#{digits};" for digits in sorted(used))
+    dark_page = "".join(f"--c-{digits}:{dark(f'#{digits}')};" for digits in sorted(used))
     return Markup(
-        f":root,.paper{{{day}}}\n@media screen and (prefers-color-scheme: "
-        f"dark){{:root{{{night}}}.paper{{{day}}}}}"
+        f":root,.paper{{{light_page}}}\n@media screen and (prefers-color-scheme: dark)"
+        f"{{:root{{{dark_page}}}.paper{{{light_page}}}}}"
     )
 
 
 def themed(style: str) -> str:
-    """A style with its colours as variables."""
-    return _COLOUR.sub(lambda found: variable(found[0]), style)
+    """Replace the colours in a style by their variables."""
+    return _COLOUR.sub(lambda match: variable(match[0]), style)

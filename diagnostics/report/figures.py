@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ...ppl.posterior.posterior import Posterior
 from .. import plots
 from .captions import KINDS, Kind
-from .legends import Keys, taken
+from .legends import Legend, take_legends
 from .svg import drawing, inline
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
         title: its heading.
         svg: the picture.
         painted: whether its colours are those of a light page, whatever the page.
-        keys: legends.
+        legends: its legends, taken out of the drawing.
         caption: how to read it.
     """
 
@@ -39,66 +39,65 @@ class Picture(NamedTuple):
     title: str
     svg: Markup
     painted: bool
-    keys: list[Keys]
+    legends: list[Legend]
     caption: str
 
 
 def pictures(posterior: Posterior, *, every: bool) -> list[Picture]:
-    """Those that the posterior has.
+    """Draw the pictures that the posterior has.
 
     Args:
         posterior: of any sampler.
         every: whether the ancestry of all particles is among them.
     """
-    return [
-        found
-        for kind in KINDS
-        if (kind.name != "ancestry" or every) and (found := picture(posterior, kind)) is not None
-    ]
+    drawn = []
+    for kind in KINDS:
+        if kind.name == "ancestry" and not every:
+            continue
+        one = picture(posterior, kind)
+        if one is not None:
+            drawn.append(one)
+    return drawn
 
 
 def picture(posterior: Posterior, kind: Kind) -> Picture | None:
-    """One picture; None where the posterior lacks what it needs."""
+    """Draw one picture; None where the posterior lacks what it needs."""
     with drawing():
         axes = _axes(posterior, kind)
-        draw, given = (
-            getattr(plots, f"plot_{kind.name}"),
-            {"axes": axes} if kind.panels(posterior) else {"ax": axes[0]},
-        )
+        draw = getattr(plots, f"plot_{kind.name}")
+        canvas = {"axes": axes} if kind.panels(posterior) else {"ax": axes[0]}
         try:
-            draw(kind.of(posterior), **given, **kind.settings(posterior))
+            draw(kind.of(posterior), **canvas, **kind.settings(posterior))
         except ValueError:  # it says what is lacking
             return None
-        keys = taken(axes)
+        legends = take_legends(axes)
         title = kind.title or axes[0].get_title(loc="left").replace(r"\$", "$")
         if not kind.title:
             axes[0].set_title("", loc="left")
         _tidy(axes, kind, paint=len(posterior.trajectories) > CELLS)
         words = kind.alt(posterior)
-        svg, painted = inline(
-            axes[0].figure, kind.name.replace("_", "-"), f"{title}: {words}" if words else title
-        )  # type: ignore[arg-type]
-    return Picture(kind.name, title, svg, painted, keys, kind.caption)
+        label = f"{title}: {words}" if words else title
+        name = kind.name.replace("_", "-")
+        svg, painted = inline(axes[0].figure, name, label)  # type: ignore[arg-type]
+    return Picture(kind.name, title, svg, painted, legends, kind.caption)
 
 
 def _axes(posterior: Posterior, kind: Kind) -> list[Axes]:
-    """On a figure that nothing else knows of."""
+    """Make the axes that a picture needs, on a figure that pyplot does not manage."""
     from matplotlib.figure import Figure
 
     panels = kind.panels(posterior) or 1
     figure = Figure(figsize=(WIDTH, kind.height(posterior)), layout="constrained")
-    axes = (
-        figure.subplots(-(-panels // kind.columns), kind.columns, squeeze=False, **kind.layout)
-        .ravel()
-        .tolist()
-    )
+    rows = -(-panels // kind.columns)
+    grid = figure.subplots(rows, kind.columns, squeeze=False, **kind.layout)
+    axes = grid.ravel().tolist()
     for spare in axes[panels:]:
         spare.remove()
     return axes[:panels]
 
 
 def _tidy(axes: list[Axes], kind: Kind, *, paint: bool) -> None:
-    """Cells without seams, painted where there are many; side by side, what is said of all is said at the edges."""
+    """Rasterise large meshes; label only the outer axes of a grid."""
     from matplotlib.collections import QuadMesh
     from matplotlib.ticker import MaxNLocator
 
@@ -109,6 +108,5 @@ def _tidy(axes: list[Axes], kind: Kind, *, paint: bool) -> None:
             ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
             ax.set_xlabel(ax.get_xlabel() if number >= len(axes) - kind.columns else "")
             ax.set_ylabel(ax.get_ylabel() if number % kind.columns == 0 else "")
-            ax.set_title(
-                "\n".join(ax.get_title(loc="left").rsplit(": ", 1)), loc="left", fontsize="medium"
-            )  # too long for one line
+            lines = ax.get_title(loc="left").rsplit(": ", 1)  # too long for one line
+            ax.set_title("\n".join(lines), loc="left", fontsize="medium")

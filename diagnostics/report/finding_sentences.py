@@ -1,4 +1,4 @@
-"""What was found that speaks against believing the run: the findings of `motes.diagnostics.findings`, as sentences."""
+"""What speaks against believing the run: `motes.diagnostics.findings`, as sentences."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from ..findings import Finding, check
 
 
 def findings(posterior: Posterior) -> list[Finding]:
-    """Of the run, and of the independent runs that it may pool."""
+    """List the findings on the run, and on the independent runs that it may pool."""
     return [Finding(*map(_sentence, finding)) for finding in check(posterior)]
 
 
 def _sentence(clause: str) -> str:
-    return clause[:1].upper() + clause[1:] + "." * (not clause.endswith((".", "!", "?")))
+    sentence = clause[:1].upper() + clause[1:]
+    if sentence.endswith((".", "!", "?")):
+        return sentence
+    return f"{sentence}."

@@ -1,4 +1,7 @@
-"""A picture's legend, taken out of it, so that on a small screen its lines break and its letters stay large."""
+"""A picture's legend, taken out of it.
+
+So its lines can break on a small screen, and its letters stay large.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ DASHES = {"-": "", "--": "5 3", ":": "1.5 3", "-.": "5 2 1 2"}
 MARKS = {"o": "dot", "X": "cross", "v": "triangle"}
 
 
-class Key(NamedTuple):
+class LegendEntry(NamedTuple):
     """An entry of a legend.
 
     Attributes:
@@ -23,7 +26,7 @@ class Key(NamedTuple):
         width: of the line, pixels.
         dash: SVG's stroke-dasharray.
         mark: "dot", "cross", "triangle" or "".
-        fill, edge: of the mark, colours likewise.
+        fill, edge: colours of the mark as a style's values; "" without a mark.
     """
 
     label: str
@@ -35,35 +38,42 @@ class Key(NamedTuple):
     edge: str
 
 
-class Keys(NamedTuple):
+class Legend(NamedTuple):
     """A legend: its title, which may be empty, and its entries."""
 
     title: str
-    entries: list[Key]
+    entries: list[LegendEntry]
 
 
-def taken(axes: list[Axes]) -> list[Keys]:
-    """The legends of these axes, which lose them; where there are several, one without a title gets that of its axes."""
-    legends = {ax: legend for ax in axes if (legend := ax.get_legend()) is not None}
-    found = []
-    for ax, legend in legends.items():
-        title = legend.get_title().get_text() or (
-            ax.get_title(loc="left").partition(":")[0] if len(legends) > 1 else ""
-        )
+def take_legends(axes: list[Axes]) -> list[Legend]:
+    """Remove the legends from these axes, and return them.
+
+    Where there are several, one without a title gets that of its axes.
+    """
+    legends = {ax: ax.get_legend() for ax in axes}
+    present = {ax: legend for ax, legend in legends.items() if legend is not None}
+    taken = []
+    for ax, legend in present.items():
+        title = legend.get_title().get_text()
+        if not title and len(present) > 1:
+            title = ax.get_title(loc="left").partition(":")[0]
         handles = zip(legend.legend_handles, legend.get_texts(), strict=True)
-        found.append(Keys(title, [key(handle, text.get_text()) for handle, text in handles]))  # type: ignore[arg-type]
+        entries = [legend_entry(handle, text.get_text()) for handle, text in handles]  # type: ignore[arg-type]
+        taken.append(Legend(title, entries))
         legend.remove()
-    return found
+    return taken
 
 
-def key(handle: Line2D, label: str) -> Key:
-    """The entry of a line."""
+def legend_entry(handle: Line2D, label: str) -> LegendEntry:
+    """Describe one line of a legend."""
     from matplotlib.colors import to_hex
 
-    colour, mark = handle.get_color(), MARKS.get(str(handle.get_marker()), "")
+    colour = handle.get_color()
+    mark = MARKS.get(str(handle.get_marker()), "")
     invisible = handle.get_linestyle() == "None" or (isinstance(colour, str) and colour == "none")
-    fill, edge = handle.get_markerfacecolor(), handle.get_markeredgecolor()
-    return Key(
+    fill = handle.get_markerfacecolor()
+    edge = handle.get_markeredgecolor()
+    return LegendEntry(
         label=label.replace(r"\$", "$").strip(),
         line="" if invisible else variable(to_hex(colour)),
         width=min(float(handle.get_linewidth()), 3.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
 from importlib.resources import files
@@ -12,29 +13,29 @@ from markupsafe import Markup
 
 from ...ppl.posterior.posterior import Posterior
 from ..plots.shades import shades
-from . import tables as told
+from . import tables
 from .ancestry_drawing import ancestry
-from .colours import declared, variable
-from .figures import pictures
+from .colours import declarations, variable
+from .figures import Picture, pictures
 from .finding_sentences import findings
 from .latents import latents
-from .shown_trajectories import chosen
+from .shown_trajectories import shown_trajectories
 from .visible_text import coded, embedded, short, shown
 
 
 def page(posterior: Posterior) -> str:
-    """The report as the text of an HTML file that needs nothing from outside."""
-    drawn = ancestry(posterior)
-    seen = pictures(posterior, every=drawn is not None and drawn.shown < drawn.slots)
+    """Write the report as the text of an HTML file that needs nothing from outside."""
+    drawing = ancestry(posterior)
+    # a drawing that leaves particles out is joined by the picture of all of them
+    partial = drawing is not None and drawing.shown < drawing.slots
+    figures = pictures(posterior, every=partial)
     groups = shades(posterior)
+    answer_shade = {}
+    for number, group in enumerate(groups):
+        answer_shade |= dict.fromkeys(group.answers, number)
     script = _file("page.js")
     colours = [variable(group.colour) for group in groups]
-    keyed = [key for picture in seen for keys in picture.keys for key in keys.entries]
-    used = [
-        *colours,
-        *(picture.svg for picture in seen),
-        *(f"{key.line}{key.fill}{key.edge}" for key in keyed),
-    ]
+    used = [*colours, *_styles(figures)]
     numbers, more = latents(posterior)
     return (
         _environment()
@@ -43,32 +44,42 @@ def page(posterior: Posterior) -> str:
             posterior=posterior,
             title=_title(posterior),
             style=Markup(_file("page.css")),
-            declared=declared(used),
+            declared=declarations(used),
             colours=colours,
             script=Markup(script),
             digest=b64encode(sha256(script.encode()).digest()).decode(),
-            answers=told.answers(posterior),
+            answers=tables.answers(posterior),
             findings=findings(posterior),
-            pictures=seen,
+            pictures=figures,
             latents=numbers,
             more_latents=more,
-            chosen=chosen(posterior),
-            answer_shade={
-                answer: number for number, group in enumerate(groups) for answer in group.answers
-            },
-            ancestry=drawn,
+            chosen=shown_trajectories(posterior),
+            answer_shade=answer_shade,
+            ancestry=drawing,
             groups=groups,
-            facts=told.facts(posterior),
-            settings=told.settings(posterior),
-            costs=told.costs(posterior),
-            versions=told.versions(),
+            facts=tables.facts(posterior),
+            settings=tables.settings(posterior),
+            costs=tables.costs(posterior),
+            versions=tables.versions(),
             today=date.today().isoformat(),
         )
     )
 
 
+def _styles(figures: list[Picture]) -> Iterator[str]:
+    """Yield all markup of these pictures in which colours may occur."""
+    for picture in figures:
+        yield picture.svg
+        for legend in picture.legends:
+            for entry in legend.entries:
+                yield f"{entry.line}{entry.fill}{entry.edge}"
+
+
 def _environment() -> Environment:
-    """Everything that is printed is made legible and escaped, and a name that is not there is an error."""
+    """Make the templates' environment: all text is made legible and escaped.
+
+    A name that is not there is an error.
+    """
     environment = Environment(
         loader=PackageLoader(__package__ or "", "templates"),
         autoescape=True,
@@ -87,7 +98,7 @@ def _file(name: str) -> str:
 
 def _title(posterior: Posterior) -> str:
     answer = posterior.answer
-    said = (
-        "no answer" if answer is None else f"{short(answer, 40)} ({posterior.answers[answer]:.2f})"
-    )
-    return f"{said}: {short(posterior.question, 60)}"
+    result = "no answer"
+    if answer is not None:
+        result = f"{short(answer, 40)} ({posterior.answers[answer]:.2f})"
+    return f"{result}: {short(posterior.question, 60)}"

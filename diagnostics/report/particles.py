@@ -1,4 +1,4 @@
-"""What can be read of each particle of an ancestry: the numbers and texts behind the drawing, for the page's script.
+"""The numbers and texts of each particle of an ancestry, for the page's script.
 
 A list for each of these, with an entry for each particle that is drawn:
 
@@ -13,7 +13,7 @@ A list for each of these, with an entry for each particle that is drawn:
     answer     number of the shade to which most of that belongs; -1 where there is none
 
 A particle without descendants has left no text: of a run only what survived is kept, and a step
-that was rewritten later is as it stands in the end.
+that was rewritten later is given as it stands in the end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Particle(NamedTuple):
 def particle_numbers(
     posterior: Posterior, shown: list[Particle], lineage: np.ndarray, grown: Forest
 ) -> dict[str, Any]:
-    """The lists above, with `texts` and with `kind`, what one step is called.
+    """Make the lists above, with `texts` and with `kind`, what one step is called.
 
     Args:
         posterior: with a genealogy.
@@ -55,19 +55,19 @@ def particle_numbers(
     final = np.zeros(lineage.shape)
     for t, row in enumerate(lineage):
         np.add.at(final[t], row, np.exp(posterior.log_weights))
-    texts: dict[str, int] = {}
     heirs = _heirs(posterior, lineage)
     written = [_written(posterior, t, heirs[t].get(slot), len(lineage)) for t, slot in shown]
+    texts: dict[str, int] = {}  # with their numbers
+    for text, _ in written:
+        if text is not None:
+            texts.setdefault(text, len(texts))
+    parents = [Particle(t - 1, int(history.ancestors[t, slot])) for t, slot in shown]
     return {
         "kind": generation(posterior),
-        "parent": [
-            number.get(Particle(t - 1, int(history.ancestors[t, slot])), -1) for t, slot in shown
-        ],
+        "parent": [number.get(parent, -1) for parent in parents],
         "step": [t + 1 for t, _ in shown],
         "slot": [slot for _, slot in shown],
-        "text": [
-            -1 if text is None else texts.setdefault(said(text), len(texts)) for text, _ in written
-        ],
+        "text": [-1 if text is None else texts[text] for text, _ in written],
         "ended": [ended for _, ended in written],
         "score": [_rounded(grown.score[particle]) for particle in shown],
         "weight": [_rounded(exp(history.log_weights[particle])) for particle in shown],
@@ -77,39 +77,40 @@ def particle_numbers(
     }
 
 
-def said(text: str) -> str:
-    """A text as the page shows it: legible, and cut where it is long."""
+def visible(text: str) -> str:
+    """Make a text fit for the page: legible, and cut where it is long."""
     text = legible(text.strip()).replace(r"\$", "$")
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def _heirs(posterior: Posterior, lineage: np.ndarray) -> list[dict[int, int]]:
-    """For each step, by slot, its descendant of the greatest final weight; slots without one are left out."""
+    """Find each particle's descendant of the greatest final weight, by step and slot.
+
+    Particles without descendants are left out.
+    """
+    # later entries of a dict replace earlier ones: the heaviest stays
     lightest_first = np.argsort(posterior.log_weights, kind="stable").tolist()
     return [{int(row[i]): i for i in lightest_first} for row in lineage]
 
 
 def _written(posterior: Posterior, t: int, heir: int | None, steps: int) -> tuple[str | None, int]:
-    """The step that the ancestor of this final particle wrote, None where there is none or it is not known; and when it had ended, else 0.
+    """Return the step that the ancestor of this final particle wrote, and when it had ended.
 
+    The step is None where there is none or it is not known; the end is 0 where it had not ended.
     Which step that was is known where a generation writes one: see
     `motes.diagnostics.plots.forest`, whose scores go by the same rule.
     """
-    behind = int(posterior.provenance.look_ahead)
-    apart = posterior.provenance.generations_apart
-    if (
-        heir is None
-        or apart
-        or t < behind
-        or max(x.depth for x in posterior.trajectories) > steps - behind
-    ):
+    delay = int(posterior.provenance.look_ahead)
+    if heir is None or posterior.provenance.generations_apart or t < delay:
+        return None, 0
+    if max(x.depth for x in posterior.trajectories) > steps - delay:
         return None, 0
     x = posterior.trajectories[heir]
-    return (
-        (x.path[t - behind + 1].step_text, 0) if t - behind < x.depth else (None, x.depth + behind)
-    )
+    if t - delay >= x.depth:
+        return None, x.depth + delay
+    return visible(x.path[t - delay + 1].step_text), 0
 
 
 def _rounded(value: Any) -> float | None:
-    """To four digits; None for what is not finite."""
+    """Round a value to four digits; None for what is not finite."""
     return float(f"{float(value):.4g}") if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Which lines of reasoning a reader is shown: the best, and those that differ most from it."""
+"""The lines of reasoning that a reader is shown: the best, and those that differ most from it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from ..plots.scores import right
 
 
 class Step(NamedTuple):
-    """A step as it is shown: its text, the reward model's probability that it is right (None without), whether the best one has it too."""
+    """A step as it is shown.
+
+    Attributes:
+        text: of the step.
+        score: the reward model's probability that it is right; None without a score.
+        shared: whether the best trajectory begins with it, too.
+    """
 
     text: str
     score: float | None
     shared: bool
 
 
-class Chosen(NamedTuple):
+class ShownTrajectory(NamedTuple):
     """A trajectory, why it is shown, and its steps.
 
     Attributes:
@@ -43,63 +49,68 @@ class Chosen(NamedTuple):
     steps: list[Step]
 
 
-def chosen(posterior: Posterior) -> list[Chosen]:
-    """The best trajectory first; then the best with another answer, and the farthest, where there are any."""
+def shown_trajectories(posterior: Posterior) -> list[ShownTrajectory]:
+    """Select the best trajectory, the best with another answer, and the farthest from the best.
+
+    The last two are left out where there are none.
+    """
     label = dict(zip(posterior.trajectories, posterior.labels, strict=True))
     log_odds = dict(zip(posterior.trajectories, posterior.log_odds, strict=True))
     best = next((x for x in posterior.distinct if label[x] == posterior.answer), posterior.best)
-    why = (
-        "trajectory: none states an answer"
-        if posterior.answer is None
-        else "of those that state the most probable answer"
-    )
-    found = {best: ("The best", f"The most probable {why}.")}
+    why = "The most probable of those that state the most probable answer."
+    if posterior.answer is None:
+        why = "The most probable trajectory: none states an answer."
+    reasons = {best: ("The best", why)}
     others = [x for x in posterior.distinct if label[x] != label[best]]
     if others:
         other = next((x for x in others if label[x] is not None), others[0])
-        title = (
-            "The best without an answer" if label[other] is None else "The best with another answer"
-        )
-        found[other] = (
-            title,
-            "The most probable of those that do not state the most probable answer.",
-        )
-    distance, farthest = max(
-        ((apart(best, x), x) for x in posterior.distinct), key=lambda item: item[0]
-    )
+        title = "The best with another answer"
+        if label[other] is None:
+            title = "The best without an answer"
+        why = "The most probable of those that do not state the most probable answer."
+        reasons[other] = (title, why)
+    distances = {x: token_distance(best, x) for x in posterior.distinct}
+    farthest = max(distances, key=distances.__getitem__)
+    distance = distances[farthest]
     if distance > 0:
-        title, before = found.get(farthest, ("The farthest from the best", ""))
+        title, before = reasons.get(farthest, ("The farthest from the best", ""))
         why = (
             "It shares the fewest pairs of neighbouring tokens with the best: "
             f"{100 - 100 * distance:.0f}% of the longer one's."
         )
-        found[farthest] = (title, f"{before} {why}".strip())
-    return [
-        _told(x, best, title, why, label[x], posterior.distinct[x], log_odds[x])
-        for x, (title, why) in found.items()
-    ]
+        reasons[farthest] = (title, f"{before} {why}".strip())
+    shown = []
+    for x, (title, why) in reasons.items():
+        steps = _steps(x, best, log_odds[x])
+        probability = posterior.distinct[x]
+        tokens = len(x.token_ids)
+        shown.append(ShownTrajectory(title, why, label[x], probability, _ending(x), tokens, steps))
+    return shown
 
 
-def apart(x: Trajectory, y: Trajectory) -> float:
-    """Which share of the pairs of neighbouring tokens of the one with more of them the two do not have in common; in [0, 1]."""
+def token_distance(x: Trajectory, y: Trajectory) -> float:
+    """Measure how different two trajectories are, by their pairs of neighbouring tokens.
+
+    Of the trajectory with more pairs, it is the share that the other does not have; in [0, 1].
+    """
     first, second = (Counter(pairwise((None, *z.token_ids, None))) for z in (x, y))
     return 1 - (first & second).total() / max(first.total(), second.total())
 
 
-def _told(
-    x: Trajectory,
-    best: Trajectory,
-    title: str,
-    why: str,
-    answer: str | None,
-    probability: float,
-    log_odds: np.ndarray,
-) -> Chosen:
+def _steps(x: Trajectory, best: Trajectory, log_odds: np.ndarray) -> list[Step]:
+    """Describe the steps of a trajectory; those that begin the best one too are shared."""
     scores = [*right(log_odds).tolist(), *[None] * x.depth]
-    steps, together = [], x is not best
-    against = [node.step_token_ids for node in best.path[1:]] + [None] * x.depth
-    for node, same, score in zip(x.path[1:], against, scores, strict=False):
-        together = together and node.step_token_ids == same
-        steps.append(Step(node.step_text.strip(), score, together))
-    ended = "finished" if x.finished else "truncated" if x.truncated else "unfinished"
-    return Chosen(title, why, answer, probability, ended, len(x.token_ids), steps)
+    of_best = [*(node.step_token_ids for node in best.path[1:]), *[None] * x.depth]
+    shared = x is not best
+    steps = []
+    for node, tokens, score in zip(x.path[1:], of_best, scores, strict=False):
+        shared = shared and node.step_token_ids == tokens
+        steps.append(Step(node.step_text.strip(), score, shared))
+    return steps
+
+
+def _ending(x: Trajectory) -> str:
+    """Name how a trajectory ends."""
+    if x.finished:
+        return "finished"
+    return "truncated" if x.truncated else "unfinished"

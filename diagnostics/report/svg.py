@@ -1,4 +1,4 @@
-"""matplotlib's figures as SVG that belongs to the page: its fonts, its colours, no names that could meet another picture's."""
+"""matplotlib's figures as SVG with the page's fonts and colours, and names that never collide."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ LOOK: dict[str, Any] = {
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """While it lasts, matplotlib draws for the page; characters that its own font lacks are no matter, since the browser prints them."""
+    """Make matplotlib draw for the page, while the context lasts.
+
+    It does not warn of characters that its own font lacks, since the browser prints them.
+    """
     import matplotlib
 
     with matplotlib.rc_context(LOOK), warnings.catch_warnings():
@@ -48,20 +51,26 @@ def drawing() -> Iterator[None]:
 
 
 def inline(figure: Figure, name: str, label: str) -> tuple[Markup, bool]:
-    """The figure as an element of the page, and whether it had to be painted, so that its colours are fixed.
+    """Turn a figure into an element of the page.
+
+    A figure that would be too large is painted: its lines and areas become pixels, with fixed
+    colours.
 
     Args:
         figure: of matplotlib.
         name: unlike that of any other picture on the page; letters and hyphens.
-        label: what is said instead to who cannot see it.
+        label: read out to those who cannot see it.
+
+    Returns:
+        The element, and whether it was painted.
     """
-    text, painted = _saved(figure), False
-    if len(text) > HEAVY:
-        for artist in (
-            artist for ax in figure.axes for artist in (*ax.lines, *ax.collections, *ax.patches)
-        ):
-            artist.set_rasterized(True)
-        text, painted = _saved(figure), True
+    text = _saved(figure)
+    painted = len(text) > HEAVY
+    if painted:
+        for ax in figure.axes:
+            for artist in (*ax.lines, *ax.collections, *ax.patches):
+                artist.set_rasterized(True)
+        text = _saved(figure)
     root = ElementTree.fromstring(text)
     for element in list(root):
         if element.tag.endswith("metadata"):
@@ -93,7 +102,7 @@ def _saved(figure: Figure) -> str:
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
-    """Identifiers get the picture's name, those that nothing refers to go."""
+    """Put the picture's name into all identifiers, and remove those that nothing refers to."""
     used = set(
         re.findall(r'(?:url\(#|href="#)([^)"]+)', ElementTree.tostring(root, encoding="unicode"))
     )
@@ -111,7 +120,7 @@ def _rename(root: ElementTree.Element, name: str) -> None:
 
 
 def _restyled(style: str) -> str:
-    """A style with the page's font and colours."""
+    """Replace the font and the colours in a style by the page's."""
     kept = []
     for key, _, value in (part.partition(":") for part in style.split(";") if ":" in part):
         key, value = key.strip(), value.strip()

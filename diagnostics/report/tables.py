@@ -1,4 +1,4 @@
-"""The parts of a report that are words and numbers: the answers, what was found, what holds of the run, and how it was run."""
+"""The tables of a report: the answers, the facts of the run, its settings, cost and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..facts import (
     population_in_words,
     rates_in_words,
 )
-from ..formatting import plus_minus
+from ..formatting import counted, plus_minus
 from ..plots.shades import shades
 from .visible_text import short
 
@@ -38,16 +38,18 @@ EVIDENCES = {
     "unbiased": (
         "On average over seeds the estimate of the evidence is right, with any number of particles."
     ),
-    "consistent": "The estimate of the evidence becomes right with many particles; with few it is biased.",
+    "consistent": (
+        "The estimate of the evidence becomes right with many particles; with few it is biased."
+    ),
     "none": "There is no estimate of the evidence, or none that anything is known of.",
 }
 
 
 class Row(NamedTuple):
-    """A bar.
+    """A bar of the table of answers.
 
     Attributes:
-        answer: what it is called; None for no answer.
+        answer: the answer, or the name of several; None for no answer.
         single: whether it is one answer.
         shade: its number.
         probability: in [0, 1].
@@ -64,47 +66,36 @@ class Row(NamedTuple):
 
 
 def answers(posterior: Posterior) -> list[Row]:
-    """The most probable ones, the others together, and last no answer."""
-    shade = {
-        answer: number for number, group in enumerate(shades(posterior)) for answer in group.answers
-    }
-    errors = {
-        answer: None if isnan(error) else error for answer, error in posterior.answer_mcse.items()
-    }
+    """List the most probable answers, the others together, and last no answer."""
+    shade: dict[str | None, int] = {}
+    for number, group in enumerate(shades(posterior)):
+        shade |= dict.fromkeys(group.answers, number)
+    errors = posterior.answer_mcse
     stated = [answer for answer in posterior.answers if answer is not None]
     named, others = stated[:MOST], stated[MOST:]
 
     def row(answer: str | None) -> Row:
-        name = None if answer is None else short(answer, LONGEST) or "(empty)"
+        name = None
+        if answer is not None:
+            name = short(answer, LONGEST) or "(empty)"
         probability = posterior.answers[answer]
-        return Row(
-            name,
-            answer is not None,
-            shade[answer],
-            probability,
-            errors[answer],
-            plus_minus(probability, errors[answer]),
-        )
+        error = None if isnan(errors[answer]) else errors[answer]
+        words = plus_minus(probability, error)
+        return Row(name, answer is not None, shade[answer], probability, error, words)
 
     rows = [row(answer) for answer in named]
     if others:
         total = sum(posterior.answers[answer] for answer in others)
-        rows.append(
-            Row(
-                f"{len(others)} other{'s' * (len(others) != 1)}",
-                False,
-                shade[others[0]],
-                total,
-                None,
-                f"{total:.3f}",
-            )
-        )
-    return [*rows, row(None)] if None in posterior.answers else rows
+        name = counted(len(others), "other")
+        rows.append(Row(name, False, shade[others[0]], total, None, f"{total:.3f}"))
+    if None in posterior.answers:
+        rows.append(row(None))
+    return rows
 
 
 def facts(posterior: Posterior) -> dict[str, str]:
-    """What holds of the run, by name; those that there are."""
-    found = {
+    """Collect the facts of the run, by name; those that there are."""
+    lines = {
         "Sampler": posterior.sampler,
         "Target": posterior.target,
         "Guarantee": f"{posterior.guarantee.capitalize()}. {GUARANTEES[posterior.guarantee]}",
@@ -117,28 +108,32 @@ def facts(posterior: Posterior) -> dict[str, str]:
         "Cost of a step": posterior.step_cost,
         "Paper": posterior.paper,
     }
-    return {name: fact for name, fact in found.items() if fact}
+    return {name: line for name, line in lines.items() if line}
 
 
 def settings(posterior: Posterior) -> dict[str, str]:
-    """Everything that the run was asked to do, in words; the prompt as a text, not as ids."""
-    shown = {
-        name: value for name, value in posterior.settings.items() if name != "prompt_token_ids"
-    }
-    return {name.replace("_", " "): _value(value) for name, value in shown.items()}
+    """Word all settings of the run; the prompt as a text, not as ids."""
+    lines = {}
+    for name, value in posterior.settings.items():
+        if name != "prompt_token_ids":
+            lines[name.replace("_", " ")] = _value(value)
+    return lines
 
 
 def costs(posterior: Posterior) -> dict[str, str]:
-    """What was computed, counted."""
-    counted = posterior.cost.asdict()
-    return {
-        name.replace("_", " "): f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
-        for name, value in counted.items()
-    }
+    """Write the cost of the run: what was computed, counted."""
+    lines = {}
+    for name, value in posterior.cost.asdict().items():
+        form = ",.2f" if isinstance(value, float) else ","
+        lines[name.replace("_", " ")] = format(value, form)
+    return lines
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what matters for the numbers, on the machine that writes the report."""
+    """Look up the versions of Python and of the packages that matter for the numbers.
+
+    They are those of the machine that writes the report.
+    """
     return {"Python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
@@ -156,4 +151,6 @@ def _value(value: Any) -> str:
         return ", ".join(map(_value, value)) or "none"
     if value is None or value == "":
         return "none"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

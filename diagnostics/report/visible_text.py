@@ -1,4 +1,6 @@
-"""Text from models and users, made fit to be seen: what would be invisible, or turn the reading direction, is shown as U+FFFD.
+"""Text from models and users, made safe to look at.
+
+Characters that would be invisible, or turn the reading direction, are shown as U+FFFD.
 
 Escaping is not done here: the templates escape everything.
 """
@@ -21,23 +23,23 @@ _INVISIBLE = re.compile(
 
 
 def legible(text: str) -> str:
-    """The text without control characters and without invisible ones, each replaced by U+FFFD."""
+    """Replace control characters and invisible ones by U+FFFD."""
     return _INVISIBLE.sub("\ufffd", printable(text))
 
 
 def short(text: str, longest: int) -> str:
-    """The legible text in one line of at most so many characters."""
+    """Make the text legible, in one line of at most so many characters."""
     line = " ".join(legible(text).split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
 def shown(value: Any) -> Any:
-    """What a template prints for a value: text that is not markup is made legible."""
+    """Prepare a value for a template: text that is not markup is made legible."""
     return legible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def coded(text: str) -> Markup:
-    """The text as markup, with what stands between backticks as code."""
+    """Turn the text into markup, with what stands between backticks as code."""
     parts = re.split("`([^`\\n]+)`", legible(text))
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else escape(part)
@@ -46,6 +48,9 @@ def coded(text: str) -> Markup:
 
 
 def embedded(value: Any) -> Markup:
-    """A value as JSON that can stand in a script element: nothing in it ends the element or begins a comment."""
+    """Write a value as JSON that can stand in a script element.
+
+    Nothing in it ends the element or begins a comment.
+    """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII only
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

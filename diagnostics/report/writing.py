@@ -11,7 +11,9 @@ from .page import page
 
 
 def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
-    """Write the report of a posterior to an HTML file, in place of what is there; all of it or nothing.
+    """Write the report of a posterior to an HTML file, all of it or nothing.
+
+    It replaces a file that is there.
 
     Args:
         posterior: of any sampler. Where it has an attribute `runs`, posteriors of independent runs,

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from motes.diagnostics.report.ancestry_drawing import ancestry
-from motes.diagnostics.report.colours import dark, declared, themed
+from motes.diagnostics.report.colours import dark, declarations, themed
 from motes.diagnostics.report.latents import latent, latents
-from motes.diagnostics.report.shown_trajectories import apart, chosen
+from motes.diagnostics.report.shown_trajectories import shown_trajectories, token_distance
 from motes.diagnostics.report.tables import answers
 from motes.models import Trajectory
 
 
 def test_the_best_the_other_and_the_farthest(make_posterior):
-    best, other, farthest = chosen(make_posterior())
+    best, other, farthest = shown_trajectories(make_posterior())
     assert (best.title, best.answer, best.ended) == ("The best", "17", "finished")
     assert best.probability == pytest.approx(0.45)  # of both with these tokens
     assert [step.text for step in best.steps] == ["Ben has 7 + 3 = 10.", "The answer is 17."]
@@ -37,7 +37,9 @@ def test_the_best_the_other_and_the_farthest(make_posterior):
 
 
 def test_steps_that_are_shared_with_the_best(make_posterior):
-    best, other, _ = chosen(make_posterior(extracted=("17", "16", "17", None, "17", None)))
+    best, other, _ = shown_trajectories(
+        make_posterior(extracted=("17", "16", "17", None, "17", None))
+    )
     assert other.answer == "16" and [step.shared for step in other.steps] == [True, False]
     assert not any(step.shared for step in best.steps)
 
@@ -45,17 +47,20 @@ def test_steps_that_are_shared_with_the_best(make_posterior):
 def test_one_of_a_kind_is_shown_alone(make_posterior):
     with np.errstate(divide="ignore"):
         alone = make_posterior(log_weights=np.log([0.5, 0, 0, 0, 0.5, 0]))
-    assert [line.title for line in chosen(alone)] == ["The best"]
+    assert [line.title for line in shown_trajectories(alone)] == ["The best"]
 
 
 def test_distance():
     def said(*token_ids):
         return Trajectory(question="?").child("", token_ids, logprob=0.0, proposal_logprob=0.0)
 
-    assert apart(said(1, 2, 3), said(1, 2, 3)) == 0 and apart(said(1, 2), said(3, 4)) == 1
+    assert (
+        token_distance(said(1, 2, 3), said(1, 2, 3)) == 0
+        and token_distance(said(1, 2), said(3, 4)) == 1
+    )
     # start-1, 1-2 of four pairs
-    assert apart(said(1, 2, 3), said(1, 2, 4)) == pytest.approx(1 - 2 / 4)
-    assert apart(said(), said()) == 0
+    assert token_distance(said(1, 2, 3), said(1, 2, 4)) == pytest.approx(1 - 2 / 4)
+    assert token_distance(said(), said()) == 0
 
 
 @pytest.mark.parametrize(("slots", "steps"), [(1, 1), (24, 6), (200, 6), (30, 130)])
@@ -177,6 +182,6 @@ def test_lines_stand_out_on_a_dark_page(colour):
 def test_colours_become_variables():
     style = themed("#0072b2")
     assert style == "var(--c-0072b2)"
-    sheet = str(declared([f"stroke:{style}"]))
+    sheet = str(declarations([f"stroke:{style}"]))
     assert "--c-0072b2:#0072b2" in sheet and f"--c-0072b2:{dark('#0072b2')}" in sheet
     assert re.search(r"@media screen and \(prefers-color-scheme: dark\)", sheet)
