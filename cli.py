@@ -61,7 +61,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    """The command's arguments; each command's function is their attribute `command`."""
+    """Make the parser of the arguments; each command sets its function as `command`."""
     text = (
         "Reasoning as Bayesian inference: language models, reward models, sequential Monte Carlo."
     )

@@ -139,7 +139,7 @@ def _at_budgets(name: str, settings: dict[str, Any], budgets: str | None) -> lis
 
 
 def _parts(text: str) -> list[str]:
-    """The settings between commas; a comma in a list does not count."""
+    """Split settings at commas; a comma in a list does not count."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in "[{") - (character in "]}")

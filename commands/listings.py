@@ -121,7 +121,7 @@ def _describe(folder: Path) -> str:
 
 
 def _parameters(weights: Path) -> int:
-    """The numbers in a safetensors file, by its header: 8 bytes of length, then JSON."""
+    """Count the numbers in a safetensors file by its header: 8 bytes of length, then JSON."""
     with weights.open("rb") as file:
         header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -57,7 +57,7 @@ def _shows_bars(args: argparse.Namespace) -> bool:
 
 
 def _lm_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `motes.load_lm` is given besides a name and a device: only what was asked for."""
+    """Collect what `motes.load_lm` is given besides name and device: only what was asked for."""
     options = {"dtype": args.dtype, "step": _step_rule(args), "prompt": _prompt(args)}
     return {name: value for name, value in options.items() if value is not None}
 

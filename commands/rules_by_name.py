@@ -92,7 +92,7 @@ def _compiled(option: str, pattern: str) -> re.Pattern[str]:
 
 
 def _imported(module: str, name: str) -> Any:
-    """A function of a module, which may stand in the folder where the command runs."""
+    """Find a function of a module, which may be in the folder where the command runs."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -133,7 +133,7 @@ def solve_command(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the sampler that were given, those of `--set` among them."""
+    """Collect the sampler's settings that were given, those of `--set` among them."""
     named = {name: getattr(args, name) for name in ("iterations", "chains", "budget")}
     settings = {name: value for name, value in named.items() if value is not None}
     for text in args.set:

@@ -165,7 +165,7 @@ class BoundPublished(BoundSampler[Scored]):
 
 
 def last_scores(particles: Sequence[Particle]) -> np.ndarray:
-    """The log-odds of each particle's last step.
+    """Return the log-odds of each particle's last step.
 
     Minus infinity outside the prior's support; shape (N,).
     """
