@@ -42,7 +42,7 @@ from scipy.stats import beta
 import motes
 from motes.models import RewardModel, Sampling, Trajectory
 from motes.models.pocket import Problem, problems
-from motes.models.pocket.recipe.solving import complete
+from motes.models.pocket.recipe.solutions import complete
 from motes.ppl.calibration import (
     CalibratedReward,
     LabelledStep,

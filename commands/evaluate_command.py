@@ -29,10 +29,7 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "problems",
         type=Path,
         metavar="FILE.jsonl",
-        help=(
-            "a JSON object a line, with question (or problem) and answer (or solution); - reads "
-            "stdin"
-        ),
+        help="an object a line, with question (or problem) and answer (or solution); - reads stdin",
     )
     add_models(parser)
     add_declaration(parser)
@@ -67,7 +64,7 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         default=Path("results.jsonl"),
         metavar="FILE.jsonl",
-        help="where results are kept as they come; the same command does only what is missing there",
+        help="where results are kept as they come; the same command does what is missing there",
     )
     add("--json", action="store_true", help="print one JSON object a sampler and budget")
     add("--quiet", action="store_true", help="show no progress bar and no forecast")

@@ -99,8 +99,8 @@ def models_command(args: argparse.Namespace) -> int:
     for kind, folder in (("language model", LM_FOLDER), ("process reward model", PRM_FOLDER)):
         print(f"    pocket  {kind}: {_describe(folder)}\n            {folder}")
     print(
-        "also loaded: a folder with a model in Hugging Face format, a GGUF file, a Hugging Face "
-        "id (owner/name)"
+        "also loaded: a folder with a model in Hugging Face format, a GGUF file, "
+        "a Hugging Face id (owner/name)"
     )
     return 0
 
@@ -113,11 +113,9 @@ def _describe(folder: Path) -> str:
     context = json.loads((folder / "config.json").read_text(encoding="utf-8"))[
         "max_position_embeddings"
     ]
-    parameters = sum(_parameters(path) for path in weights)
-    return (
-        f"{parameters / 1e6:.2f} M parameters, context of {context} tokens, "
-        f"{sum(path.stat().st_size for path in weights) / 1e6:.1f} MB"
-    )
+    parameters = sum(_parameters(path) for path in weights) / 1e6
+    size = sum(path.stat().st_size for path in weights) / 1e6
+    return f"{parameters:.2f} M parameters, context of {context} tokens, {size:.1f} MB"
 
 
 def _parameters(weights: Path) -> int:

@@ -1,4 +1,4 @@
-"""From options to models: which are meant, what they read, where their steps end, and how far they are."""
+"""From options to models: which are meant, what they read, and where their steps end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .problem_files import read_rows
 
 
 def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]:
-    """Return the language model and the reward model that the options mean, as `motes.solve` takes them.
+    """Return the models that the options mean, as `motes.solve` takes them.
 
     The language model is a function that loads it, so that everything else is checked first.
 
     Args:
         args: the options.
-        by_name: whether the language model is to be its name, or, where options say more of it, the
-            loaded model.
+        by_name: whether the language model is to be its name, or the loaded model where options
+            say more of it.
 
     Raises:
         TypeError, ValueError, OSError: an option is not of its kind, or the models are none.
@@ -85,8 +85,7 @@ def _prompt(args: argparse.Namespace) -> ChatPrompt | str | None:
         return ChatPrompt(**chat) if chat else None
     if chat:
         raise ValueError(
-            f"prompt must be left out beside --{next(iter(chat))}, which goes into the chat "
-            "template"
+            f"prompt must be left out beside --{next(iter(chat))}, which the chat template takes"
         )
     text = text_of("prompt", args.prompt)
     check_form(text)

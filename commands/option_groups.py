@@ -15,7 +15,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which models there are, what they read, and where their steps end."""
+    """Add the options of models: which there are, what they read, where their steps end."""
     models = parser.add_argument_group("models")
     add = models.add_argument
     add(
@@ -26,10 +26,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--prm",
         default="auto",
-        help=(
-            "process reward model, as --lm; none for no likelihood; auto is the pocket's, beside "
-            "the pocket"
-        ),
+        help="process reward model, as --lm; none for no likelihood; auto: the pocket's own",
     )
     add("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
     add(
@@ -46,19 +43,14 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--examples",
         metavar="FILE.jsonl",
-        help=(
-            "few-shot: solved examples, a JSON object with question and solution (or answer) a line"
-        ),
+        help="few-shot: an object with question and solution (or answer) a line",
     )
     add(
         "--template",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=(
-            "an argument of the chat template, such as enable_thinking=false; values are JSON, or "
-            "texts"
-        ),
+        help="an argument of the chat template: enable_thinking=false; JSON, or a text",
     )
     add(
         "--prompt",
@@ -71,10 +63,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--delimiter",
         metavar="TEXT",
-        help=(
-            r"what ends a step, with \n for a line break; none for no such text (a blank line "
-            r"where left out)"
-        ),
+        help=r"what ends a step, \n for a line break; none for nothing; default: a blank line",
     )
     add(
         "--step-tokens",
@@ -111,10 +100,8 @@ def add_declaration(parser: argparse.ArgumentParser) -> None:
     add(
         "--answer",
         metavar="RULE",
-        help=(
-            "how answers are read: stated (the default), last_number, last_line, regex:PATTERN, "
-            "or module:function"
-        ),
+        help="how answers are read: stated (the default), last_number, last_line, regex:PATTERN, "
+        "or module:function",
     )
     add(
         "--constraint",

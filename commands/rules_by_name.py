@@ -17,10 +17,11 @@ REGEX = "regex:"
 
 
 def last_number(trajectory: Trajectory) -> str | None:
-    """Return the last number of a trajectory that is complete, without thousands separators; None where there is none.
+    """Return the last number of a closed trajectory, without thousands separators; None for none.
 
     Example:
-        >>> written = Trajectory(question="?").child("So 3 of 1,200.", (1,), logprob=0.0, proposal_logprob=0.0)
+        >>> law = {"logprob": 0.0, "proposal_logprob": 0.0}
+        >>> written = Trajectory(question="?").child("So 3 of 1,200.", (1,), **law)
         >>> last_number(written) is None, last_number(written.close(finished=True))
         (True, '1200')
     """
@@ -29,10 +30,11 @@ def last_number(trajectory: Trajectory) -> str | None:
 
 
 def last_line(trajectory: Trajectory) -> str | None:
-    r"""Return the last line of a trajectory that is complete; None where there is none.
+    r"""Return the last line of a closed trajectory; None for none.
 
     Example:
-        >>> written = Trajectory(question="?").child("First.\nyes \n", (1,), logprob=0.0, proposal_logprob=0.0)
+        >>> law = {"logprob": 0.0, "proposal_logprob": 0.0}
+        >>> written = Trajectory(question="?").child("First.\nyes \n", (1,), **law)
         >>> last_line(written.close(finished=True))
         'yes'
     """
@@ -66,8 +68,8 @@ def answer_rule(text: str) -> Answer:
     module, separator, name = text.partition(":")
     if not (separator and module and name):
         raise ValueError(
-            f"answer must be one of {', '.join(BY_NAME)}, regex:PATTERN or module:function, not "
-            f"{text!r}"
+            f"answer must be one of {', '.join(BY_NAME)}, regex:PATTERN or module:function, "
+            f"not {text!r}"
         )
     return _imported(module, name)
 

@@ -1,0 +1,95 @@
+"""Every block and every command of the README runs, in order and in seconds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+
+import motes
+from motes.cli import main
+from motes.models.pocket import problems
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    line.strip().partition("  #")[0].strip()
+    for line in re.findall(r"^    motes .*$", README, flags=re.MULTILINE)
+]
+OWN_MODEL = "owner/name"  # what the README calls a model of the reader's
+
+# processor seconds of a block or a command on one core, on a machine that does other things as well
+MOST = 60.0
+QUESTION = next(problems("test", seed=0, steps=6)).question
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which all of it runs, with the reader's files in it."""
+    place = tmp_path_factory.mktemp("readme")
+    (place / "examples.jsonl").write_text('{"question": "1 + 1?", "answer": "The answer is 2."}\n')
+    return place
+
+
+@pytest.fixture(scope="module")
+def namespace() -> dict[str, Any]:
+    """What the blocks before have defined."""
+    return {"__name__": "readme"}
+
+
+@pytest.fixture
+def timed(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Prints how long the test took, where the tests' log shows it, and fails where that is not "in seconds"."""
+    began, used = time.perf_counter(), time.process_time()
+    yield
+    wall, cpu = time.perf_counter() - began, time.process_time() - used
+    with capsys.disabled():
+        print(
+            f"\nREADME {request.node.name}: {wall:.1f} s ({cpu:.1f} s of processor time)", end=" "
+        )
+    assert cpu < MOST
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(BLOCKS) >= 10 and len(COMMANDS) >= 10
+
+
+@pytest.mark.usefixtures("timed")
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_block(
+    number: int, namespace: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    exec(compile(BLOCKS[number], f"block {number} of README.md", "exec"), namespace)
+
+
+@pytest.mark.usefixtures("timed")
+@pytest.mark.parametrize("number", range(len(COMMANDS)))
+def test_command(
+    number: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command, with the pocket where the reader's own model stands; "> FILE" keeps what it printed."""
+    monkeypatch.chdir(folder)
+    load = motes.models.load_lm
+    monkeypatch.setattr(
+        motes.models,
+        "load_lm",
+        lambda source, **options: load(source.replace(OWN_MODEL, "pocket"), **options),
+    )
+    monkeypatch.setattr(motes.models, "check_source", lambda source: None)
+    words = [QUESTION if word.endswith("...") else word for word in shlex.split(COMMANDS[number])]
+    kept = Path(words.pop()) if ">" in words else None
+    words = [word for word in words if word != ">"]
+    assert main(words[1:]) == 0
+    out = capsys.readouterr().out
+    assert out
+    if kept is not None:
+        kept.write_text(out)
