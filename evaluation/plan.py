@@ -100,9 +100,9 @@ def read_plan(content: Any) -> Plan | None:
     """Return the plan that `as_plain` wrote; None where it is something else."""
     if not isinstance(content, Mapping):
         return None
-    problems, samplers, repeats = (
-        content.get(name) for name in ("problems", "samplers", "repeats")
-    )
+    problems: Any = content.get("problems")
+    samplers: Any = content.get("samplers")
+    repeats: Any = content.get("repeats")
     if not isinstance(problems, list) or not isinstance(samplers, list) or not _is_count(repeats):
         return None
     if not all(_is_asked(problem) for problem in problems) or not all(map(_is_arm, samplers)):

@@ -99,6 +99,8 @@ def _downloaded(name: str) -> Mark | None:
         found = cached_file(name, "config.json", local_files_only=True)
     except OSError:  # it is not there, or there can be no such model
         return None
+    if found is None:
+        return None
     return Mark(f"{name} {Path(found).parent.name[:DIGITS]}", (), name)
 
 

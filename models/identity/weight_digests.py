@@ -62,7 +62,7 @@ def _tensor(tensor: Any) -> tuple[bytes, bytes]:
 def _module(module: Any, digest: Digest) -> list[bytes]:
     """Return the class, configuration and weights of a network, and users' classes in it."""
     config = getattr(module, "config", None)
-    settings = config.to_dict() if hasattr(config, "to_dict") else {}
+    settings = {} if config is None or not hasattr(config, "to_dict") else config.to_dict()
     settings = {name: value for name, value in settings.items() if name not in VOLATILE}
     parts = [digest(type(module)), json.dumps(settings, sort_keys=True, default=str).encode()]
     parts.append(_weights(module))

@@ -247,9 +247,9 @@ def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
             "reward model"
         )
     # the posterior's answers keep their positions; those of the prior alone come after them
-    answers = dict.fromkeys([*posterior.answers, *prior.labels])
-    answers.pop(None, None)
-    return Dataset(_numbers(prior, [*answers])).assign_attrs(answers=json.dumps([*answers]))
+    spelled = dict.fromkeys([*posterior.answers, *prior.labels])
+    answers = [answer for answer in spelled if answer is not None]
+    return Dataset(_numbers(prior, answers)).assign_attrs(answers=json.dumps(answers))
 
 
 def _variables(posterior: Posterior) -> dict[str, str]:
@@ -270,8 +270,9 @@ def _sample_stats(posterior: Posterior) -> Dataset:
         "truncated": [x.truncated for x in trajectories],
         "proposal_logprob": [float(x.proposal_logprob) for x in trajectories],
     }
-    eves = [run.eves for run in posterior.runs or (posterior,)]
-    if all(of_run is not None for of_run in eves):
+    runs = posterior.runs or (posterior,)
+    eves = [run.eves for run in runs if run.eves is not None]
+    if len(eves) == len(runs):
         columns["eve"] = np.concatenate(eves)
     logprobs = [[node.logprob for node in path] for path in paths]
     proposal_logprobs = [[node.proposal_logprob for node in path] for path in paths]
