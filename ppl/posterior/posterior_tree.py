@@ -4,10 +4,10 @@ The schema: https://python.arviz.org/en/stable/schema/schema.html.
 
 A chain is an MCMC chain, a draw one of its iterations. A filter's trajectories are *weighted*, and
 most readers of a tree know nothing of weights. So the group `posterior` holds draws that may be
-taken at face value: of weighted trajectories, copies drawn by weight, as many as their effective
-sample size. The weighted population itself stands in the group `population`, where a chain is one
-of the independent runs that were pooled, or the one run. Ragged things are padded: floats with NaN,
-texts with "".
+taken at face value: of weighted trajectories, copies drawn by weight, as many as they are worth
+(see `motes.ppl.posterior.equal_draws`). The weighted population itself stands in the group
+`population`, where a chain is one of the independent runs that were pooled, or the one run. Ragged
+things are padded: floats with NaN, texts with "".
 
 Dimensions: chain, draw, particle = the trajectories of a population (or the slots of a filter),
 step = the steps of the longest trajectory (numbered from 1), token = the tokens of the longest,
@@ -78,8 +78,8 @@ import numpy as np
 import xarray
 from xarray import Dataset, DataTree
 
-from ...smc import History, distinct_ancestors, entropy, ess
-from .equal_draws import equal_draws
+from ...smc import History, distinct_ancestors, entropy
+from .equal_draws import effective_draws, equal_draws
 from .variable_names import dimension_names, variable_names
 
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
     stats = _sample_stats(posterior)
     text = _text(posterior)
     groups = {"answers": _answers(posterior, answers), "constant_data": _constant(posterior)}
-    if posterior.chains or posterior.provenance.copies:
+    if posterior.chains:
         groups |= {"posterior": numbers, "sample_stats": stats, "text": text}
     else:
-        chosen = _chosen(posterior.log_weights)
+        chosen = _chosen(posterior)
         groups["posterior"] = _stated_errors(posterior, _taken(numbers, chosen))
         groups["sample_stats"] = _taken(stats.drop_vars(OF_WEIGHTED, errors="ignore"), chosen)
         groups["sample_stats"]["particle"] = (SAMPLE, chosen[None])
@@ -151,10 +151,16 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
     return tree
 
 
-def _chosen(log_weights: np.ndarray) -> np.ndarray:
-    """Choose as many draws as the weights are worth, in random order: positions, shape (M,)."""
-    draws = max(1, int(ess(log_weights) + ROUNDING))
-    return np.random.default_rng(0).permutation(equal_draws(log_weights, draws))
+def _chosen(posterior: Posterior) -> np.ndarray:
+    """Choose as many draws as the population is worth, in random order: positions, shape (M,)."""
+    if posterior.provenance.copies:  # worth no more than what they are copies of
+        shares = np.array(list(posterior.distinct.values()))
+        worth = float(1 / (shares @ shares))
+    else:
+        worth = effective_draws(posterior.log_weights, posterior.errors)
+    chosen = equal_draws(posterior.log_weights, max(1, int(worth + ROUNDING)))
+    # neighbours share ancestors: in order they would look like a chain that mixes slowly
+    return np.random.default_rng(0).permutation(chosen)
 
 
 def _taken(group: Dataset, chosen: np.ndarray) -> Dataset:
@@ -181,7 +187,7 @@ def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
         draws[name].attrs["mcse"] = posterior.errors.mean(values, posterior.log_weights)
     return draws.assign_attrs(
         draws=f"{draws.sizes['draw']} of {len(posterior.trajectories)} weighted trajectories, "
-        "drawn by weight, as many as their effective sample size",
+        "drawn by weight, as many as these are worth",
         mcse="of a variable: the standard error of its mean over the weighted population",
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray
 
+from motes.ppl.posterior.equal_draws import effective_draws
 from motes.ppl.posterior.posterior_tree import padded, storable
 from motes.smc import History, ess
 
@@ -68,18 +69,29 @@ def test_draws_may_be_taken_at_face_value(make_posterior) -> None:
     assert float((population["logprob"] * population["weight"]).sum()) == pytest.approx(weighted)
 
 
+def test_lineages_count(make_posterior) -> None:
+    """By hand: W = (.3, .1, .2, .25, .15, 0), and the first steps are worth (.4, .45, .15)."""
+    posterior = make_posterior()
+    worth = (1 / (0.4**2 + 0.45**2 + 0.15**2), 1 / (0.09 + 0.01 + 0.04 + 0.0625 + 0.0225))
+    expected = 2 / (1 / worth[0] + 1 / worth[1])
+    assert effective_draws(posterior.log_weights, posterior.errors) == pytest.approx(expected)
+    assert posterior.to_datatree()["posterior"].sizes["draw"] == 3
+
+
+def test_copies_are_worth_what_they_copy(make_posterior) -> None:
+    tree = make_posterior().resampled(4000).to_datatree()
+    assert tree["posterior"].sizes["draw"] <= 5 and tree["population"].sizes["particle"] == 4000
+
+
 def test_rewards_are_padded(make_posterior) -> None:
     tree = make_posterior().to_datatree()
     np.testing.assert_array_equal(
         tree["population/log_odds"][0, [0, 2, 5]], [[3, 2], [-1, np.inf], [-np.inf, np.nan]]
     )
-    log_r, particle = tree["log_likelihood/prm"], tree["sample_stats/particle"].values[0].tolist()
-    np.testing.assert_allclose(
-        log_r[0, particle.index(0)], np.log([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-2))])
-    )
-    np.testing.assert_array_equal(
-        log_r[0, particle.index(3)], [np.log(1 / (1 + np.exp(1))), np.log(0.5)]
-    )
+    log_r = tree["log_likelihood/prm"]
+    odds = ([3, 2], [3, -1], [-1, np.inf], [-1, 0], [3, 2])
+    for slot, row in zip(tree["sample_stats/particle"].values[0], log_r.values[0], strict=True):
+        np.testing.assert_allclose(row, -np.log1p(np.exp(-np.array(odds[slot], float))))
     assert log_r["step"].values.tolist() == [1, 2]
 
 
@@ -168,7 +180,7 @@ def test_arviz_reads_it(make_posterior, tmp_path: Path) -> None:
         tree, group="posterior", var_names="logprob", combined=True, keep_dataset=True
     )
     # the ESS of the weights is 4.4
-    assert sorted(draws["logprob"].values.tolist()) == [-3.1, -2.1, -1.1, -1.1]
+    assert len(draws["logprob"]) == 3 and set(draws["logprob"].values) <= {-1.1, -2.1, -3.1}
     tree.close()
 
 

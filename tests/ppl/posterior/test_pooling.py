@@ -166,7 +166,7 @@ def test_equal_draws_have_the_weights_as_frequencies():
     for name in ("answer", "depth", "tokens"):
         weighted = posterior.to_datatree()
         mean = float((weighted[f"population/{name}"] * weighted["population/weight"]).sum())
-        assert float(equal.to_datatree()[f"posterior/{name}"].mean()) == pytest.approx(
+        assert float(equal.to_datatree()[f"population/{name}"].mean()) == pytest.approx(
             mean, abs=0.05
         )
     for draws in (0, 2.5, True):
