@@ -145,7 +145,8 @@ def ratio(fit: ScalingDraws, a: str, b: str, accuracy: float) -> Ratio:
 def common_accuracy(fit: ScalingDraws, a: str, b: str) -> float:
     """Return the middle of the accuracies that both curves take within what was measured.
 
-    The curves are posterior means. Where there is none, because one sampler's worst is better than the other's best: that best.
+    The curves are posterior means. Where they share no accuracy, because one sampler's worst is
+    better than the other's best, it is that best.
     """
     curves = []
     for sampler in (a, b):
