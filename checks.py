@@ -208,7 +208,8 @@ def ladder(name: str, values: Any, first: float, last: float | None) -> tuple[fl
         >>> ladder("betas", [1, 0.5], first=1, last=None)
         (1.0, 0.5)
     """
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or np.ndim(values) == 0:
+    scalar = isinstance(values, np.ndarray) and values.ndim == 0
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or scalar:
         raise TypeError(f"{name} must be numbers in order, not {shown(values)}")
     powers = tuple(_real(f"every one of {name}", value) for value in values)
     rises = last is not None
@@ -250,7 +251,7 @@ def _real(name: str, value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
-        return inf if value > 0 else -inf
+        return -inf if str(value).startswith("-") else inf
 
 
 def _range(least: float, most: float, above: float, below: float) -> str:

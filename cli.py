@@ -20,7 +20,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .commands.evaluate_command import add_evaluate
 from .commands.listings import add_listings
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "Reasoning as Bayesian inference: language models, reward models, sequential Monte Carlo."
     )
     parser = _Parser(prog="motes", description=text)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands: Any = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_solve, add_evaluate, add_report, add_listings):
         add(commands)
     return parser

@@ -41,7 +41,7 @@ def read_gold(place: str, answer: Any, solution: Any = None) -> str:
         form = "an answer that is a text or a number"
         raise TypeError(f"{place} must have {form}, not {answer!r:.100}")
     if not isinstance(answer, str):
-        return spelled(answer, f"{place} must have an answer that is")
+        return str(spelled(answer, f"{place} must have an answer that is"))
     if answer.strip().lower() in _MISSING:
         missing = f"{answer!r}, which stands for a missing one"
         raise ValueError(f"{place} must have an answer, not {missing}")

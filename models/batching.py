@@ -258,7 +258,7 @@ def _answer(asking: Sequence[_Worker[Any]]) -> None:
 
 def _asked(
     model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, ...]
-) -> Sequence[Any]:
+) -> Sequence[Any] | np.ndarray:
     match kind:
         case "extend":
             import jax
@@ -279,7 +279,7 @@ def _asked(
 
 def _share(
     askers: Sequence[tuple[_Worker[Any], _Question]],
-    answers: Sequence[Any],
+    answers: Sequence[Any] | np.ndarray,
     kind: str,
     cost: Cost,
     seconds: float,

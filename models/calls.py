@@ -236,12 +236,12 @@ def _score_those_read(
     prm: Any, trajectories: Sequence[Trajectory], read: Sequence[bool]
 ) -> np.ndarray:
     """Return the log-odds of trajectories some of which lie beyond the reward model's context."""
-    for i in np.flatnonzero(~np.array(read)):
+    for i in np.flatnonzero(~np.array(read)).tolist():
         check_question(prm, trajectories[i].path[0])
     values = np.full(len(trajectories), UNREAD)
     if any(read):
         rows = np.flatnonzero(read)
-        values[rows] = score(prm, [trajectories[i] for i in rows])
+        values[rows] = score(prm, [trajectories[i] for i in rows.tolist()])
     return values
 
 

@@ -96,16 +96,17 @@ class TextEncoder:
             return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         parts = self._parts(text)
         hostile = any(part.quoted for part in parts)
-        if hostile and self._disarmed is None:
+        disarmed = self._disarmed if hostile else None
+        if hostile and disarmed is None:
             return self._in_pieces(parts)
-        names = self._disarmed.names if hostile else {}
+        names = disarmed.names if disarmed is not None else {}
         parts = [
             part if part.quoted else part._replace(text=self._renamed(part.text, names))
             for part in parts
         ]
         whole = "".join(part.text for part in parts)
-        if hostile:
-            encoding = self._disarmed.backend.encode(whole, add_special_tokens=False)
+        if disarmed is not None:
+            encoding = disarmed.backend.encode(whole, add_special_tokens=False)
             return self._marked(encoding.ids, encoding.offsets, parts)
         if not self.tokenizer.is_fast:
             return self._in_pieces([_Part(whole)])

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from math import inf
+from math import isfinite
 from numbers import Rational, Real
-from typing import overload
 
 
-@overload
-def spelled(answer: None, what: str = ...) -> None: ...
-@overload
-def spelled(answer: object, what: str = ...) -> str: ...
 def spelled(answer: object, what: str = "answer must be") -> str | None:
     """Return an answer as a text: a number by its digits, a text as it is, None for None.
 
@@ -32,7 +27,7 @@ def spelled(answer: object, what: str = "answer must be") -> str | None:
         return answer
     if isinstance(answer, bool) or not isinstance(answer, Real | Decimal):
         raise TypeError(f"{what} a text or a number, not {answer!r:.100}")
-    finite = answer.is_finite() if isinstance(answer, Decimal) else -inf < answer < inf
+    finite = answer.is_finite() if isinstance(answer, Decimal) else isfinite(answer)
     if not finite:
         raise ValueError(f"{what} a finite number, not {answer!r}")
     if isinstance(answer, Rational):

@@ -94,9 +94,11 @@ class TwistedSMC(ResamplingFilter):
             raise ValueError("the twist 'prm' needs a model with a reward model")
 
     def feynman_kac(self, model: Declared) -> Stepwise:
-        twist: Twist = {"prm": self._by_reward, "look_ahead": self._by_looking}.get(
-            self.twist, self._by_user
-        )  # type: ignore[arg-type]
+        twist: Twist = self._by_user
+        if self.twist == "prm":
+            twist = self._by_reward
+        elif self.twist == "look_ahead":
+            twist = self._by_looking
         return model.stepwise(self.proposed(model), twist)
 
     def _by_reward(
