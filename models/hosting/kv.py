@@ -55,11 +55,16 @@ class Pool:
             dtype,
             device,
         )
-        self.limit = max(0, budget // (layers * heads * sum(dims) * dtype.itemsize))  # slots
+        self.limit = max(0, budget // self.token_bytes)  # slots
         self.keys, self.values = (
             torch.zeros(layers, heads, 1, dim, dtype=dtype, device=device) for dim in dims
         )
         self._free: list[int] = []
+
+    @property
+    def token_bytes(self) -> int:
+        """How many bytes the keys and values of one token take."""
+        return self.layers * self.heads * sum(self.dims) * self.dtype.itemsize
 
     @property
     def owned(self) -> int:

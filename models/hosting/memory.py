@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from ..population_memory import free_host_bytes
+
 T = TypeVar("T")
 
+COPIES = 3  # of a batch's rows at a time, where they are forked or their buffers grow
+USED = 0.8  # of the free memory, the share that one batch may take
 # How allocators of torch say that memory has run out, where they raise a plain RuntimeError.
 _RAN_OUT = re.compile(
     r"can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|bad_alloc", re.IGNORECASE
@@ -72,42 +75,52 @@ def _one_row_too_many(error: BaseException) -> MemoryError:
     )
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Return how many bytes of memory a device has free; None where that cannot be known.
+def in_batches(
+    run: Callable[[Sequence[int]], list[T]],
+    rows: Sequence[int],
+    row_bytes: Sequence[int],
+    device: torch.device,
+) -> list[T]:
+    """Run rows in batches whose estimate fits into the memory that is free; each in halves where it does not.
 
-    On the CPU it is what the system says is available, or less where a control group sets a limit.
+    On the CPU memory that runs out may end the process instead of raising, so that a batch too
+    large must not even be tried.
+
+    Args:
+        run: computes one result for each row number it is given.
+        rows: the row numbers.
+        row_bytes: for each row, about how many bytes of keys, values and logits it takes.
+        device: where they lie.
+
+    Returns:
+        The results, in order.
+
+    Raises:
+        MemoryError: a single row does not fit; the message has the figures.
     """
+    free = free_bytes(device)
+    results: list[T] = []
+    batch: list[int] = []
+    taken = 0
+    for row, needed in zip(rows, row_bytes, strict=True):
+        if free is not None and needed > COPIES * free:
+            raise MemoryError(
+                f"one row of a batch needs about {needed / COPIES / 1e9:.1f} GB of keys, values "
+                "and logits, and "
+                f"{free / 1e9:.1f} GB are free: choose a shorter prompt, shorter steps, or a "
+                "smaller model"
+            )
+        if free is not None and batch and taken + needed > USED * free:
+            results += in_halves(run, batch)
+            batch, taken = [], 0
+        batch.append(row)
+        taken += needed
+    return results + (in_halves(run, batch) if batch else [])
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return how many bytes of memory a device has free; None where that cannot be known."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type != "cpu":
-        return None
-    known = [amount for amount in (_available(), _left_in_group()) if amount is not None]
-    return min(known, default=None)
-
-
-def _available() -> int | None:
-    """Return the bytes that Linux says are available."""
-    try:
-        found = re.search(
-            r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE
-        )
-    except OSError:
-        return None
-    return int(found.group(1)) * 1024 if found else None
-
-
-def _left_in_group() -> int | None:
-    """Return the bytes left under the limit of this process's control group (version 2)."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text().strip()
-        used = int((folder / "memory.current").read_text())
-        cached = re.search(
-            r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE
-        )
-    except (OSError, ValueError):
-        return None
-    if limit == "max":
-        return None
-    return int(limit) - used + (int(cached.group(1)) if cached else 0)
+    return free_host_bytes() if device.type == "cpu" else None

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from ..trajectory import Trajectory
-from .kv import Pool, Rows, make_pool
-from .memory import CacheFullError
+from .kv import SPARE, Pool, Rows, make_pool
+from .memory import COPIES, CacheFullError
 
 
 @dataclass(eq=False)
@@ -37,6 +37,9 @@ class _Entry:
     @property
     def unread(self) -> tuple[int, ...]:
         return self.tokens[len(self.slots) :]
+
+
+OUTPUT_BYTES = 16  # for one output: its logit, its log-probability, and a sum in float64
 
 
 class Computed(NamedTuple):
@@ -197,6 +200,17 @@ class TreeCache:
         for entry, taken in kept:
             entry.slots = np.concatenate([entry.slots, taken])
         self.on_move(time.perf_counter() - began)
+
+    def row_bytes(self, node: Trajectory, more: int, outputs: int) -> int:
+        """Return about how many bytes one row of a batch takes: keys, values and logits.
+
+        Args:
+            node: the row's context.
+            more: tokens that may follow.
+            outputs: numbers in a row of the model's outputs.
+        """
+        columns = self.length(node) + more + SPARE
+        return COPIES * (columns * self._pool.token_bytes + outputs * OUTPUT_BYTES)
 
     def length(self, node: Trajectory) -> int:
         """How many tokens the model reads for a node and all above it."""

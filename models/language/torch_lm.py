@@ -8,8 +8,8 @@ batch is compacted before more than a quarter of it idles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ..hosting.decoding import Decoder, StepEnding
 from ..hosting.detokenizer import Detokenizer
 from ..hosting.draws import log_probs
 from ..hosting.kv import Rows
-from ..hosting.memory import in_halves
+from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..identity import identify
@@ -33,6 +33,8 @@ from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
 from .prompt_writer import PromptWriter
+
+T = TypeVar("T")
 
 # columns a forward pass when scoring continuations: bounds the logits held at a time
 SCORED_COLUMNS = 64
@@ -147,7 +149,8 @@ class TorchLM:
                 [trajectories[i] for i in rows], raw[list(rows)], sampling or prior, prior
             )
 
-        return in_halves(run, range(len(trajectories)))
+        more = [self.step.longest] * len(trajectories)
+        return self._in_batches(run, range(len(trajectories)), trajectories, more, 1)
 
     @torch.inference_mode()
     def logprob(
@@ -168,7 +171,10 @@ class TorchLM:
                 prior or Sampling(),
             )
 
-        return np.array(in_halves(run, range(len(trajectories))))
+        more = [len(continuation) for continuation in continuations]
+        return np.array(
+            self._in_batches(run, range(len(trajectories)), trajectories, more, SCORED_COLUMNS)
+        )
 
     @torch.inference_mode()
     def continued(
@@ -199,7 +205,10 @@ class TorchLM:
                 self._said(head, steps, terms[0][i], terms[-1][i]) for i, head in enumerate(heads)
             ]
 
-        for i, result in zip(fitting, in_halves(run, fitting), strict=True):
+        heads, more = [trajectories[i] for i in fitting], [len(tokens)] * len(fitting)
+        for i, result in zip(
+            fitting, self._in_batches(run, fitting, heads, more, SCORED_COLUMNS), strict=True
+        ):
             results[i] = result
         return results
 
@@ -241,6 +250,30 @@ class TorchLM:
             idle_rows=decoder.idle_rows,
         )
         return steps
+
+    def _in_batches(
+        self,
+        run: Callable[[Sequence[int]], list[T]],
+        rows: Sequence[int],
+        heads: Sequence[Trajectory],
+        more: Sequence[int],
+        scored: int,
+    ) -> list[T]:
+        """Run rows in batches that fit into memory.
+
+        Args:
+            run: computes one result for each row number it is given.
+            rows: the row numbers.
+            heads: the context of each.
+            more: how many tokens may follow each.
+            scored: columns whose logits are held at a time.
+        """
+        outputs = scored * self.model.config.get_text_config().vocab_size
+        sizes = [
+            self._tree.row_bytes(head, count, outputs)
+            for head, count in zip(heads, more, strict=True)
+        ]
+        return in_batches(run, rows, sizes, self._tree.device)
 
     def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
         """The logits behind each parent, and a batch of their contexts, a row each."""

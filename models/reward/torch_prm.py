@@ -11,7 +11,7 @@ import torch
 
 from ... import checks
 from ..cost import Cost
-from ..hosting.memory import in_halves
+from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..identity import identify
@@ -88,7 +88,13 @@ class TorchPRM:
             )
         )
         if new:
-            values = in_halves(lambda rows: self._log_odds([new[i] for i in rows]), range(len(new)))
+            sizes = [self._tree.row_bytes(trajectory, 0, 0) for trajectory in new]
+            values = in_batches(
+                lambda rows: self._log_odds([new[i] for i in rows]),
+                range(len(new)),
+                sizes,
+                self._tree.device,
+            )
             for trajectory, value in zip(new, values, strict=True):
                 if value != value:
                     raise FloatingPointError(
