@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, cast, runtime_checkable
 
 from .. import checks
 from ..models import Sampling
+from ..models.population_memory import check_population
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Evidence, Guarantee, Unit
@@ -169,6 +170,7 @@ class SteppedSampler(ABC):
                 f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept"
             )
         self.check(model)
+        check_population(self.least_tokens, model.max_steps)
         return run(self.bind(model, run_keys(seed)), seed, progress, checkpoint)
 
 
