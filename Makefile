@@ -16,6 +16,11 @@ BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 LOCK := requirements.lock
+# What JAX compiled for one run of the tests is kept for the next; it may be deleted at any time.
+# With a largest size, 2 GiB, JAX also locks the folder: processes never read what another is writing.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/motes/jax
+TESTING = OMP_NUM_THREADS=1 JAX_COMPILATION_CACHE_DIR='$(CACHE)' JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 JAX_COMPILATION_CACHE_MAX_SIZE=2147483648
+PYTEST = $(TESTING) $(BIN)/pytest --quiet --numprocesses $(JOBS) --durations=20
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -46,10 +51,10 @@ demo: $(INSTALLED)
 
 # JOBS processes side by side, one thread each: threads of several would get into each other's way
 test: check
-	@OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses $(JOBS) --dist loadfile
+	@$(PYTEST) --dist loadfile
 
 test-statistics: $(INSTALLED)
-	@OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses $(JOBS) --dist load -m statistics
+	@$(PYTEST) --dist load -m statistics
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
