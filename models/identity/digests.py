@@ -147,7 +147,9 @@ class Digests:
         """Return a function's code, what is bound to it, and what its code refers to."""
         name = function.__qualname__.encode()
         cells = [self._cell(cell) for cell in function.__closure__ or ()]
-        if is_library(str(function.__globals__.get("__name__", "")), self.followed):
+        module = str(function.__globals__.get("__name__", ""))
+        nameless = "<" in function.__qualname__  # a lambda, or made by a call: no name tells it
+        if is_library(module, self.followed) and not nameless:
             module = str(function.__module__).encode()
             return "function of a library", module, name, *cells
         bound = (function.__defaults__, function.__kwdefaults__, function.__dict__)
