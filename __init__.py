@@ -1,4 +1,4 @@
-"""motes: a language model's reasoning as a latent trajectory, a process reward model as its likelihood.
+"""motes: language-model reasoning as a latent trajectory, a process reward model as its likelihood.
 
 Importing it is quick: torch, jax and transformers are loaded when something first needs them. See
 `solve` for the whole path from a question to a posterior, and the subpackages for its parts:

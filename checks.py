@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the value in its plain Python type, or raises one sentence that names the argument.
+"""Checks of arguments: each returns the value in its plain Python type, or raises one sentence.
 
 What is not of the right kind is a TypeError ("particles must be an integer, not 'many'"); what is
 of the right kind and out of its range is a ValueError ("particles must be at least 1, not 0").
@@ -88,7 +88,7 @@ def number(
         above, below: its range, both excluded.
 
     Raises:
-        TypeError: it is not a number.
+        TypeError: it is no number.
         ValueError: it is NaN, infinite, or out of its range.
 
     Example:
@@ -192,7 +192,7 @@ def function(name: str, value: Any, maps: str) -> Callable[..., Any]:
 
 
 def ladder(name: str, values: Any, first: float, last: float | None) -> tuple[float, ...]:
-    """Return powers that go one way from `first`, rising to `last`, or falling to 0 or more, as floats.
+    """Return powers that go one way from `first`, rising to `last`, or falling to 0 or more.
 
     Args:
         name: of the argument.
@@ -245,13 +245,17 @@ def shown(value: Any) -> str:
 
 
 def _real(name: str, value: Any) -> float:
-    """A real number as a float, infinite where it is too large for one. Raises TypeError where it is no number."""
+    """Return a real number as a float, infinite where it is too large for one.
+
+    Raises TypeError where it is no number.
+    """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {shown(value)}")
+    number: Any = value
     try:
-        return float(value)
+        return float(number)
     except OverflowError:
-        return -inf if str(value).startswith("-") else inf
+        return inf if number > 0 else -inf
 
 
 def _range(least: float, most: float, above: float, below: float) -> str:

@@ -1,7 +1,7 @@
 """The command `motes`: a question in, an answer posterior out.
 
     motes solve "QUESTION"     samples the posterior over reasoning, and shows it
-    motes evaluate FILE.jsonl  runs samplers on problems with known answers, and shows their accuracy
+    motes evaluate FILE.jsonl  runs samplers on problems with known answers; shows their accuracy
     motes report FILE.nc       writes a report of a saved posterior, to read in a browser
     motes samplers             says which samplers there are, and what holds of each
     motes problems             prints problems of the pocket reasoner's family, with their answers
@@ -30,7 +30,7 @@ from .commands.solve_command import add_solve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments, those of the process by default, and return its exit status."""
+    """Run the command with these arguments, by default the process's; return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # a terminal that cannot show a character shows another

@@ -1,4 +1,4 @@
-"""What calibrating the pocket's reward model does to its step scores, and to the answers of a particle filter.
+"""What calibration does to the pocket's step scores, and to the answers of a particle filter.
 
 *Labels*: one solution to each of 300 validation problems, sampled from the prior (temperature 0.8),
 its steps judged by the problem's exact checker up to and including the first wrong one. So *right*
@@ -63,7 +63,7 @@ Scorer = Callable[[Sequence[Trajectory]], np.ndarray]
 
 
 class Column(NamedTuple):
-    """Log-odds that somebody gave n events, and whether they came true; the problem of each event."""
+    """Log-odds that somebody gave n events, whether they came true, and each event's problem."""
 
     log_odds: np.ndarray
     right: np.ndarray
@@ -195,7 +195,10 @@ def kept_fit(prm: RewardModel, labelled: Sequence[LabelledStep], path: Path) -> 
 def kept_answers(
     lm: Any, prm: RewardModel | None, asked: Sequence[Problem], path: Path
 ) -> list[dict[str, float]]:
-    """The answers' probabilities in each problem, computed if they are not there yet; no answer is called "None"."""
+    """Give the answers' probabilities in each problem, computed if they are not there yet.
+
+    No answer is called "None".
+    """
     if not path.exists():
         questions = [problem.question for problem in asked]
         solved = motes.solve_many(
@@ -220,7 +223,7 @@ def kept_answers(
 def of_answers(
     asked: Sequence[Problem], answers: Sequence[dict[str, float]]
 ) -> tuple[Column, np.ndarray]:
-    """What a filter tells of its most probable answers, and the probability that it gives the right ones."""
+    """Give what a filter says of its most probable answers, and the probability of the right."""
     best = [
         max(((p, a) for a, p in one.items() if a != "None"), default=(0.0, None)) for one in answers
     ]
@@ -235,7 +238,7 @@ def of_answers(
 
 
 def share_by_depth(labelled: Sequence[LabelledStep]) -> Callable[[Trajectory], float]:
-    """Log-odds of the share of right steps at a trajectory's depth, with one of either kind added."""
+    """Log-odds of the share of right steps at a trajectory's depth, one of either kind added."""
     counts: dict[int, list[int]] = {}
     for step in labelled:
         counts.setdefault(step.trajectory.depth, [1, 1])[step.right] += 1
@@ -249,7 +252,10 @@ def product(log_odds: np.ndarray) -> float:
 
 
 def table(name: str, columns: dict[str, Column]) -> dict[str, Any]:
-    """Print and return the measures of each column, and of the difference that calibration made, with bootstrap intervals."""
+    """Print and return the measures of each column, and of the difference by calibration.
+
+    With bootstrap intervals.
+    """
     random = np.random.default_rng(0)
     problem = next(iter(columns.values())).problem
     members = [np.flatnonzero(problem == i) for i in range(problem.max() + 1)]
@@ -294,7 +300,10 @@ def measures(column: Column, rows: Any = slice(None)) -> list[float]:
 
 
 def accuracy(found: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """Print and return how often the most probable answer is right, and the mean probability of the right one."""
+    """Print and return how often the most probable answer is right.
+
+    And the mean probability of the right one.
+    """
     print("\n| answers | accuracy | mean probability of the right answer |\n| --- | --- | --- |")
     kept = {}
     for name, (right, of_truth) in found.items():

@@ -1,4 +1,6 @@
-"""What it costs to write the state-space model as a program: wall time of a run in step form, and as a whole, over the built-in one's.
+"""What it costs to write the state-space model as a program, over the built-in one.
+
+Wall time of a run in step form, and as a whole.
 
 64 particles on the pocket, the same seeds, hence the same draws and the same forward passes; what
 differs is what runs the model. The ratio of the medians over problems, with the interval that

@@ -1,4 +1,6 @@
-"""The samplers on the pocket: accuracy against generated tokens, and how far their answer posteriors are from a long reference's.
+"""The samplers on the pocket: accuracy against generated tokens, and distance to a reference.
+
+The reference is a long run's posterior over answers.
 
 *Accuracy*: held-out problems of 2 to 8 steps, the prior declared at temperature 0.8, target
 `product` (`alpha` = 2 times it for the power samplers), every sampler at three sizes whose tokens
@@ -131,7 +133,7 @@ def _kept(
     at_once: int = 0,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """What came of each problem, computed where it is not there yet: a block of problems at a time."""
+    """Compute what came of each problem, where it is not there yet, a block at a time."""
     path = KEPT / f"{name.replace(', ', '-').replace(' ', '_')}.jsonl"
     found = (
         {row["question"]: row for row in map(json.loads, path.read_text().splitlines())}
@@ -281,7 +283,7 @@ def _total_variation(one: dict[str, float], other: dict[str, float]) -> float:
 
 
 def _exact(size: float, answers: dict[str, float], random: np.random.Generator) -> float:
-    """The mean total variation between a distribution and the frequencies in `size` draws from it."""
+    """Estimate the total variation between a distribution and frequencies in `size` draws of it."""
     if not size >= 1:
         return float("nan")
     law = np.array(list(answers.values()))

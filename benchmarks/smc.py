@@ -8,7 +8,7 @@ of neighbours in time. cuthbert resamples on the CPU with Numba.
 Hosted: the driver's time for a step of N Python objects, with a kernel and a potential that cost
 nothing.
 
-    python benchmarks/smc.py            # N = 10^3 .. 10^6, T = 1000: some five minutes; --quick to see it work
+    python benchmarks/smc.py    # N = 10^3 .. 10^6, T = 1000: some five minutes; --quick to try it
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def cuthbert_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
 
 
 def blackjax_filter(y: jax.Array, slots: int) -> Callable[[Any], Any]:
-    """BlackJAX's SMC step, whose update draws the transition and whose weights are the observation's likelihood."""
+    """BlackJAX's SMC step: its update draws the transition, its weights are the likelihood."""
     from blackjax.smc import base, resampling
 
     def step(carry: Any, at: Any) -> Any:

@@ -290,8 +290,8 @@ def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajector
             f"not {child.step_text!r} and {child.step_token_ids!r}"
         )
     log_p, log_q = child.logprob - parent.logprob, child.proposal_logprob - parent.proposal_logprob
-    untold = isnan(log_p) and isnan(log_q) and not can.probabilities
-    if untold or (log_p <= ROUNDING and -inf < log_q <= ROUNDING):
+    hidden = isnan(log_p) and isnan(log_q) and not can.probabilities
+    if hidden or (log_p <= ROUNDING and -inf < log_q <= ROUNDING):
         return
     where = (
         f"a step log-probability {log_p} under the prior and {log_q} under the proposal in "

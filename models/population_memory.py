@@ -1,4 +1,4 @@
-"""The memory that a population takes on the host, and a refusal of one that cannot fit before it is tried.
+"""The memory that a population takes on the host, and a refusal of one that cannot fit.
 
 Batches of a language model are halved where memory runs out, so that what a forward pass takes
 bounds no population. What stays is each particle's trajectory: its nodes, with their texts, tokens
@@ -19,7 +19,7 @@ class PopulationTooLarge(ValueError, MemoryError):
 
 
 def check_population(particles: int, steps: int) -> None:
-    """Raise PopulationTooLarge where this many trajectories of this many steps cannot fit into memory.
+    """Raise PopulationTooLarge where so many trajectories of so many steps cannot fit.
 
     Args:
         particles: trajectories at a time.

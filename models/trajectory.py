@@ -103,7 +103,7 @@ class Trajectory:
 
     @property
     def ndim(self) -> int:
-        """Likewise."""
+        """As an array it would have no dimensions."""
         return 0
 
     @property
@@ -164,7 +164,9 @@ class Trajectory:
         return tuple(reversed(found))
 
     def __repr__(self) -> str:
-        state = "finished" if self.finished else "truncated" if self.truncated else "open"
+        state = "open"
+        if self.finished or self.truncated:
+            state = "finished" if self.finished else "truncated"
         return (
             f"<Trajectory {state}, {self.depth} steps, logprob {self.logprob:.2f}: "
             f"{self.text[-60:]!r}>"

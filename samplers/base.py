@@ -52,6 +52,9 @@ class AllParticlesDead(RuntimeError):
         return type(self), (self.step, self.particles, self.tries)
 
 
+USUAL_STEPS = 32  # of a trajectory, by which the memory of a population is foreseen
+
+
 @runtime_checkable
 class Sampler(Protocol):
     """A frozen configuration that samples a declared posterior."""
@@ -157,8 +160,8 @@ class SteppedSampler(ABC):
 
         Raises:
             AllParticlesDead: no particle has any weight left; the message names the step.
-            FloatingPointError: a model gave something that is not a number; the message names model
-                and trajectory.
+            FloatingPointError: a model gave NaN where there must be a number; the message names
+                model and trajectory.
             ValueError: the model is not one that this sampler can sample, or the checkpoint is
                 another run's.
             OSError: the checkpoint cannot be read or written.
@@ -170,7 +173,8 @@ class SteppedSampler(ABC):
                 f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept"
             )
         self.check(model)
-        check_population(self.least_tokens, model.max_steps)
+        # a cap far beyond every trajectory takes no memory
+        check_population(self.least_tokens, min(model.max_steps, USUAL_STEPS))
         return run(self.bind(model, run_keys(seed)), seed, progress, checkpoint)
 
 

@@ -119,7 +119,7 @@ def _reasons(bound: BoundSampler[Any], draws: Draws, stopped: str) -> Iterator[R
 def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """Numbers of N particles by name, shape (N, ...).
 
-    Not a number where a particle has none of this name, or of another shape.
+    NaN where a particle has none of this name, or of another shape.
     """
     values = [{name: np.asarray(value, np.float64) for name, value in row.items()} for row in rows]
     shapes = {name: value.shape for row in reversed(values) for name, value in row.items()}

@@ -175,7 +175,7 @@ def steps(
 
 def check_increment(log_increment: float, t: int, resampling: Resampling) -> None:
     """Raise FloatingPointError where the evidence at step t shows that a weight was at fault."""
-    if not log_increment < np.inf:  # true of not-a-number too
+    if not log_increment < np.inf:  # true of NaN too
         part = "log_potential" if resampling.look_ahead is None else "log_potential or look_ahead"
         raise FloatingPointError(
             f"{part} at step {t} gave the evidence {log_increment}: it must be a number below "

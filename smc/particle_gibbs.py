@@ -120,7 +120,7 @@ def particle_gibbs(
         what = (
             "all particles are dead, the reference too"
             if totals[faulty[0]] == -np.inf
-            else "a weight is not a number below infinity"
+            else "a weight is NaN or infinite"
         )
         raise FloatingPointError(
             f"sweep {faulty[0] + 1}: {what}; look at log_potential and log_splice"

@@ -136,7 +136,7 @@ def climb(
     Returns:
         The run, where ladder, ESS and increments have zeros behind step T, shapes (limit + 1,),
         (limit,), (limit,); and T. There are fewer than `limit` steps if lambda is 1, all are dead,
-        or a likelihood was not a number below infinity: nor is the evidence.
+        or a likelihood was NaN or infinite: then the evidence is NaN too.
     """
     keys = TracedKeys(key)
 
@@ -174,7 +174,7 @@ def _on_host(run: Tempered, steps: Any) -> Tempered:
     """Give the run in NumPy arrays of its length, checked. Raises as `temper` does."""
     count, powers = int(steps), np.asarray(run.ladder)
     sizes, increments = np.asarray(run.ess)[:count], np.asarray(run.log_increments)[:count]
-    if not increments[-1] < np.inf:  # true of not-a-number too
+    if not increments[-1] < np.inf:  # true of NaN too
         raise FloatingPointError(
             f"log_likelihood gave the evidence {increments[-1]} at step {count}: it must be a "
             "number below infinity"

@@ -83,7 +83,7 @@ def relative_variance(eves: np.ndarray, log_weights: np.ndarray, events: int) ->
 
     It is returned as it comes out, since exp(2 log Z-hat) V is unbiased only so: 0 for constant
     potentials without resampling, sometimes negative where the variance is small, and 1, which says
-    nothing, with fewer than two eves. Not a number with one particle, which shows no variance.
+    nothing, with fewer than two eves. NaN with one particle, which shows no variance.
 
     Args:
         eves: E_i, each below N, shape (N,).
@@ -181,7 +181,7 @@ def log_evidence_variance(history: History, log_weights: np.ndarray, *, since: i
 def log_evidence_error(history: History, log_weights: np.ndarray, *, since: int = 1) -> float:
     """Estimate the standard error of log Z-hat, in nats.
 
-    Not a number where the run cannot tell it: with fewer than two eves, and where V is negative, as
+    NaN where the run cannot tell it: with fewer than two eves, and where V is negative, as
     it often is after resampling that was not multinomial (where a number means nothing either), and
     sometimes where the variance is small.
 

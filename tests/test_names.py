@@ -1,4 +1,5 @@
-"""Every dotted name of ours that a docstring, the README, the docs or a notebook mentions is there, as written."""
+"""Every dotted name of ours that a docstring, the README, the docs or a notebook mentions is there,
+as written."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ def mentioned(text: str) -> set[str]:
 
 
 def is_there(name: str) -> bool:
-    """Whether a name can be had by `import motes` and dots, or by importing the module that it names."""
+    """Whether a name can be had by `import motes` and dots, or by importing the module that it
+    names."""
     found: object = motes
     for depth, part in enumerate(name.split(".")[1:], start=2):
         inner = getattr(found, part, None)
@@ -106,7 +108,10 @@ def test_every_name_that_is_mentioned_is_there(name: str) -> None:
 
 
 def test_names_are_found_where_they_are_written() -> None:
-    text = "See `motes.ppl.nothing`, ppl.start (models/language) in models.py, `x.models.y` and samplers.ParticleFilter(3)."
+    text = (
+        "See `motes.ppl.nothing`, ppl.start (models/language) in models.py, `x.models.y` "
+        "and samplers.ParticleFilter(3)."
+    )
     assert mentioned(text) == {
         "motes.ppl.nothing",
         "motes.ppl.start",

@@ -47,7 +47,8 @@ def namespace() -> dict[str, Any]:
 
 @pytest.fixture
 def timed(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Prints how long the test took, where the tests' log shows it, and fails where that is not "in seconds"."""
+    """Prints how long the test took, where the tests' log shows it, and fails where that is not "in
+    seconds"."""
     began, used = time.perf_counter(), time.process_time()
     yield
     wall, cpu = time.perf_counter() - began, time.process_time() - used
@@ -76,7 +77,8 @@ def test_block(
 def test_command(
     number: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command, with the pocket where the reader's own model stands; "> FILE" keeps what it printed."""
+    """Each command, with the pocket where the reader's own model stands; "> FILE" keeps what it
+    printed."""
     monkeypatch.chdir(folder)
     load = motes.models.load_lm
     monkeypatch.setattr(

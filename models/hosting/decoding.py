@@ -130,7 +130,7 @@ class Decoder:
             N children.
 
         Raises:
-            FloatingPointError: the model's output is not a number.
+            FloatingPointError: the model's output is NaN.
         """
         steps: list[Trajectory | None] = [None] * len(parents)
         slots = np.arange(len(parents))  # which slot each row of the batch belongs to

@@ -153,8 +153,8 @@ class Rows(Cache):
     """A batch of right-aligned contexts that forward passes extend.
 
     Attributes:
-        keys: [layers, rows, heads, width, dim], the first `columns` columns in use; `values`
-            likewise.
+        keys: [layers, rows, heads, width, dim], the first `columns` columns in use.
+        values: of the same shape.
         columns: columns in use, left padding included.
         mask: int64 (rows, width), 1 where a column holds a token.
         lengths: int64 (rows,), each row's number of tokens, and so the position of its next one.

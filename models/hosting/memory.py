@@ -81,7 +81,7 @@ def in_batches(
     row_bytes: Sequence[int],
     device: torch.device,
 ) -> list[T]:
-    """Run rows in batches whose estimate fits into the memory that is free; each in halves where it does not.
+    """Run rows in batches whose estimate fits into the memory that is free, or in halves.
 
     On the CPU memory that runs out may end the process instead of raising, so that a batch too
     large must not even be tried.

@@ -325,7 +325,7 @@ class TorchLM:
         terms = [torch.cat(parts, dim=1).cpu().numpy() for parts in zip(*blocks, strict=True)]
         for i in np.flatnonzero(np.isnan(terms).any(axis=(0, 2))):
             raise FloatingPointError(
-                f"the language model {self.name!r} gave a log-probability that is not a number "
+                f"the language model {self.name!r} gave a log-probability that is NaN "
                 f"after {trajectories[i]!r}"
             )
         return terms

@@ -37,7 +37,9 @@ MIN_STEPS, MAX_STEPS = 2, 8
 LARGEST = 99  # every value lies in 1..LARGEST
 
 NAMES = "Ana Ben Cid Dee Eli Fay Gus Hal Ida Jon Kim Leo".split()
-THINGS = "shells coins books pens stamps cards beads keys rings plums pears nuts eggs hats maps kites".split()
+THINGS = (
+    "shells coins books pens stamps cards beads keys rings plums pears nuts eggs hats maps kites"
+).split()
 
 # How a quantity is computed from its sources: the arity, the sentence that defines it (behind the
 # name) and the expression of the step that computes it.
@@ -239,10 +241,10 @@ def _stream(split: str, seed: int, steps: int | None) -> Iterator[Problem]:
 def _draw(rng: random.Random, steps: int) -> Problem | None:
     """Draw a problem with the wanted number of steps, or None where its numbers do not work out."""
     names = rng.sample(NAMES, len(NAMES))
-    nodes = [
-        Quantity(names[i], "given", k := rng.randint(2, 30), (), k)
-        for i in range(rng.randint(1, 2))
-    ]
+    nodes = []
+    for i in range(rng.randint(1, 2)):
+        number = rng.randint(2, 30)
+        nodes.append(Quantity(names[i], "given", number, (), number))
     unused = set(range(len(nodes)))
     for left in reversed(range(steps)):  # computed quantities still to come after this one
         # each binary rule joins at most two loose ends: stay able to end with a single one

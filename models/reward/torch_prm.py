@@ -98,7 +98,7 @@ class TorchPRM:
             for trajectory, value in zip(new, values, strict=True):
                 if value != value:
                     raise FloatingPointError(
-                        f"the reward model {self.name!r} gave a score that is not a number for "
+                        f"the reward model {self.name!r} gave a score that is NaN for "
                         f"{trajectory!r}"
                     )
                 self._scores[trajectory] = value

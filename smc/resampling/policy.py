@@ -78,7 +78,7 @@ class Resampling:
             refuses it.
 
     Raises:
-        TypeError, ValueError: the scheme is unknown, or a threshold not a number in [0, 1].
+        TypeError, ValueError: the scheme is unknown, or a threshold lies outside [0, 1].
     """
 
     scheme: str = "systematic"

@@ -36,7 +36,8 @@ def bound(name: str):
     ["particle_filter", "twisted_smc", "puri2025", "suffix_metropolis", "importance_sampling"],
 )
 def test_the_view_is_built_once(name, monkeypatch):
-    """However many steps a run has, its Feynman-Kac view and its resampling are made no more often."""
+    """However many steps a run has, its Feynman-Kac view and its resampling are made no
+    more often."""
     built: Counter[str] = Counter()
     whole, resampling = StepwiseModel.__init__, Resampling.__post_init__
 
@@ -63,7 +64,8 @@ def test_the_view_is_built_once(name, monkeypatch):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_no_step_changes_the_state_that_it_was_given(name):
-    """Two continuations of one state are the same, in either order: nothing that the first did is seen by the second."""
+    """Two continuations of one state are the same, in either order: nothing that the first did is
+    seen by the second."""
     one = bound(name)
     state = one.init()
     if not one.done(state):

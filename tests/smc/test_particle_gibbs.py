@@ -182,7 +182,7 @@ def test_faults_are_errors(linear_gaussian, part):
         linear_gaussian.model(),
         **{part: lambda t, before, after: jnp.where(t == 3, jnp.nan, 0.0) * after},
     )
-    with pytest.raises(FloatingPointError, match="sweep 1: a weight is not a number"):
+    with pytest.raises(FloatingPointError, match="sweep 1: a weight is NaN or infinite"):
         particle_gibbs(model, 0, jnp.zeros(21), 3, 4, Resampling("multinomial", 1))
 
 

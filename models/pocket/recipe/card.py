@@ -86,7 +86,7 @@ def auc(judged: Sequence[Judged]) -> float:
 
     The chance that a right prefix outscores a wrong one.
 
-    Not a number where all prefixes are of one kind.
+    NaN where all prefixes are of one kind.
     """
     right = np.array([item.right for item in judged])
     ranks = rankdata([item.score for item in judged])

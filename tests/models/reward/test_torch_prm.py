@@ -135,6 +135,6 @@ def test_bad_input(
         prm64.score, "weight", torch.nn.Parameter(torch.full_like(prm64.score.weight, torch.nan))
     )
     with pytest.raises(
-        FloatingPointError, match="'judge' gave a score that is not a number for <Trajectory"
+        FloatingPointError, match="'judge' gave a score that is NaN for <Trajectory"
     ):
         prm.score(trajectories[:2])

@@ -1,0 +1,92 @@
+"""What a linter does not know of our style: one thought a line, and plain words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ["diagnostics", "evaluation", "models", "ppl", "samplers", "smc"]
+FILES = [
+    *sorted(ROOT.glob("*.py")),
+    *(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))),
+]
+
+COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+NOT_PLAIN = re.compile(
+    r"\blikewise\b|\bnot a number\b|\bnot-a-number\b|\bheeded\b|\buntold\b", re.IGNORECASE
+)
+
+
+def is_text_or_list(node: ast.expr) -> bool:
+    """Whether an expression is a literal text or list."""
+    text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return text or isinstance(node, ast.JoinedStr | ast.List | ast.Tuple)
+
+
+def is_condition(node: ast.expr) -> bool:
+    """Whether an expression is true or false by its form."""
+    negated = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    called = isinstance(node, ast.Call) and ast.unparse(node.func) == "bool"
+    return negated or called or isinstance(node, ast.Compare | ast.BoolOp)
+
+
+def dense(source: str) -> Iterator[tuple[int, str]]:
+    """Every place where a line holds more than one thought, with what is wrong there."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.IfExp):
+            parts = (node.test, node.body, node.orelse)
+            if any(isinstance(inner, ast.IfExp) for part in parts for inner in ast.walk(part)):
+                yield node.lineno, "a conditional expression in another"
+        elif isinstance(node, COMPREHENSIONS):
+            if any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(node)):
+                yield node.lineno, "a walrus in a comprehension"
+            if len(node.generators) > 2:
+                yield node.lineno, "a comprehension of more than two loops"
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            for value, factor in ((node.left, node.right), (node.right, node.left)):
+                if is_text_or_list(value) and is_condition(factor):
+                    yield node.lineno, "a text or a list times a condition"
+
+
+def not_plain(source: str) -> Iterator[tuple[int, str]]:
+    """Every line with a word that has a plainer one."""
+    for number, line in enumerate(source.splitlines(), 1):
+        for match in NOT_PLAIN.finditer(line):
+            yield number, f"the word {match.group()!r}"
+
+
+def complaints(source: str) -> list[tuple[int, str]]:
+    """All that is wrong with a source, by line."""
+    return sorted([*dense(source), *not_plain(source)])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_one_thought_a_line_and_plain_words(path: Path) -> None:
+    assert complaints(path.read_text(encoding="utf-8")) == []
+
+
+def test_what_is_dense_or_not_plain_is_found() -> None:
+    source = "\n".join(
+        [
+            "a = 1 if x else (2 if y else 3)",
+            "b = [c for d in e if (c := d)]",
+            "f = 'text' * (g is not None) + [h] * bool(i)",
+            "j = [k for l in m for n in l for k in n]",
+            "# o is NaN where p is untold; likewise q",
+            "r = '-' * 10 + 's' * t",
+        ]
+    )
+    assert complaints(source) == [
+        (1, "a conditional expression in another"),
+        (2, "a walrus in a comprehension"),
+        (3, "a text or a list times a condition"),
+        (3, "a text or a list times a condition"),
+        (4, "a comprehension of more than two loops"),
+        (5, "the word 'likewise'"),
+        (5, "the word 'untold'"),
+    ]
