@@ -25,9 +25,6 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-# what JAX has compiled is kept between runs and shared by the processes of one
-CACHED = JAX_COMPILATION_CACHE_DIR="$${XDG_CACHE_HOME:-$$HOME/.cache}/motes/jax" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1
-
 .PHONY: help demo test test-statistics check bench pocket lock clean
 
 help:
