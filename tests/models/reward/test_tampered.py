@@ -97,7 +97,7 @@ def test_bad_arguments() -> None:
     ):
         Tampered("pocket")  # type: ignore[arg-type]
     for noise in (-0.1, math.inf, math.nan):
-        with pytest.raises(ValueError, match="noise must be a finite number and not negative, not"):
+        with pytest.raises(ValueError, match="noise must be a finite number of at least 0, not"):
             Tampered(judge(), noise=noise)
     with pytest.raises(ValueError, match="bias must be a finite number, not nan"):
         Tampered(judge(), bias=math.nan)
