@@ -40,5 +40,14 @@ def summary(posterior: Posterior) -> Summary:
     log-evidence with its standard error. What is not finite or not known is None: an undefined
     standard error, a log-evidence that chains do not have, the answer of trajectories without one,
     a k-hat of draws that are not independent or too few.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> posterior = motes.solve("?", lm=lm, prm=None, particles=8, max_steps=4)
+        >>> told = summary(posterior)
+        >>> told["question"], told["trajectories"]
+        ('?', 8)
     """
     return Summary(posterior, facts(posterior))

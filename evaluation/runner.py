@@ -114,6 +114,19 @@ def evaluate(
     Warns:
         RuntimeWarning: after 20 runs, no answer was read in any; lines of the file are damaged; the
             name of a model or function is taken on trust.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from motes.models import TableLM
+        >>> from motes.samplers import MajorityVote
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> vote = {"vote": MajorityVote(samples=3)}
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        <Evaluation of vote on 2 problems: 2 of 2 runs done>
     """
     for name, value in mistaken.items():
         raise TypeError(

@@ -51,6 +51,12 @@ def together(
 
     Raises:
         BaseException: whatever a run, a model or `ended` raised; the other runs are given up.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.5], eos=1)
+        >>> together([lambda shared: shared(lm).start("?").question, lambda shared: shared(None)])
+        ['?', None]
     """
     roots: dict[tuple[int, str], Trajectory] = {}
     waiting: Iterator[tuple[int, Run[T]]] = iter(enumerate(runs))

@@ -23,6 +23,11 @@ class Cost:
         seconds: wall time of the whole. Of one of several runs that shared batches, what falls to
             it: the time it worked by itself, and its share of each batch, so that the runs' seconds
             add up to the whole's.
+
+    Example:
+        >>> total = Cost(generated_tokens=3) + Cost(generated_tokens=4, forward_passes=1)
+        >>> total.generated_tokens, total.forward_passes
+        (7, 1)
     """
 
     prompt_tokens: int = 0

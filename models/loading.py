@@ -51,6 +51,11 @@ def load_lm(
             cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
+
+    Example:
+        >>> lm = load_lm("pocket")
+        >>> lm.name, lm.rendered("How many?").text
+        ('pocket', '<|user|>How many?<|assistant|>')
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -99,6 +104,10 @@ def load_prm(
             are not two, or the model cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
+
+    Example:
+        >>> load_prm("pocket").name
+        'pocket'
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 
@@ -124,6 +133,14 @@ def check_source(source: str | Path) -> None:
     """Raise what `load_lm` and `load_prm` raise of a name or place where no model can be.
 
     Nothing is loaded.
+
+    Example:
+        >>> check_source("pocket")
+        >>> try:
+        ...     check_source("magic")
+        ... except ValueError as error:
+        ...     print(str(error)[:21])
+        unknown model 'magic'
     """
     _locate(source, shipped=LM_FOLDER)
 

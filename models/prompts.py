@@ -12,6 +12,10 @@ class Prompt(NamedTuple):
         text: the rendered text.
         token_ids: its ids, with those that the tokenizer puts before a text.
         date: the day on which it was rendered, in ISO 8601; a template may have printed it.
+
+    Example:
+        >>> Prompt(text="Q: 2 + 2?", token_ids=(1, 7, 9), date="2026-01-31").token_ids
+        (1, 7, 9)
     """
 
     text: str

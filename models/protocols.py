@@ -23,7 +23,16 @@ from .trajectory import Trajectory
 
 
 class QuestionTooLong(ValueError):
-    """A question leaves no room for a step in the context of a language model or a reward model."""
+    """A question leaves no room for a step in the context of a language model or a reward model.
+
+    Example:
+        >>> from motes.models import load_lm
+        >>> try:
+        ...     load_lm("pocket", probe=False).start("How many? " * 1000)
+        ... except QuestionTooLong as error:
+        ...     print(str(error)[:24])
+        the question is too long
+    """
 
 
 ASKED_OF_EXTEND = ("sampling", "prior")
@@ -36,6 +45,12 @@ class LanguageModel(Protocol):
     Attributes:
         name: what to call the model in reports.
         cost: what it has computed since it was made.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [1.0])
+        >>> isinstance(lm, LanguageModel), isinstance("pocket", LanguageModel)
+        (True, False)
     """
 
     name: str
@@ -88,6 +103,12 @@ class TractableLanguageModel(LanguageModel, Protocol):
 
     The trajectories of one that does not give even the probability of its own draws have NaN for
     `logprob` and `proposal_logprob`; it serves where no weight depends on them.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [1.0])
+        >>> isinstance(lm, TractableLanguageModel), isinstance("pocket", TractableLanguageModel)
+        (True, False)
     """
 
     def logprob(
@@ -117,6 +138,11 @@ class RewardModel(Protocol):
     Attributes:
         name: what to call the model in reports.
         cost: what it has computed since it was made.
+
+    Example:
+        >>> from motes.models import FunctionReward
+        >>> isinstance(FunctionReward(len), RewardModel), isinstance("pocket", RewardModel)
+        (True, False)
     """
 
     name: str

@@ -29,6 +29,12 @@ class Sampling:
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> sampling = Sampling(temperature=0.5, top_k=2)
+        >>> np.exp(sampling.log_probs(np.log([0.5, 0.25, 0.25]))).round(2)
+        array([0.8, 0.2, 0. ])
     """
 
     temperature: float = 1.0

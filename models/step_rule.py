@@ -16,7 +16,7 @@ from .. import checks
 
 @dataclass(frozen=True, kw_only=True)
 class StepRule:
-    """When a step ends; end of text always ends it too.
+    r"""When a step ends; end of text always ends it too.
 
     Attributes:
         delimiter: ends the step at the first token after which its text contains this; None for no
@@ -30,6 +30,11 @@ class StepRule:
         TypeError: the delimiter is neither a text nor None.
         ValueError: a number is below 1, or the delimiter is empty or holds characters that no
             tokenizer can write.
+
+    Example:
+        >>> rule = StepRule(delimiter="\n", cap=32)
+        >>> rule.ends("2 + 2"), rule.ends("2 + 2 = 4.\n"), rule.longest
+        (False, True, 32)
     """
 
     delimiter: str | None = "\n\n"

@@ -38,6 +38,12 @@ class Trajectory:
             False where it was cut at a cap, at a number of tokens or by a predicate. True of models
             whose steps are whole.
         answer: what it answers, where somebody has read that; only of a finished one.
+
+    Example:
+        >>> law = {"logprob": -0.7, "proposal_logprob": -0.7}
+        >>> x = Trajectory(question="2 + 2?").child("It is 4.", (5, 6), finished=True, **law)
+        >>> x.depth, x.text, x.token_ids, x.open
+        (1, 'It is 4.', (5, 6), False)
     """
 
     question: str

@@ -18,6 +18,12 @@ class Particle(NamedTuple):
         log_odds: of the reward model, one a step.
         log_twist: what its weight contains beyond its likelihood so far, in nats; 0 where nothing
             twists it, and once it is closed.
+
+    Example:
+        >>> from motes.models import Trajectory
+        >>> particle = Particle(Trajectory(question="2 + 2?"), ())
+        >>> particle.trajectory.depth, particle.log_odds
+        (0, ())
     """
 
     trajectory: Trajectory

@@ -70,6 +70,14 @@ class StateSpaceModel:
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> model = StateSpaceModel("?", lm=lm, prm=prm, beta=0.5, max_steps=4)
+        >>> model.target_name, model.root().trajectory.depth
+        ('product, likelihood to the power 0.5', 0)
     """
 
     question: str

@@ -134,6 +134,15 @@ class StepwiseModel(Steps):
     """A state-space model as a Feynman-Kac model that draws steps from `proposal`.
 
     Its attributes are those of `Steps`.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> from motes.ppl import StateSpaceModel
+        >>> model = StateSpaceModel("?", lm=lm, prm=prm, max_steps=4)
+        >>> type(model.stepwise(None)).__name__
+        'StepwiseModel'
     """
 
     model: StateSpace

@@ -44,6 +44,11 @@ class Target(ABC):
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.ppl import Product
+        >>> isinstance(Product(), Target)
+        True
     """
 
     beta: float = 1.0
@@ -101,7 +106,12 @@ class Target(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Product(Target):
-    """L = prod_t r_t; G_t = r_t. With beta 1, log Z is log p(o = 1 | c)."""
+    """L = prod_t r_t; G_t = r_t. With beta 1, log Z is log p(o = 1 | c).
+
+    Example:
+        >>> round(Product().log_likelihood([0.0, 2.0]), 3)
+        -0.82
+    """
 
     @property
     def name(self) -> str:
@@ -116,7 +126,12 @@ class Product(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class Odds(Target):
-    """L = prod_t r_t / (1 - r_t); G_t = r_t / (1 - r_t), so that r_t = 1 is an error."""
+    """L = prod_t r_t / (1 - r_t); G_t = r_t / (1 - r_t), so that r_t = 1 is an error.
+
+    Example:
+        >>> round(Odds().log_likelihood([0.0, 2.0]), 3)
+        2.0
+    """
 
     @property
     def name(self) -> str:
@@ -143,6 +158,10 @@ class Final(Target):
         aggregate: R_t is the "last", "min", "product" or "mean" of r_1..r_t.
         floor: in (0, 1); psi_t = max(R_t, floor) while a trajectory is open, under "last" and
             "mean".
+
+    Example:
+        >>> round(Final().log_likelihood([0.0, 2.0]), 3)
+        -0.127
     """
 
     aggregate: Aggregate = "last"

@@ -38,6 +38,17 @@ class AllParticlesDead(RuntimeError):
         step: the step at which the last of them died; the first is 1.
         particles: how many there were.
         tries: populations drawn, this one included, all of which died.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import FunctionReward, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.5], eos=1)
+        >>> never = FunctionReward(lambda x: -float("inf"))
+        >>> try:
+        ...     motes.solve("?", lm=lm, prm=never, particles=4)
+        ... except AllParticlesDead as error:
+        ...     print("dead" in str(error))
+        True
     """
 
     def __init__(self, step: int, particles: int, tries: int = 1) -> None:
@@ -57,7 +68,13 @@ USUAL_STEPS = 32  # of a trajectory, by which the memory of a population is fore
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A frozen configuration that samples a declared posterior."""
+    """A frozen configuration that samples a declared posterior.
+
+    Example:
+        >>> from motes.samplers import MajorityVote, ParticleFilter
+        >>> isinstance(ParticleFilter(), Sampler), isinstance(MajorityVote(), Sampler)
+        (True, True)
+    """
 
     def run(self, model: Declared, seed: Seed = 0, progress: bool = False) -> Posterior:
         """Sample the model's posterior."""
@@ -75,6 +92,11 @@ class SteppedSampler(ABC):
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.samplers import MajorityVote, ParticleFilter
+        >>> isinstance(ParticleFilter(), SteppedSampler), isinstance(MajorityVote(), SteppedSampler)
+        (True, False)
     """
 
     proposal: Sampling | None = None

@@ -42,6 +42,17 @@ def repeated(
     Raises:
         AllParticlesDead: in every run.
         TypeError, ValueError, FloatingPointError: as a run does, or the sampler has no evidence.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> from motes.ppl import StateSpaceModel
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> model = StateSpaceModel("?", lm=lm, prm=prm, max_steps=4)
+        >>> from motes.samplers import ParticleFilter
+        >>> pooled = repeated(ParticleFilter(particles=8), model, runs=3)
+        >>> len(pooled.runs), len(pooled.trajectories)
+        (3, 24)
     """
     runs = checks.count("runs", runs)
     run_keys((seed, 0))

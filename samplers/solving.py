@@ -81,6 +81,17 @@ def solve(
         TypeError, ValueError: an argument is not of its kind, or out of its range; unknown names
             list the known ones.
         AllParticlesDead: no particle has any weight left; the message names the step.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> posterior = solve("?", lm=lm, prm=prm, particles=64, max_steps=4, answer=first)
+        >>> sorted(posterior.answers, key=str)
+        ['0', '1', '2', None]
+        >>> posterior.guarantee, posterior.evidence
+        ('consistent', 'unbiased')
     """
     declared = _declared(
         question,
@@ -154,6 +165,14 @@ def solve_many(
 
     Raises:
         TypeError, ValueError, AllParticlesDead: as `solve`; no model is loaded for bad arguments.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> both = solve_many(["?", "!"], lm=lm, prm=prm, particles=4, max_steps=4)
+        >>> [posterior.question for posterior in both]
+        ['?', '!']
     """
     if isinstance(questions, str):
         raise TypeError("questions must be several texts, not one: see solve")

@@ -83,6 +83,19 @@ def mean(f: Callable[[Any], Array]) -> Collector:
     f maps a population to an array of shape (N, ...).
 
     Dead particles count nothing, whatever f says of them.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect={"mean": mean(lambda x: x)})
+        >>> result.collected["mean"].shape
+        (3,)
     """
 
     def collect(step: Step) -> Any:

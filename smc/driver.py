@@ -42,6 +42,19 @@ class State(NamedTuple):
             dead.
         log_evidence: log Z-hat so far, in nats, float64.
         t: steps taken.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> state = smc.run(model, seed=0, slots=100, steps=3).state
+        >>> type(state).__name__, state.particles.shape
+        ('State', (100,))
     """
 
     particles: Any

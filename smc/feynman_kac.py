@@ -125,6 +125,18 @@ class Model:
         log_potential: (t, before, after) -> log G_t, shape (N,).
         density: (t, before, after) -> log M_t(after | before), shape (N,); None where it is
             unknown.
+
+    Example:
+        >>> import jax
+        >>> from motes.smc import run
+        >>> model = Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> run(model, seed=0, slots=100, steps=3).state.particles.shape
+        (100,)
     """
 
     initial: Callable[[Any, int], Any]

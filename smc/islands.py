@@ -54,6 +54,12 @@ def combine(log_weights: Array, log_evidences: Array) -> Islands:
     Args:
         log_weights: of each group, normalised in it, shape (K, N).
         log_evidences: log Z-hat_k, in nats, shape (K,); minus infinity for a group that died.
+
+    Example:
+        >>> import numpy as np
+        >>> result = combine(np.array([[1.0], [3.0]]), np.log([1.0, 1.0]))
+        >>> type(result).__name__
+        'Islands'
     """
     xp, groups = namespace(log_evidences), len(log_evidences)
     with float64():

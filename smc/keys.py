@@ -48,6 +48,11 @@ class RunKeys:
     Raises:
         TypeError: the seed is not an integer.
         ValueError: the seed is out of range.
+
+    Example:
+        >>> keys = RunKeys(3)
+        >>> keys.seed, keys.run
+        (3, 0)
     """
 
     seed: int

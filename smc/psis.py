@@ -62,6 +62,12 @@ def pareto_smooth(log_weights: np.ndarray) -> Smoothed:
 
     Raises:
         FloatingPointError: a weight is NaN, or plus infinity.
+
+    Example:
+        >>> import numpy as np
+        >>> smoothed = pareto_smooth(np.random.default_rng(0).normal(size=500))
+        >>> type(smoothed).__name__
+        'Smoothed'
     """
     plain, _ = normalise(log_weights)
     living = plain > -np.inf

@@ -32,6 +32,19 @@ class Run(NamedTuple):
         log_increments: of the evidence, by step, in nats; shape (T,). Minus infinity from the step
             at which all died.
         collected: what the caller asked for, by name, NumPy arrays.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3)
+        >>> type(result).__name__, result.state.log_weights.shape
+        ('Run', (100,))
     """
 
     state: State
@@ -110,6 +123,19 @@ def run(
         ValueError: a traced model was given no number of steps, or one of its functions returned
             another shape than it must.
         TypeError: an argument is not of its kind.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = run(model, seed=0, slots=100, steps=3)
+        >>> result.state.particles.shape
+        (100,)
     """
     if not isinstance(resampling, Resampling):
         raise TypeError(

@@ -28,6 +28,11 @@ def log_sum_exp(log_weights: Array) -> Any:
 
     Args:
         log_weights: shape (N,).
+
+    Example:
+        >>> import numpy as np
+        >>> round(float(log_sum_exp(np.log([1.0, 2.0]))), 3)
+        1.099
     """
     xp = namespace(log_weights)
     if xp is np:
@@ -43,7 +48,13 @@ def log_sum_exp(log_weights: Array) -> Any:
 
 
 def log_mean_exp(log_weights: Array) -> Any:
-    """log of the mean of exp(l_i), in nats; `log_weights` has shape (N,), N at least 1."""
+    """log of the mean of exp(l_i), in nats; `log_weights` has shape (N,), N at least 1.
+
+    Example:
+        >>> import numpy as np
+        >>> round(float(log_mean_exp(np.log([1.0, 3.0]))), 3)
+        0.693
+    """
     with float64():
         return log_sum_exp(log_weights) - log(len(log_weights))
 
@@ -103,6 +114,12 @@ def ess(log_weights: Array) -> Any:
 
     Args:
         log_weights: shape (N,), normalised or not.
+
+    Example:
+        >>> import numpy as np
+        >>> log_weights = np.log([0.5, 0.25, 0.25])
+        >>> round(float(ess(log_weights)), 3)
+        2.667
     """
     xp, total = namespace(log_weights), log_sum_exp(log_weights)
     if xp is np:
@@ -122,6 +139,12 @@ def entropy(log_weights: Array) -> Any:
 
     Args:
         log_weights: shape (N,), normalised or not.
+
+    Example:
+        >>> import numpy as np
+        >>> log_weights = np.log([0.5, 0.25, 0.25])
+        >>> round(float(entropy(log_weights)), 3)
+        1.04
     """
     xp, total = namespace(log_weights), log_sum_exp(log_weights)
     if xp is np and total == -np.inf:

@@ -78,6 +78,14 @@ def check(posterior: Posterior, *, success: bool | None = None) -> list[Finding]
             right, rather than that its last step is: scores are then compared with those of their
             continuations (see `motes.diagnostics.findings.bellman`). None for what the target
             implies, which is so for "final" alone.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> posterior = motes.solve("?", lm=lm, prm=None, particles=4, max_steps=1)
+        >>> [finding.name for finding in check(posterior)][:1]
+        ['few first steps']
     """
     findings = _reported(examine(posterior) for examine in CHECKS)
     first = [finding for finding in findings if finding.name in FIRST]
@@ -92,6 +100,15 @@ def check_runs(runs: Sequence[Posterior], *, died: int = 0) -> list[Finding]:
     Args:
         runs: with different seeds.
         died: how many further runs ended with all particles dead.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "particles": 8, "max_steps": 4}
+        >>> runs = [motes.solve("?", seed=seed, **ask) for seed in (1, 2)]
+        >>> isinstance(check_runs(runs), list)
+        True
     """
     return _reported([answers_disagree(runs), evidence_disagrees(runs, died)])
 

@@ -48,6 +48,18 @@ def plot_ancestry(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
     Source: after the ancestral lineages of Andrieu, Doucet and Holenstein (2010),
     doi:10.1111/j.1467-9868.2009.00736.x; why few of them reach far back: Jacob, Murray and
     Rubenthaler (2015), doi:10.1007/s11222-013-9445-x.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> from motes.models import FunctionReward
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> posterior = motes.solve("?", lm=lm, prm=prm, particles=8, max_steps=4)
+        >>> type(plot_ancestry(posterior)).__name__
+        'Axes'
     """
     history = history_of(posterior, "an ancestry")
     if posterior.genealogy is None:

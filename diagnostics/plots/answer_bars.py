@@ -30,6 +30,18 @@ def plot_answers(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> from motes.models import FunctionReward
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> posterior = motes.solve("?", lm=lm, prm=prm, particles=8, max_steps=4)
+        >>> type(plot_answers(posterior)).__name__
+        'Axes'
     """
     colour = {answer: shade.colour for shade in shades(posterior) for answer in shade.answers}
     probabilities = posterior.answers

@@ -46,6 +46,18 @@ def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
 
     Raises:
         ValueError: the posterior has no history of steps, or `axes` are not two.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> from motes.models import FunctionReward
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> posterior = motes.solve("?", lm=lm, prm=prm, particles=8, max_steps=4)
+        >>> type(plot_ess(posterior)).__name__
+        'ndarray'
     """
     history = history_of(posterior, "a plot of the ESS by step")
     steps, slots = history.log_weights.shape
@@ -99,6 +111,18 @@ def plot_lorenz(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
         ValueError: the posterior is of chains, whose draws have equal weights by construction.
 
     Source: Lorenz (1905), doi:10.2307/2276207; Gini (1912).
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> from motes.models import FunctionReward
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> posterior = motes.solve("?", lm=lm, prm=prm, particles=8, max_steps=4)
+        >>> type(plot_lorenz(posterior)).__name__
+        'Axes'
     """
     if posterior.chains:
         raise ValueError(

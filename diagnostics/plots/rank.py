@@ -41,6 +41,17 @@ def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
         ValueError: the posterior is not of chains, or there are more or fewer `axes` than panels.
 
     Source: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), doi:10.1214/20-BA1221.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 4, "chains": 2, "iterations": 8}
+        >>> posterior = motes.solve("?", sampler="suffix_metropolis", **ask)
+        >>> plot_rank(posterior) is not None
+        True
     """
     chains = chains_of(posterior, "a rank plot")
     quantities = [*measures(posterior), *indicators(posterior)]

@@ -32,6 +32,18 @@ def plot_scores(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
     Raises:
         ValueError: there are no scores: no reward model has judged the steps.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> from motes.models import FunctionReward
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> posterior = motes.solve("?", lm=lm, prm=prm, particles=8, max_steps=4)
+        >>> type(plot_scores(posterior)).__name__
+        'Axes'
     """
     if not any(map(len, posterior.log_odds)):
         raise ValueError(

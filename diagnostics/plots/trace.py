@@ -30,6 +30,17 @@ def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
 
     Raises:
         ValueError: the posterior is not of chains, or `axes` are not three.
+
+    Example:
+        >>> import matplotlib
+        >>> matplotlib.use("Agg")
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 4, "chains": 2, "iterations": 8}
+        >>> posterior = motes.solve("?", sampler="suffix_metropolis", **ask)
+        >>> plot_trace(posterior) is not None
+        True
     """
     chains = chains_of(posterior, "a trace plot")
     draws = len(posterior.trajectories) // chains

@@ -24,7 +24,16 @@ from .visible_text import coded, embedded, short, shown
 
 
 def page(posterior: Posterior) -> str:
-    """Write the report as the text of an HTML file that needs nothing from outside."""
+    """Write the report as the text of an HTML file that needs nothing from outside.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> posterior = motes.solve("?", lm=lm, prm=None, particles=4, max_steps=4)
+        >>> page(posterior)[:15]
+        '<!DOCTYPE html>'
+    """
     drawing = ancestry(posterior)
     # a drawing that leaves particles out is joined by the picture of all of them
     partial = drawing is not None and drawing.shown < drawing.slots

@@ -26,6 +26,16 @@ def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
     Raises:
         TypeError: it is not a posterior.
         OSError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> posterior = motes.solve("?", lm=lm, prm=None, particles=4, max_steps=4)
+        >>> report(posterior, Path(tempfile.mkdtemp()) / "report.html").name
+        'report.html'
     """
     if not isinstance(posterior, Posterior):
         raise TypeError(f"posterior must be a motes Posterior, not {type(posterior).__name__}")

@@ -64,6 +64,12 @@ class TorchLM:
     Raises:
         ValueError: the model is not one that can be forked (see `make_pool`), or its law depends on
             company.
+
+    Example:
+        >>> from motes.models import load_lm
+        >>> lm = load_lm("pocket", probe=False)
+        >>> type(lm).__name__, lm.capabilities.scoring, lm.step.cap
+        ('TorchLM', True, 256)
     """
 
     def __init__(

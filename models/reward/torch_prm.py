@@ -43,6 +43,11 @@ class TorchPRM:
     Raises:
         ValueError: the model is not one whose prefixes can be kept (see `make_pool`), or its scores
             depend on company.
+
+    Example:
+        >>> from motes.models import load_prm
+        >>> type(load_prm("pocket")).__name__
+        'TorchPRM'
     """
 
     def __init__(

@@ -35,6 +35,13 @@ def read(rule: Answer, trajectory: Trajectory) -> str | None:
 
     Raises:
         TypeError: the rule gives something else than a text or None.
+
+    Example:
+        >>> from motes.models import Trajectory
+        >>> law = {"logprob": 0.0, "proposal_logprob": 0.0}
+        >>> x = Trajectory(question="?").child("The answer is 4.", (1,), **law)
+        >>> read(lambda x: x.text[-2], x)
+        '4'
     """
     answer = rule(trajectory)
     if not (answer is None or isinstance(answer, str)):
@@ -55,6 +62,14 @@ def settled(trajectory: Trajectory, rule: Answer, stop_at_answer: bool) -> Traje
 
     Raises:
         TypeError: as `read` does.
+
+    Example:
+        >>> from motes.models import Trajectory
+        >>> law = {"logprob": 0.0, "proposal_logprob": 0.0}
+        >>> x = Trajectory(question="?").child("The answer is 4.", (1,), **law)
+        >>> from motes.ppl import stated
+        >>> settled(x.close(finished=True), stated, True).answer
+        '4'
     """
     if trajectory.truncated or (trajectory.open and not stop_at_answer):
         return trajectory

@@ -42,12 +42,25 @@ def log_loss(log_odds: np.ndarray, outcomes: np.ndarray) -> float:
     Args:
         log_odds: shape (n,), may be infinite.
         outcomes: whether it came true, shape (n,), bool.
+
+    Example:
+        >>> import numpy as np
+        >>> probabilities, right = np.array([0.9, 0.6, 0.2]), np.array([1.0, 1.0, 0.0])
+        >>> round(float(log_loss(probabilities, right)), 3)
+        0.526
     """
     return float(np.mean(np.logaddexp(0.0, np.where(outcomes, -log_odds, log_odds))))
 
 
 def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> float:
-    """Return the mean squared error of probabilities, in [0, 1]; both of shape (n,)."""
+    """Return the mean squared error of probabilities, in [0, 1]; both of shape (n,).
+
+    Example:
+        >>> import numpy as np
+        >>> probabilities, right = np.array([0.9, 0.6, 0.2]), np.array([1.0, 1.0, 0.0])
+        >>> round(float(brier(probabilities, right)), 3)
+        0.07
+    """
     return float(np.mean((probabilities - outcomes) ** 2))
 
 
@@ -55,6 +68,12 @@ def calibration_error(probabilities: np.ndarray, outcomes: np.ndarray, count: in
     """Compute the expected calibration error over `count` bins of equal width, in [0, 1].
 
     Both arguments have shape (n,).
+
+    Example:
+        >>> import numpy as np
+        >>> probabilities, right = np.array([0.9, 0.6, 0.2]), np.array([1.0, 1.0, 0.0])
+        >>> round(float(calibration_error(probabilities, right)), 3)
+        0.233
     """
     return sum(
         one.size * abs(one.probability - one.share) for one in bins(probabilities, outcomes, count)
@@ -68,6 +87,12 @@ def bins(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> li
         probabilities: in [0, 1], shape (n,).
         outcomes: whether it came true, shape (n,), bool.
         count: bins, empty ones included.
+
+    Example:
+        >>> import numpy as np
+        >>> probabilities, right = np.array([0.9, 0.6, 0.2]), np.array([1.0, 1.0, 0.0])
+        >>> sum(each.size for each in bins(probabilities, right))
+        3
     """
     place = np.minimum((probabilities * count).astype(int), count - 1)
     return [

@@ -48,6 +48,16 @@ def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
     The cost is the sum of the runs'. Their seconds add up to the time that passed where they ran
     one after the other or in shared batches, and to the processes' working time where these ran
     side by side.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "particles": 8, "max_steps": 4}
+        >>> runs = [motes.solve("?", seed=seed, **ask) for seed in (1, 2, 3)]
+        >>> pooled = pool(runs)
+        >>> len(pooled.runs), len(pooled.trajectories)
+        (3, 24)
     """
     check_poolable(posteriors, died)
     first = posteriors[0]

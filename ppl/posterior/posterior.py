@@ -63,6 +63,15 @@ class Posterior:
 
     Raises:
         ValueError: there are no trajectories, or the attributes disagree about their number.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> posterior = motes.solve("?", lm=lm, prm=None, particles=64, max_steps=4, answer=first)
+        >>> abs(sum(posterior.answers.values()) - 1.0) < 1e-9, posterior.probability("nine")
+        (True, 0.0)
     """
 
     question: str

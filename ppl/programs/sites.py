@@ -57,6 +57,11 @@ def start(lm: LanguageModel, question: str) -> Trajectory:
     Raises:
         TypeError, ValueError: `lm` is not a language model, or the question is empty or too long
             for it.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> start(TableLM(lambda prefix: [1.0]), "2 + 2?").question
+        '2 + 2?'
     """
     check_lm(lm)
     return rooted(lm, question)
@@ -85,6 +90,17 @@ def step(
 
     Raises:
         TypeError: an argument is not of its kind.
+
+    Example:
+        >>> import motes
+        >>> import numpyro
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> def one_step():
+        ...     return numpyro.sample("x", motes.ppl.step(lm, motes.ppl.start(lm, "?"))).text
+        >>> program = motes.ppl.Program(one_step)
+        >>> len(motes.samplers.ParticleFilter(particles=4).run(program).trajectories)
+        4
     """
     check_lm(lm)
     if not isinstance(trajectory, Trajectory):
@@ -112,6 +128,14 @@ def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> 
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.models import FunctionReward, Trajectory
+        >>> law = {"logprob": -0.7, "proposal_logprob": -0.7}
+        >>> x = Trajectory(question="2 + 2?").child("It is 4.", (5,), **law)
+        >>> judge = FunctionReward(lambda x: 2.0)
+        >>> round(float(judgement(judge, x).log_prob(1)), 3)
+        -0.127
     """
     check_prm(prm)
     if prm is None or not isinstance(trajectory, Trajectory):
@@ -140,6 +164,21 @@ def condition(name: str, allowed: Any) -> None:
 
     Raises:
         TypeError: `allowed` is neither.
+
+    Example:
+        >>> import motes
+        >>> import numpyro
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> def two_words():
+        ...     x = motes.ppl.start(lm, "?")
+        ...     while x.open and x.depth < 3:
+        ...         x = numpyro.sample(f"x{x.depth}", motes.ppl.step(lm, x))
+        ...     condition("long", x.depth > 1)
+        ...     return str(x.depth)
+        >>> posterior = motes.samplers.ParticleFilter(particles=8).run(motes.ppl.Program(two_words))
+        >>> "1" in posterior.answers
+        False
     """
     if not isinstance(allowed, bool | np.bool_ | jax.Array) or np.shape(allowed) != ():
         raise TypeError(f"condition {name!r} needs True or False, not {allowed!r}")

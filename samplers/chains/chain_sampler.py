@@ -84,6 +84,11 @@ class ChainSampler(SteppedSampler):
             counts what this costs, but does not stop it; that chains are longer where trajectories
             are shorter is a bias that vanishes as the budget grows.
         tries: filters drawn for the start of a chain, at most.
+
+    Example:
+        >>> from motes.samplers import ParticleFilter, SuffixMetropolis
+        >>> isinstance(SuffixMetropolis(), ChainSampler), isinstance(ParticleFilter(), ChainSampler)
+        (True, False)
     """
 
     iterations: int = 100

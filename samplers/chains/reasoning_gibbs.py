@@ -49,6 +49,16 @@ class ParticleGibbs(ChainSampler):
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> from motes.ppl import StateSpaceModel
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> model = StateSpaceModel("?", lm=lm, prm=prm, max_steps=4)
+        >>> posterior = ParticleGibbs(particles=4, chains=2, iterations=4).run(model, seed=0)
+        >>> posterior.guarantee, len(posterior.trajectories)
+        ('invariant', 8)
     """
 
     particles: int = 8

@@ -25,6 +25,16 @@ class MajorityVote:
 
     Raises:
         TypeError, ValueError: `samples` is not an integer of at least 1.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> from motes.ppl import StateSpaceModel
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> prm = FunctionReward(lambda x: 1.0 - x.token_ids[-1])
+        >>> model = StateSpaceModel("?", lm=lm, prm=prm, max_steps=4)
+        >>> posterior = MajorityVote(samples=8).run(model, seed=0)
+        >>> posterior.target, len(posterior.trajectories)
+        ('prior', 8)
     """
 
     samples: int = 16

@@ -79,6 +79,11 @@ class Resampling:
 
     Raises:
         TypeError, ValueError: the scheme is unknown, or a threshold lies outside [0, 1].
+
+    Example:
+        >>> rule = Resampling("systematic", ess_threshold=0.5)
+        >>> rule.scheme
+        'systematic'
     """
 
     scheme: str = "systematic"
