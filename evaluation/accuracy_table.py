@@ -63,6 +63,19 @@ class Table:
     Attributes:
         rows: one an arm, in order.
         note: what a reader should know; "" for nothing.
+
+    Example:
+        >>> import motes, tempfile
+        >>> from pathlib import Path
+        >>> from motes.models import TableLM
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> vote = {"vote": motes.samplers.MajorityVote(samples=3)}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> [row.problems for row in evaluation.table().rows]
+        [2]
     """
 
     rows: tuple[Row, ...]

@@ -23,7 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Results):
-    """Results of K arms (methods at their budgets) on I problems; its attributes are `Results`'."""
+    """Results of K arms (methods at their budgets) on I problems; its attributes are `Results`'.
+
+    Example:
+        >>> import motes, tempfile
+        >>> from pathlib import Path
+        >>> from motes.models import TableLM
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> vote = {"vote": motes.samplers.MajorityVote(samples=3)}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> evaluation.methods, len(Evaluation.load(file).records)
+        (['vote'], 2)
+    """
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:

@@ -49,6 +49,21 @@ def backward_sample(
     Raises:
         FloatingPointError: a weight is NaN, or all particles are dead; in a trace the
             paths are arbitrary then.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> kept = smc.generations(model, keys, 50, 3)
+        >>> paths, slots = backward_sample(model, jax.random.key(1), kept, draws=5)
+        >>> paths.shape
+        (4, 5)
     """
     check_living(generations)
     slots = jax.vmap(lambda key: backward_slots(model, key, generations), out_axes=1)(

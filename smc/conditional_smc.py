@@ -57,6 +57,20 @@ def conditional(
         FloatingPointError: a potential or a splice of a hosted model is NaN, or plus
             infinity, or no past fits the reference. In a trace the weights become NaN
             instead.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> kept = conditional(model, keys, jax.numpy.zeros(4), 10, smc.Resampling("killing"))
+        >>> bool((kept.particles[:, 0] == 0).all())
+        True
     """
     check_conditional(slots, resampling)
     if isinstance(model, Hosted) and model.open(reference[-1]):

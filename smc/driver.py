@@ -78,6 +78,21 @@ class Step(NamedTuple):
         resampled: whether the population was resampled.
         log_increment: log sum_i W_t-1^i G_t^i, in nats.
         state: the state after it.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> state = smc.start(model, keys, 100)
+        >>> step = smc.advance(model, state, keys, smc.Resampling())
+        >>> step.ancestors.shape
+        (100,)
     """
 
     before: State
@@ -94,6 +109,19 @@ def start(model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int) -> Sta
         ValueError: there is no slot, or a hosted model's initial kernel gave another number of
             particles.
         TypeError: the keys are not of the model's kind.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> state = start(model, smc.TracedKeys(jax.random.key(0)), 100)
+        >>> state.particles.shape
+        (100,)
     """
     slots = checks.count("slots", slots)
     if isinstance(model, Hosted):
@@ -128,6 +156,21 @@ def advance(
         FloatingPointError: a potential is NaN, or plus infinity; in a trace the evidence
             becomes it instead.
         ValueError: the model returned another number of particles or potentials than it was given.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> state = smc.start(model, keys, 100)
+        >>> step = advance(model, state, keys, smc.Resampling())
+        >>> step.state.particles.shape
+        (100,)
     """
     t = state.t + 1
     selection = resampling.select(keys, t, state.particles, state.log_weights)

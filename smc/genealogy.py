@@ -34,6 +34,13 @@ def lineages(ancestors: np.ndarray) -> np.ndarray:
 
     Args:
         ancestors: for each step, the parent's slot of each slot, shape (T, N).
+
+    Example:
+        >>> import numpy as np
+        >>> lineages(np.array([[0, 0, 2], [0, 1, 1]]))
+        array([[0, 0, 0],
+               [0, 1, 1],
+               [0, 1, 2]])
     """
     steps, slots = ancestors.shape
     lineage = np.empty((steps + 1, slots), np.int64)
@@ -68,6 +75,11 @@ def distinct_ancestors(ancestors: np.ndarray, log_weights: np.ndarray) -> np.nda
     Args:
         ancestors: shape (T, N).
         log_weights: final, shape (N,); minus infinity for a dead particle.
+
+    Example:
+        >>> import numpy as np
+        >>> distinct_ancestors(np.array([[0, 0, 2], [0, 1, 1]]), np.zeros(3))
+        array([1, 2, 3])
     """
     living = np.sort(lineages(ancestors)[:, np.asarray(log_weights) > -np.inf], axis=1)
     return (np.diff(living, axis=1, prepend=-1) != 0).sum(axis=1)
@@ -83,6 +95,11 @@ def coalescence_time(ancestors: np.ndarray, log_weights: np.ndarray) -> int | No
     Args:
         ancestors: shape (T, N).
         log_weights: final, shape (N,); minus infinity for a dead particle.
+
+    Example:
+        >>> import numpy as np
+        >>> coalescence_time(np.array([[0, 0, 2], [0, 1, 1]]), np.zeros(3))
+        2
     """
     common = np.flatnonzero(distinct_ancestors(ancestors, log_weights) == 1)
     return len(ancestors) - int(common[-1]) if len(common) else None

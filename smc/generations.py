@@ -34,6 +34,20 @@ class Generations(NamedTuple):
         log_weights: normalised, float64, shape (T + 1, N).
         ancestors: shape (T, N).
         resampled: shape (T,).
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> kept = smc.generations(model, keys, 10, 3)
+        >>> kept.particles.shape, kept.ancestors.shape
+        ((4, 10), (3, 10))
     """
 
     particles: Any
@@ -62,6 +76,20 @@ def generations(
         ValueError: the population is rejuvenated; or as `motes.smc.advance` does.
         FloatingPointError: as `motes.smc.advance` does, for a hosted model; in a trace the weights
             become NaN instead.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> kept = generations(model, keys, 10, 3)
+        >>> kept.particles.shape, kept.ancestors.shape
+        ((4, 10), (3, 10))
     """
     check_paths(resampling)
 
@@ -111,6 +139,20 @@ def draw_path(keys: RunKeys | TracedKeys, generations: Generations) -> tuple[Any
     Raises:
         FloatingPointError: a weight is NaN, or all particles are dead; in a trace the path
             is arbitrary then.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> drawn, slots = draw_path(keys, smc.generations(model, keys, 10, 3))
+        >>> drawn.shape, slots.shape
+        ((4,), (4,))
     """
     check_living(generations)
     last = pick(keys.choice(len(generations.ancestors)), generations.log_weights[-1])
@@ -129,7 +171,13 @@ def check_living(generations: Generations) -> None:
 
 
 def lineage(ancestors: Array, last: Any) -> Array:
-    """Give the slots at generations 0 to T from which slot `last` descends, shape (T + 1,)."""
+    """Give the slots at generations 0 to T from which slot `last` descends, shape (T + 1,).
+
+    Example:
+        >>> import numpy as np
+        >>> lineage(np.array([[0, 0, 2], [0, 1, 1]]), 2)
+        array([0, 1, 2])
+    """
     if isinstance(ancestors, np.ndarray):
         slots = [last]
         for row in ancestors[::-1]:
@@ -142,7 +190,22 @@ def lineage(ancestors: Array, last: Any) -> Array:
 
 
 def path(generations: Generations, slots: Array) -> Any:
-    """Take the particles at these slots of generations 0 to T; leaves have shape (T + 1, ...)."""
+    """Take the particles at these slots of generations 0 to T; leaves have shape (T + 1, ...).
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> kept = smc.generations(model, keys, 10, 3)
+        >>> path(kept, jax.numpy.zeros(4, int)).shape
+        (4,)
+    """
     return take(generations.particles, (np.arange(len(slots)), slots))
 
 

@@ -38,6 +38,20 @@ class History(NamedTuple):
             resampling; int64, (T, N).
         log_weights: normalised, after each step; all minus infinity where every particle is dead;
             float64, (T, N).
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> history.ess.shape, history.ancestors.shape
+        ((3,), (3, 100))
     """
 
     ess: np.ndarray

@@ -41,6 +41,19 @@ class Islands(NamedTuple):
         log_evidence: log Z-hat of all groups, in nats.
         log_evidence_error: the relative standard error of Z-hat over groups, which is that of its
             log to first order; NaN for one group, or where all died.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> _, together = smc.islands(model, seed=0, groups=4, slots=50, steps=3)
+        >>> bool(together.log_evidence_error > 0)
+        True
     """
 
     log_weights: Array
@@ -96,6 +109,19 @@ def islands(
 
     Raises:
         FloatingPointError, ValueError: as `motes.smc.run` does.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> runs, together = islands(model, seed=0, groups=4, slots=50, steps=3)
+        >>> len(runs), bool(together.log_evidence_error > 0)
+        (4, True)
     """
     if isinstance(model, Hosted):
         runs = [

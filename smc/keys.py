@@ -128,6 +128,12 @@ class TracedKeys(NamedTuple):
 
     Attributes:
         key: a typed JAX random key.
+
+    Example:
+        >>> import jax
+        >>> keys = TracedKeys(jax.random.key(0))
+        >>> type(keys).__name__
+        'TracedKeys'
     """
 
     key: Any

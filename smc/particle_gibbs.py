@@ -41,6 +41,19 @@ class Chain(NamedTuple):
             arrays for a hosted model, whose paths differ in length.
         moved: by sweep and generation, whether the path's particle there is another slot's than the
             reference's; bool, (S, T + 1), or a list.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> chain = smc.particle_gibbs(model, 0, jax.numpy.zeros(4), sweeps=5, slots=10)
+        >>> chain._fields
+        ('paths', 'moved')
     """
 
     paths: Any
@@ -84,6 +97,20 @@ def sweep(
     Raises:
         ValueError, TypeError: an argument is not of its kind, or does not go with another.
         FloatingPointError: as `motes.smc.advance` does.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> drawn, slots = sweep(model, keys, jax.numpy.zeros(4), slots=10)
+        >>> drawn.shape
+        (4,)
     """
     check_sweep(model, slots, resampling, past)
     return _sweep(model, keys, reference, slots, resampling, past)[:2]
@@ -108,6 +135,19 @@ def particle_gibbs(
 
     Raises:
         ValueError, TypeError, FloatingPointError: as `sweep` does.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> chain = particle_gibbs(model, 0, jax.numpy.zeros(4), sweeps=5, slots=10)
+        >>> type(chain).__name__
+        'Chain'
     """
     check_sweep(model, slots, resampling, past)
     if isinstance(model, Hosted):

@@ -41,6 +41,13 @@ class Smoothed(NamedTuple):
         log_weights: normalised; float64, shape (S,); minus infinity for the dead.
         k_hat: the shape of the weights' tail; NaN where it is undefined. Ask `k_hat <
             0.7`, which is then false, rather than `k_hat >= 0.7`.
+
+    Example:
+        >>> import numpy as np
+        >>> from motes.smc import pareto_smooth
+        >>> smoothed = pareto_smooth(np.random.default_rng(0).normal(size=500))
+        >>> smoothed._fields
+        ('log_weights', 'k_hat')
     """
 
     log_weights: np.ndarray

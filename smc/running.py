@@ -80,6 +80,19 @@ def scan(
 
     Raises:
         ValueError: one of the model's functions returned another shape than it must.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> state = scan(model, jax.random.key(0), 100, 3)
+        >>> type(state).__name__
+        'Run'
     """
     keys = TracedKeys(key)
     first = start(model, keys, slots)

@@ -66,6 +66,19 @@ def twisted(model: Model, log_twist: Callable[[Any, Any], Array], steps: int) ->
 
     Returns:
         A model with the same final target, and the same transition density.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> better = twisted(model, lambda t, x: -0.5 * x**2, steps=3)
+        >>> smc.run(better, seed=0, slots=100, steps=3).state.particles.shape
+        (100,)
     """
 
     def log_psi(t: Any, particles: Any) -> Array:

@@ -49,6 +49,20 @@ class Estimate(NamedTuple):
     Attributes:
         variance: float64; shape () for one function, (d,) for d of them.
         eves: how many eves the particles of positive weight descend from.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> smc.log_evidence_variance(history, result.state.log_weights)._fields
+        ('variance', 'eves')
     """
 
     variance: np.ndarray
@@ -118,6 +132,20 @@ def living_eves(history: History, log_weights: np.ndarray, *, since: int = 1) ->
         history: of N particles.
         log_weights: final, shape (N,).
         since: as in `eves`.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> 1 <= living_eves(history, result.state.log_weights) <= 100
+        True
     """
     return len(np.unique(eves(history, since=since)[np.exp(log_weights) > 0]))
 
@@ -141,6 +169,21 @@ def filter_variance(
 
     Raises:
         ValueError: the lag is negative.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> values = jax.numpy.asarray(result.state.particles)
+        >>> filter_variance(history, result.state.log_weights, values)._fields
+        ('variance', 'eves')
     """
     if lag is not None:
         if lag < 0:
@@ -163,6 +206,21 @@ def standard_error(
         history, log_weights, since, lag: as in `filter_variance`, which also raises what this
             raises.
         values: f_i, shape (N,).
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> values = jax.numpy.asarray(result.state.particles)
+        >>> bool(standard_error(history, result.state.log_weights, values) < 1.0)
+        True
     """
     return sqrt(float(filter_variance(history, log_weights, values, since=since, lag=lag).variance))
 
@@ -174,6 +232,20 @@ def log_evidence_variance(history: History, log_weights: np.ndarray, *, since: i
         history: of N particles.
         log_weights: final and normalised, shape (N,).
         since: as in `eves`.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> log_evidence_variance(history, result.state.log_weights)._fields
+        ('variance', 'eves')
     """
     return relative_variance(eves(history, since=since), log_weights, _events(history, since))
 
@@ -187,6 +259,20 @@ def log_evidence_error(history: History, log_weights: np.ndarray, *, since: int 
 
     Args:
         history, log_weights, since: as in `log_evidence_variance`.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ...     density=lambda t, before, after: -0.5 * (after - before) ** 2,
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect=smc.HISTORY)
+        >>> history = smc.History.of(result.collected, 100)
+        >>> bool(log_evidence_error(history, result.state.log_weights) < 1.0)
+        True
     """
     estimate = log_evidence_variance(history, log_weights, since=since)
     variance = float(estimate.variance)

@@ -73,6 +73,12 @@ def normalise(log_weights: Array, *, source: str = "log_weights") -> tuple[Array
 
     Raises:
         FloatingPointError: a weight is NaN, or plus infinity.
+
+    Example:
+        >>> import numpy as np
+        >>> log_weights, log_sum = normalise(np.log([2.0, 1.0, 1.0]))
+        >>> np.exp(log_weights).round(2), round(float(log_sum), 3)
+        (array([0.5 , 0.25, 0.25]), 1.386)
     """
     xp = namespace(log_weights)
     with float64():

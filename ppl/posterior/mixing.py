@@ -34,6 +34,15 @@ class Mixing(NamedTuple):
             or all draws are equal.
         mcse: standard error of the mean over all draws, in the quantity's units; NaN where the ESS
             is NaN.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 4, "chains": 2, "iterations": 20}
+        >>> posterior = motes.solve("?", sampler="suffix_metropolis", **ask)
+        >>> sorted(posterior.mixing)[:2]
+        ['length', 'log_density']
     """
 
     r_hat: float

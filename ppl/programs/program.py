@@ -31,6 +31,10 @@ class Return(NamedTuple):
 
     Attributes:
         value: what the program returns.
+
+    Example:
+        >>> Return("9").value
+        '9'
     """
 
     value: Any = None
