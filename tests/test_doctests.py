@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import re
 from importlib import import_module
+from inspect import isclass, isroutine
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,55 @@ def test_examples(file: Path) -> None:
     failed, tried = doctest.testmod(module, extraglobs={"__name__": "__main__"})
     assert tried > 0
     assert failed == 0
+
+
+FACES = ("", "models", "ppl", "samplers", "smc", "diagnostics", "evaluation")
+
+# Classes and functions without an example as yet. A name leaves the list with its example.
+WITHOUT = {
+    "diagnostics": {"Finding"},
+    "evaluation": {
+        "Arm",
+        "Curve",
+        "Priors",
+        "Ratio",
+        "Record",
+        "Row",
+        "ScalingFit",
+        "plot_accuracy",
+    },
+    "models": {"continued"},
+    "ppl": {"CalibratedReward", "LabelledStep", "calibrate", "infer"},
+    "samplers": {"ParameterGibbs", "ParticleMarginalMetropolis"},
+    "smc": {
+        "FeynmanKac",
+        "Fold",
+        "GrowingHistory",
+        "Hosted",
+        "PathStore",
+        "Recorder",
+        "Selection",
+        "Spliceable",
+        "Tempered",
+        "Tempering",
+        "Tractable",
+        "blackjax_kernel",
+        "each",
+        "guided",
+        "optimal",
+        "steps",
+        "subkeys",
+        "temper",
+    },
+}
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_name_that_a_user_types_has_an_example(face: str) -> None:
+    module = import_module(f"motes.{face}".rstrip("."))
+    stub = ROOT / face / "__init__.pyi"
+    names = set(re.findall(r" as (\w+)$", stub.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    shown = {name: getattr(module, name) for name in names}
+    described = {name: value for name, value in shown.items() if isclass(value) or isroutine(value)}
+    without = {name for name, value in described.items() if ">>>" not in (value.__doc__ or "")}
+    assert without == WITHOUT.get(face, set())
