@@ -67,7 +67,7 @@ def mentioned(text: str) -> set[str]:
     ours.
     """
     names = {match[1] for match in NAMED.finditer(text)}
-    variables = set(re.findall(r"^\s*(\w+) = ", text, flags=re.MULTILINE))
+    variables = set(re.findall(r"^\s*(?:>>> )?(\w+) = ", text, flags=re.MULTILINE))
     own = {
         name
         for name in names
