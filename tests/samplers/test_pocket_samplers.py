@@ -50,6 +50,10 @@ def agree(first, second):
 class Stopping:
     """A language model that is interrupted at its n-th batch."""
 
+    @property
+    def stands_for(self):
+        return self.lm
+
     def __init__(self, lm, left):
         self.lm, self.left = lm, left
 
