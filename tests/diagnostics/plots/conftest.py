@@ -35,6 +35,7 @@ SMALL = {
 def tidy() -> Iterator[None]:
     import matplotlib.pyplot as plt
 
+    plt.close("all")  # what tests of other folders, run before in this process, left open
     before = dict(matplotlib.rcParams)
     yield
     plt.close("all")

@@ -4,6 +4,7 @@ lines can be followed."""
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -107,6 +108,14 @@ def opened(browser, tmp_path) -> Callable[..., Any]:
         assert said == []
 
     return opened
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Ask again and again from here: the page's own policy forbids Playwright to do it inside."""
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up, "it never came to hold"
+        time.sleep(0.05)
 
 
 def fits(page) -> bool:
@@ -260,7 +269,7 @@ def test_on_paper(opened, forked):
             "[...document.querySelectorAll('.dots circle')].some((dot) => "
             "getComputedStyle(dot).opacity !== '1')"
         )
-        page.wait_for_function(f"!({faded})")
+        wait_until(lambda: not page.evaluate(faded))
         cut = (
             "[...document.querySelectorAll('.step .text')].some((text) => text.scrollHeight > "
             "text.clientHeight + 1)"
