@@ -16,6 +16,10 @@ from .protocols import QuestionTooLong as QuestionTooLong
 from .protocols import RewardModel as RewardModel
 from .protocols import TractableLanguageModel as TractableLanguageModel
 from .protocols import capabilities as capabilities
+from .recording.recorded import recorded as recorded
+from .recording.recording_file import Damaged as Damaged
+from .recording.replayed import NotRecorded as NotRecorded
+from .recording.replayed import replayed as replayed
 from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM
 from .sampling import Sampling as Sampling

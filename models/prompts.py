@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from .protocols import underlying
+
 
 class Prompt(NamedTuple):
     """A prompt as the model reads it.
@@ -42,6 +44,5 @@ def prompt_of(lm: Any, question: str) -> Prompt | None:
         >>> prompt_of(load_lm("pocket"), "How many?").text
         '<|user|>How many?<|assistant|>'
     """
-    while hasattr(type(lm), "stands_for"):
-        lm = lm.stands_for
+    lm = underlying(lm)
     return lm.rendered(question) if isinstance(lm, WritesPrompts) else None

@@ -224,6 +224,16 @@ def _inferred(lm: Any) -> Capabilities:
     )
 
 
+def underlying(value: Any) -> Any:
+    """Return the model that a model stands for, such as one that several runs share.
+
+    Any other value is returned as it is.
+    """
+    while hasattr(type(value), "stands_for"):
+        value = value.stands_for
+    return value
+
+
 def check_extend(lm: Any) -> None:
     """Raise TypeError where a language model's `extend` does not take what samplers pass to it."""
     try:

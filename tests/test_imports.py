@@ -30,10 +30,17 @@ BELOW = {"models", "models/identity", "smc"}
 DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior"}
 SHOWN = DECLARED | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "models": {"models/hosting", "models/language", "models/reward", "models/pocket"},
+    "models": {
+        "models/hosting",
+        "models/language",
+        "models/recording",
+        "models/reward",
+        "models/pocket",
+    },
     "models/hosting": {"models"},
     "models/identity": {"models"},
     "models/language": {"models", "models/hosting", "models/identity"},
+    "models/recording": {"models", "models/identity"},
     "models/reward": {"models", "models/hosting", "models/identity"},
     "models/pocket": set(),
     "models/pocket/recipe": {"models", "models/language", "models/reward", "models/pocket"},

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..cost import Cost
+from ..protocols import underlying
 from ..trajectory import Trajectory
 from .code_references import OURS, changed_while_running, is_library, references, set_by
 from .weight_digests import hosted_parts
@@ -74,6 +75,9 @@ class Digests:
 
     def of(self, value: Any) -> bytes:
         """Return the digest of a value, 32 bytes."""
+        value = underlying(value)
+        if hasattr(type(value), "recorded_digest"):  # it answers what another model answered
+            return value.recorded_digest
         if type(value) in PLAIN:
             return joined(type(value).__name__, repr(value).encode())
         if id(value) in self._done:
