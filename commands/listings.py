@@ -94,6 +94,7 @@ def _as_json(problem: Problem) -> str:
 def models_command(args: argparse.Namespace) -> int:
     """Print what ships, and what else can be loaded."""
     from ..models.pocket import LM_FOLDER, PRM_FOLDER
+    from ..models.reward.families import FAMILIES
 
     print("shipped with motes:")
     for kind, folder in (("language model", LM_FOLDER), ("process reward model", PRM_FOLDER)):
@@ -102,6 +103,9 @@ def models_command(args: argparse.Namespace) -> int:
         "also loaded: a folder with a model in Hugging Face format, a GGUF file, "
         "a Hugging Face id (owner/name)"
     )
+    print("process reward models are asked as they were published to be, by family:")
+    for family in FAMILIES:
+        print(f"    {family.name:<21}{family.models}")
     return 0
 
 

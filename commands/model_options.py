@@ -33,6 +33,10 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
     given = None if args.prm == "none" else args.prm
     models.check_source(args.lm)
     prm = paired(args.lm, given)
+    if args.prm_family is not None:
+        if prm is None:
+            raise ValueError("prm-family must be left out where there is no reward model")
+        prm = models.load_prm(prm, device=args.device, family=args.prm_family)
     options = {"device": args.device, **_lm_options(args)}
     forecast = not (_shows_bars(args) or getattr(args, "quiet", False))
 

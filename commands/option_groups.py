@@ -28,6 +28,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="process reward model, as --lm; none for no likelihood; auto: the pocket's own",
     )
+    add(
+        "--prm-family",
+        metavar="NAME",
+        help="family of the reward model, where its name does not say it (see motes models)",
+    )
     add("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
     add(
         "--dtype",

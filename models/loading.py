@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .hosting.pretrained import Place, load_checkpoint, model_class, read_config
+from .hosting.pretrained import Place, classes_of, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
 from .prompt_forms import PromptForm, check_form
-from .reward.readers import Reader, SeparatorReader, TokenPairReader
+from .reward.families import PLAIN, Signs, family_of, unknown
+from .reward.heads import Head, read_head, with_head
+from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .step_rule import StepRule
 
@@ -80,28 +82,29 @@ def load_prm(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    family: str | None = None,
     reader: Callable[[Any], Reader] | None = None,
     cache_bytes: int = 2 << 30,
     probe: bool = True,
 ) -> TorchPRM:
-    """Load a process reward model.
+    """Load a process reward model, and ask it as it was published to be asked.
 
-    A token classifier is read at a separator behind each step: the one that its configuration names
-    (``step_separator``), else ``<extra_0>`` if that is a token, else a line break. A causal
-    language model is read by its answers "+" and "-": in turns if its tokenizer has a chat
-    template, else behind the marker of Math-Shepherd.
+    Its family is known by the architecture that it declares, by its head's tensors and by its name
+    (see `motes.models.reward.families`); a token classifier of transformers with two labels is
+    asked as TRL trains them. No code of a checkpoint is ever run.
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
         device: as for `load_lm`.
         dtype: as for `load_lm`.
-        reader: makes the reader of the tokenizer, in place of the above.
+        family: the name of its family, where its own name does not say it: "math-shepherd", say.
+        reader: makes the reader of the tokenizer, in place of the family's.
         cache_bytes: the most bytes of keys and values to keep.
         probe: as for `load_lm`.
 
     Raises:
-        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, the labels
-            are not two, or the model cannot be hosted.
+        ValueError: the name, device, dtype or family is unknown, the checkpoint is not whole, its
+            weights are not those of its family, or the model cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
 
@@ -109,24 +112,71 @@ def load_prm(
         >>> load_prm("pocket").name
         'pocket'
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
-
     place = _locate(source, shipped=PRM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
-    config = read_config(place)
+    config, head = read_config(place), read_head(place)
+    signs = Signs(place.source, tuple(getattr(config, "architectures", None) or ()), head)
+    known = family_of(signs, family)
+    if known is None:
+        kind = _declared_kind(place, config)
+        if kind == CAUSAL and reader is None:
+            raise unknown(signs)
+        known = PLAIN if kind == CLASSIFIER else None
+    if known is None or not known.heads:
+        model, tokenizer = _load_causal(place, config, where, dtype)
+    else:
+        model, tokenizer = _load_headed(place, config, head, where, dtype)
+    if reader is not None:
+        asked = reader(tokenizer)
+    else:
+        assert known is not None
+        asked = known.reader(tokenizer, config)
+    return TorchPRM(model, asked, name=str(source), cache_bytes=cache_bytes, probe=probe)
+
+
+def _declared_kind(place: Place, config: Any) -> str:
+    """Return whether a reward model of no known family is a causal model or a token classifier."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
+
     kinds = {
         CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING,
         CLASSIFIER: MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     }
-    kind, found = model_class(place, config, kinds)
+    kind, _ = model_class(place, config, kinds)
     if kind == CLASSIFIER and config.num_labels != 2:
         raise ValueError(
-            f"a process reward model needs two labels, wrong and right, and {str(source)!r} has "
+            f"a process reward model needs two labels, wrong and right, and {place.source!r} has "
             f"{config.num_labels}"
         )
-    model, tokenizer = load_checkpoint(place, found, where, dtype)
-    asked = (reader or _reader(config, kind == CLASSIFIER))(tokenizer)
-    return TorchPRM(model, asked, name=str(source), cache_bytes=cache_bytes, probe=probe)
+    return kind
+
+
+def _load_causal(place: Place, config: Any, where: Any, dtype: str) -> tuple[Any, Any]:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    _, found = model_class(place, config, {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
+    return load_checkpoint(place, found, where, dtype)
+
+
+def _load_headed(place: Place, config: Any, head: Head, where: Any, dtype: str) -> tuple[Any, Any]:
+    """Load a backbone and the head that its checkpoint holds."""
+    from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
+
+    classes = classes_of(MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, config)
+    if not classes:
+        raise ValueError(
+            f"{place.source!r} is a model of type {config.model_type!r}, on which transformers "
+            "puts no head for tokens: choose another checkpoint"
+        )
+    return load_checkpoint(
+        place,
+        with_head(classes[0], head) if head.prefix else classes[0],
+        where,
+        dtype,
+        key_mapping=head.key_mapping,
+        # a value head was trained beside the layer that predicts tokens, which is not asked
+        spare="" if head.prefix == "score" else "lm_head",
+    )
 
 
 def check_source(source: str | Path) -> None:
@@ -143,20 +193,6 @@ def check_source(source: str | Path) -> None:
         unknown model 'magic'
     """
     _locate(source, shipped=LM_FOLDER)
-
-
-def _reader(config: Any, classifies: bool) -> Callable[[Any], Reader]:
-    def make(tokenizer: Any) -> Reader:
-        if not classifies:
-            return TokenPairReader(tokenizer, marker=None if tokenizer.chat_template else "ки")
-        default = "<extra_0>" if "<extra_0>" in tokenizer.get_vocab() else "\n"
-        return SeparatorReader(
-            tokenizer,
-            separator=getattr(config, "step_separator", default),
-            chat=getattr(config, "step_chat", False),
-        )
-
-    return make
 
 
 def _locate(source: str | Path, *, shipped: Path) -> Place:

@@ -17,6 +17,7 @@ import motes
 from motes.cli import main
 from motes.models import FunctionReward, TableLM, Trajectory
 from motes.models.pocket import problems
+from motes.models.reward.families import FAMILIES
 
 TEXTS = ("Ben has 7 + 3 = 10.\n\n", "The answer is 17.", "The answer is 18.")
 
@@ -290,6 +291,17 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.count("M parameters, context of ") == 2
     assert "Hugging Face id" in out
+    assert all(f"    {family.name} " in out for family in FAMILIES)
+
+
+def test_the_family_of_a_reward_model_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    question = ["solve", "How many?", "--particles", "2", "--max-steps", "1", "--json"]
+    assert main([*question, "--prm-family", "trl"]) == 0
+    capsys.readouterr()
+    assert main([*question, "--prm-family", "math-shepherd"]) == 2
+    assert "cannot be of the family 'math-shepherd'" in capsys.readouterr().err
+    assert main([*question, "--prm", "none", "--prm-family", "trl"]) == 2
+    assert "prm-family must be left out" in capsys.readouterr().err
 
 
 def test_a_reader_that_leaves(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/plots": SHOWN,
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
     "evaluation": SHOWN | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search"},
-    "commands": SHOWN | {"models/pocket", "samplers", "evaluation"},
+    "commands": SHOWN | {"models/pocket", "models/reward", "samplers", "evaluation"},
 }
 TOP = [room for room in MAY_IMPORT if "/" not in room]
 

@@ -75,7 +75,7 @@ def model_class(place: Place, config: Any, kinds: Mapping[str, Any]) -> tuple[st
             the kind.
     """
     declared = list(getattr(config, "architectures", None) or [])
-    offered = {kind: _classes(mapping, config) for kind, mapping in kinds.items()}
+    offered = {kind: classes_of(mapping, config) for kind, mapping in kinds.items()}
     if not any(offered.values()):
         raise ValueError(
             f"{place.source!r} is a model of type {config.model_type!r}, of which transformers "
@@ -94,7 +94,15 @@ def model_class(place: Place, config: Any, kinds: Mapping[str, Any]) -> tuple[st
     )
 
 
-def load_checkpoint(place: Place, found: Any, device: Any, dtype: str) -> tuple[Any, Any]:
+def load_checkpoint(
+    place: Place,
+    found: Any,
+    device: Any,
+    dtype: str,
+    *,
+    key_mapping: Mapping[str, str] | None = None,
+    spare: str = "",
+) -> tuple[Any, Any]:
     """Return a checkpoint's model, on its device and in evaluation mode, and its tokenizer.
 
     Args:
@@ -102,6 +110,9 @@ def load_checkpoint(place: Place, found: Any, device: Any, dtype: str) -> tuple[
         found: the class of the model.
         device: a torch device.
         dtype: the name of a torch type, or "auto" for the checkpoint's.
+        key_mapping: how weights are called in the class, by patterns of what the checkpoint calls
+            them; None where the names are the same.
+        spare: what the names of weights begin with that the model has no use for; "" for none.
 
     Raises:
         FileNotFoundError: something is missing.
@@ -118,9 +129,14 @@ def load_checkpoint(place: Place, found: Any, device: Any, dtype: str) -> tuple[
     options = {key: value for key, value in place.options.items() if key != "trust_remote_code"}
     with one_sentence(place), _quiet():
         model, info = found.from_pretrained(
-            place.path, dtype=dtype, output_loading_info=True, **options, **_dequantized(place.gguf)
+            place.path,
+            dtype=dtype,
+            output_loading_info=True,
+            **({} if key_mapping is None else {"key_mapping": dict(key_mapping)}),
+            **options,
+            **_dequantized(place.gguf),
         )
-        _check_weights(place, found, info)
+        _check_weights(place, found, info, spare)
         _check_vocabulary(place, tokenizer, model)
         return model.to(device).eval(), tokenizer
 
@@ -162,7 +178,7 @@ def _sentence(place: Place, error: BaseException) -> str:
     return f"no model could be loaded from {place.source!r}: {reason}"
 
 
-def _classes(mapping: Any, config: Any) -> list[Any]:
+def classes_of(mapping: Any, config: Any) -> list[Any]:
     """Return transformers' classes of one kind for a configuration."""
     try:
         found = mapping[type(config)]
@@ -198,7 +214,7 @@ def _is_aside(file: Path) -> bool:
     )
 
 
-def _check_weights(place: Place, found: Any, info: Mapping[str, Any]) -> None:
+def _check_weights(place: Place, found: Any, info: Mapping[str, Any], spare: str) -> None:
     """Raise ValueError where weights are missing, left over, or of another shape."""
     name = found.__name__
     lacking = set(info["missing_keys"]) | {
@@ -209,10 +225,11 @@ def _check_weights(place: Place, found: Any, info: Mapping[str, Any]) -> None:
             f"{place.source!r} lacks weights of a {name}: {_some(lacking)} would be random; "
             "choose a complete checkpoint"
         )
-    if info["unexpected_keys"]:
+    left = {key for key in info["unexpected_keys"] if not (spare and key.startswith(spare))}
+    if left:
         raise _Refused(
             f"{place.source!r} holds weights that a {name} has no place for: "
-            f"{_some(info['unexpected_keys'])} would be ignored; "
+            f"{_some(left)} would be ignored; "
             "load it as the model that it is, or save it without them"
         )
     if info.get("error_msgs"):

@@ -10,6 +10,7 @@ never through a probability.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,7 @@ import torch
 from ..hosting.chat_template import rendered
 from ..hosting.text_encoder import MARKER, TextEncoder
 from ..trajectory import Trajectory
+from .verdicts import TWO_LABELS, Labels
 
 PLACE = "\ufdd5"  # stands where a template is cut: a noncharacter, which no text holds
 
@@ -51,17 +53,29 @@ class SeparatorReader:
         tokenizer: the model's tokenizer.
         separator: the text of the separator.
         chat: whether the layout is the chat's.
+        system: what the chat's system turn says; None for no such turn, where a template may put
+            one of its own.
+        begins: whether the plain layout begins with the beginning of text.
 
     Raises:
         ValueError: the tokenizer has no tokens for the separator.
     """
 
-    def __init__(self, tokenizer: Any, *, separator: str, chat: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        separator: str,
+        chat: bool = False,
+        system: str | None = None,
+        begins: bool = True,
+    ) -> None:
         self.tokenizer, self.chat, self.separator = tokenizer, chat, separator
+        self.system, self.begins = system, begins
         self._encoder = TextEncoder(
             tokenizer, written=[separator.strip()], marker=separator.strip()
         )
-        self._mark = _marked(separator)
+        self._mark = marked(separator)
         self.marker = self._encoder.encode(self._mark)
         if not self.marker:
             raise ValueError(
@@ -81,7 +95,7 @@ class SeparatorReader:
     def prompt(self, question: str) -> tuple[int, ...]:
         """Return the ids of what stands before the steps."""
         ids = self._encoder.encode(self._question(question))
-        if self.chat:
+        if self.chat or not self.begins:
             return ids
         # PRMTrainer puts it even where the tokenizer itself does not
         token = self.tokenizer.bos_token_id
@@ -89,79 +103,62 @@ class SeparatorReader:
 
     def tokens(self, step: str) -> tuple[int, ...]:
         """Return the ids of one step, encoded alone, and the separator."""
-        quoted = self._encoder.quoted(_bare(step, self.separator))
+        quoted = self._encoder.quoted(bare(step, self.separator))
         return (*self._encoder.encode(quoted), *self.marker)
 
     def _question(self, question: str) -> str:
         quoted = self._encoder.quoted(question)
-        return (
-            rendered(self.tokenizer, [{"role": "user", "content": quoted}]) if self.chat else quoted
-        )
+        if not self.chat:
+            return quoted
+        messages = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return rendered(self.tokenizer, [*messages, {"role": "user", "content": quoted}])
 
     def _step(self, step: str) -> str:
-        return self._encoder.quoted(_bare(step, self.separator)) + self._mark
+        return self._encoder.quoted(bare(step, self.separator)) + self._mark
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return right minus wrong."""
-        return _difference(outputs, 1, 0)
-
-    def _begin(self) -> tuple[int, ...]:
-        """The beginning of text, which PRMTrainer puts even where the tokenizer itself does not."""
-        token = self.tokenizer.bos_token_id
-        return self._encoder.begin if token is None else (token,)
+        return TWO_LABELS.log_odds(outputs)
 
 
-class TokenPairReader:
-    """For causal language models that answer each step with one of two tokens; one text.
+class TurnsReader:
+    """For causal language models that answer each step, a user's turn, with one of two tokens.
 
-    With a `marker`, the layout of Math-Shepherd (Wang et al. 2024): every step ends with the
-    marker, and the two tokens are compared behind it. Without one, that of RLHFlow's reward models
-    (Dong et al. 2024): every step is a user's turn, and the two tokens are compared where the
-    assistant's turn begins; turns before it are answered with the good token.
+    The layout of RLHFlow's reward models (Dong et al. 2024): the first turn is the question and the
+    first step; the two tokens are compared where the assistant's turn begins, and the turns before
+    it are answered with the good one. One text.
 
     Args:
-        tokenizer: the model's tokenizer; without a marker, its chat template makes the turns.
+        tokenizer: the model's tokenizer, whose chat template makes the turns.
         good: the text of the token that says a step is right.
         bad: the text of the token that says it is wrong.
-        marker: the text that ends a step, or None for turns.
 
     Raises:
-        ValueError: `good` or `bad` is not one token, or there is neither a marker nor a chat
-            template.
+        ValueError: `good` or `bad` is not one token, or there is no chat template.
     """
 
-    def __init__(
-        self, tokenizer: Any, *, good: str = "+", bad: str = "-", marker: str | None = None
-    ) -> None:
-        if marker is None and not tokenizer.chat_template:
-            raise ValueError("marker must be given for a tokenizer without a chat template")
-        self.tokenizer, self.marker, self.texts = tokenizer, marker, (good, bad)
-        visible = (marker or "").strip()
-        self._encoder = TextEncoder(tokenizer, written=[visible], marker=visible)
-        self._mark = _marked(marker or "")
-        self.good, self.bad = self._verdicts()
+    def __init__(self, tokenizer: Any, *, good: str = "+", bad: str = "-") -> None:
+        if not tokenizer.chat_template:
+            raise ValueError("the tokenizer has no chat template, which would make the turns")
+        self.tokenizer, self.texts = tokenizer, (good, bad)
+        self._encoder = TextEncoder(tokenizer)
+        self.good, self.bad = verdict_tokens(
+            tokenizer, self.texts, lambda text: self._answered("x", ["y"], text)
+        )
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
-        """Return the ids of the conversation up to where the model answers its last step."""
+        """Return the ids of the turns up to where the model answers the last step."""
         question = self._encoder.quoted(trajectory.question)
-        steps = [self._encoder.quoted(_bare(step, self.marker or "")) for step in trajectory.steps]
-        if self.marker is None:
-            return self._turns(question, steps)
-        text = (
-            question + (" " if steps else "") + "\n".join(f"{step} {self._mark}" for step in steps)
-        )
-        return self._encoder.begin + self._encoder.encode(text)
+        steps = [self._encoder.quoted(step.strip()) for step in trajectory.steps]
+        if steps:
+            return self._answered(question, steps, self.texts[0])[:-1]
+        # up to the end of the question, which the first step follows in the same turn
+        messages = [{"role": "user", "content": question + PLACE}]
+        return self._encoder.encode(rendered(self.tokenizer, messages).partition(PLACE)[0])
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the good token's logit minus the bad one's."""
-        return _difference(outputs, self.good, self.bad)
-
-    def _turns(self, question: str, steps: list[str]) -> tuple[int, ...]:
-        # up to the end of the question, which the first step follows in the same turn
-        if not steps:
-            messages = [{"role": "user", "content": question + PLACE}]
-            return self._encoder.encode(rendered(self.tokenizer, messages).partition(PLACE)[0])
-        return self._answered(question, steps, self.texts[0])[:-1]
+        return Labels(right=(self.good,), wrong=(self.bad,)).log_odds(outputs)
 
     def _answered(self, question: str, steps: list[str], verdict: str) -> tuple[int, ...]:
         """Give the ids of turns of which the last ends with its verdict.
@@ -177,33 +174,36 @@ class TokenPairReader:
         before = rendered(self.tokenizer, messages, begins=False).partition(PLACE)[0]
         return self._encoder.encode(before + verdict)
 
-    def _verdicts(self) -> tuple[int, int]:
-        """The tokens that the two texts are where the model answers."""
-        if self.marker is None:
-            good, bad = (self._answered("x", ["y"], text) for text in self.texts)
-        else:
-            good, bad = (self._encoder.encode(f"{self._mark} {text}") for text in self.texts)
-        shown = tuple(self.tokenizer.decode([ids[-1]]).strip() for ids in (good, bad))
-        if good[:-1] != bad[:-1] or shown != self.texts:
-            raise ValueError(
-                f"good and bad must each be one token where the model answers, and {self.texts} "
-                "are not"
-            )
-        return good[-1], bad[-1]
+
+def verdict_tokens(
+    tokenizer: Any, texts: tuple[str, str], answered: Callable[[str], tuple[int, ...]]
+) -> tuple[int, int]:
+    """Return the tokens that two texts are where the model answers.
+
+    Args:
+        tokenizer: the model's.
+        texts: what says that a step is right, and that it is wrong.
+        answered: gives the ids of a conversation that ends with this answer.
+
+    Raises:
+        ValueError: one of them is not a token of its own there.
+    """
+    good, bad = (answered(text) for text in texts)
+    shown = tuple(tokenizer.decode([ids[-1]]).strip() for ids in (good, bad))
+    if good[:-1] != bad[:-1] or shown != texts:
+        raise ValueError(
+            f"good and bad must each be one token where the model answers, and {texts} are not"
+        )
+    return good[-1], bad[-1]
 
 
-def _bare(step: str, separator: str) -> str:
+def bare(step: str, separator: str) -> str:
     """Strip a step of blank space around it, and of the separator where that was its delimiter."""
     visible = separator.strip()
     return step.strip().removesuffix(visible).rstrip() if visible else step.strip()
 
 
-def _marked(separator: str) -> str:
+def marked(separator: str) -> str:
     """The separator as only a reader writes it; blank space is not told from that in a text."""
     visible = separator.strip()
     return separator.replace(visible, MARKER) if visible else separator
-
-
-def _difference(outputs: torch.Tensor, right: int, wrong: int) -> torch.Tensor:
-    wide = outputs if outputs.dtype == torch.float64 else outputs.float()
-    return wide[:, right] - wide[:, wrong]

@@ -14,7 +14,8 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from motes.models import TorchPRM, Trajectory
-from motes.models.reward.readers import SeparatorReader, TokenPairReader
+from motes.models.reward.marked_readers import MarkedReader
+from motes.models.reward.readers import SeparatorReader, TurnsReader
 from motes.models.reward.reading_tree import ReadingTree
 
 QUESTION = "How many apples has Ben?"
@@ -46,11 +47,13 @@ def tokenizer_of(family: str, template: str = "", added: tuple[str, ...] = ()) -
     return tokenizer
 
 
-def pair_reader(tokenizer: Any, marker: str | None = None) -> TokenPairReader:
+def pair_reader(tokenizer: Any, marker: str | None = None) -> Any:
     """A reader with the first two texts that are one token each where the model answers."""
     for good, bad in permutations(["+", "=", "10", "7", "3"], 2):
         with suppress(ValueError):
-            return TokenPairReader(tokenizer, good=good, bad=bad, marker=marker)
+            if marker is None:
+                return TurnsReader(tokenizer, good=good, bad=bad)
+            return MarkedReader(tokenizer, good=f" {good}", bad=f" {bad}", mark=marker)
     raise AssertionError("no two of them are")
 
 

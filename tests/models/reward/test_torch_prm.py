@@ -12,7 +12,8 @@ from transformers import AutoModelForTokenClassification, MistralForTokenClassif
 
 from motes.models import TorchLM, TorchPRM, Trajectory
 from motes.models.pocket import PRM_FOLDER, problems
-from motes.models.reward.readers import SeparatorReader, TokenPairReader
+from motes.models.reward.marked_readers import MarkedReader
+from motes.models.reward.readers import SeparatorReader, TurnsReader
 
 PROBLEM = next(problems("test", seed=21, steps=4))
 
@@ -97,7 +98,7 @@ def test_a_token_pair_in_turns_and_behind_a_marker(
     pocket64: Any, tokenizer: Any, trajectories: list[Trajectory]
 ) -> None:
     """The two layouts for causal models: what is read, and that it is read incrementally."""
-    turns = TokenPairReader(tokenizer)
+    turns = TurnsReader(tokenizer)
     node = trajectories[6]
     shown = tokenizer.decode(turns.conversation(node))
     first, second = (text.strip() for text in node.steps)
@@ -105,7 +106,7 @@ def test_a_token_pair_in_turns_and_behind_a_marker(
         shown
         == f"<|user|>{node.question} {first}<|assistant|>+<|end|><|user|>{second}<|assistant|>"
     )
-    marked = TokenPairReader(tokenizer, marker="<|step|>")
+    marked = MarkedReader(tokenizer, mark="<|step|>")
     shown = tokenizer.decode(marked.conversation(node))
     assert shown == f"{node.question} {first} <|step|>\n{second} <|step|>"
     for reader in (turns, marked):
@@ -116,7 +117,7 @@ def test_a_token_pair_in_turns_and_behind_a_marker(
             )
     assert (turns.good, turns.bad) == tuple(tokenizer.convert_tokens_to_ids(["+", "-"]))
     with pytest.raises(ValueError, match="must each be one token where the model answers"):
-        TokenPairReader(tokenizer, good="very good")
+        TurnsReader(tokenizer, good="very good")
 
 
 def test_bad_input(

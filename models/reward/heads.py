@@ -1,0 +1,158 @@
+"""Trained heads on causal backbones, as checkpoints of reward models hold them.
+
+transformers has one class for a head on every token, a single linear layer called ``score``.
+Published reward models have others: two layers, a value head, a layer by another name. Which one a
+checkpoint has is read off the names and shapes of its tensors, so that no code of a checkpoint is
+ever run; and every weight of it must find its place (see `motes.models.hosting.pretrained`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ..hosting.pretrained import Place, one_sentence
+
+# an index and one whole file, in each format
+FORMATS = (
+    ("model.safetensors.index.json", "model.safetensors"),
+    ("pytorch_model.bin.index.json", "pytorch_model.bin"),
+)
+_HEAD = re.compile(r"^(score|v_head\.summary|score_head)\.(.+)$")
+TWO_LAYERS = {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
+class Head(NamedTuple):
+    """The trained head of a checkpoint.
+
+    Attributes:
+        prefix: what the names of its tensors begin with; "" where there is none.
+        shapes: of its tensors, by the rest of their names.
+    """
+
+    prefix: str = ""
+    shapes: dict[str, tuple[int, ...]] = {}  # noqa: RUF012 (never changed)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs it has for a token; 0 where there is no head."""
+        last = self.shapes.get("2.weight") or self.shapes.get("weight")
+        return last[0] if last else 0
+
+    @property
+    def key_mapping(self) -> dict[str, str] | None:
+        """How its tensors are called in transformers' class."""
+        if self.prefix in ("", "score"):
+            return None
+        return {f"^{re.escape(self.prefix)}": "score"}
+
+    def module(self, hidden: int) -> torch.nn.Module:
+        """Return the head itself, its weights not yet loaded.
+
+        Args:
+            hidden: the size of the backbone's hidden states.
+
+        Raises:
+            ValueError: it has tensors of no layout that is known.
+        """
+        if set(self.shapes) == TWO_LAYERS:
+            inner = self.shapes["0.weight"][0]
+            return torch.nn.Sequential(
+                _Wide(hidden, inner), torch.nn.ReLU(), _Wide(inner, self.outputs)
+            )
+        if set(self.shapes) <= {"weight", "bias"} and "weight" in self.shapes:
+            return _Wide(hidden, self.outputs, bias="bias" in self.shapes)
+        names = ", ".join(f"{self.prefix}.{name}" for name in sorted(self.shapes))
+        raise ValueError(f"a head of the tensors {names} is of no layout that is known")
+
+
+class _Wide(torch.nn.Linear):
+    """A linear layer in float32: in bfloat16 close logits would tie."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        wide = torch.promote_types(input.dtype, torch.float32)
+        bias = None if self.bias is None else self.bias.to(wide)
+        return torch.nn.functional.linear(input.to(wide), self.weight.to(wide), bias)
+
+
+def read_head(place: Place) -> Head:
+    """Return the head that a checkpoint's weights hold, from their names and shapes alone.
+
+    Where tensors of two heads are there, or none, or the weights are a GGUF file, that is none.
+    """
+    prefixes: dict[str, dict[str, tuple[int, ...]]] = {}
+    if place.gguf is not None:
+        return Head()
+    with one_sentence(place):
+        for name, shape in _tensors(place):
+            match = _HEAD.match(name)
+            if match is not None:
+                prefixes.setdefault(match[1], {})[match[2]] = shape
+    if len(prefixes) != 1:
+        return Head()
+    [(prefix, shapes)] = prefixes.items()
+    return Head(prefix, shapes)
+
+
+def with_head(found: Any, head: Head) -> Any:
+    """Return transformers' class for token classification, with another head.
+
+    Args:
+        found: the class.
+        head: of the checkpoint that it will be loaded from.
+    """
+
+    def made(self: Any, config: Any) -> None:
+        found.__init__(self, config)
+        self.score = head.module(config.hidden_size)
+        self.post_init()
+
+    return type(found.__name__, (found,), {"__init__": made, "__module__": found.__module__})
+
+
+def _tensors(place: Place) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the names and shapes of tensors that may belong to a head."""
+    for index_name, whole in FORMATS:
+        index = _file(place, index_name)
+        names = {whole} if index is None else _homes(index)
+        for path in [_file(place, name) for name in sorted(names)]:
+            if path is not None:
+                yield from _shapes(path)
+
+
+def _homes(index: Path) -> set[str]:
+    """Return the files in which a checkpoint of several files keeps its head."""
+    homes = json.loads(index.read_text())["weight_map"]
+    return {file for name, file in homes.items() if _HEAD.match(name)}
+
+
+def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if path.suffix == ".bin":
+        for name, tensor in torch.load(path, map_location="meta", weights_only=True).items():
+            yield name, tuple(tensor.shape)
+        return
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as tensors:
+        for name in tensors.keys():  # noqa: SIM118 (it is no mapping)
+            if _HEAD.match(name):
+                yield name, tuple(tensors.get_slice(name).get_shape())
+
+
+def _file(place: Place, name: str) -> Path | None:
+    """Return where a checkpoint's file is, downloaded if it has to be; None where there is none."""
+    folder = Path(place.path)
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    from transformers.utils import cached_file
+
+    try:
+        found = cached_file(place.path, name)
+    except OSError:
+        return None
+    return None if found is None else Path(found)
