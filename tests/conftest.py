@@ -1,8 +1,9 @@
-"""Keeps pytest from importing the root of the repository, which is the package `motes`, a second
-time."""
+"""Which cases of long tests run in every run; and that pytest does not import the root of the
+repository, which is the package `motes`, a second time."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,19 @@ class _RootIsAFolder:
 def pytest_configure(config: pytest.Config) -> None:
     # registered, because a conftest's own hooks are not asked about the folders above it
     config.pluginmanager.register(_RootIsAFolder())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most cases of what is marked `long` to the statistical tests."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        long = item.get_closest_marker("long")
+        if long is None or not isinstance(item, pytest.Function):
+            continue
+        quick, function = long.kwargs["quick"], item.nodeid.partition("[")[0]
+        seen[function] += 1
+        case = item.callspec.id if hasattr(item, "callspec") else ""
+        is_quick = seen[function] <= quick if isinstance(quick, int) else case in quick
+        if not is_quick:
+            item.add_marker("statistics")

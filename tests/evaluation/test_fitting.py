@@ -151,6 +151,7 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
     assert p_value(true, others, bins) < LEVEL
 
 
+@pytest.mark.statistics
 def test_a_few_posteriors():
     check(count=60, warmup=100, draws=95, kept=19, bins=5)
 
@@ -182,6 +183,7 @@ def ahead() -> ScalingFit:
     return pair(2.0, seed=3)
 
 
+@pytest.mark.statistics
 def test_a_known_ratio_is_found(ahead):
     """An interval of 99.9% leaves out the truth in one of a thousand data sets, by construction of
     none: the seed is fixed."""

@@ -158,6 +158,7 @@ def test_intervals_of_repeats_lie_between_those_of_problems_and_of_runs():
     ) == jeffreys(1, 2)
 
 
+@pytest.mark.statistics
 def test_a_fit_counts_repeats():
     """R repeats of the same shares are like R times the problems: the level is told more
     exactly."""

@@ -67,6 +67,7 @@ class Stopping:
         return self.lm.extend(*arguments, **settings)
 
 
+@pytest.mark.long(quick=("particle_filter",))
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 def test_a_stopped_run_is_taken_up(sampler, pocket, tmp_path):
     lm, prm = pocket
@@ -82,6 +83,7 @@ def test_a_stopped_run_is_taken_up(sampler, pocket, tmp_path):
     agree(expected, resumed)
 
 
+@pytest.mark.long(quick=("particle_filter",))
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 def test_several_questions_share_forward_passes(sampler, pocket):
     lm, prm = pocket
@@ -99,6 +101,7 @@ def test_several_questions_share_forward_passes(sampler, pocket):
     )
 
 
+@pytest.mark.statistics
 def test_ancestor_sampling_renews_the_beginning_of_the_path(pocket):
     """Without it the first step is updated where another particle's whole path is chosen; with it
     also where only the past is."""

@@ -11,6 +11,7 @@ from motes.smc import Resampling, TracedKeys, backward_sample, generations
 from motes.smc.backward import backward_slots
 
 
+@pytest.mark.statistics
 def test_smoother_of_a_linear_gaussian_model(linear_gaussian):
     """Means, variances and covariances of neighbours, 40 filters of 500 particles, 500 draws from
     each: within 5 standard

@@ -416,6 +416,7 @@ def shortened(hmm, steps):
     return type(hmm)(hmm.initial, hmm.transition, hmm.potentials[:steps])
 
 
+@pytest.mark.long(quick=6)
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize(("slots", "steps"), [(2, 2), (2, 3), (3, 2)])
 @pytest.mark.parametrize("name", SCHEMES)
@@ -443,6 +444,7 @@ def test_invariance_with_adaptive_resampling(scripted, hmm, name, ancestor_sampl
     check_kernel(*kernel(scripted, shortened(hmm, 3), 2, name, 0.9, ancestor_sampling))
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("kappa", [0.9, 1.0])
 @pytest.mark.parametrize("slots", [2, 3])
 @pytest.mark.parametrize("name", SCHEMES)

@@ -124,6 +124,7 @@ class Texts:
         return table
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("past", ["reference", "ancestor"])
 def test_hosted_paths_of_random_length(past):
     """Three chains of 500 sweeps, batch means of 50; 31 paths: 5 standard errors fail a right

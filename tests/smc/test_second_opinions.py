@@ -6,6 +6,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cuthbert.smc.particle_filter import build_filter
 from cuthbertlib.resampling import systematic
 from scipy.stats import norm
@@ -66,6 +67,7 @@ def test_cuthberts_filter_has_the_same_evidence(linear_gaussian):
     assert abs(np.log(own.var() / other.var())) <= 5 * np.sqrt(4 * 2 / 300)
 
 
+@pytest.mark.statistics
 def test_errors_of_one_run_are_those_between_runs(linear_gaussian):
     """1,000 runs of 2,000 particles, multinomial at every step. The mean of the single-run
     variances lies in a 99.9% interval for the variance between runs: chi-squared with a kurtosis

@@ -41,6 +41,7 @@ def test_one_run_or_none_disagrees_with_nothing(good):
     assert check_runs([]) == check_runs([good()]) == []
 
 
+@pytest.mark.statistics
 def test_runs_as_good_as_they_say_hardly_ever_disagree(good):
     """100 sets of four runs of 64 independent draws, each raising a false alarm with probability
     0.01 at most: more than 5 in 1 of 1800."""
@@ -90,6 +91,7 @@ def test_a_run_that_died_counts(good):
     assert "1 run died" in finding.seen and finding.name == "log-evidence disagrees"
 
 
+@pytest.mark.statistics
 def test_chains_are_worth_their_effective_draws(good):
     one = good("suffix_metropolis")
     assert "runs disagree" not in names(check_runs([one, good("suffix_metropolis", 1)]))

@@ -72,6 +72,7 @@ def grid_moments(reward: CalibratedReward, prior_sd: float, false_positive: floa
     )
 
 
+@pytest.mark.statistics
 def test_logistic_regression_against_a_grid():
     """Four comparisons: a right fit fails with probability 3e-6. Another prior, or a rate of error,
     on the grid is seen."""
@@ -122,6 +123,7 @@ def weighed_prior(log_odds, right, shift: float = 0.0):
     return values, weight / weight.sum()
 
 
+@pytest.mark.statistics
 def test_the_whole_model_against_weighed_draws_of_its_prior():
     """Eight means: a right fit fails with probability 5e-6. Scores that are shifted by 2
     are seen."""

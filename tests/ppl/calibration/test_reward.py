@@ -270,6 +270,7 @@ def test_the_declared_likelihood_is_the_averaged_product(make_calibration):
         )
 
 
+@pytest.mark.statistics
 def test_a_filter_samples_that_posterior(make_calibration):
     """Z-hat times the answer's probability is unbiased for the answer's mass (methods of the
     filter's own exact tests).

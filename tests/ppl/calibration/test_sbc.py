@@ -117,6 +117,7 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
     assert p_value(true, others, bins) < LEVEL
 
 
+@pytest.mark.statistics
 def test_a_few_posteriors():
     check(count=64, warmup=200, draws=190, kept=19, bins=5)
 

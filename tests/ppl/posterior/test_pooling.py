@@ -68,6 +68,7 @@ def test_errors_are_those_of_a_ratio_of_means():
         assert pooled.answers[answer] == pytest.approx(own.sum() / z.sum())
 
 
+@pytest.mark.statistics
 def test_pooling_is_consistent_where_averaging_is_not():
     """One particle a run: equal weights would give the prior. Within 5 standard errors of the
     enumerated posterior."""

@@ -130,6 +130,7 @@ CHAINS = [
 ]
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     "sampler", CHAINS, ids=lambda sampler: f"{sampler.name}-{getattr(sampler, 'kernel', 'walk')}"
 )
@@ -172,6 +173,7 @@ def test_chains_have_the_posterior_of_a_grid_at_length(sampler):
     assert {name: error for name, error in errors(posterior).items() if not abs(error) < 5} == {}
 
 
+@pytest.mark.statistics
 def test_the_filter_has_it_too():
     """Five standard errors of 20 independent runs."""
     means, _ = truth()
@@ -249,6 +251,7 @@ def test_one_kernel_is_compiled_for_all_trajectories_of_one_shape():
     assert len(samplers_module._compiled) <= 2 * table.MAX_STEPS
 
 
+@pytest.mark.statistics
 def test_what_cannot_be_traced_says_so_and_a_walk_does_without():
     def branching(question):
         theta = numpyro.sample("theta", dist.Gamma(2.0, 2.0))
@@ -299,6 +302,7 @@ def test_programs_without_parameters_and_other_models_are_refused():
             sampler.run(table.built_in())
 
 
+@pytest.mark.statistics
 def test_parameters_of_a_sub_inference_are_for_the_marginal_sampler():
     def inner(head, theta):
         x = table.written(head)
@@ -362,6 +366,7 @@ def test_settings_are_checked(settings, said):
         ParameterGibbs(**settings)
 
 
+@pytest.mark.statistics
 def test_a_forgotten_jacobian_is_seen(monkeypatch):
     plain = module._Scoring._placed
 
@@ -455,6 +460,7 @@ def uneven(found):
     return float(((counts - expected) ** 2 / expected).sum())
 
 
+@pytest.mark.statistics
 def test_ranks_of_simulated_truths_are_uniform():
     """Simulation-based calibration (Talts et al. 2018), and coverage with random points (Lemos et
     al. 2023). False alarms: 2e-4.
@@ -466,6 +472,7 @@ def test_ranks_of_simulated_truths_are_uniform():
     assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
 
 
+@pytest.mark.statistics
 def test_ranks_of_overconfident_draws_are_not():
     """The same truths, inferred under a prior that is too narrow."""
     ordinary, nearer = ranks(ParticleFilter(particles=40), runs=60, spread=0.3)
@@ -507,6 +514,7 @@ def normal_model(mu):
     return ppl.Program(model)
 
 
+@pytest.mark.statistics
 def test_kernels_tell_densities_apart_by_the_data_that_inner_functions_hold():
     for mu in (2.0, -3.0):
         draws = (
@@ -517,6 +525,7 @@ def test_kernels_tell_densities_apart_by_the_data_that_inner_functions_hold():
         assert abs(draws.mean() - mu * 200 / 201) < 0.5  # five standard errors are 0.35 to 0.45
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("proposal", [None, Sampling(temperature=2.0)])
 def test_steps_may_depend_on_parameters_that_walk(proposal):
     """theta ~ U(0.5, 3) is the temperature of a step whose first token is seen: p(token | theta) on
@@ -563,6 +572,7 @@ def test_a_question_that_depends_on_a_parameter_is_not_traced():
         ParameterGibbs(particles=2, chains=1, iterations=1).run(ppl.Program(model))
 
 
+@pytest.mark.statistics
 def test_parameters_between_observations_are_parameters_too():
     def model():
         a = numpyro.sample("a", dist.Normal(0.0, 1.0))
@@ -613,6 +623,7 @@ def test_a_parameter_that_violates_a_condition_is_rejected():
     assert (a > 0).all() and abs(a.mean() - (2 / np.pi) ** 0.5) < 5 * mixed(a).mcse
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(("log_odds", "truth"), [(np.inf, 1), (100.0, 1), (-np.inf, 0)])
 def test_certain_judgements_leave_nuts_its_gradient(log_odds, truth):
     sure = FunctionReward(lambda _: log_odds)
@@ -631,6 +642,7 @@ def test_certain_judgements_leave_nuts_its_gradient(log_odds, truth):
     )
 
 
+@pytest.mark.statistics
 def test_what_the_user_gives_stays_given_and_constants_stay():
     def model():
         c = numpyro.sample("c", dist.Normal(0.0, 1.0))
@@ -666,6 +678,7 @@ def test_a_program_of_nothing_but_parameters_is_plain_mcmc():
         assert abs(theta.mean() - 1.0) < 5 * mixed(theta).mcse and abs(theta.std() - 0.5**0.5) < 0.2
 
 
+@pytest.mark.statistics
 def test_a_noisy_estimate_does_not_end_the_walk():
     """Two particles for many steps: even a step of no length is seldom accepted, and the walk keeps
     a hundredth of its step."""

@@ -228,6 +228,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     "sampler", FILTERS[:3], ids=lambda sampler: f"{sampler.name}-{sampler.particles}"
 )
@@ -257,6 +258,7 @@ def strict(question):
     return x.answer
 
 
+@pytest.mark.statistics
 def test_a_continuous_latent_against_quadrature():
     """Cells by trajectory, and the mean of theta in each: E[Z-hat W theta 1[x]] = p(x) int theta
     p(theta) L(x)^theta dtheta."""
@@ -339,6 +341,7 @@ def nested_z_scores(sampler, runs, program=None):
     return (values.mean(axis=0) - expected) / (values.std(axis=0, ddof=1) / runs**0.5)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     "sampler",
     [ParticleFilter(particles=2, ess_threshold=1), ImportanceSampling(particles=3)],
@@ -356,6 +359,7 @@ def test_sub_inferences_of_all_particles_share_batches():
     assert posterior.cost.generated_tokens > 16 + 16
 
 
+@pytest.mark.statistics
 def test_a_chain_over_a_sub_inference_has_the_posterior():
     """Suffix Metropolis with an estimate in the place of the inner evidence: pseudo-marginal, and
     exact. Five standard errors by ESS."""
@@ -394,6 +398,7 @@ def test_a_sub_inference_under_handlers():
 # ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.statistics
 def test_a_forgotten_inner_weight_is_seen(monkeypatch):
     def careless(name, program, **settings):
         found = numpyro.sample(
@@ -410,6 +415,7 @@ def test_a_forgotten_inner_weight_is_seen(monkeypatch):
     )
 
 
+@pytest.mark.statistics
 def test_observations_weighed_again_are_seen(monkeypatch):
     """A program run again from its beginning comes by its old observations again."""
     plain = execution.Runner.__post_init__
@@ -424,6 +430,7 @@ def test_observations_weighed_again_are_seen(monkeypatch):
     )
 
 
+@pytest.mark.statistics
 def test_a_condition_that_is_tempered_or_forgotten_is_seen(monkeypatch):
     plain = execution.Runner._meet
 

@@ -143,6 +143,7 @@ def test_a_program_sees_no_handler_of_outside():
     np.testing.assert_array_equal(inside.log_weights, alone.log_weights)
 
 
+@pytest.mark.statistics
 def test_observations_may_be_masked_and_scaled_and_draws_may_not():
     def model(handler, drawn):
         with handler if drawn else nullcontext():

@@ -878,6 +878,7 @@ def overwritten(weights: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray
     return np.tile(lengths, len(orders)) / len(orders), drawn
 
 
+@pytest.mark.statistics
 def test_an_overwritten_slot_would_be_seen_at_three_particles(monkeypatch):
     """At N = 2 there is nothing to see: the other slot's law given either ancestor is what it
     should be."""
@@ -1004,6 +1005,7 @@ def exchanged(
     ), distribution(joint)
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("name", TEMPERED)
 def test_parallel_tempering(name):
     """Each iteration by itself leaves the joint target as it is, and even and odd ones in turn lead

@@ -434,6 +434,7 @@ def grid() -> list[Case]:
     return cases
 
 
+@pytest.mark.long(quick=6)
 @pytest.mark.parametrize("case", QUICK, ids=str)
 def test_estimates_are_unbiased(case):
     assert case.worst_z() < LIMIT
@@ -459,6 +460,7 @@ def test_a_finished_particle_may_be_moved_or_not_but_not_according_to_the_others
     assert worst_z(at_once, np.array([0.5])) < LIMIT
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("moves", [1, 2])
 def test_moves_at_every_step_leave_estimates_unbiased(moves):
     """Resample-move on trajectories that all take every step, so that all are moved before each but
@@ -706,6 +708,7 @@ PRESETS = [
 ]
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(
     ("sampler", "published"), PRESETS, ids=lambda part: getattr(part, "name", "")
 )
@@ -718,6 +721,7 @@ def test_presets_follow_the_enumerated_law_of_their_procedure(sampler, published
     assert published.schedule is None or max(abs(law[x] - unannealed[x]) for x in law) > 1e-3
 
 
+@pytest.mark.statistics
 def test_puri2025_spends_the_last_score_twice():
     """On two steps it tends to p odds_1 odds_2^2, not to p odds_1 odds_2; 2 m(64) - m(32) is
     without the bias of order 1/N."""
@@ -962,6 +966,7 @@ def test_strong_annealing_is_unbiased():
     )
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_seen(fault):
     assert FAULTS[fault].worst_z() > 2 * LIMIT
@@ -974,6 +979,7 @@ TEMPERED = Case(
 )
 
 
+@pytest.mark.statistics
 def test_moves_without_the_lengths_are_seen(monkeypatch):
     """gamma times tau in the place of gamma cancels tau / tau'."""
     right = tempered_smc.suffix_move
