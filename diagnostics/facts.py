@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..log_odds import sigmoid
 from ..models import Cost
 from ..ppl.posterior.mixing import RARE
 from ..ppl.posterior.pooling import pooled_interval
@@ -194,7 +195,7 @@ def _reasoning(posterior: Posterior) -> dict[str, Any]:
 
 
 def _sigmoid(log_odds: np.ndarray) -> list[float]:
-    return np.exp(-np.logaddexp(0.0, -log_odds)).tolist()
+    return sigmoid(log_odds).tolist()
 
 
 def _finite(number: float | None) -> float | None:

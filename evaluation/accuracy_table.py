@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..diagnostics.formatting import printable
+from ..frequencies import jeffreys
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -149,25 +150,18 @@ def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
     problems, shares = len(right), right / repeats
     total = int(right.sum())
     if repeats == 1 or total in (0, problems * repeats):
-        return jeffreys(total / repeats, problems)
+        return _interval(total / repeats, problems)
     accuracy = shares.mean()
     variance = shares.var(ddof=1) / problems if problems > 1 else 0.0
     # an independent sample of this many trials would have the same variance
     trials = accuracy * (1 - accuracy) / variance if variance else inf
     trials = float(np.clip(trials, problems, problems * repeats))
-    return jeffreys(accuracy * trials, trials)
+    return _interval(accuracy * trials, trials)
 
 
-def jeffreys(right: float, count: float) -> tuple[float, float]:
-    """Return the 95% credible interval of a share, from Jeffreys' prior."""
-    from scipy.special import betaincinv
-
-    low, high = betaincinv(right + 0.5, count - right + 0.5, [0.025, 0.975]).tolist()
-    if right == 0:
-        low = 0.0
-    if right == count:
-        high = 1.0
-    return low, high
+def _interval(right: float, count: float) -> tuple[float, float]:
+    low, high = jeffreys(right, count)
+    return float(low), float(high)
 
 
 def _html_line(cells: tuple[str, ...], tag: str) -> str:

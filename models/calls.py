@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import behaviour
-from .protocols import Capabilities, QuestionTooLong, capabilities
+from .protocols import Capabilities, QuestionTooLong, capabilities, nan_score
 from .sampling import Sampling
 from .trajectory import Trajectory
 
@@ -219,9 +219,7 @@ def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
     values = _numbers(scores, len(trajectories), f"the reward model {prm.name!r}")
     wrong = np.flatnonzero(np.isnan(values))
     if len(wrong):
-        raise FloatingPointError(
-            f"the reward model {prm.name!r} gave a score that is NaN for {trajectories[wrong[0]]!r}"
-        )
+        raise nan_score(prm.name, trajectories[wrong[0]])
     huge = np.flatnonzero(np.isfinite(values) & (np.abs(values) > MOST_LOG_ODDS))
     if len(huge):
         raise FloatingPointError(

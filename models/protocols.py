@@ -224,6 +224,13 @@ def _inferred(lm: Any) -> Capabilities:
     )
 
 
+def nan_score(name: str, trajectory: Trajectory) -> FloatingPointError:
+    """Return the error for a reward model's score that is NaN."""
+    return FloatingPointError(
+        f"the reward model {name!r} gave a score that is NaN for {trajectory!r}"
+    )
+
+
 def underlying(value: Any) -> Any:
     """Return the model that a model stands for, such as one that several runs share.
 

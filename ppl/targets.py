@@ -23,12 +23,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import exp, fsum, inf, log, log1p
+from math import fsum, inf, log
 from typing import Literal, get_args
 
 import numpy as np
 
 from .. import checks
+from ..log_odds import log_sigmoid
 
 MOST_POWER = 1e9  # of a likelihood or a prior: beyond it every difference is beyond all weighing
 
@@ -118,10 +119,10 @@ class Product(Target):
         return "product"
 
     def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
-        return _log_sigmoid(log_odds[-1])
+        return log_sigmoid(log_odds[-1])
 
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
-        return _total(map(_log_sigmoid, log_odds))
+        return _total(map(log_sigmoid, log_odds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,15 +193,15 @@ class Final(Target):
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
         match self.aggregate:
             case "last":
-                return _log_sigmoid(log_odds[-1])
+                return log_sigmoid(log_odds[-1])
             case "min":
-                return _log_sigmoid(min(log_odds))
+                return log_sigmoid(min(log_odds))
             case "product":
-                return _total(map(_log_sigmoid, log_odds))
+                return _total(map(log_sigmoid, log_odds))
             case "mean":
-                return float(
-                    np.logaddexp.reduce([_log_sigmoid(value) for value in log_odds])
-                ) - log(len(log_odds))
+                return float(np.logaddexp.reduce([log_sigmoid(value) for value in log_odds])) - log(
+                    len(log_odds)
+                )
 
 
 TARGETS = {
@@ -240,8 +241,3 @@ def _total(terms: Iterable[float]) -> float:
         return fsum(values)
     except OverflowError:
         return inf if sum(value / len(values) for value in values) > 0 else -inf
-
-
-def _log_sigmoid(log_odds: float) -> float:
-    """Return log r, for any log-odds from minus to plus infinity."""
-    return -log1p(exp(-log_odds)) if log_odds >= 0 else log_odds - log1p(exp(log_odds))

@@ -100,16 +100,3 @@ def complete(
         for i, particle in zip(going, moved, strict=True):
             particles[i] = particle
     return particles
-
-
-def chosen(log_weights: np.ndarray, uniform: float) -> int:
-    """One index with probability proportional to its weight, by inversion.
-
-    Never one of weight zero.
-
-    Args:
-        log_weights: shape (K,), not all of them minus infinity.
-        uniform: in [0, 1).
-    """
-    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
-    return int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))

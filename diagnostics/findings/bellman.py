@@ -32,6 +32,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...log_odds import sigmoid
 from ...ppl.posterior.posterior import Posterior
 from ...smc import History
 from .finding import Finding
@@ -123,7 +124,7 @@ def _score(log_g: np.ndarray, before: np.ndarray, target: str) -> np.ndarray:
     psi_t.
     """
     if target == "odds":
-        return np.exp(-np.logaddexp(0.0, -log_g))
+        return sigmoid(log_g)
     if target == "final":
         return np.exp(log_g) * before
     return np.exp(log_g)

@@ -12,6 +12,7 @@ from math import exp, log
 
 import numpy as np
 
+from ...log_odds import sigmoid
 from ...ppl.posterior.posterior import Posterior
 from .finding import Finding
 
@@ -27,7 +28,7 @@ def doubted_best_line(posterior: Posterior) -> Finding | None:
     log_odds = posterior.log_odds[posterior.trajectories.index(best)]
     if not len(log_odds):
         return None
-    probabilities = np.exp(-np.logaddexp(0.0, -log_odds))
+    probabilities = sigmoid(log_odds)
     if posterior.target.startswith("final"):
         which = "the last score"
         score = float(probabilities[-1])

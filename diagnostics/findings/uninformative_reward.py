@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...log_odds import log_sigmoids
 from ...ppl.posterior.posterior import Posterior
 from .acceptance import HIGH, mean_acceptance
 from .finding import Finding
@@ -58,7 +59,7 @@ def _likelihood_range(posterior: Posterior, scored: list[np.ndarray]) -> float:
     """Return the widest range of log-likelihoods within one depth, in nats."""
     if posterior.target.startswith("odds"):  # the log-likelihood is the log-odds itself
         return max(map(_range, scored))
-    return max(_range(-np.logaddexp(0.0, -rows)) for rows in scored)
+    return max(_range(log_sigmoids(rows)) for rows in scored)
 
 
 def _even_weights(posterior: Posterior) -> bool:

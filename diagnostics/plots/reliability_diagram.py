@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from ...frequencies import binned, jeffreys
 from .canvas import BLUE, FAINT, INK, frame, several
-
-
-class Bins(NamedTuple):
-    """Predictions by probability, in bins of equal width without the empty ones; shape (bins,).
-
-    Attributes:
-        predicted: mean predicted probability.
-        observed: frequency of what was predicted.
-        low, high: 95% credible interval of the frequency, from Jeffreys' prior.
-        size: predictions.
-        number: of the bin, from 0.
-    """
-
-    predicted: np.ndarray
-    observed: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    size: np.ndarray
-    number: np.ndarray
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error: the mean distance of the two, by count."""
-        return float(np.average(np.abs(self.predicted - self.observed), weights=self.size))
 
 
 def plot_reliability(
@@ -61,15 +38,16 @@ def plot_reliability(
     Source: Guo, Pleiss, Sun and Weinberger (2017), arXiv:1706.04599; the intervals: Brown, Cai and
     DasGupta (2001), doi:10.1214/ss/1009213286.
     """
-    binned = reliability(*_checked(probabilities, outcomes), bins)
+    found = binned(*_checked(probabilities, outcomes), bins)
+    low, high = jeffreys(np.round(found.observed * found.size), found.size)
     panels = several(axes, 2, 4.8, 5.6, sharex=True, height_ratios=[3.4, 1.0])
     upper, lower = panels
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, label="calibrated")
-    spread = np.stack([binned.observed - binned.low, binned.high - binned.observed])
-    error = f"observed, 95% intervals\nexpected calibration error {binned.error:.3f}"
+    spread = np.stack([found.observed - low, high - found.observed])
+    error = f"observed, 95% intervals\nexpected calibration error {found.error:.3f}"
     upper.errorbar(
-        binned.predicted,
-        binned.observed,
+        found.predicted,
+        found.observed,
         spread,
         fmt="o",
         color=BLUE,
@@ -78,8 +56,8 @@ def plot_reliability(
         capsize=3,
         label=error,
     )
-    lower.bar((binned.number + 0.5) / bins, binned.size, width=0.92 / bins, color=BLUE)
-    for number, count in zip(binned.number, binned.size, strict=True):
+    lower.bar((found.number + 0.5) / bins, found.size, width=0.92 / bins, color=BLUE)
+    for number, count in zip(found.number, found.size.astype(int), strict=True):
         lower.annotate(
             f"{count}",
             ((number + 0.5) / bins, count),
@@ -90,43 +68,16 @@ def plot_reliability(
             color=INK,
         )
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    lower.set(xlim=(-0.02, 1.02), ylim=(0, 1.25 * binned.size.max()))
+    lower.set(xlim=(-0.02, 1.02), ylim=(0, 1.25 * found.size.max()))
     frame(
         upper,
-        title=f"Reliability of {binned.size.sum()} predictions",
+        title=f"Reliability of {found.size.sum():.0f} predictions",
         y="observed frequency",
         grid="both",
     )
     frame(lower, x="predicted probability", y="predictions")
     upper.legend(loc="best", frameon=False, fontsize="small")
     return panels
-
-
-def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int) -> Bins:
-    """Put predictions into `bins` bins.
-
-    Bin b holds the probabilities from b / bins to below (b + 1) / bins, the last one 1 as well.
-    """
-    from scipy.special import betaincinv
-
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}")
-    number = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    count = np.bincount(number, minlength=bins)
-    present = count > 0
-    true = np.bincount(number, outcomes, bins)[present]
-    total = np.bincount(number, probabilities, bins)[present]
-    count = count[present]
-    low = betaincinv(true + 0.5, count - true + 0.5, 0.025)
-    high = betaincinv(true + 0.5, count - true + 0.5, 0.975)
-    return Bins(
-        predicted=total / count,
-        observed=true / count,
-        low=np.where(true == 0, 0.0, low),
-        high=np.where(true == count, 1.0, high),
-        size=count,
-        number=np.nonzero(present)[0],
-    )
 
 
 def _checked(probabilities: Any, outcomes: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...log_odds import sigmoid
 from ...ppl.posterior.posterior import Posterior
 from .canvas import FAINT, INK, count_up, frame, legend, one
 from .shades import WEIGHTLESS, keys, shades
@@ -89,7 +90,7 @@ def plot_scores(posterior: Posterior, *, ax: Axes | None = None) -> Axes:
 
 def right(log_odds: np.ndarray) -> np.ndarray:
     """Convert log-odds, which may be infinite, to r, the probability of being right."""
-    return np.exp(-np.logaddexp(0.0, -log_odds))
+    return sigmoid(log_odds)
 
 
 def _draw(ax: Axes, x: Any, log_odds: np.ndarray, **look: Any) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ... import checks
 from ..cost import Cost
-from ..protocols import Capabilities
+from ..protocols import Capabilities, nan_score
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
@@ -258,7 +258,5 @@ class FunctionReward:
                 f"{trajectory!r}"
             )
         if isnan(log_odds):
-            raise FloatingPointError(
-                f"the reward model {self.name!r} gave a score that is NaN for {trajectory!r}"
-            )
+            raise nan_score(self.name, trajectory)
         return log_odds

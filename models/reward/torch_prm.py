@@ -15,6 +15,7 @@ from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..identity import identify
+from ..protocols import nan_score
 from ..trajectory import Trajectory
 from .readers import Reader
 from .reading_tree import ReadingTree
@@ -102,10 +103,7 @@ class TorchPRM:
             )
             for trajectory, value in zip(new, values, strict=True):
                 if value != value:
-                    raise FloatingPointError(
-                        f"the reward model {self.name!r} gave a score that is NaN for "
-                        f"{trajectory!r}"
-                    )
+                    raise nan_score(self.name, trajectory)
                 self._scores[trajectory] = value
         return np.array([self._scores[trajectory] for trajectory in trajectories], dtype=np.float64)
 

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...frequencies import binned
+
 
 class Bin(NamedTuple):
     """One bar of a reliability diagram.
@@ -75,9 +77,7 @@ def calibration_error(probabilities: np.ndarray, outcomes: np.ndarray, count: in
         >>> round(float(calibration_error(probabilities, right)), 3)
         0.233
     """
-    return sum(
-        one.size * abs(one.probability - one.share) for one in bins(probabilities, outcomes, count)
-    ) / len(probabilities)
+    return binned(probabilities, outcomes, count).error
 
 
 def bins(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> list[Bin]:
@@ -94,14 +94,9 @@ def bins(probabilities: np.ndarray, outcomes: np.ndarray, count: int = 10) -> li
         >>> sum(each.size for each in bins(probabilities, right))
         3
     """
-    place = np.minimum((probabilities * count).astype(int), count - 1)
+    parts = binned(probabilities, outcomes, count)
+    columns = zip(parts.number, parts.size, parts.predicted, parts.observed, strict=True)
     return [
-        Bin(
-            b / count,
-            (b + 1) / count,
-            int(np.sum(place == b)),
-            float(probabilities[place == b].mean()),
-            float(outcomes[place == b].mean()),
-        )
-        for b in np.unique(place).tolist()
+        Bin(number / count, (number + 1) / count, int(size), float(predicted), float(observed))
+        for number, size, predicted, observed in columns
     ]

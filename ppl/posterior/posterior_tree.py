@@ -78,6 +78,7 @@ import numpy as np
 import xarray
 from xarray import Dataset, DataTree
 
+from ...log_odds import log_sigmoids
 from ...smc import History, distinct_ancestors, entropy
 from .equal_draws import effective_draws, equal_draws
 from .variable_names import dimension_names, variable_names
@@ -135,7 +136,7 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
     if "log_odds" in stats:
         log_odds = groups["sample_stats"]["log_odds"]
         with np.errstate(invalid="ignore"):  # the padding
-            log_likelihood = -np.logaddexp(0.0, -log_odds.values)
+            log_likelihood = log_sigmoids(log_odds.values)
         steps = stats.sizes["step"]
         groups["log_likelihood"] = Dataset({"prm": (BY_STEP, log_likelihood)})
         groups["observed_data"] = Dataset({"prm": ("step", np.ones(steps, np.int64))})

@@ -24,6 +24,7 @@ from jax.core import Tracer
 from numpyro.distributions import Distribution, constraints
 
 from ... import checks
+from ...log_odds import log_sigmoid
 from ...models import (
     LanguageModel,
     RewardModel,
@@ -359,13 +360,13 @@ class Judgement(Distribution):
         if plain:
             right, wrong = self.log_r, _log_fail(self.log_odds, self.power)
         else:
-            right, wrong = _traced(_log_sigmoid(self.log_odds), self.power)
+            right, wrong = _traced(log_sigmoid(self.log_odds), self.power)
         return jnp.where(jnp.asarray(value) == 1, right, wrong)
 
     @property
     def log_r(self) -> float:
         """log r^power, where the power is a number."""
-        return self.power * _log_sigmoid(self.log_odds) if self.power else 0.0
+        return self.power * log_sigmoid(self.log_odds) if self.power else 0.0
 
     def enumerate_support(self, expand: bool = True) -> Any:
         return jnp.arange(2)
@@ -433,10 +434,6 @@ def _said(trajectory: Trajectory) -> tuple[Any, ...]:
     return trajectory.question, trajectory.token_ids
 
 
-def _log_sigmoid(log_odds: float) -> float:
-    return -log1p(exp(-log_odds)) if log_odds >= 0 else log_odds - log1p(exp(log_odds))
-
-
 def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
     """Return log r^power and log(1 - r^power), differentiable in the power where they are finite.
 
@@ -464,8 +461,8 @@ def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
 def _log_fail(log_odds: float, power: Real | float) -> float:
     """Return log(1 - r^power)."""
     if power == 1:
-        return _log_sigmoid(-log_odds)
-    log_r = float(power) * _log_sigmoid(log_odds) if power else 0.0
+        return log_sigmoid(-log_odds)
+    log_r = float(power) * log_sigmoid(log_odds) if power else 0.0
     if log_r == 0:
         return -inf
     return log(-np.expm1(log_r)) if log_r > -0.6931 else log1p(-exp(log_r))

@@ -21,7 +21,7 @@ from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, entropy, ess, log_sum_exp, subkeys
-from ..moves import chosen
+from ...smc.resampling import pick_at
 from ..run_facts import Advice
 from .filter_sampler import BoundFilter, FilterSampler
 
@@ -245,7 +245,7 @@ def _followed(scout: Scout, uniform: float) -> Reasoning:
     It is not zero for all of a living particle.
     """
     return (
-        scout.successors[chosen(np.array(scout.log_potentials), uniform)]
+        scout.successors[pick_at(uniform, np.array(scout.log_potentials))]
         if scout.successors
         else scout.particle
     )

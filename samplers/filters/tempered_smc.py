@@ -23,9 +23,10 @@ from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, log_sum_exp, normalise, subkeys
+from ...smc.resampling import pick_at
 from ...smc.tempering_model import log_power, next_gain
 from ..bound import Draws
-from ..moves import chosen, complete, suffix_move
+from ..moves import complete, suffix_move
 from ..run_facts import Advice
 from .filter_sampler import BoundFilter, Filter, FilterSampler, check_alive
 
@@ -270,7 +271,7 @@ class PowerLadder:
     ) -> tuple[list[list[Reasoning]], np.ndarray]:
         choices = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)
         present = [
-            rung.states[chosen(np.array(rung.log_gains), u)]
+            rung.states[pick_at(u, np.array(rung.log_gains))]
             for rung, u in zip(particles, choices, strict=True)
         ]
         stepwise = self.model.tempered(power).stepwise(self.proposal)

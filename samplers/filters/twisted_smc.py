@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from math import log
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from ... import checks
+from ...log_odds import log_sigmoids
 from ...models import Trajectory
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...ppl.statespace import StateSpaceModel
@@ -117,7 +116,7 @@ class TwistedSMC(ResamplingFilter):
         if not self.strength:
             return [0.0] * len(particles)
         return [
-            max(-self.strength * float(np.logaddexp(0.0, -x.log_odds[-1])), log(self.floor))
+            max(self.strength * float(log_sigmoids(x.log_odds[-1])), log(self.floor))
             for x in particles
         ]
 

@@ -38,11 +38,10 @@ from ...smc import (
     subkeys,
 )
 from ...smc.arrays import objects
-from ...smc.resampling import draw_ancestors
+from ...smc.resampling import draw_ancestors, pick_at
 from ..base import AllParticlesDead, PopulationSampler
 from ..bound import BoundSampler, Draws
 from ..filters.entropic import Foresight, temperature
-from ..moves import chosen
 from ..run_facts import Advice
 
 
@@ -144,7 +143,7 @@ class BoundPublished(BoundSampler[Scored]):
         )
         uniforms = SlotUniforms(subkeys(slots, k), n).at(0)
         particles: Any = objects(
-            known[i][chosen(scores[i], u)] for i, u in zip(ancestors, uniforms, strict=True)
+            known[i][pick_at(u, scores[i])] for i, u in zip(ancestors, uniforms, strict=True)
         )
         history = state.history.appended(
             ess(log_weights), t > 1, total - log(n), state.ancestors, log_weights

@@ -1,6 +1,7 @@
 from .conditional import CONDITIONAL as CONDITIONAL
 from .drawing import draw_ancestors as draw_ancestors
 from .drawing import pick as pick
+from .drawing import pick_at as pick_at
 from .policy import Resampling as Resampling
 from .policy import Selection as Selection
 from .policy import of_living as of_living

@@ -58,6 +58,23 @@ def _chosen(key: Any, log_weights: Any) -> Any:
     return pick(jax.random.wrap_key_data(key, impl=IMPL), log_weights)
 
 
+def pick_at(uniform: float, log_weights: np.ndarray) -> int:
+    """Return the index that a uniform number picks, by inversion of the cumulative weights.
+
+    It is never one whose weight is zero.
+
+    Args:
+        uniform: in [0, 1).
+        log_weights: on the host, shape (K,), normalised or not, not all minus infinity.
+
+    Example:
+        >>> pick_at(0.6, np.log([0.5, 0.25, 0.25]))
+        1
+    """
+    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
+    return int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
+
+
 def pick(key: Any, log_weights: Array) -> Any:
     """One index with probability proportional to its weight; never one whose weight is zero.
 

@@ -17,9 +17,10 @@ import pytest
 
 import motes.models
 from motes.evaluation import Evaluation
-from motes.evaluation.accuracy_table import credible, jeffreys
+from motes.evaluation.accuracy_table import credible
 from motes.evaluation.fit import fit_scaling
 from motes.files import locked
+from motes.frequencies import jeffreys
 from motes.models import FunctionReward, TableLM
 from motes.samplers import ImportanceSampling, MajorityVote, ParticleFilter
 
@@ -146,16 +147,20 @@ def test_repeats_are_independent_runs(run):
     assert (row.problems, row.runs, row.accuracy) == (1, 40, row.right / 40)
 
 
+def interval(right: float, count: float) -> tuple[float, float]:
+    low, high = jeffreys(right, count)
+    return float(low), float(high)
+
+
 def test_intervals_of_repeats_lie_between_those_of_problems_and_of_runs():
     random = np.random.default_rng(3)
     independent = random.binomial(10, 0.3, size=400)  # problems that are all alike
     share = independent.sum() / 4000
-    assert credible(independent, 10) == pytest.approx(jeffreys(4000 * share, 4000), abs=0.003)
+    assert credible(independent, 10) == pytest.approx(interval(4000 * share, 4000), abs=0.003)
     alike = 10 * random.binomial(1, 0.3, size=400)  # runs of a problem that all agree
-    assert credible(alike, 10) == pytest.approx(jeffreys(alike.sum() / 10, 400), abs=1e-3)
-    assert credible(np.zeros(5, int), 3) == jeffreys(0, 5) and credible(
-        np.array([1, 0]), 1
-    ) == jeffreys(1, 2)
+    assert credible(alike, 10) == pytest.approx(interval(alike.sum() / 10, 400), abs=1e-3)
+    assert credible(np.zeros(5, int), 3) == interval(0, 5)
+    assert credible(np.array([1, 0]), 1) == interval(1, 2)
 
 
 @pytest.mark.statistics

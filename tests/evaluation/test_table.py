@@ -8,7 +8,7 @@ import rich
 from scipy.stats import beta
 
 from motes.evaluation import Evaluation
-from motes.evaluation.accuracy_table import jeffreys
+from motes.frequencies import jeffreys
 from motes.samplers import MajorityVote, ParticleFilter
 
 NASTY = "<b>[red]$x$</b>\x1b[0m"
