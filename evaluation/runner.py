@@ -11,7 +11,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from .. import checks
-from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
+from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
 from ..models.identity import check_vouched, identify
 from ..models.pairing import AUTO, POCKET
 from ..ppl.statespace import Answer, check_declaration
@@ -223,7 +223,7 @@ def _run(
 
         try:
             runs = [partial(recorded, task, place, key, loaded) for place, key in missing]
-            together(runs, at_once=at_once, ended=ended)
+            run_batched(runs, at_once=at_once, ended=ended)
         except KeyboardInterrupt:
             if not done:
                 raise

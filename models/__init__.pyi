@@ -1,4 +1,4 @@
-from .batching import together as together
+from .batching import run_batched as run_batched
 from .calls import continued as continued
 from .cost import Cost as Cost
 from .language.table_lm import FunctionReward as FunctionReward

@@ -15,24 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from functools import partial
+from itertools import islice
 from threading import Semaphore, Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from . import calls
+from .batched_methods import METHODS, offered
 from .cost import Cost
 from .own_time import CLOCK, OwnTime, own_seconds
-from .protocols import LanguageModel, capabilities
-from .randomness import raw_keys
-from .sampling import Sampling
+from .protocols import capabilities
 from .trajectory import Trajectory
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Any], Any]], T]
 
 
-def together(
+def run_batched(
     runs: Sequence[Run[T]],
     *,
     at_once: int | None = None,
@@ -55,8 +56,10 @@ def together(
     Example:
         >>> from motes.models import TableLM
         >>> lm = TableLM(lambda prefix: [0.5, 0.5], eos=1)
-        >>> together([lambda shared: shared(lm).start("?").question, lambda shared: shared(None)])
-        ['?', None]
+        >>> def depth(batched):
+        ...     return batched(lm).start("?").depth
+        >>> run_batched([depth, depth])
+        [0, 0]
     """
     roots: dict[tuple[int, str], Trajectory] = {}
     waiting: Iterator[tuple[int, Run[T]]] = iter(enumerate(runs))
@@ -64,8 +67,8 @@ def together(
     asking: list[_Worker[T]] = []
     try:
         while True:
-            while (at_once is None or len(asking) < at_once) and (following := next(waiting, None)):
-                asking.append(_Worker(*following, roots))
+            places = len(runs) if at_once is None else at_once - len(asking)
+            asking += [_Worker(*following, roots) for following in islice(waiting, max(0, places))]
             for worker in asking:
                 worker.go_on()
             for worker in asking:
@@ -83,15 +86,26 @@ def together(
 
 
 class _Question(NamedTuple):
-    """What a run asks: of which model, the kind, and its arguments.
+    """What a run asks.
 
-    Arguments are by row, and those that all rows have in common.
+    Attributes:
+        model: of whom.
+        method: the name of what, in `METHODS`.
+        rows: the arguments that have a row for each answer.
+        common: those that hold for all rows, by place.
+        named: those that hold for all rows, by name.
     """
 
     model: Any
-    kind: str
+    method: str
     rows: tuple[Sequence[Any], ...]
     common: tuple[Any, ...]
+    named: tuple[tuple[str, Any], ...]
+
+    @property
+    def batch(self) -> tuple[Any, ...]:
+        """What questions must have in common to be one call."""
+        return METHODS[self.method].order, self.method, id(self.model), self.common, self.named
 
 
 class _GivenUp(BaseException):
@@ -111,16 +125,17 @@ class _Worker(Generic[T]):
         self._unwanted = False
         self._stand_ins: dict[int, Any] = {}
         self.clock = OwnTime()
-        self._thread = Thread(target=self._work, args=(run,), daemon=True)
+        self._thread = Thread(
+            target=self._work, args=(run,), daemon=True, name=f"batched run {number}"
+        )
         self._thread.start()
 
-    def shared(self, model: Any) -> Any:
+    def batched(self, model: Any) -> Any:
         """What stands for a model in this run."""
         if model is None or any(model is stand_in for stand_in in self._stand_ins.values()):
             return model
         if id(model) not in self._stand_ins:
-            kind = _SharedLM if isinstance(model, LanguageModel) else _SharedPRM
-            self._stand_ins[id(model)] = kind(self, model)
+            self._stand_ins[id(model)] = BatchedModel(self, model)
         return self._stand_ins[id(model)]
 
     def go_on(self) -> None:
@@ -161,134 +176,95 @@ class _Worker(Generic[T]):
             CLOCK.set(self.clock)
             self.clock.go_on()
             if not self._unwanted:
-                self._outcome.append(run(self.shared))
+                self._outcome.append(run(self.batched))
         except BaseException as error:
             self._error = error
         self.question = None
         self._back.release()
 
 
-class _Shared:
-    """A model as one of several runs sees it; `cost` is what falls to this run."""
+class BatchedModel:
+    """A model as one of several runs sees it.
+
+    It has the methods of `METHODS` that the model itself offers. Each waits until the other runs
+    have asked as well, and is answered from one call for all.
+
+    Args:
+        worker: of the run.
+        model: the model itself.
+
+    Attributes:
+        name: the model's.
+        cost: what of the model's cost falls to this run.
+        original: the model itself.
+    """
 
     def __init__(self, worker: _Worker[Any], model: Any) -> None:
         self.name, self.cost, self.original, self._worker = model.name, Cost(), model, worker
+        names = offered(model)
+        if "extend" in names:
+            self.capabilities = capabilities(model)
+        for name in names:
+            setattr(self, name, partial(self._ask, name))
 
     @property
     def stands_for(self) -> Any:
         """The model itself."""
         return self.original
 
-    def _ask(self, kind: str, rows: tuple[Sequence[Any], ...], *common: Any) -> Sequence[Any]:
-        return (
-            self._worker.ask(_Question(self.original, kind, rows, common)) if len(rows[0]) else []
-        )
-
-
-class _SharedLM(_Shared):
-    """A language model as one of several runs sees it: it can do what the model can."""
-
-    def __init__(self, worker: _Worker[Any], model: Any) -> None:
-        super().__init__(worker, model)
-        self.capabilities = capabilities(model)
-
     def start(self, question: str) -> Trajectory:
-        """The root of all runs that ask this question, so that it is read once."""
+        """Return the root of all runs that ask this question, so that it is read once."""
         roots, place = self._worker.roots, (id(self.original), question)
         if place not in roots:
             roots[place] = calls.start(self.original, question)
         return roots[place]
 
-    def extend(
-        self,
-        trajectories: Sequence[Trajectory],
-        keys: Any,
-        *,
-        sampling: Sampling | None = None,
-        prior: Sampling | None = None,
-    ) -> list[Trajectory]:
-        return list(
-            self._ask(
-                "extend", (trajectories, list(raw_keys(keys, len(trajectories)))), sampling, prior
-            )
-        )
-
-    def logprob(
-        self,
-        trajectories: Sequence[Trajectory],
-        continuations: Sequence[Sequence[int]],
-        *,
-        prior: Sampling | None = None,
-    ) -> np.ndarray:
-        return np.asarray(self._ask("logprob", (trajectories, continuations), prior))
-
-    def continued(
-        self,
-        trajectories: Sequence[Trajectory],
-        steps: Sequence[Trajectory],
-        *,
-        prior: Sampling,
-        proposal: Sampling,
-    ) -> list[Trajectory | None]:
-        return list(self._ask("continued", (trajectories,), tuple(steps), prior, proposal))
-
-
-class _SharedPRM(_Shared):
-    """A reward model as one of several runs sees it."""
-
     def can_read(self, trajectory: Trajectory) -> bool:
+        """Return whether a reward model's context holds a trajectory."""
         return calls.can_read(self.original, trajectory)
 
-    def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        return np.asarray(self._ask("score", (trajectories,)))
+    def _ask(self, name: str, *arguments: Any, **named: Any) -> Any:
+        """Ask a method about this run's rows, in one call with the other runs'."""
+        method = METHODS[name]
+        rows = method.split(*arguments[: method.by_row])
+        if not len(rows[0]):
+            return []
+        common = tuple(map(_hashable, arguments[method.by_row :]))
+        return self._worker.ask(
+            _Question(self.original, name, rows, common, tuple(sorted(named.items())))
+        )
+
+
+def _hashable(argument: Any) -> Any:
+    return tuple(argument) if isinstance(argument, list) else argument
 
 
 def _answer(asking: Sequence[_Worker[Any]]) -> None:
     """Put together what is asked of one model, language models first, and answer it."""
     batches: dict[tuple[Any, ...], list[tuple[_Worker[Any], _Question]]] = {}
     for worker in asking:
-        if (question := worker.question) is not None:
-            batches.setdefault(
-                (question.kind == "score", question.kind, id(question.model), question.common), []
-            ).append((worker, question))
-    for (_, kind, _, common), askers in sorted(batches.items(), key=lambda item: item[0][0]):
-        columns = [
-            [row for part in parts for row in part]
-            for parts in zip(*(question.rows for _, question in askers), strict=True)
-        ]
-        model = askers[0][1].model
-        before, began = model.cost, own_seconds()
-        answers = _asked(model, kind, columns, common)
-        _share(askers, answers, kind, model.cost - before, own_seconds() - began)
+        question = worker.question
+        if question is not None:
+            batches.setdefault(question.batch, []).append((worker, question))
+    for _, askers in sorted(batches.items(), key=lambda item: item[0][0]):
+        [*_, (_, question)] = askers
+        before, began = question.model.cost, own_seconds()
+        answers = _joined([asked for _, asked in askers])
+        _share(askers, answers, question.model.cost - before, own_seconds() - began)
 
 
-def _asked(
-    model: Any, kind: str, columns: list[list[Any]], common: tuple[Any, ...]
-) -> Sequence[Any] | np.ndarray:
-    match kind:
-        case "extend":
-            import jax
-
-            keys = jax.random.wrap_key_data(
-                jax.numpy.asarray(np.array(columns[1], np.uint32)), impl="threefry2x32"
-            )
-            return calls.extend(model, columns[0], keys, sampling=common[0], prior=common[1])
-        case "logprob":
-            return calls.logprob(model, *columns, prior=common[0])
-        case "continued":
-            return calls.continued(
-                model, columns[0], common[0], prior=common[1], proposal=common[2]
-            )
-        case _:
-            return calls.score(model, columns[0])
+def _joined(questions: Sequence[_Question]) -> Any:
+    """Answer questions that make one call."""
+    first, method = questions[0], METHODS[questions[0].method]
+    columns = [
+        [row for part in parts for row in part]
+        for parts in zip(*(question.rows for question in questions), strict=True)
+    ]
+    return method.call(first.model, *method.join(*columns), *first.common, **dict(first.named))
 
 
 def _share(
-    askers: Sequence[tuple[_Worker[Any], _Question]],
-    answers: Sequence[Any] | np.ndarray,
-    kind: str,
-    cost: Cost,
-    seconds: float,
+    askers: Sequence[tuple[_Worker[Any], _Question]], answers: Any, cost: Cost, seconds: float
 ) -> None:
     """Give each run its answers, and its share of the cost and of the seconds that passed."""
     ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
@@ -300,11 +276,10 @@ def _share(
                 for field in fields(cost)
             }
         )
-        if kind == "extend":
-            part = replace(
-                part, generated_tokens=sum(len(child.step_token_ids) for child in worker.answer)
-            )
-        worker.shared(question.model).cost += part
+        tokens = METHODS[question.method].tokens
+        if tokens is not None:
+            part = replace(part, generated_tokens=sum(map(tokens, worker.answer)))
+        worker.batched(question.model).cost += part
         worker.clock.add(_between(seconds, first, last, ends[-1]))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from .. import checks
-from ..models import together
+from ..models import run_batched
 from ..models.own_time import own_seconds
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.pooling import pool
@@ -70,7 +70,7 @@ def repeated(
 
     before, began = model.cost, own_seconds()
     with tqdm(total=runs, desc="runs", unit="run", disable=not progress) as bar:
-        found = together(
+        found = run_batched(
             [partial(run, number) for number in range(runs)], ended=lambda *_: bar.update()
         )
     living = [each for each in found if isinstance(each, Posterior)]

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from tqdm.auto import tqdm
 
 from .. import checks
-from ..models import LanguageModel, RewardModel, Sampling, Trajectory, together
+from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
 from ..models.pairing import AUTO, POCKET
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration
@@ -211,7 +211,7 @@ def solve_many(
         step_bar(loaded[0], of_model["max_steps"], progress),
     ):
         runs = [partial(run, number) for number in range(len(questions))]
-        return together(runs, at_once=at_once, ended=lambda *_: bar.update())
+        return run_batched(runs, at_once=at_once, ended=lambda *_: bar.update())
 
 
 def _declared(

@@ -22,7 +22,7 @@ import numpyro
 from numpyro.distributions import Distribution, Unit, constraints
 
 from ... import checks
-from ...models import together
+from ...models import run_batched
 from ...smc import Resampling, RunKeys, start, steps
 from ...smc.resampling import pick
 from .handlers import alone
@@ -156,4 +156,4 @@ def inferred(
         )
         for fn, key in zip(wanted, keys, strict=True)
     ]
-    return together(runs)
+    return run_batched(runs)

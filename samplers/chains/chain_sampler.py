@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import checks
-from ...models import Sampling, together
+from ...models import Sampling, run_batched
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, State, start, steps
 from ...smc.resampling import pick
@@ -286,7 +286,7 @@ def in_batch(runs: Sequence[Callable[[Any], Any]], models: Sequence[Declared]) -
     """Call functions of a declared posterior, each with its own, in shared batches."""
     if len(runs) == 1:
         return [runs[0](models[0])]
-    return together(
+    return run_batched(
         [
             lambda shared, run=run, model=model: run(model.via(shared))
             for run, model in zip(runs, models, strict=True)

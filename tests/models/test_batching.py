@@ -9,7 +9,15 @@ import jax
 import numpy as np
 import pytest
 
-from motes.models import Cost, FunctionReward, Sampling, TableLM, capabilities, continued, together
+from motes.models import (
+    Cost,
+    FunctionReward,
+    Sampling,
+    TableLM,
+    capabilities,
+    continued,
+    run_batched,
+)
 
 
 @cache
@@ -23,7 +31,7 @@ def models():
 
 def over(lm, prm, runs, **settings):
     """Runs of functions of these two models, together."""
-    return together(
+    return run_batched(
         [lambda shared, run=run: run(shared(lm), shared(prm)) for run in runs], **settings
     )
 

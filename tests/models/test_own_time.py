@@ -10,7 +10,7 @@ import pytest
 import table_models
 
 from motes.evaluation import evaluate
-from motes.models import FunctionReward, TableLM, together
+from motes.models import FunctionReward, TableLM, run_batched
 from motes.models.own_time import own_seconds
 from motes.ppl import Posterior, StateSpaceModel
 from motes.ppl.posterior.pooling import pool
@@ -126,9 +126,9 @@ def test_time_that_is_waited_is_not_ones_own():
 
     def nested(shared):
         began = own_seconds()
-        inner = together([lambda own: asking(lambda model: own(shared(model)))] * 2)
+        inner = run_batched([lambda own: asking(lambda model: own(shared(model)))] * 2)
         return own_seconds() - began, inner
 
-    (asked, worked, (outer, inner)), passed = timed(lambda: together([asking, working, nested]))
+    (asked, worked, (outer, inner)), passed = timed(lambda: run_batched([asking, working, nested]))
     assert worked == pytest.approx(10 * BATCH + BATCH / 4, rel=0.5) and asked < 5 * BATCH
     assert sum(inner) == pytest.approx(outer, rel=0.5) and asked + worked + outer <= passed * 1.01

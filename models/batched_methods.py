@@ -1,0 +1,89 @@
+"""How each method of a model splits into rows and joins into a batch: one table.
+
+Runs that share models ask one at a time, each about rows of its own. What several of them ask of
+one method goes out as one batch if everything that holds for all rows of a call is equal. A method
+that models get is a line here, and nothing else has to know of it:
+
+    method      what a run brings by row          what all rows have in common
+    extend      trajectories, random keys         proposal and prior
+    logprob     trajectories, continuations       prior
+    continued   trajectories                      the steps put after them, prior and proposal
+    score       trajectories                      nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import calls
+from .protocols import LanguageModel, RewardModel, capabilities
+from .randomness import raw_keys
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchedMethod:
+    """How calls of one method become one call, and its answer becomes theirs.
+
+    Attributes:
+        call: asks the model, and checks what comes back (see `calls`).
+        by_row: how many of its first arguments have a row for each answer; others hold for all.
+        split: makes rows of those arguments.
+        join: makes those arguments of the rows of several runs.
+        tokens: how many tokens an answer generated, where a run pays for its own.
+        order: of several methods that are asked at once, lower ones go first.
+    """
+
+    call: Callable[..., Any]
+    by_row: int = 1
+    split: Callable[..., tuple[Sequence[Any], ...]] = lambda *rows: rows
+    join: Callable[..., tuple[Any, ...]] = lambda *columns: columns
+    tokens: Callable[[Any], int] | None = None
+    order: int = 0
+
+
+def _split_keys(trajectories: Sequence[Any], keys: Any) -> tuple[Sequence[Any], ...]:
+    return trajectories, list(raw_keys(keys, len(trajectories)))
+
+
+def _join_keys(trajectories: list[Any], words: list[np.ndarray]) -> tuple[Any, ...]:
+    import jax
+
+    raw = jax.numpy.asarray(np.array(words, np.uint32))
+    return trajectories, jax.random.wrap_key_data(raw, impl="threefry2x32")
+
+
+METHODS: dict[str, BatchedMethod] = {
+    "extend": BatchedMethod(
+        call=calls.extend,
+        by_row=2,
+        split=_split_keys,
+        join=_join_keys,
+        tokens=lambda child: len(child.step_token_ids),
+    ),
+    "logprob": BatchedMethod(call=calls.logprob, by_row=2),
+    "continued": BatchedMethod(call=calls.continued),
+    # language models go first: what they write is scored next
+    "score": BatchedMethod(call=calls.score, order=1),
+}
+
+
+def offered(model: Any) -> list[str]:
+    """Return which of these methods a model has, by its capabilities.
+
+    Example:
+        >>> from motes.models import FunctionReward, TableLM
+        >>> offered(TableLM(lambda prefix: [1.0])), offered(FunctionReward(lambda x: 0.0))
+        (['extend', 'logprob', 'continued'], ['score'])
+    """
+    names = []
+    if isinstance(model, LanguageModel):
+        can = capabilities(model)
+        has = {"extend": True, "logprob": can.scoring, "continued": can.continuation}
+        names += [name for name, there in has.items() if there]
+    if isinstance(model, RewardModel):
+        names.append("score")
+    return names
