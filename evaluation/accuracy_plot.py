@@ -45,6 +45,22 @@ def plot_accuracy(
 
     Raises:
         ValueError: nothing is done, or no tokens were counted; the fit is of other samplers.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> from motes.samplers import MajorityVote
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> vote = {"vote": MajorityVote(samples=3)}
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> from matplotlib.figure import Figure
+        >>> plot_accuracy(evaluation, ax=Figure().subplots()).get_ylabel()
+        'accuracy'
     """
     if not evaluation.whole or not np.all(evaluation.tokens.mean(axis=0) > 0):
         raise ValueError(

@@ -43,6 +43,22 @@ class Row(NamedTuple):
         tokens: generated, mean over problems.
         dead: runs in which all particles died, which count as wrong.
         runs: how many it had, on all problems together.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> from motes.samplers import MajorityVote
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> vote = {"vote": MajorityVote(samples=3)}
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> [row] = evaluation.table().rows
+        >>> row.sampler, row.right, row.problems
+        ('vote', 0, 2)
     """
 
     sampler: str

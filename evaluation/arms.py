@@ -21,6 +21,21 @@ class Arm(NamedTuple):
         name: of the method, as the user calls it.
         budget: what tells it from the method's other budgets, in words; "" where there is one.
         settings: of the sampler, in plain values; its class is "sampler".
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> from motes.samplers import MajorityVote
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> vote = {"vote": MajorityVote(samples=3)}
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> evaluation.arms[0].name, evaluation.arms[0].settings["samples"]
+        ('vote', 3)
     """
 
     name: str

@@ -36,6 +36,13 @@ class Ratio:
         tokens_a, tokens_b: that they need; plus infinity where a sampler never gets there; shape
             (C, D).
         measured_a, measured_b: least and largest tokens that they were measured at.
+
+    Example:
+        >>> import numpy as np
+        >>> draws = np.random.default_rng(0).lognormal(0.0, 0.1, (4, 500))
+        >>> ratio = Ratio("filter", "vote", 0.8, 100 * draws, 400 * draws, (50, 900), (50, 900))
+        >>> round(float(ratio.median), 1)
+        4.0
     """
 
     a: str

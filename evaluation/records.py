@@ -39,6 +39,21 @@ class Record:
         error: that all particles died, and at which step; None where a posterior came back. Such a
             run counts as wrong.
         evaluation: the digest of the evaluation's arguments that it belongs to.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> from motes.samplers import MajorityVote
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> vote = {"vote": MajorityVote(samples=3)}
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> [(record.sampler, record.answer, record.right) for record in evaluation.records]
+        [('vote', '0', False), ('vote', '1', False)]
     """
 
     problem: int

@@ -79,6 +79,10 @@ class Priors:
     Raises:
         TypeError, ValueError: an attribute is no number, or not positive and finite (the ceiling's
             mean may be negative).
+
+    Example:
+        >>> Priors(sigma_difficulty=1.0).mu_level
+        2.0
     """
 
     mu_level: float = 2.0

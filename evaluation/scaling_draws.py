@@ -18,6 +18,13 @@ class Curve(NamedTuple):
         tokens: generated, mean over problems.
         median: of the posterior.
         low, high: ends of the credible interval, point by point.
+
+    Example:
+        >>> import numpy as np
+        >>> tokens, median = np.array([10, 20]), np.array([0.4, 0.5])
+        >>> curve = Curve(tokens, median, median - 0.1, median + 0.1)
+        >>> curve.high - curve.low
+        array([0.2, 0.2])
     """
 
     tokens: np.ndarray

@@ -20,6 +20,25 @@ class ScalingFit(ScalingDraws):
     """The posterior of how the accuracy of S samplers grows with tokens.
 
     Its attributes are `ScalingDraws`'.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import motes
+        >>> from motes.models import TableLM
+        >>> from motes.samplers import MajorityVote
+        >>> file = Path(tempfile.mkdtemp()) / "results.jsonl"
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> ask = {"lm": lm, "prm": None, "max_steps": 3, "progress": False, "results": file}
+        >>> first = lambda x: str(x.token_ids[0]) if x.finished else None
+        >>> vote = {f"vote of {n}": MajorityVote(samples=n) for n in (1, 3)}
+        >>> evaluation = motes.evaluate([("?", 1), ("!", 0)], samplers=vote, answer=first, **ask)
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")  # two problems and so few draws are not enough
+        ...     fit = evaluation.fit(chains=1, warmup=20, draws=10)
+        >>> fit.samplers
+        ('vote of 1', 'vote of 3')
     """
 
     def ratio(self, a: str, b: str, accuracy: float | None = None) -> Ratio:

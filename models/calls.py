@@ -144,6 +144,16 @@ def continued(
 
     Raises:
         ValueError, FloatingPointError: as `logprob`.
+
+    Example:
+        >>> from motes.models import Sampling, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.25, 0.25])
+        >>> root, law = lm.start("?"), {"logprob": 0.0, "proposal_logprob": 0.0}
+        >>> one, two = root.child("1 ", (1,), **law), root.child("2 ", (2,), **law)
+        >>> steps = one.child("0 ", (0,), **law).path[2:]
+        >>> [joined] = continued(lm, [two], steps, prior=Sampling(), proposal=Sampling())
+        >>> joined.token_ids, round(joined.step_logprob, 3)
+        ((2, 0), -0.693)
     """
     if capabilities(lm).continuation:
         ends = lm.continued(trajectories, steps, prior=prior, proposal=proposal)

@@ -1,6 +1,6 @@
 """A clock that counts what falls to one of several runs that share their batches.
 
-Runs that go together (`motes.models.together`) take turns. The time of a turn falls to the run
+Runs that go together (`motes.models.run_batched`) take turns. The time of a turn falls to the run
 whose turn it is, and the time of a batch to those who asked, in proportion to their rows. So the
 seconds of all runs add up to the time that passed, and a run's own are comparable to those it would
 take alone. Outside such runs the clock is an ordinary one.

@@ -32,6 +32,22 @@ class Fold:
     Attributes:
         start: the first state -> what it holds before the first step.
         update: (what it holds, step) -> what it holds after the step.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> least = Fold(
+        ...     start=lambda state: float("inf"),
+        ...     update=lambda held, step: jax.numpy.minimum(held, smc.ess(step.state.log_weights)),
+        ... )
+        >>> result = smc.run(model, seed=0, slots=100, steps=3, collect={"least": least})
+        >>> bool(0 < result.collected["least"] < 100)
+        True
     """
 
     start: Callable[[State], Any]
@@ -126,6 +142,22 @@ class Recorder:
     Args:
         collect: the collectors by name.
         state: the state before the first step.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> state = smc.start(model, keys, 100)
+        >>> recorder = Recorder({"mean": mean(lambda x: x)}, state)
+        >>> for step in smc.steps(model, state, keys, smc.Resampling(), count=3):
+        ...     recorder.record(step)
+        >>> recorder.collected()["mean"].shape
+        (3,)
     """
 
     def __init__(self, collect: Collectors, state: State) -> None:

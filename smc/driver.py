@@ -208,6 +208,19 @@ def steps(
     """Take one step after another, at most `count`.
 
     A hosted model stops when no living particle is open. Raises as `advance` does.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> keys = smc.TracedKeys(jax.random.key(0))
+        >>> taken = steps(model, smc.start(model, keys, 100), keys, smc.Resampling(), count=3)
+        >>> [int(step.state.t) for step in taken]
+        [1, 2, 3]
     """
     hosted, step, taken = model if isinstance(model, Hosted) else None, advance, 0
     if hosted is None:

@@ -35,7 +35,21 @@ P = TypeVar("P")
 
 
 class FeynmanKac(Protocol[P]):
-    """A Feynman-Kac model over populations of type P."""
+    """A Feynman-Kac model over populations of type P.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> class Walk:
+        ...     def initial(self, key, slots):
+        ...         return jax.random.normal(key, (slots,))
+        ...     def move(self, t, key, x):
+        ...         return x + jax.random.normal(key, x.shape)
+        ...     def log_potential(self, t, before, after):
+        ...         return -0.5 * after**2
+        >>> smc.run(Walk(), seed=0, slots=100, steps=3).state.particles.shape
+        (100,)
+    """
 
     def initial(self, key: Any, slots: int, /) -> P:
         """Draw x_0 for every slot.
@@ -67,7 +81,25 @@ class FeynmanKac(Protocol[P]):
 
 @runtime_checkable
 class Hosted(Protocol):
-    """A Feynman-Kac model whose particles are Python objects: it also says which can move."""
+    """A Feynman-Kac model whose particles are Python objects: it also says which can move.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> class Words:
+        ...     def initial(self, keys, slots):
+        ...         return [""] * slots
+        ...     def open(self, word):
+        ...         return not word.endswith(".")
+        ...     def move(self, t, keys, words):
+        ...         drawn = [float(jax.random.uniform(key)) for key in keys]
+        ...         return [word + ("." if u < 0.5 else "a") for word, u in zip(words, drawn)]
+        ...     def log_potential(self, t, before, after):
+        ...         return [-1.0 * len(word) for word in after]
+        >>> result = smc.run(Words(), seed=0, slots=4)
+        >>> all(word.endswith(".") for word in result.state.particles)
+        True
+    """
 
     def open(self, particle: Any, /) -> bool:
         """Whether the particle can move."""
@@ -76,7 +108,19 @@ class Hosted(Protocol):
 
 @runtime_checkable
 class Tractable(Protocol):
-    """A Feynman-Kac model whose transition density is known: what backward sampling needs."""
+    """A Feynman-Kac model whose transition density is known: what backward sampling needs.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> isinstance(model, Tractable)
+        True
+    """
 
     def log_transition(self, t: Any, before: Any, after: Any, /) -> Array:
         """log M_t(x_t | x_t-1) of each pair, in nats, shape (N,)."""
@@ -85,7 +129,19 @@ class Tractable(Protocol):
 
 @runtime_checkable
 class Spliceable(Protocol):
-    """A Feynman-Kac model whose paths can be cut and joined: what ancestor sampling needs."""
+    """A Feynman-Kac model whose paths can be cut and joined: what ancestor sampling needs.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> isinstance(model, Spliceable)
+        True
+    """
 
     def log_splice(self, t: Any, particles: Any, reference: Any, /) -> Array:
         """How well each particle's past fits the reference's remainder, in nats, shape (N,).
@@ -185,6 +241,17 @@ def each(
 
     Every slot has a key of its own. One draw for the whole population, as `Model` allows, is
     several times faster.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> walk = each(
+        ...     initial=lambda key: jax.random.normal(key),
+        ...     move=lambda t, key, x: x + jax.random.normal(key),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> smc.run(walk, seed=0, slots=100, steps=3).state.particles.shape
+        (100,)
     """
 
     def moved(t: Any, key: Any, particles: Any) -> Any:

@@ -126,6 +126,12 @@ class PathStore:
 
     Raises:
         ValueError: the leaves disagree about N, or there are none.
+
+    Example:
+        >>> import numpy as np
+        >>> store = PathStore(np.array([10, 20]))
+        >>> store.generation, store.alive
+        (0, array([ True,  True]))
     """
 
     def __init__(self, particles: Any, *, alive: np.ndarray | None = None) -> None:

@@ -85,6 +85,11 @@ class GrowingHistory(NamedTuple):
         slots: N.
         rows: for each step the values of a `History`'s fields; `length` of them are this one's.
         length: T.
+
+    Example:
+        >>> history = GrowingHistory(slots=4, rows=[])
+        >>> history.length
+        0
     """
 
     slots: int

@@ -199,6 +199,12 @@ def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None =
 
     Returns:
         As many typed keys as are chosen.
+
+    Example:
+        >>> import jax
+        >>> keys = jax.random.split(jax.random.key(0), 3)
+        >>> subkeys(keys, 0).shape, subkeys(keys, 0, chosen=[2, 2]).shape
+        ((3,), (2,))
     """
     data = np.asarray(jax.random.key_data(keys))
     data = data if chosen is None else data[np.asarray(chosen, np.intp)]

@@ -51,6 +51,18 @@ class Tempered(NamedTuple):
             alive; shape (T + 1,).
         ess: effective number of the N states after each reweighing, shape (T,).
         log_increments: of the evidence, in nats, shape (T,).
+
+    Example:
+        >>> import blackjax, jax
+        >>> from motes import smc
+        >>> half_life = smc.Tempering(
+        ...     sample=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     log_likelihood=lambda x: -0.5 * (x - 1.0) ** 2,
+        ...     kernel=lambda key, power, x: x,
+        ... )
+        >>> found = smc.temper(half_life, 0, 200, ladder=[0.0, 0.5, 1.0])
+        >>> type(found).__name__, found.ladder.tolist()
+        ('Tempered', [0.0, 0.5, 1.0])
     """
 
     positions: Any
@@ -96,6 +108,27 @@ def temper(
         TypeError: a number of something is not an integer.
         FloatingPointError: a log-likelihood is NaN, or plus infinity.
         RuntimeError: an adaptive ladder did not come to 1 within `max_steps`.
+
+    Example:
+        >>> import blackjax, jax
+        >>> from motes import smc
+        >>> import numpy as np
+        >>> walk = lambda key, x: x + jax.random.normal(key)
+        >>> target = smc.Tempering(
+        ...     sample=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     log_likelihood=lambda x: -0.5 * (x - 1.0) ** 2,
+        ...     kernel=smc.blackjax_kernel(
+        ...         blackjax.rmh.init,
+        ...         blackjax.rmh.build_kernel(),
+        ...         log_prior=lambda x: -0.5 * x**2,
+        ...         log_likelihood=lambda x: -0.5 * (x - 1.0) ** 2,
+        ...         parameters=lambda xs: {"transition_generator": walk},
+        ...     ),
+        ... )
+        >>> result = temper(target, 0, 1000)
+        >>> mean = float((np.exp(result.log_weights) * result.positions).sum())
+        >>> abs(mean - 0.5) < 0.15
+        True
     """
     rungs = None if ladder is None else checks.ladder("ladder", ladder, first=0, last=1)
     particles = checks.count("particles", particles)

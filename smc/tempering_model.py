@@ -42,6 +42,17 @@ class Tempering:
         kernel: (key, lambda, positions) -> positions: one MCMC step of each that leaves p L^lambda
             invariant; `blackjax_kernel` makes one. It is given lambda in the user's precision: in
             float32 it leaves p L^lambda invariant up to 6e-8 lambda |log L|.
+
+    Example:
+        >>> import blackjax, jax
+        >>> from motes import smc
+        >>> tempering = Tempering(
+        ...     sample=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     log_likelihood=lambda x: -0.5 * (x - 1.0) ** 2,
+        ...     kernel=lambda key, power, x: x,
+        ... )
+        >>> tempering.sample(jax.random.key(0), 3).shape
+        (3,)
     """
 
     sample: Callable[[Any, int], Any]
@@ -213,6 +224,20 @@ def blackjax_kernel(
         log_likelihood: log L of one position.
         parameters: population -> parameters of the step, the same for all; what looks at the
             population adapts, and then the evidence is consistent but not unbiased.
+
+    Example:
+        >>> import blackjax, jax
+        >>> from motes import smc
+        >>> walk = lambda key, x: x + jax.random.normal(key)
+        >>> kernel = blackjax_kernel(
+        ...     blackjax.rmh.init,
+        ...     blackjax.rmh.build_kernel(),
+        ...     log_prior=lambda x: -0.5 * x**2,
+        ...     log_likelihood=lambda x: -0.5 * (x - 1.0) ** 2,
+        ...     parameters=lambda xs: {"transition_generator": walk},
+        ... )
+        >>> kernel(jax.random.key(0), 1.0, jax.numpy.zeros(4)).shape
+        (4,)
     """
 
     def kernel(key: Any, power: Any, positions: Any) -> Any:

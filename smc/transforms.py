@@ -47,6 +47,22 @@ def guided(
     Returns:
         A model with the same target. Its density is unknown: the model's own belongs to other
         kernels.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> aside = guided(
+        ...     model,
+        ...     move=lambda t, key, x: x + 0.5 * jax.random.normal(key, x.shape),
+        ...     log_ratio=lambda t, before, after: jax.numpy.log(0.5) + 1.5 * (after - before) ** 2,
+        ... )
+        >>> smc.run(aside, seed=0, slots=100, steps=3).state.particles.shape
+        (100,)
     """
 
     def log_potential(t: Any, before: Any, after: Any) -> Array:

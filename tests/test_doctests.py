@@ -34,44 +34,6 @@ def test_examples(file: Path) -> None:
 
 FACES = ("", "models", "ppl", "samplers", "smc", "diagnostics", "evaluation")
 
-# Classes and functions without an example as yet. A name leaves the list with its example.
-WITHOUT = {
-    "diagnostics": {"Finding"},
-    "evaluation": {
-        "Arm",
-        "Curve",
-        "Priors",
-        "Ratio",
-        "Record",
-        "Row",
-        "ScalingFit",
-        "plot_accuracy",
-    },
-    "models": {"continued"},
-    "ppl": {"CalibratedReward", "LabelledStep", "calibrate", "infer"},
-    "samplers": {"ParameterGibbs", "ParticleMarginalMetropolis"},
-    "smc": {
-        "FeynmanKac",
-        "Fold",
-        "GrowingHistory",
-        "Hosted",
-        "PathStore",
-        "Recorder",
-        "Selection",
-        "Spliceable",
-        "Tempered",
-        "Tempering",
-        "Tractable",
-        "blackjax_kernel",
-        "each",
-        "guided",
-        "optimal",
-        "steps",
-        "subkeys",
-        "temper",
-    },
-}
-
 
 @pytest.mark.parametrize("face", FACES)
 def test_every_name_that_a_user_types_has_an_example(face: str) -> None:
@@ -81,4 +43,4 @@ def test_every_name_that_a_user_types_has_an_example(face: str) -> None:
     shown = {name: getattr(module, name) for name in names}
     described = {name: value for name, value in shown.items() if isclass(value) or isroutine(value)}
     without = {name for name, value in described.items() if ">>>" not in (value.__doc__ or "")}
-    assert without == WITHOUT.get(face, set())
+    assert without == set()

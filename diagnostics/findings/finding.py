@@ -13,6 +13,15 @@ class Finding(NamedTuple):
         seen: what was seen, with figures of this run.
         why: why it matters.
         change: what to change, by the names of this sampler's settings.
+
+    Example:
+        >>> import motes
+        >>> from motes.models import FunctionReward, TableLM
+        >>> lm = TableLM(lambda prefix: [0.9, 0.1])
+        >>> prm = FunctionReward(lambda x: 5.0 * x.step_token_ids[0])
+        >>> posterior = motes.solve("?", lm=lm, prm=prm, particles=4, max_steps=6, seed=0)
+        >>> [finding.name for finding in posterior.check()][:2]
+        ['few first steps', 'truncated trajectories']
     """
 
     name: str

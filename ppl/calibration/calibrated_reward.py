@@ -53,6 +53,20 @@ class CalibratedReward:
         TypeError: `prm` is not a reward model, or `held` not an integer.
         ValueError: the fit is of another reward model, or `held` lies outside 1 to the number of
             draws.
+
+    Example:
+        >>> import warnings
+        >>> from motes.models import FunctionReward, Trajectory
+        >>> from motes.ppl import LabelledStep, calibrate
+        >>> prm = FunctionReward(lambda x: 3.0, name="sure")
+        >>> root = Trajectory(question="?")
+        >>> step = root.child("", (1,), logprob=0.0, proposal_logprob=0.0)
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")  # two steps and so few draws are not enough
+        ...     both = [LabelledStep(step, True), LabelledStep(step, False)]
+        ...     fit = calibrate(prm, both, chains=1, warmup=50, draws=20, held=10).calibration
+        >>> CalibratedReward(prm, fit, held=5).score([step]).shape
+        (1,)
     """
 
     def __init__(self, prm: RewardModel, calibration: Calibration, *, held: int = HELD) -> None:

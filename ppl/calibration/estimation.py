@@ -58,11 +58,21 @@ def calibrate(
     Warns:
         RuntimeWarning: with what `calibration.check()` says, if anything.
 
-    Example::
-
-        labelled = [LabelledStep(x, right) for x, right in judged]
-        reward = motes.ppl.calibrate(prm, labelled)
-        posterior = motes.solve(question, lm=lm, prm=reward)
+    Example:
+        >>> import warnings
+        >>> from motes.models import FunctionReward, Trajectory
+        >>> prm = FunctionReward(lambda x: 3.0 if x.step_token_ids[0] < 5 else -3.0)
+        >>> def judged(number, right):
+        ...     root = Trajectory(question=f"{number}?")
+        ...     step = root.child("", (number,), logprob=0.0, proposal_logprob=0.0)
+        ...     return LabelledStep(step, right)
+        >>> labelled = [judged(number, number % 3 == 0) for number in range(10)]
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")  # ten steps and so few draws are not enough
+        ...     reward = calibrate(prm, labelled, chains=1, warmup=50, draws=20, held=10)
+        >>> step = labelled[0].trajectory
+        >>> bool(abs(reward.score([step])[0]) < abs(prm.score([step])[0]))
+        True
     """
     check_reward(prm)
     judged = check_labelled(labelled)

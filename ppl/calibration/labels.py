@@ -23,6 +23,13 @@ class LabelledStep(NamedTuple):
         trajectory: its last step is what is judged; the problem that it belongs to is the
             trajectory's question.
         right: the judgement.
+
+    Example:
+        >>> from motes.models import Trajectory
+        >>> root = Trajectory(question="2 + 2?")
+        >>> step = root.child("It is 5.", (5,), logprob=-1.0, proposal_logprob=-1.0)
+        >>> LabelledStep(step, right=False).trajectory.step_text
+        'It is 5.'
     """
 
     trajectory: Trajectory

@@ -74,6 +74,22 @@ def infer(
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> import motes
+        >>> from motes import ppl
+        >>> def inner():
+        ...     x = ppl.start(lm, "?")
+        ...     x = numpyro.sample("word", ppl.step(lm, x))
+        ...     ppl.condition("not_zero", x.token_ids[0] > 0)
+        ...     return x.token_ids[0]
+        >>> def outer():
+        ...     return infer("first", ppl.Program(inner), particles=4)
+        >>> posterior = motes.samplers.ParticleFilter(particles=8).run(ppl.Program(outer), seed=0)
+        >>> sorted(posterior.answers)
+        ['1', '2']
     """
     found: Any = numpyro.sample(
         name, SubInference(program, particles, Resampling(resampling, ess_threshold))

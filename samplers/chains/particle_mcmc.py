@@ -200,6 +200,21 @@ class ParticleMarginalMetropolis(ParameterSampler):
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> import numpyro
+        >>> from motes import ppl
+        >>> def program():
+        ...     power = numpyro.sample("power", numpyro.distributions.Exponential(1.0))
+        ...     x = numpyro.sample("word", ppl.step(lm, ppl.start(lm, "?")))
+        ...     numpyro.factor("fit", -power * x.token_ids[0])
+        ...     return x.token_ids[0]
+        >>> sampler = ParticleMarginalMetropolis(iterations=5, warmup=3, chains=2, particles=4)
+        >>> posterior = sampler.run(ppl.Program(program), seed=0)
+        >>> len(posterior.trajectories), posterior.provenance.guarantee
+        (10, 'invariant')
     """
 
     name = "particle_marginal_metropolis"
@@ -333,6 +348,22 @@ class ParameterGibbs(ParameterSampler):
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+        >>> import numpyro
+        >>> from motes import ppl
+        >>> def program():
+        ...     power = numpyro.sample("power", numpyro.distributions.Exponential(1.0))
+        ...     x = numpyro.sample("word", ppl.step(lm, ppl.start(lm, "?")))
+        ...     numpyro.factor("fit", -power * x.token_ids[0])
+        ...     return x.token_ids[0]
+        >>> short = {"iterations": 5, "warmup": 3, "chains": 2, "particles": 4}
+        >>> sampler = ParameterGibbs(**short, kernel="random_walk")
+        >>> posterior = sampler.run(ppl.Program(program), seed=0)
+        >>> len(posterior.trajectories), posterior.provenance.guarantee
+        (10, 'invariant')
     """
 
     kernel: str = "nuts"

@@ -44,6 +44,19 @@ class Selection(NamedTuple):
         log_weights: float64, shape (N,); they sum to 1 in expectation.
         ancestors: where each came from, shape (N,).
         resampled: whether they were drawn anew.
+
+    Example:
+        >>> import jax
+        >>> from motes import smc
+        >>> model = smc.Model(
+        ...     initial=lambda key, slots: jax.random.normal(key, (slots,)),
+        ...     move=lambda t, key, x: x + jax.random.normal(key, x.shape),
+        ...     log_potential=lambda t, before, after: -0.5 * after**2,
+        ... )
+        >>> import numpy as np
+        >>> selection = Selection(np.zeros(2), np.log([0.5, 0.5]), np.array([0, 0]), True)
+        >>> selection.ancestors
+        array([0, 0])
     """
 
     particles: Any

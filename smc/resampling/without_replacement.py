@@ -55,6 +55,13 @@ def optimal(key: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array
 
     Raises:
         ValueError: `keep` is less than 1 or more than M.
+
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> kept, log_weights = optimal(jax.random.key(0), np.log([0.5, 0.3, 0.1, 0.1]), keep=3)
+        >>> kept.tolist()[:2], log_weights.shape
+        ([0, 1], (3,))
     """
     return keep_optimally(uniforms(key), log_weights, keep)
 
