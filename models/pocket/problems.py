@@ -7,15 +7,18 @@ an edge says whose value a value is computed from::
     Some friends collect shells. Ana owns 7. Ben has 3 more than Ana. Dee has half as many as Ben.
     Cid has as many as Ana and Ben. How many shells does Cid have?
 
-A sentence stands somewhere behind those it refers to, and some sentences are beside the point. The
-solution computes the 2 to 8 quantities that the question needs, one a step, in one of the orders
-that their dependencies allow::
+What is given stands first, any other sentence somewhere behind those it refers to, and some
+sentences are beside the point. The solution computes the 2 to 8 quantities that the question needs,
+one a step, in the order of the question. A step repeats the sentence that defines the quantity,
+says what the people named there own, and computes::
 
-    So Ben has 3 more than Ana: 7 + 3 = 10. Ben owns 10.
+    So Ben has 3 more than Ana. Ana owns 7: 7 + 3 = 10. Ben owns 10.
 
-    So Cid has as many as Ana and Ben: 7 + 10 = 17. Cid owns 17.
+    So Cid has as many as Ana and Ben. Ana owns 7. Ben owns 10: 7 + 10 = 17. Cid owns 17.
 
     So the answer is 17.
+
+(The checker accepts any order in which a quantity comes behind those that it is computed from.)
 
 Splits hold out *structures*: two problems that differ only in names, numbers, wording and order
 have the same `Problem.structure`, and a structure belongs to exactly one of the splits.
@@ -34,7 +37,7 @@ from ... import checks
 
 SPLITS = ("train", "validation", "test")
 MIN_STEPS, MAX_STEPS = 2, 8
-LARGEST = 99  # every value lies in 1..LARGEST
+LARGEST = 40  # every value lies in 1..LARGEST
 
 NAMES = "Ana Ben Cid Dee Eli Fay Gus Hal Ida Jon Kim Leo".split()
 THINGS = (
@@ -53,6 +56,7 @@ RULES: Mapping[str, tuple[int, str, str]] = {
     "difference": (2, "has as many as {a} beyond {b}", "{x} - {y}"),
 }
 JOINING = ("sum", "difference")
+LARGEST_K = {"given": 20, "more": 9, "fewer": 9, "times": 4}  # the numbers in the text: 2 and up
 # as often as they are drawn
 COMPUTED = ("more", "more", "fewer", "fewer", "times", "half", *JOINING)
 
@@ -86,7 +90,7 @@ class Problem:
         things: what is counted.
         order: the order in which the sentences stand.
         solution_order: the needed, computed quantities in the order in which the solution computes
-            them.
+            them: that of their sentences.
     """
 
     quantities: tuple[Quantity, ...]
@@ -186,18 +190,51 @@ class Problem:
         return statements
 
     def _statement(self, i: int, expression: str) -> str:
-        name, value = self.quantities[i].name, self.quantities[i].value
-        return f"So {name} {self._definition(i)}: {expression} = {value}. {name} owns {value}."
+        quantity = self.quantities[i]
+        owned = {self.quantities[s].name: self.quantities[s].value for s in quantity.sources}
+        return statement(quantity.name, self._definition(i), owned, expression, quantity.value)
 
     def _definition(self, i: int) -> str:
         quantity = self.quantities[i]
-        a, b = [*(self.quantities[s].name for s in quantity.sources), "", ""][:2]
-        return RULES[quantity.rule][1].format(k=quantity.k, a=a, b=b)
+        return definition(
+            quantity.rule, quantity.k, [self.quantities[s].name for s in quantity.sources]
+        )
 
     def _expression(self, i: int) -> str:
         quantity = self.quantities[i]
-        x, y = [*(self.quantities[s].value for s in quantity.sources), 0, 0][:2]
-        return RULES[quantity.rule][2].format(k=quantity.k, x=x, y=y)
+        return expression(
+            quantity.rule, quantity.k, [self.quantities[s].value for s in quantity.sources]
+        )
+
+
+def statement(name: str, defined: str, owned: Mapping[str, int], computed: str, value: int) -> str:
+    """Return the text of one step: what defines a person's number, what is looked up, what follows.
+
+    Args:
+        name: whose number is computed.
+        defined: what the question says of it (see `definition`).
+        owned: what the people named there own.
+        computed: the expression (see `expression`).
+        value: its value.
+
+    Example:
+        >>> statement("Ben", "has 3 more than Ana", {"Ana": 7}, "7 + 3", 10)
+        'So Ben has 3 more than Ana. Ana owns 7: 7 + 3 = 10. Ben owns 10.'
+    """
+    looked_up = " ".join(f"{source} owns {number}." for source, number in owned.items())
+    return f"So {name} {defined}. {looked_up[:-1]}: {computed} = {value}. {name} owns {value}."
+
+
+def definition(rule: str, k: int, names: Sequence[str]) -> str:
+    """Return what the question says of a person whose number follows a rule of `RULES`."""
+    a, b = [*names, "", ""][:2]
+    return RULES[rule][1].format(k=k, a=a, b=b)
+
+
+def expression(rule: str, k: int, values: Sequence[int]) -> str:
+    """Return the expression that computes a rule's number from those of its sources."""
+    x, y = [*values, 0, 0][:2]
+    return RULES[rule][2].format(k=k, x=x, y=y)
 
 
 _COMPUTED = re.compile(
@@ -243,7 +280,7 @@ def _draw(rng: random.Random, steps: int) -> Problem | None:
     names = rng.sample(NAMES, len(NAMES))
     nodes = []
     for i in range(rng.randint(1, 2)):
-        number = rng.randint(2, 30)
+        number = rng.randint(2, LARGEST_K["given"])
         nodes.append(Quantity(names[i], "given", number, (), number))
     unused = set(range(len(nodes)))
     for left in reversed(range(steps)):  # computed quantities still to come after this one
@@ -257,14 +294,17 @@ def _draw(rng: random.Random, steps: int) -> Problem | None:
     query = len(nodes) - 1
     if unused != {query}:
         return None
-    needed = tuple(i for i, node in enumerate(nodes) if node.rule != "given")
+    needed = {i for i, node in enumerate(nodes) if node.rule != "given"}
     if rng.random() < 0.5:  # beside the point
         rule = rng.choice(("given", "more", "fewer", "times", "sum"))
         source = _compute(rng, names[len(nodes)], nodes, set(), False, rule=rule)
         if source is not None:
             nodes.append(source)
-    order = _topological(rng, nodes, range(len(nodes)))
-    return Problem(tuple(nodes), query, rng.choice(THINGS), order, _topological(rng, nodes, needed))
+    given = [i for i, node in enumerate(nodes) if node.rule == "given"]
+    others = [i for i, node in enumerate(nodes) if node.rule != "given"]
+    order = (*rng.sample(given, len(given)), *_topological(rng, nodes, others))
+    solution_order = tuple(i for i in order if i in needed)
+    return Problem(tuple(nodes), query, rng.choice(THINGS), order, solution_order)
 
 
 def _compute(
@@ -293,16 +333,15 @@ def _compute(
                 or [i for i in range(len(nodes)) if i not in sources]
             )
             sources.append(source)
-        k = {"given": rng.randint(2, 30), "times": rng.randint(2, 4)}.get(drawn, 0) or (
-            rng.randint(2, 20) if arity == 1 and drawn != "half" else 0
-        )
-        value = _value(drawn, k, [nodes[i].value for i in sources])
+        k = rng.randint(2, LARGEST_K[drawn]) if drawn in LARGEST_K else 0
+        value = computed_value(drawn, k, [nodes[i].value for i in sources])
         if value.denominator == 1 and 1 <= value <= LARGEST:
             return Quantity(name, drawn, k, tuple(sources), int(value))
     return None
 
 
-def _value(rule: str, k: int, values: Sequence[int]) -> Fraction:
+def computed_value(rule: str, k: int, values: Sequence[int]) -> Fraction:
+    """Return the number that a rule of `RULES` gives; it need not be whole, or positive."""
     x, y = [*map(Fraction, values), Fraction(0), Fraction(0)][:2]
     return {
         "given": Fraction(k),

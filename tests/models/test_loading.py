@@ -261,13 +261,16 @@ def test_a_folder_without_tokenizer_files_is_refused(model: Any, tmp_path: Path)
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
-    small = saved(tmp_path / "small", LlamaForCausalLM(LlamaConfig(**SMALL | {"vocab_size": 449})))
+    last = len(AutoTokenizer.from_pretrained(LM_FOLDER)) - 1
+    small = saved(tmp_path / "small", LlamaForCausalLM(LlamaConfig(**SMALL | {"vocab_size": last})))
     for load in (load_lm, partial(load_prm, family="rlhflow")):
-        assert "has the id 449, and the model's vocabulary has 449 ids" in refusal(load, small)
+        said = refusal(load, small)
+        assert f"has the id {last}, and the model's vocabulary has {last} ids" in said
     grown = AutoTokenizer.from_pretrained(LM_FOLDER)
     grown.add_special_tokens({"additional_special_tokens": ["<|thought|>"]})
-    folder = saved(tmp_path / "grown", LlamaForCausalLM(LlamaConfig(**SMALL)), tokenizer=grown)
-    assert "its token '<|thought|>' has the id 450" in refusal(load_lm, folder)
+    fitting = LlamaForCausalLM(LlamaConfig(**SMALL | {"vocab_size": last + 1}))
+    folder = saved(tmp_path / "grown", fitting, tokenizer=grown)
+    assert f"its token '<|thought|>' has the id {last + 1}" in refusal(load_lm, folder)
     large = saved(tmp_path / "large", LlamaForCausalLM(LlamaConfig(**SMALL | {"vocab_size": 512})))
     assert isinstance(load_lm(large), TorchLM)  # rows that no token uses are usual
 

@@ -1,37 +1,46 @@
-"""Train the pocket's language model: a small Llama on freshly drawn training problems.
+"""Train the pocket's language model: a small Llama on what careless writers write.
 
-Every batch is new (the generator does not run dry), and the loss counts the solution's tokens only.
-Training goes in cycles, in each of which the learning rate warms up, stays, and falls linearly over
-the last quarter; over the first third of the first cycle the problems grow from short to long.
+Every batch is freshly drawn (the generator does not run dry), and a function of the seed and of its
+place alone, so that training can be stopped and taken up anywhere. A batch holds problems with one
+number of steps; over the first updates that number grows from 2 to 8. Every second batch is a
+drill, which exercises in a fourth of the tokens what solutions take: sums; recitals of what some
+people have and own; and, when those have been learnt, plans, which only say who comes next. The
+loss counts what a solution says, what is recited, who comes next, and the results of sums.
+
+The learning rate warms up, stays, and falls linearly over the last quarter. Wide initial weights
+and many small batches are what makes attention learn early to look things up.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ..problems import MAX_STEPS, MIN_STEPS, Problem, problems
+from ..problems import LARGEST, MAX_STEPS, MIN_STEPS, Problem, problems
+from .careless import careless_solution, plan, recital, sums
+from .checkpoints import keep, take_up
+from .circuits import look_up_from_the_start
 from .tokens import END, written
 
-TOKENS_PER_BATCH = 2048
-PEAK_RATE = 1.5e-3
+TOKENS_PER_BATCH = 1536
+GROWING = 2000  # updates over which problems grow from short to long
+PEAK_RATE = 2e-3
 IGNORED = -100
+KEPT_EVERY = 250  # updates between two checkpoints
+SHOWN_AT = (500, 1000, 2000, 4000, 6000, 7200)  # updates after which weights are kept, for the card
+
+Row = tuple[list[int], list[int]]
 
 
 def architecture(tokenizer: Any) -> LlamaConfig:
-    """The pocket's Llama: 4 layers, width 128, 4 heads, tied embeddings.
-
-    Wide initial weights and many small batches are what makes attention learn early to look things
-    up.
-    """
+    """Return the pocket's Llama: 4 layers, width 128, 4 heads, tied embeddings."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
@@ -41,6 +50,8 @@ def architecture(tokenizer: Any) -> LlamaConfig:
         num_key_value_heads=4,
         max_position_embeddings=512,
         initializer_range=0.05,
+        # slow rotations: what is looked up by its name must match over the length of a problem
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -48,121 +59,153 @@ def architecture(tokenizer: Any) -> LlamaConfig:
     )
 
 
-def encode(tokenizer: Any, drawn: Sequence[Problem]) -> list[tuple[list[int], list[int]]]:
-    """For each problem, the ids of its prompt, and of its solution with the end of text."""
-    chats = [[{"role": "user", "content": problem.question}] for problem in drawn]
+def encode(tokenizer: Any, questions: Sequence[str], solutions: Sequence[str]) -> list[Row]:
+    """Return, for each problem, its ids and its labels: those of the prompt are `IGNORED`."""
+    chats = [[{"role": "user", "content": question}] for question in questions]
     prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-    solutions = [written(problem.solution) + END for problem in drawn]
     ids = tokenizer([*prompts, *solutions], add_special_tokens=False)["input_ids"]
-    return list(zip(ids[: len(drawn)], ids[len(drawn) :], strict=True))
+    pairs = zip(ids[: len(chats)], ids[len(chats) :], strict=True)
+    return [(prompt + solution, [IGNORED] * len(prompt) + solution) for prompt, solution in pairs]
 
 
-class Batches(IterableDataset):
-    """Padded batches of nearly equal length, about `TOKENS_PER_BATCH` tokens each.
+def padded(rows: Sequence[Row], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a batch of rows as tensors (input_ids, labels) of one width, a multiple of 8."""
+    width = -(-max(len(ids) for ids, _ in rows) // 8) * 8
+    return (
+        torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows]),
+        torch.tensor([labels + [IGNORED] * (width - len(labels)) for _, labels in rows]),
+    )
 
-    (input_ids, labels).
+
+def batch(
+    tokenizer: Any, update: int, seed: int, drills: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the batch of one update: (input_ids, labels), both (rows, width).
+
+    It holds some `TOKENS_PER_BATCH` tokens.
     """
+    rng = random.Random(f"pocket language model {seed} {update}")
+    kind = ("problems", "recitals", "problems", "sums")[update % 4] if drills else "problems"
+    if kind == "recitals" and update >= GROWING:
+        kind = "plans"
+    grown = min(1.0, update / GROWING)
+    if kind == "problems":
+        steps = rng.randint(MIN_STEPS, MIN_STEPS + round(grown * (MAX_STEPS - MIN_STEPS)))
+        rows = _problem_rows(tokenizer, TOKENS_PER_BATCH // (35 + 24 * steps), steps, rng)
+    elif kind == "recitals":
+        people = rng.randint(3, 3 + round(7 * grown))
+        rows = _recital_rows(tokenizer, TOKENS_PER_BATCH // (20 * people - 26), people, rng)
+    elif kind == "plans":
+        steps = rng.randint(MIN_STEPS, MAX_STEPS)
+        rows = _plan_rows(tokenizer, TOKENS_PER_BATCH // (35 + 10 * steps), steps, rng)
+    else:
+        rows = [_sums_row(tokenizer, rng) for _ in range(TOKENS_PER_BATCH // 144)]
+    return padded(rows, tokenizer.pad_token_id)
 
-    def __init__(self, tokenizer: Any, steps: int, seed: int, *, growing: bool) -> None:
-        self.tokenizer, self.steps, self.seed, self.growing = tokenizer, steps, seed, growing
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        streams = {
-            s: problems("train", seed=self.seed, steps=s) for s in range(MIN_STEPS, MAX_STEPS + 1)
-        }
-        rng, made = random.Random(self.seed), 0
-        while made < self.steps:
-            # full length after a third of the cycle
-            grown = min(1.0, 3 * made / self.steps) if self.growing else 1.0
-            longest = MIN_STEPS + 1 + round(grown * (MAX_STEPS - MIN_STEPS - 1))
-            rows = encode(
-                self.tokenizer,
-                [next(streams[rng.randint(MIN_STEPS, longest)]) for _ in range(2048)],
-            )
-            batches = list(self._collate(sorted(rows, key=lambda row: len(row[0]) + len(row[1]))))
-            rng.shuffle(batches)
-            yield from islice(batches, self.steps - made)
-            made += len(batches)
+def _problem_rows(tokenizer: Any, count: int, steps: int, rng: random.Random) -> list[Row]:
+    stream = problems("train", seed=rng.getrandbits(40), steps=steps)
+    drawn: list[Problem] = list(islice(stream, count))
+    solutions = [written(careless_solution(problem, rng)) + END for problem in drawn]
+    return encode(tokenizer, [problem.question for problem in drawn], solutions)
 
-    def _collate(
-        self, rows: list[tuple[list[int], list[int]]]
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        while rows:
-            width = -(-len(rows[-1][0] + rows[-1][1]) // 16) * 16
-            take = max(1, TOKENS_PER_BATCH // width)
-            taken, rows = rows[-take:], rows[:-take]
-            ids = torch.full((len(taken), width), self.tokenizer.pad_token_id)
-            labels = torch.full((len(taken), width), IGNORED)
-            for i, (prompt, solution) in enumerate(taken):
-                row = torch.tensor(prompt + solution)
-                ids[i, : len(row)] = row
-                labels[i, len(prompt) : len(row)] = row[len(prompt) :]
-            yield ids, labels
+
+def _recital_rows(tokenizer: Any, count: int, people: int, rng: random.Random) -> list[Row]:
+    texts = [recital(people, rng) for _ in range(count)]
+    heard = tokenizer([text for text, _ in texts], add_special_tokens=False)["input_ids"]
+    said = tokenizer([text for _, text in texts], add_special_tokens=False)["input_ids"]
+    return [(a + b, [IGNORED] * len(a) + b) for a, b in zip(heard, said, strict=True)]
+
+
+def _plan_rows(tokenizer: Any, count: int, steps: int, rng: random.Random) -> list[Row]:
+    """Draw solutions of which only the subjects are left.
+
+    Numbers are not learnt here, since they cannot be known.
+    """
+    drawn = list(islice(problems("train", seed=rng.getrandbits(40), steps=steps), count))
+    rows = encode(
+        tokenizer,
+        [problem.question for problem in drawn],
+        [plan(problem) + END for problem in drawn],
+    )
+    numbers = set(
+        tokenizer(" ".join(map(str, range(LARGEST + 1))), add_special_tokens=False)["input_ids"]
+    )
+    return [
+        (ids, [IGNORED if label in numbers else label for label in labels]) for ids, labels in rows
+    ]
+
+
+def _sums_row(tokenizer: Any, rng: random.Random) -> Row:
+    ids = tokenizer("".join(sums(24, rng)), add_special_tokens=False)["input_ids"]
+    equals = tokenizer.convert_tokens_to_ids("Ġ=")
+    results = [token if ids[i - 1] == equals else IGNORED for i, token in enumerate(ids)]
+    return ids, results
 
 
 def train(
     tokenizer: Any,
     folder: Path,
+    work: Path,
     *,
-    cycles: Sequence[int],
+    drilled: int,
+    undrilled: int,
     seed: int = 0,
     device: str = "cpu",
-    compiled: bool = True,
 ) -> LlamaForCausalLM:
     """Train the language model and save it, float16, in Hugging Face format.
 
     Args:
         tokenizer: the pocket's tokenizer; saved beside the model.
-        folder: where the model goes; rewritten after every cycle.
-        cycles: optimiser steps of each cycle.
+        folder: where the model goes.
+        work: where checkpoints go, and are taken up from.
+        drilled: how many batches with drills.
+        undrilled: how many batches of problems alone follow.
         seed: of the initial weights and of the problems.
         device: where to train.
-        compiled: compile the model with torch.compile (half again as fast).
 
     Returns:
         The trained model, float32, on `device`.
     """
     torch.manual_seed(seed)
     model: Any = LlamaForCausalLM(architecture(tokenizer))
+    look_up_from_the_start(model, seed)
     model.to(device)
-    for cycle, steps in enumerate(cycles):
-        train_cycle(
-            model, Batches(tokenizer, steps, seed + cycle, growing=cycle == 0), compiled=compiled
-        )
-        save(model, tokenizer, folder)
-    return model
-
-
-def train_cycle(model: Any, batches: Batches, *, compiled: bool) -> None:
-    """One cycle, with a new optimiser."""
-    forward = torch.compile(model, dynamic=True) if compiled else model
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, batches.steps))
-    loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8)
-    began = time.perf_counter()
-    for step, (ids, labels) in enumerate(loader, start=1):
-        loss = forward(input_ids=ids.to(model.device), labels=labels.to(model.device)).loss
+    kept = work / "language-model.pt"
+    first = take_up(kept, model, optimizer)
+    began, last = time.perf_counter(), drilled + undrilled
+    for update in range(first, last):
+        drills = update < drilled
+        peak = rate(update, drilled) if drills else 0.5 * rate(update - drilled, undrilled)
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK_RATE * peak
+        ids, labels = batch(tokenizer, update, seed, drills)
+        loss = model(input_ids=ids.to(device), labels=labels.to(device)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        schedule.step()
-        if step % max(1, batches.steps // 50) == 0:
+        done = update + 1
+        if done % KEPT_EVERY == 0 or done == last:
+            seconds = time.perf_counter() - began
             print(
-                (
-                    f"language model: step {step}/{batches.steps}, loss {loss.item():.4f}, "
-                    f"{time.perf_counter() - began:.0f} s"
-                ),
+                f"language model: update {done}/{last}, loss {loss.item():.4f}, {seconds:.0f} s",
                 flush=True,
             )
+            keep(kept, done, model, optimizer)
+        if done in SHOWN_AT:
+            save(model, tokenizer, work / f"writer-{done}")
+    save(model, tokenizer, folder)
+    return model
 
 
 def rate(step: int, steps: int) -> float:
-    """The learning rate's factor.
+    """Return the learning rate's factor.
 
-    Up over 100 steps, flat, then down to nothing over the last quarter.
+    It goes up over 100 steps, is flat, and goes down to nothing over the last quarter.
     """
     return min(1.0, (step + 1) / min(100, steps), max(0.0, (steps - step) / (0.25 * steps)))
 

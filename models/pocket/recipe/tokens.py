@@ -1,10 +1,9 @@
-"""The pocket's tokenizer: byte-level BPE in which words are whole and digits stand alone.
+"""The pocket's tokenizer: a token for each word, phrase and number, and for each byte.
 
-"Ben has" and "Ben owns" are one token each: what a name is the subject of stands right behind one
-token, which is what attention learns to look up first (with the verb apart, a model of this size
-did not learn it in the time it has). A number costs a token a digit, a full stop and the blank line
-behind it are one token (as in the large vocabularies of today), and any text at all can be written,
-because the bytes are in the vocabulary.
+"Ben has" and "Ben owns" are one token each, and so is a number: what a name is the subject of, and
+what somebody owns, stands right behind one token, which is what attention learns to look up first.
+A full stop and the blank line behind it are one token (as in the large vocabularies of today), and
+any text at all can be written, because the bytes are in the vocabulary.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from ..problems import problems
+from ..problems import LARGEST, problems
 
 PAD, USER, ASSISTANT, END, STEP = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<|step|>"
 
@@ -27,38 +26,37 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
+PIECES = Regex(
+    r"Some friends collect| How many| the answer is"
+    r"| ?[A-Z][a-z]+ (?:has|owns)| (?:more|fewer) than| (?:times |half )?as many as"
+    r"| ?[A-Za-z]+| ?\d+| ?[^\sA-Za-z\d]+\n*|\s+"
+)
 
-def train_tokenizer(*, vocab_size: int = 720, examples: int = 4000) -> PreTrainedTokenizerFast:
-    """Train the tokenizer on the training split's text.
+
+def make_tokenizer(*, examples: int = 4000) -> PreTrainedTokenizerFast:
+    """Make the tokenizer of the words in the training split's text.
 
     Args:
-        vocab_size: bytes, special tokens and merges together.
         examples: how many problems to read.
 
     Returns:
         A fast tokenizer with the pocket's chat template.
     """
-    tokenizer = Tokenizer(models.BPE())
-    words = Regex(r" ?[A-Z][a-z]+ (?:has|owns)| ?[A-Za-z]+| ?\d|\d| ?[^\sA-Za-z\d]+\n*|\s+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    pieces = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(words, "isolated"),
+            pre_tokenizers.Split(PIECES, "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+    words = {piece for text in _texts(examples) for piece, _ in pieces.pre_tokenize_str(text)}
+    bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [PAD, USER, ASSISTANT, END, STEP, *bytes_, *sorted(words - set(bytes_))]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    # a piece that is in the vocabulary is one token, any other is spelt in bytes
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
+    tokenizer.pre_tokenizer = pieces
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[PAD, USER, ASSISTANT, END, STEP],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    texts = (
-        text
-        for problem in islice(problems("train", seed=0), examples)
-        for text in (problem.question, written(problem.solution))
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([PAD, USER, ASSISTANT, END, STEP])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, model_max_length=512
     )
@@ -66,8 +64,15 @@ def train_tokenizer(*, vocab_size: int = 720, examples: int = 4000) -> PreTraine
     return fast
 
 
+def _texts(examples: int) -> list[str]:
+    """Questions and solutions, and every number that a careless writer may arrive at."""
+    drawn = list(islice(problems("train", seed=0), examples))
+    texts = [text for problem in drawn for text in (problem.question, written(problem.solution))]
+    return [*texts, *(f" {number}" for number in range(LARGEST + 1))]
+
+
 def written(steps: tuple[str, ...]) -> str:
-    """The text of a solution: its steps, a blank line between them."""
+    """Return the text of a solution: its steps, a blank line between them."""
     return "\n\n".join(steps)
 
 
