@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
@@ -190,7 +191,8 @@ class Making:
         return Forest(sampler, tokenizer, seed=seed, temperature=temperature)
 
     def _writer(self, folder: Path | None = None) -> LlamaForCausalLM:
-        model = LlamaForCausalLM.from_pretrained(folder or self.out / "lm", dtype=torch.float32)
+        folder = folder or self.out / "lm"
+        model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
         return model.to(self.device).eval()
 
     def _labelled_problems(self, file: Path) -> int:

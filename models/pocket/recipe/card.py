@@ -58,14 +58,14 @@ def figures(
     """
     fewer = max(2, samples // 8)
     written: dict[float, Written] = {}
+    grower, options = forest(seed=seed, temperature=1.0), {"split": "test", "each": each}
+    plain, judged = measure(grower, prm, **options, samples=samples, seed=seed)
     for temperature in TEMPERATURES:
         grower = forest(seed=seed, temperature=temperature)
         if temperature == 1.0:
-            options = {"split": "test", "each": each, "samples": samples, "seed": seed}
-            written[temperature], judged = measure(grower, prm, **options)
+            written[temperature] = plain
         else:
-            options = {"split": "test", "each": each, "samples": fewer, "seed": seed}
-            written[temperature], _ = measure(grower, None, **options)
+            written[temperature], _ = measure(grower, None, **options, samples=fewer, seed=seed)
     writer_curve: dict[int, float] = {}
     for folder in sorted(work.glob("writer-*"), key=_updates):
         grower = forest(seed=seed, weights=folder)

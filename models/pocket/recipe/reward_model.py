@@ -293,7 +293,7 @@ def renamed(solutions: Sequence[Labelled], rng: random.Random) -> list[Labelled]
 
     What is right stays right, and no pass repeats a text.
     """
-    others = dict(zip(NAMES, rng.sample(NAMES, len(NAMES)), strict=True))
+    others: dict[str, str] = dict(zip(NAMES, rng.sample(NAMES, len(NAMES)), strict=True))
 
     def rename(text: str) -> str:
         return _NAME.sub(lambda match: others[match[0]], text)

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,11 +81,14 @@ def label(
 
 def read(file: Path) -> list[Labelled]:
     """Read what was written with one JSON object a line."""
-    records = (json.loads(line) for line in file.read_text().splitlines())
-    return [
-        Labelled(*(tuple(value) if isinstance(value, list) else value for value in record.values()))
-        for record in records
-    ]
+    return [_labelled(json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def _labelled(record: dict[str, Any]) -> Labelled:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
+    return Labelled(**values)
 
 
 def _try_again(

@@ -39,7 +39,7 @@ class Node:
 
     def nodes(self) -> Iterator[Node]:
         """Yield this node and all below it, nearer ones first."""
-        queue = [self]
+        queue: list[Node] = [self]
         for node in queue:
             queue.extend(node.children.values())
             yield node
