@@ -1,6 +1,6 @@
 """What calibration does to the pocket's step scores, and to the answers of a particle filter.
 
-*Labels*: one solution to each of 300 validation problems, sampled from the prior (temperature 0.8),
+*Labels*: one solution to each of 300 validation problems, sampled from the prior,
 its steps judged by the problem's exact checker up to and including the first wrong one. So *right*
 means: states a true value, by the rule that defines it, all earlier steps being right. (The reward
 model was trained on something else: whether any of four rollouts from there reaches the answer.)
@@ -55,7 +55,7 @@ from motes.ppl.calibration import (
 from motes.samplers import AllParticlesDead
 
 KEPT = Path(__file__).parents[1] / "build" / "calibration"
-PRIOR = Sampling(temperature=0.8)
+PRIOR = Sampling()
 PARTICLES = 16
 RESAMPLES = 2000
 

@@ -2,7 +2,7 @@
 
 The reference is a long run's posterior over answers.
 
-*Accuracy*: held-out problems of 2 to 8 steps, the prior declared at temperature 0.8, target
+*Accuracy*: held-out problems of 2 to 8 steps, the prior at temperature 1, target
 `product` (`alpha` = 2 times it for the power samplers), every sampler at three sizes whose tokens
 are about those of 4, 16 and 64 independent solutions. Right is who gives the right answer the most
 probability (no answer and all particles dead are wrong); "mean probability" is that of the right
@@ -42,7 +42,7 @@ from motes.samplers import AllParticlesDead
 from motes.smc import ess, log_sum_exp
 
 KEPT = Path(__file__).parents[1] / "build" / "samplers"
-PRIOR = Sampling(temperature=0.8)
+PRIOR = Sampling()
 SIZES = (4, 16, 64)
 SOLUTION = 116  # tokens, on average
 DEEP = 10_000_000  # iterations of chains that a budget ends
