@@ -69,7 +69,13 @@ class Stepwise(Protocol):
     """A declared posterior as a hosted Feynman-Kac model (`motes.smc.FeynmanKac`).
 
     It also has what moves of whole trajectories need.
+
+    Attributes:
+        model: the declared posterior.
     """
+
+    @property
+    def model(self) -> Declared: ...
 
     def initial(self, keys: Any, slots: int, /) -> Sequence[Any]: ...
 

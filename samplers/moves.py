@@ -19,7 +19,7 @@ import numpy as np
 
 from ..models import Sampling
 from ..models.randomness import SlotUniforms
-from ..ppl.interfaces import Declared, Reasoning
+from ..ppl.interfaces import Reasoning, Stepwise
 from ..smc import subkeys
 
 LogWeight: TypeAlias = Callable[[int, Reasoning], float]
@@ -39,7 +39,7 @@ class Moved(NamedTuple):
 
 
 def suffix_move(
-    model: Declared,
+    stepwise: Stepwise,
     proposal: Sampling | None,
     keys: Any,
     particles: Sequence[Reasoning],
@@ -51,7 +51,7 @@ def suffix_move(
     """One move of each trajectory, all in one batch.
 
     Args:
-        model: what judges and closes steps.
+        stepwise: the model, step by step, which judges and closes steps.
         proposal: q, from which the trajectories have been drawn too.
         keys: typed JAX random keys, shape (N,).
         particles: N, of positive density.
@@ -66,7 +66,7 @@ def suffix_move(
     anew = np.zeros(n, bool) if anew is None else anew
     cuts = np.where(anew, 0, np.floor(uniforms.at(0) * lengths)).astype(int)
     heads = [x.path[cut] for x, cut in zip(particles, cuts, strict=True)]
-    drawn = complete(model, proposal, subkeys(keys, 1), heads, stop)
+    drawn = complete(stepwise, proposal, subkeys(keys, 1), heads, stop)
     log_ratios = np.empty(n)
     for i, (old, new) in enumerate(zip(particles, drawn, strict=True)):
         log_ratios[i] = log_weight(i, new) - log_weight(i, old)
@@ -80,7 +80,7 @@ def suffix_move(
 
 
 def complete(
-    model: Declared,
+    stepwise: Stepwise,
     proposal: Sampling | None,
     keys: Any,
     particles: Sequence[Reasoning],
@@ -90,8 +90,8 @@ def complete(
 
     With `stop`, no further than to that many steps.
     """
-    stepwise, particles = model.stepwise(proposal), list(particles)
-    for number in range(model.max_steps):
+    particles = list(particles)
+    for number in range(stepwise.model.max_steps):
         going = [i for i, x in enumerate(particles) if x.open and (stop is None or x.length < stop)]
         going = [i for i in going if not particles[i].impossible]
         if not going:

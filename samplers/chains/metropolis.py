@@ -91,7 +91,7 @@ class BoundMetropolis(BoundChains):
         for number in range(moves):
             keys_of_chains = keys.moves(number, chains, range(chains))
             moved = suffix_move(
-                self.model, self.proposed, keys_of_chains, particles, self._log_weight
+                self.stepwise, self.proposed, keys_of_chains, particles, self._log_weight
             )
             particles, accepted = moved.particles, accepted + moved.accepted
         return Swept(particles, {"acceptance": accepted / moves})

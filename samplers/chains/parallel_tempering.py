@@ -197,7 +197,7 @@ class BoundTempered(BoundChains):
             )
         anew = np.array([sampler.betas[row % count] == 0 for row in range(len(particles))])
         moved = suffix_move(
-            models[0],
+            stepwise[0],
             proposal,
             keys.moves(number, len(particles), range(len(particles))),
             particles,

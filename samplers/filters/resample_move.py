@@ -84,7 +84,7 @@ class ResampleMove(ResamplingFilter):
             for number in range(self.moves):
                 there = [moved[i] for i in going]
                 after = suffix_move(
-                    model, proposal, subkeys(keys, number, going), there, log_weight, stop=t - 1
+                    stepwise, proposal, subkeys(keys, number, going), there, log_weight, stop=t - 1
                 ).particles
                 for i, particle in zip(going, after, strict=True):
                     moved[i] = particle

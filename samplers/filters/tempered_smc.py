@@ -21,7 +21,7 @@ import numpy as np
 from ... import checks
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
-from ...ppl.interfaces import Declared, Reasoning
+from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, log_sum_exp, normalise, subkeys
 from ...smc.resampling import pick_at
 from ...smc.tempering_model import log_power, next_gain
@@ -145,8 +145,15 @@ class TemperedSMC(FilterSampler):
         return self.particles // self.states
 
     def feynman_kac(self, model: Declared) -> PowerLadder:
+        proposal = self.proposed(model)
         return PowerLadder(
-            model, self.proposed(model), self.ladder, self.target_ess, self.moves, self.states
+            model,
+            proposal,
+            model.stepwise(proposal),
+            self.ladder,
+            self.target_ess,
+            self.moves,
+            self.states,
         )
 
     def resampler(self, model: Declared) -> Resampling:
@@ -213,6 +220,7 @@ class PowerLadder:
     Attributes:
         model: the declared posterior.
         proposal: what trajectories are drawn from.
+        stepwise: the declared posterior, step by step.
         ladder: powers, or None to find them.
         target_ess: of an adaptive ladder.
         moves: suffix moves between two powers.
@@ -221,6 +229,7 @@ class PowerLadder:
 
     model: Declared
     proposal: Sampling | None
+    stepwise: Stepwise
     ladder: Sequence[float] | None
     target_ess: float
     moves: int
@@ -260,7 +269,7 @@ class PowerLadder:
         rows = [(i, j) for i in range(len(particles)) for j in range(self.states)]
         keys_of_rows = subkeys(keys, [j for _, j in rows], [i for i, _ in rows])
         drawn = complete(
-            self.model, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows]
+            self.stepwise, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows]
         )
         return [
             drawn[first : first + self.states] for first in range(0, len(drawn), self.states)
@@ -274,16 +283,16 @@ class PowerLadder:
             rung.states[pick_at(u, np.array(rung.log_gains))]
             for rung, u in zip(particles, choices, strict=True)
         ]
-        stepwise = self.model.tempered(power).stepwise(self.proposal)
+        tempered = self.model.tempered(power).stepwise(self.proposal)
         visited, accepted = [present], np.zeros(len(particles))
         for number in range(self.moves):
             keys_of_move = subkeys(keys, number + 1)
             moved = suffix_move(
-                self.model,
+                self.stepwise,
                 self.proposal,
                 keys_of_move,
                 present,
-                lambda _, x: sum(stepwise.log_potentials(x)),
+                lambda _, x: sum(tempered.log_potentials(x)),
             )
             present, accepted = moved.particles, accepted + moved.accepted
             visited.append(present)

@@ -420,7 +420,9 @@ class Case:
         drawn = [
             x
             for _, [x] in TREE.walk(
-                lambda: complete(self.model, proposal or self.q, None, root, stop)
+                lambda: complete(
+                    self.model.stepwise(proposal or self.q), proposal or self.q, None, root, stop
+                )
             )
         ]
         return {x.trajectory.token_ids: x for x in drawn}
@@ -486,7 +488,9 @@ def test_the_tree_reaches_everything_once(case):
     root = [Particle(case.model.lm.start("?"), ())]
     leaves = [
         (chance, x.trajectory.token_ids)
-        for chance, [x] in TREE.walk(lambda: complete(case.model, case.q, None, root))
+        for chance, [x] in TREE.walk(
+            lambda: complete(case.model.stepwise(case.q), case.q, None, root)
+        )
     ]
     assert len({x for _, x in leaves}) == len(leaves)
     prior = replace(case, target=None).masses()
@@ -617,7 +621,7 @@ def test_closing_by_a_move_would_be_seen():
     case, stop = Case(max_steps=4), 2
     stepwise, fresh = StepwiseModel(case.model, case.q), case.particles(2)
     masses = case.masses(stop)
-    weigh = partial(suffix_move, case.model, case.q, None, stop=stop)
+    weigh = partial(suffix_move, stepwise, case.q, None, stop=stop)
     kernel = walked(
         lambda x: (
             weigh([x], lambda _, y: sum(stepwise.log_potentials(y)))
@@ -642,7 +646,7 @@ def faulty_suffix(case: Case, log_weight: Callable[[Particle], float]) -> float:
     masses, fresh = case.masses(), case.particles()
     kernel = walked(
         lambda x: (
-            suffix_move(case.model, case.q, None, [x], lambda _, y: log_weight(y))
+            suffix_move(case.model.stepwise(case.q), case.q, None, [x], lambda _, y: log_weight(y))
             .particles[0]
             .trajectory.token_ids
         )

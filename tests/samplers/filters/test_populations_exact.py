@@ -984,9 +984,9 @@ def test_moves_without_the_lengths_are_seen(monkeypatch):
     """gamma times tau in the place of gamma cancels tau / tau'."""
     right = tempered_smc.suffix_move
 
-    def without(model, proposal, keys, particles, log_weight, **settings):
+    def without(stepwise, proposal, keys, particles, log_weight, **settings):
         return right(
-            model,
+            stepwise,
             proposal,
             keys,
             particles,
