@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from math import inf
 from numbers import Real
 from operator import index
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def settle(instance: object, **values: Any) -> None:
         object.__setattr__(instance, name, value)
 
 
-def count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
+def count(name: str, value: object, least: int = 1, most: int = MOST) -> int:
     """Return a number of things as an int.
 
     Args:
@@ -60,7 +60,8 @@ def count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
         Traceback (most recent call last):
         ValueError: particles must be at least 1, not 0
     """
-    if isinstance(value, bool | np.bool_) or np.ndim(value) or not hasattr(value, "__index__"):
+    several = getattr(value, "ndim", 0) > 0  # an array has __index__ whatever its shape
+    if isinstance(value, bool | np.bool_) or several or not isinstance(value, SupportsIndex):
         raise TypeError(f"{name} must be an integer, not {shown(value)}")
     number = index(value)
     if number < least:
@@ -72,7 +73,7 @@ def count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
 
 def number(
     name: str,
-    value: Any,
+    value: object,
     least: float = -inf,
     most: float = inf,
     *,
@@ -104,7 +105,7 @@ def number(
     return plain
 
 
-def positive(name: str, value: Any, most: float = inf) -> float:
+def positive(name: str, value: object, most: float = inf) -> float:
     """Return a finite number above 0 as a float. Raises as `number` does.
 
     Example:
@@ -114,7 +115,7 @@ def positive(name: str, value: Any, most: float = inf) -> float:
     return number(name, value, most=most, above=0)
 
 
-def seed(value: Any) -> int:
+def seed(value: object) -> int:
     """Return a seed as an int in [0, 2**32). Raises as `count` does.
 
     Example:
@@ -128,7 +129,7 @@ def seed(value: Any) -> int:
     return number
 
 
-def fraction(name: str, value: Any) -> float:
+def fraction(name: str, value: object) -> float:
     """Return a number in [0, 1] as a float. Raises as `number` does.
 
     Example:
@@ -141,7 +142,7 @@ def fraction(name: str, value: Any) -> float:
     return share
 
 
-def flag(name: str, value: Any) -> bool:
+def flag(name: str, value: object) -> bool:
     """Return a truth as a bool.
 
     Raises:
@@ -156,7 +157,7 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, allowed: Collection[str]) -> str:
+def choice(name: str, value: object, allowed: Collection[str]) -> str:
     """Return a text that is one of those allowed.
 
     Raises:
@@ -171,7 +172,7 @@ def choice(name: str, value: Any, allowed: Collection[str]) -> str:
     return value
 
 
-def function(name: str, value: Any, maps: str) -> Callable[..., Any]:
+def function(name: str, value: object, maps: str) -> Callable[..., Any]:
     """Return something that can be called.
 
     Args:
@@ -191,7 +192,7 @@ def function(name: str, value: Any, maps: str) -> Callable[..., Any]:
     return value
 
 
-def ladder(name: str, values: Any, first: float, last: float | None) -> tuple[float, ...]:
+def ladder(name: str, values: object, first: float, last: float | None) -> tuple[float, ...]:
     """Return powers that go one way from `first`, rising to `last`, or falling to 0 or more.
 
     Args:
@@ -228,7 +229,7 @@ def ladder(name: str, values: Any, first: float, last: float | None) -> tuple[fl
     return powers
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a bad value as a message shows it: its repr, cut where it is long.
 
     Example:
@@ -237,14 +238,16 @@ def shown(value: Any) -> str:
     """
     try:
         text = repr(value)
-    except ValueError:  # Python does not write out integers of thousands of digits
-        return f"an integer of {value.bit_length()} bits"
-    except Exception:  # a repr of the user's may do anything, and the sentence must still be said
+    except Exception as error:
+        # Python does not write out integers of thousands of digits, and a repr of the user's may do
+        # anything; the sentence must still be said.
+        if isinstance(value, int) and isinstance(error, ValueError):
+            return f"an integer of {value.bit_length()} bits"
         return f"a {type(value).__name__}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _real(name: str, value: Any) -> float:
+def _real(name: str, value: object) -> float:
     """Return a real number as a float, infinite where it is too large for one.
 
     Raises TypeError where it is no number.

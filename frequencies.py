@@ -69,7 +69,7 @@ def binned(
     return Bins(predicted, observed, size[present], np.nonzero(present)[0])
 
 
-def jeffreys(right: Any, count: Any) -> tuple[Any, Any]:
+def jeffreys(right: np.ndarray | float, count: np.ndarray | float) -> tuple[Any, Any]:
     """Return the 95% credible interval of a frequency, from Jeffreys' prior Beta(1/2, 1/2).
 
     It ends at 0 or 1 where nothing, or everything, came true.

@@ -6,7 +6,6 @@ A score is the log-odds x = log(r / (1 - r)) that a step is right, from minus to
 from __future__ import annotations
 
 from math import exp, log1p
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ def log_sigmoid(log_odds: float) -> float:
     return -log1p(exp(-log_odds)) if log_odds >= 0 else log_odds - log1p(exp(log_odds))
 
 
-def log_sigmoids(log_odds: Any) -> np.ndarray:
+def log_sigmoids(log_odds: np.ndarray | float) -> np.ndarray:
     """Return log r of an array of scores, nats, of the same shape.
 
     Example:
@@ -31,7 +30,7 @@ def log_sigmoids(log_odds: Any) -> np.ndarray:
     return -np.logaddexp(0.0, -log_odds)
 
 
-def sigmoid(log_odds: Any) -> np.ndarray:
+def sigmoid(log_odds: np.ndarray | float) -> np.ndarray:
     """Return r of an array of scores, of the same shape.
 
     Example:

@@ -133,7 +133,7 @@ def rates_in_words(posterior: Posterior) -> str:
     return "; ".join(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in rates)
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_in_words, value))
     if value is None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def labelled(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     return tuple(found)
 
 
-def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
+def read_arms(samplers: object) -> list[tuple[Arm, Sampler]]:
     """Return methods and their budgets, in order, checked.
 
     Raises:
@@ -100,7 +100,7 @@ def read_arms(samplers: Any) -> list[tuple[Arm, Sampler]]:
     return found
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return a setting as JSON can hold it, different for different settings.
 
     Functions by what they do.
@@ -113,14 +113,14 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, np.floating):
         return float(value)
-    if hasattr(value, "__index__"):
+    if isinstance(value, SupportsIndex):
         return index(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {"kind": type(value).__qualname__, **_fields(value)}
     return identify(value).text
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _fields(value: object) -> dict[str, Any]:
     return (
         {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         if is_dataclass(value)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import checks
+from ..aliases import Array
 from .scaling import HIDDEN, Data, Priors, scaling
 from .scaling_fit import ScalingFit
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fit(
-    evaluation: Results, *, seed: Any, priors: Any, chains: Any, warmup: Any, draws: Any
+    evaluation: Results, *, seed: int, priors: Priors, chains: int, warmup: int, draws: int
 ) -> ScalingFit:
     """Fit an evaluation; see `Evaluation.fit`."""
     if not evaluation.whole:
@@ -40,8 +41,8 @@ def fit(
 
 
 def fit_scaling(
-    right: Any,
-    tokens: Any,
+    right: Array,
+    tokens: Array,
     samplers: list[str],
     *,
     repeats: int = 1,

@@ -8,7 +8,6 @@ every right answer as wrong without a word, so it is refused.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from ..ppl.answers import last_answer, spelled
 
@@ -16,7 +15,7 @@ LONGEST = 200  # characters of an answer in words
 _MISSING = {"nan", "null", "<na>", "n/a", "#n/a"}
 
 
-def read_gold(place: str, answer: Any, solution: Any = None) -> str:
+def read_gold(place: str, answer: object, solution: object = None) -> str:
     r"""Return the right answer of a problem.
 
     Args:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..models import LanguageModel, RewardModel
 from ..models.identity import Mark, identify, source_mark
 from ..models.pocket import LM_FOLDER, PRM_FOLDER
 from ..samplers.given_models import is_loader, load_models
@@ -27,7 +28,7 @@ class Hosts:
         device: where to load what is given by a name.
     """
 
-    def __init__(self, lm: Any, prm: Any, device: str) -> None:
+    def __init__(self, lm: LanguageModel, prm: RewardModel, device: str) -> None:
         self._given = {"lm": lm, "prm": prm}
         self._device = device
 

@@ -96,7 +96,7 @@ def planned(problems: Sequence[Problem], arms: Sequence[Arm], repeats: int) -> P
     return Plan(tuple(asked), tuple(arms), repeats)
 
 
-def read_plan(content: Any) -> Plan | None:
+def read_plan(content: object) -> Plan | None:
     """Return the plan that `as_plain` wrote; None where it is something else."""
     if not isinstance(content, Mapping):
         return None
@@ -121,16 +121,16 @@ def run_number(key: Key) -> int:
     return (int.from_bytes(digest[:4], "big") >> 1) + repeat
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _is_asked(value: Any) -> bool:
+def _is_asked(value: object) -> bool:
     kinds = (str, str, int)
     return isinstance(value, list) and len(value) == 3 and all(map(isinstance, value, kinds))
 
 
-def _is_arm(value: Any) -> bool:
+def _is_arm(value: object) -> bool:
     if not isinstance(value, Mapping):
         return False
     return isinstance(value.get("name"), str) and isinstance(value.get("settings"), dict)

@@ -96,7 +96,7 @@ def verdicts(answers: Sequence[str], problem: Problem, correct: Correct | None) 
     return list(map(bool, found))
 
 
-def _parts(number: int, problem: Any, compared: bool) -> tuple[str, str]:
+def _parts(number: int, problem: object, compared: bool) -> tuple[str, str]:
     """Return question and answer."""
     place = f"problems[{number}]"
     if isinstance(problem, tuple | list) and len(problem) == 2:
@@ -113,7 +113,7 @@ def _parts(number: int, problem: Any, compared: bool) -> tuple[str, str]:
     return question, answer
 
 
-def _first(problem: Any, *names: str) -> Any:
+def _first(problem: object, *names: str) -> Any:
     """Return the first of these columns, or attributes, that a problem has."""
     for name in names:
         value = problem.get(name) if isinstance(problem, Mapping) else getattr(problem, name, None)

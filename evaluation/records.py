@@ -106,47 +106,47 @@ def read_record(content: Mapping[str, Any]) -> Record | None:
     return Record(**content)
 
 
-def _count(value: Any) -> bool:
+def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def _probability(value: Any) -> bool:
-    return _number(value) and 0 <= value <= 1 + 1e-9
+def _probability(value: object) -> bool:
+    return isinstance(value, int | float) and _number(value) and 0 <= value <= 1 + 1e-9
 
 
-def _text(value: Any) -> bool:
+def _text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _text_or_none(value: Any) -> bool:
+def _text_or_none(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _number_or_none(value: Any) -> bool:
+def _number_or_none(value: object) -> bool:
     return value is None or _number(value)
 
 
-def _mapping(value: Any) -> bool:
+def _mapping(value: object) -> bool:
     return isinstance(value, dict)
 
 
-def _costs(value: Any) -> bool:
+def _costs(value: object) -> bool:
     return isinstance(value, dict) and all(map(_number, value.values()))
 
 
-def _texts(value: Any) -> bool:
+def _texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_text, value.values()))
 
 
-def _seed(value: Any) -> bool:
+def _seed(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_count, value))
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: object) -> bool:
     return isinstance(value, bool)
 
 

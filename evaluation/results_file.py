@@ -59,7 +59,7 @@ class Contents(NamedTuple):
         return sum(key not in self.records for key in self.plan.keys().values())
 
 
-def check_results(path: Any) -> Path:
+def check_results(path: object) -> Path:
     """Return the path. Raises TypeError or FileNotFoundError where no file can be."""
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise TypeError(f"results must be the path of a file, not {path!r}")
@@ -108,7 +108,7 @@ def check_source(path: Path, contents: Contents, name: str, source: str) -> None
         raise _other(path, name, contents.sources[name], source)
 
 
-def _other(path: Path, name: str, there: Any, here: Any) -> ValueError:
+def _other(path: Path, name: str, there: object, here: object) -> ValueError:
     """Return the error that an argument is another in the file; values where they are short."""
     if max(len(repr(there)), len(repr(here))) <= SHORT:
         how = f"its {name} is {there!r}, not {here!r}"

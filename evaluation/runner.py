@@ -60,7 +60,7 @@ def evaluate(
     answer: Answer | None = None,
     constraint: Callable[[Trajectory], bool] | None = None,
     device: str = "auto",
-    **mistaken: Any,
+    **mistaken: object,
 ) -> Evaluation:
     r"""Run samplers on problems whose right answers are known.
 

@@ -43,6 +43,7 @@ import numpy as np
 from scipy.special import expit
 
 from .. import checks
+from ..aliases import Array
 
 # of the quadrature: errors of accuracy below 1e-2 up to a spread of 10, 1e-3 up to 5, 1e-6 up to 2
 NODES = 48
@@ -148,7 +149,7 @@ def scaling(given: Data, priors: Beliefs) -> None:
     def normals(name: str, *shape: int) -> Any:
         return numpyro.sample(f"{name}_z", Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
 
-    def pooled(name: str, mean: Any, sd: Any) -> Any:
+    def pooled(name: str, mean: Array, sd: Array) -> Any:
         mu = numpyro.sample(f"mu_{name}", Normal(mean, sd))
         tau = numpyro.sample(f"tau_{name}", HalfNormal(priors[f"tau_{name}"]))
         return mu + tau * normals(name, samplers)
@@ -171,7 +172,7 @@ def scaling(given: Data, priors: Beliefs) -> None:
     numpyro.sample("right", Binomial(given.repeats, probs).to_event(2), obs=given.right)
 
 
-def accuracy(level: Any, slope: Any, ceiling: Any, spread: Any, x: Any) -> np.ndarray:
+def accuracy(level: Array, slope: Array, ceiling: Array, spread: Array, x: Array) -> np.ndarray:
     """Return the accuracy on problems like these.
 
     Arguments of shapes that fit, x being log2 of tokens, centred.
@@ -179,7 +180,7 @@ def accuracy(level: Any, slope: Any, ceiling: Any, spread: Any, x: Any) -> np.nd
     return np.asarray(ceiling) * averaged(np.asarray(level) + np.asarray(slope) * x, spread)
 
 
-def averaged(eta: Any, spread: Any) -> np.ndarray:
+def averaged(eta: Array, spread: Array) -> np.ndarray:
     """Return E sigmoid(eta + spread Z) over Z ~ Normal(0, 1), by Gauss-Hermite quadrature.
 
     The shapes of the arguments broadcast.
@@ -192,7 +193,7 @@ def averaged(eta: Any, spread: Any) -> np.ndarray:
 
 
 def needed(
-    target: float, level: Any, slope: Any, ceiling: Any, spread: Any, least: Any
+    target: float, level: Array, slope: Array, ceiling: Array, spread: Array, least: Array
 ) -> np.ndarray:
     """Return the least x, of those from `least` on, at which the accuracy is `target` or more.
 

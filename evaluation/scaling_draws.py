@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ..aliases import Array
 from ..ppl.nuts_fit import NutsFit
 from .scaling import BY_SAMPLER, Priors, accuracy
 
@@ -61,7 +62,7 @@ class ScalingDraws(NutsFit):
     centre: float
     priors: Priors
 
-    def curve(self, sampler: str, tokens: Any, *, probability: float = 0.95) -> Curve:
+    def curve(self, sampler: str, tokens: Array, *, probability: float = 0.95) -> Curve:
         """Return the accuracy at these numbers of tokens, with credible intervals.
 
         It is averaged over problems like these.

@@ -10,7 +10,7 @@ from math import isfinite
 from platform import python_version
 from typing import Any, NamedTuple
 
-from ..models import Cost, QuestionTooLong
+from ..models import Cost, LanguageModel, QuestionTooLong, RewardModel
 from ..models.own_time import own_seconds
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import StateSpaceModel
@@ -91,7 +91,7 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
 
 
 def _run_one(
-    task: Task, place: Place, seed: tuple[int, int], lm: Any, prm: Any
+    task: Task, place: Place, seed: tuple[int, int], lm: LanguageModel, prm: RewardModel
 ) -> tuple[Posterior | None, str | None, Cost]:
     """Return the posterior, or why there is none: all particles died, or the question is too long.
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import PRNGKeys
 from . import calls
 from .protocols import LanguageModel, RewardModel, capabilities
 from .randomness import raw_keys
@@ -45,7 +46,7 @@ class BatchedMethod:
     order: int = 0
 
 
-def _split_keys(trajectories: Sequence[Any], keys: Any) -> tuple[Sequence[Any], ...]:
+def _split_keys(trajectories: Sequence[Any], keys: PRNGKeys) -> tuple[Sequence[Any], ...]:
     return trajectories, list(raw_keys(keys, len(trajectories)))
 
 
@@ -71,7 +72,7 @@ METHODS: dict[str, BatchedMethod] = {
 }
 
 
-def offered(model: Any) -> list[str]:
+def offered(model: object) -> list[str]:
     """Return which of these methods a model has, by its capabilities.
 
     Example:

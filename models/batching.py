@@ -130,7 +130,7 @@ class _Worker(Generic[T]):
         )
         self._thread.start()
 
-    def batched(self, model: Any) -> Any:
+    def batched(self, model: object) -> Any:
         """What stands for a model in this run."""
         if model is None or any(model is stand_in for stand_in in self._stand_ins.values()):
             return model
@@ -235,7 +235,7 @@ class BatchedModel:
         )
 
 
-def _hashable(argument: Any) -> Any:
+def _hashable(argument: object) -> Any:
     return tuple(argument) if isinstance(argument, list) else argument
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
 
+from ..aliases import PRNGKeys
+from .protocols import LanguageModel
 from .sampling import Sampling
 from .trajectory import Trajectory
 
@@ -53,9 +55,9 @@ _records: dict[int, tuple[Any, Record]] = {}
 
 
 def watch(
-    lm: Any,
+    lm: LanguageModel,
     trajectories: Sequence[Trajectory],
-    keys: Any,
+    keys: PRNGKeys,
     children: Sequence[Trajectory],
     sampling: Sampling,
     prior: Sampling,
@@ -88,7 +90,7 @@ def watch(
         record.compared[law] = record.compared.get(law, 0) + 1
 
 
-def doubts(lm: Any, laws: Sequence[Law]) -> list[str]:
+def doubts(lm: LanguageModel, laws: Sequence[Law]) -> list[str]:
     """Return what is doubtful about a language model's draws under these laws, as clauses.
 
     Nothing where nothing is.
@@ -116,7 +118,7 @@ def doubts(lm: Any, laws: Sequence[Law]) -> list[str]:
     return found
 
 
-def _watch_keys(lm: Any, record: Record, children: Sequence[Trajectory]) -> None:
+def _watch_keys(lm: LanguageModel, record: Record, children: Sequence[Trajectory]) -> None:
     of_parent: dict[int, Trajectory] = {}
     for child in children:
         first = of_parent.setdefault(id(child.parent), child)
@@ -143,7 +145,7 @@ def _alike(one: Trajectory, other: Trajectory) -> bool:
     return said and probable and one.step_proposal_logprob == other.step_proposal_logprob
 
 
-def _record(lm: Any) -> Record:
+def _record(lm: LanguageModel) -> Record:
     """The model's record, which is forgotten with it."""
     known = _records.get(id(lm))
     if known is not None and known[0]() is lm:

@@ -16,8 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import PRNGKeys
 from . import behaviour
-from .protocols import Capabilities, QuestionTooLong, capabilities, nan_score
+from .protocols import (
+    Capabilities,
+    LanguageModel,
+    QuestionTooLong,
+    RewardModel,
+    capabilities,
+    nan_score,
+)
 from .sampling import Sampling
 from .trajectory import Trajectory
 
@@ -28,7 +36,7 @@ UNREAD = 0.0  # log-odds of a step beyond the reward model's context: r = 1/2
 MOST_LOG_ODDS = 1e100  # sums of many, to any power that can be declared, stay finite
 
 
-def start(lm: Any, question: str) -> Trajectory:
+def start(lm: LanguageModel, question: str) -> Trajectory:
     """Return the trajectory without steps that a language model gives for a question.
 
     Raises:
@@ -44,9 +52,9 @@ def start(lm: Any, question: str) -> Trajectory:
 
 
 def extend(
-    lm: Any,
+    lm: LanguageModel,
     trajectories: Sequence[Trajectory],
-    keys: Any,
+    keys: PRNGKeys,
     *,
     sampling: Sampling | None = None,
     prior: Sampling | None = None,
@@ -72,7 +80,7 @@ def extend(
     return children if isinstance(children, list) else list(children)
 
 
-def check_sampling(lm: Any, *laws: Sampling | None) -> None:
+def check_sampling(lm: LanguageModel, *laws: Sampling | None) -> None:
     """Raise ValueError where a language model that has one fixed law is asked for another."""
     if capabilities(lm).sampling is not False:
         return
@@ -182,13 +190,13 @@ def continued(
     return list(heads)
 
 
-def can_read(prm: Any, trajectory: Trajectory) -> bool:
+def can_read(prm: object, trajectory: Trajectory) -> bool:
     """Return whether a reward model's context holds a trajectory; True of one that does not say."""
     reads = getattr(prm, "can_read", None)
     return reads is None or bool(reads(trajectory))
 
 
-def check_question(prm: Any, root: Trajectory) -> None:
+def check_question(prm: RewardModel, root: Trajectory) -> None:
     """Raise QuestionTooLong where a reward model has no room for a step after a question."""
     if not can_read(prm, root):
         raise QuestionTooLong(
@@ -197,7 +205,7 @@ def check_question(prm: Any, root: Trajectory) -> None:
         )
 
 
-def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
+def score(prm: RewardModel, trajectories: Sequence[Trajectory]) -> np.ndarray:
     """Return the log-odds of each trajectory's last step, float64, shape (N,).
 
     See `RewardModel.score`.
@@ -241,7 +249,7 @@ def score(prm: Any, trajectories: Sequence[Trajectory]) -> np.ndarray:
 
 
 def _score_those_read(
-    prm: Any, trajectories: Sequence[Trajectory], read: Sequence[bool]
+    prm: RewardModel, trajectories: Sequence[Trajectory], read: Sequence[bool]
 ) -> np.ndarray:
     """Return the log-odds of trajectories some of which lie beyond the reward model's context."""
     for i in np.flatnonzero(~np.array(read)).tolist():
@@ -253,7 +261,7 @@ def _score_those_read(
     return values
 
 
-def is_stand_in(model: Any) -> bool:
+def is_stand_in(model: object) -> bool:
     """Say whether this stands for a model that several runs share (see `batching`).
 
     The answers of such a model have been checked already.
@@ -262,7 +270,7 @@ def is_stand_in(model: Any) -> bool:
 
 
 def _check_children(
-    lm: Any, can: Capabilities, parents: Sequence[Trajectory], children: Any
+    lm: LanguageModel, can: Capabilities, parents: Sequence[Trajectory], children: Any
 ) -> None:
     what = f"extend of the language model {lm.name!r}"
     if not isinstance(children, Sequence) or isinstance(children, str | bytes):
@@ -290,7 +298,9 @@ def _check_children(
         _check_step(lm, can, parent, child)
 
 
-def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajectory) -> None:
+def _check_step(
+    lm: LanguageModel, can: Capabilities, parent: Trajectory, child: Trajectory
+) -> None:
     if not isinstance(child.step_text, str) or not isinstance(child.step_token_ids, tuple):
         raise TypeError(
             f"a step of the language model {lm.name!r} must have a str for its text and a tuple "
@@ -311,7 +321,7 @@ def _check_step(lm: Any, can: Capabilities, parent: Trajectory, child: Trajector
     )
 
 
-def _numbers(values: Any, count: int, what: str) -> np.ndarray:
+def _numbers(values: object, count: int, what: str) -> np.ndarray:
     """What a model returned as float64, shape (count,)."""
     try:
         array = np.asarray(values)
@@ -331,7 +341,7 @@ def _numbers(values: Any, count: int, what: str) -> np.ndarray:
     return numbers
 
 
-def _are_truths(scores: Any) -> bool:
+def _are_truths(scores: object) -> bool:
     if isinstance(scores, list | tuple):
         return any(isinstance(score, bool | np.bool_) for score in scores)
     return getattr(getattr(scores, "dtype", None), "kind", "") == "b"

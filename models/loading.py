@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..aliases import Config
 from .hosting.pretrained import Place, classes_of, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
@@ -15,6 +16,9 @@ from .reward.heads import Head, read_head, with_head
 from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .step_rule import StepRule
+
+if TYPE_CHECKING:
+    import torch
 
 SHIPPED = "pocket"
 CAUSAL, CLASSIFIER = "causal language model", "token classifier"
@@ -27,7 +31,7 @@ def load_lm(
     device: str = "auto",
     dtype: str = "auto",
     step: StepRule | None = None,
-    prompt: PromptForm = None,
+    prompt: PromptForm | None = None,
     cache_bytes: int = 2 << 30,
     probe: bool = True,
 ) -> TorchLM:
@@ -134,7 +138,7 @@ def load_prm(
     return TorchPRM(model, asked, name=str(source), cache_bytes=cache_bytes, probe=probe)
 
 
-def _declared_kind(place: Place, config: Any) -> str:
+def _declared_kind(place: Place, config: Config) -> str:
     """Return whether a reward model of no known family is a causal model or a token classifier."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 
@@ -151,14 +155,16 @@ def _declared_kind(place: Place, config: Any) -> str:
     return kind
 
 
-def _load_causal(place: Place, config: Any, where: Any, dtype: str) -> tuple[Any, Any]:
+def _load_causal(place: Place, config: Config, where: torch.device, dtype: str) -> tuple[Any, Any]:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     _, found = model_class(place, config, {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
     return load_checkpoint(place, found, where, dtype)
 
 
-def _load_headed(place: Place, config: Any, head: Head, where: Any, dtype: str) -> tuple[Any, Any]:
+def _load_headed(
+    place: Place, config: Config, head: Head, where: torch.device, dtype: str
+) -> tuple[Any, Any]:
     """Load a backbone and the head that its checkpoint holds."""
     from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 

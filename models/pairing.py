@@ -12,7 +12,7 @@ POCKET = "pocket"
 AUTO = "auto"
 
 
-def paired(lm: Any, prm: Any) -> Any:
+def paired(lm: object, prm: object) -> Any:
     """Return the reward model meant by `prm`.
 
     Itself, or the pocket's where "auto" stands beside the pocket.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from .protocols import LanguageModel
 
 
 class Drawn(NamedTuple):
@@ -44,7 +46,7 @@ class TellsProgress(Protocol):
 
 
 @contextmanager
-def listening(lm: Any, listener: Listener) -> Iterator[bool]:
+def listening(lm: LanguageModel, listener: Listener) -> Iterator[bool]:
     """Have a language model tell this function of each token, as long as the block lasts.
 
     Args:

@@ -85,7 +85,7 @@ question as it is.
 """
 
 
-def check_form(prompt: Any) -> None:
+def check_form(prompt: object) -> None:
     r"""Raise TypeError or ValueError where this is no form of a prompt.
 
     Example:
@@ -107,7 +107,7 @@ def check_form(prompt: Any) -> None:
         )
 
 
-def _is_pair(example: Any) -> bool:
+def _is_pair(example: object) -> bool:
     return (
         isinstance(example, list | tuple)
         and len(example) == 2

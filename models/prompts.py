@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from .protocols import underlying
 
@@ -34,7 +34,7 @@ class WritesPrompts(Protocol):
         ...
 
 
-def prompt_of(lm: Any, question: str) -> Prompt | None:
+def prompt_of(lm: object, question: str) -> Prompt | None:
     """Return the prompt that a language model reads for a question.
 
     None for one that does not show it.

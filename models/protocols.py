@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..aliases import PRNGKeys
 from .cost import Cost
 from .sampling import Sampling
 from .step_rule import StepRule
@@ -70,7 +71,7 @@ class LanguageModel(Protocol):
     def extend(
         self,
         trajectories: Sequence[Trajectory],
-        keys: Any,
+        keys: PRNGKeys,
         *,
         sampling: Sampling | None = None,
         prior: Sampling | None = None,
@@ -189,7 +190,7 @@ class Capabilities:
     step_rule: StepRule | None = None
 
 
-def capabilities(lm: Any) -> Capabilities:
+def capabilities(lm: object) -> Capabilities:
     """Return what a language model can do: what it declares, or what its methods show.
 
     Args:
@@ -213,7 +214,7 @@ def capabilities(lm: Any) -> Capabilities:
     return declared
 
 
-def _inferred(lm: Any) -> Capabilities:
+def _inferred(lm: object) -> Capabilities:
     scoring, rule = callable(getattr(lm, "logprob", None)), getattr(lm, "step", None)
     return Capabilities(
         sampling=None,
@@ -241,7 +242,7 @@ def underlying(value: Any) -> Any:
     return value
 
 
-def check_extend(lm: Any) -> None:
+def check_extend(lm: LanguageModel) -> None:
     """Raise TypeError where a language model's `extend` does not take what samplers pass to it."""
     try:
         parameters = signature(lm.extend).parameters

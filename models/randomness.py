@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import PRNGKey, PRNGKeys
+
 BLOCK, ROWS = 64, 64  # tokens and slots of a call
 
 
@@ -27,7 +29,7 @@ class SlotUniforms:
         ValueError: `keys` is not one key a slot.
     """
 
-    def __init__(self, keys: Any, rows: int) -> None:
+    def __init__(self, keys: PRNGKeys, rows: int) -> None:
         self._keys = np.zeros((-(-rows // ROWS), ROWS, 2), np.uint32)
         self._keys.reshape(-1, 2)[:rows] = raw_keys(keys, rows)
         self._rows = rows
@@ -49,7 +51,7 @@ class SlotUniforms:
         return self._values[:, offset]
 
 
-def raw_keys(keys: Any, rows: int) -> np.ndarray:
+def raw_keys(keys: PRNGKeys, rows: int) -> np.ndarray:
     """The words of `rows` JAX keys, typed or raw: uint32 (rows, 2).
 
     Raises:
@@ -72,7 +74,7 @@ def raw_keys(keys: Any, rows: int) -> np.ndarray:
 def _bits() -> Any:
     import jax
 
-    def block_of(key: Any, block: Any) -> Any:
+    def block_of(key: PRNGKey, block: np.uint32) -> Any:
         return jax.random.bits(
             jax.random.fold_in(jax.random.wrap_key_data(key, impl="threefry2x32"), block),
             (BLOCK, 2),

@@ -12,12 +12,17 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from ..aliases import Particles, PRNGKeys, Time
 from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory
 from .particle import Particle
 from .targets import Target
 
 Shared: TypeAlias = Callable[[Any], Any]
 """Maps a language model or a reward model to what stands for it; see `motes.models.batching`."""
+
+
+Piece: TypeAlias = Any
+"""A `Reasoning` of the type that the declaration itself makes, and that it alone can read."""
 
 
 class Reasoning(Protocol):
@@ -77,22 +82,24 @@ class Stepwise(Protocol):
     @property
     def model(self) -> Declared: ...
 
-    def initial(self, keys: Any, slots: int, /) -> Sequence[Any]: ...
+    def initial(self, keys: PRNGKeys, slots: int, /) -> Sequence[Any]: ...
 
-    def open(self, particle: Any, /) -> bool: ...
+    def open(self, particle: Piece, /) -> bool: ...
 
-    def move(self, t: Any, keys: Any, particles: Any, /) -> Any: ...
+    def move(self, t: Time, keys: PRNGKeys, particles: Particles, /) -> Any: ...
 
-    def log_potential(self, t: Any, before: Any, after: Any, /) -> np.ndarray: ...
+    def log_potential(self, t: Time, before: Particles, after: Particles, /) -> np.ndarray: ...
 
-    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Any]) -> list[Any]:
+    def step(
+        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Any]
+    ) -> list[Any]:
         """Return each particle one weighing further, untwisted."""
         ...
 
     def successors(
         self,
         proposal: Sampling | None,
-        keys: Any,
+        keys: PRNGKeys,
         particles: Sequence[Any],
         count: int,
         chosen: Sequence[int],
@@ -101,7 +108,7 @@ class Stepwise(Protocol):
         """Draw `count` next steps of each chosen particle, in one batch."""
         ...
 
-    def log_potentials(self, particle: Any) -> list[float]:
+    def log_potentials(self, particle: Piece) -> list[float]:
         """Return log G_1, log G_2, ... of a particle in nats, up to the first minus infinity."""
         ...
 
@@ -149,19 +156,19 @@ class Declared(Protocol):
         """Return the declaration on the way from the prior, at power 0, to itself, at 1."""
         ...
 
-    def log_density(self, particle: Any) -> float:
+    def log_density(self, particle: Piece) -> float:
         """Return log gamma(x) of complete reasoning, in nats; NaN where it is not known."""
         ...
 
-    def log_excess(self, particle: Any) -> float:
+    def log_excess(self, particle: Piece) -> float:
         """Return the log of gamma over the prior, of complete reasoning, in nats."""
         ...
 
-    def answer_of(self, particle: Any) -> str | None:
+    def answer_of(self, particle: Piece) -> str | None:
         """Return what a piece of reasoning answers."""
         ...
 
-    def latents(self, particle: Any) -> Mapping[str, Any]:
+    def latents(self, particle: Piece) -> Mapping[str, Any]:
         """Return the numbers that it has drawn besides its steps, by name."""
         ...
 

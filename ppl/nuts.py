@@ -20,6 +20,8 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
 
+from ..aliases import PRNGKey, PRNGKeys, PyTree
+
 ACCEPTANCE = 0.9  # above the usual 0.8: funnels want small steps
 
 Draws = dict[str, Any]
@@ -27,7 +29,7 @@ Draws = dict[str, Any]
 
 @partial(jax.jit, static_argnames=("model", "warmup", "draws", "hidden"))
 def chains(
-    keys: Any,
+    keys: PRNGKeys,
     model: Callable[..., None],
     arguments: tuple[Any, ...],
     warmup: int,
@@ -53,7 +55,7 @@ def chains(
 
 
 def chain(
-    key: Any,
+    key: PRNGKey,
     model: Callable[..., None],
     arguments: tuple[Any, ...],
     warmup: int,
@@ -75,7 +77,7 @@ def chain(
     (state, parameters), _ = adaptation.run(warm_key, _start(start_key, model, arguments), warmup)
     kernel: Any = blackjax.nuts(log_density, **parameters)
 
-    def step(state: Any, key: Any) -> tuple[Any, Any]:
+    def step(state: PyTree, key: PRNGKey) -> tuple[Any, Any]:
         state, info = kernel.step(key, state)
         stats = {
             "diverging": info.is_divergent,
@@ -91,7 +93,7 @@ def chain(
     return named, stats
 
 
-def _start(key: Any, model: Callable[..., None], arguments: tuple[Any, ...]) -> Draws:
+def _start(key: PRNGKey, model: Callable[..., None], arguments: tuple[Any, ...]) -> Draws:
     """Draw overdispersed starting places, uniform on (-1, 1) in the sampler's coordinates.
 
     The density is positive everywhere in these coordinates.

@@ -326,15 +326,15 @@ class StateSpaceModel:
 
 
 def check_declaration(
-    question: Any,
-    target: Any,
-    beta: Any,
-    prior: Any,
-    max_steps: Any,
-    answer: Any,
+    question: object,
+    target: str | Target,
+    beta: float,
+    prior: object,
+    max_steps: object,
+    answer: object,
     *,
-    alpha: Any = 1.0,
-    constraint: Any = None,
+    alpha: object = 1.0,
+    constraint: object = None,
 ) -> None:
     """Raise what `StateSpaceModel` raises of the parts of a declaration that are not models."""
     if not isinstance(question, str):
@@ -352,7 +352,7 @@ def check_declaration(
         checks.function("answer", answer, "a trajectory to a str or None")
 
 
-def check_lm(lm: Any) -> None:
+def check_lm(lm: object) -> None:
     """Raise TypeError where `lm` is not a language model."""
     if not isinstance(lm, LanguageModel):
         missing = [name for name in ("name", "cost", "start", "extend") if not hasattr(lm, name)]
@@ -364,7 +364,7 @@ def check_lm(lm: Any) -> None:
     check_extend(lm)
 
 
-def check_prm(prm: Any) -> None:
+def check_prm(prm: object) -> None:
     """Raise TypeError where `prm` is neither a reward model nor None."""
     if prm is not None and not isinstance(prm, RewardModel):
         raise TypeError(f"prm must be a reward model (see motes.load_prm) or None, not {prm!r}")
@@ -372,7 +372,7 @@ def check_prm(prm: Any) -> None:
         check_named(prm, "prm")
 
 
-def check_named(model: Any, argument: str) -> None:
+def check_named(model: LanguageModel | RewardModel, argument: str) -> None:
     """Raise TypeError where a model's name is not a text, or its cost not a `Cost`."""
     if not isinstance(model.name, str):
         raise TypeError(f"the attribute name of {argument} must be a str, not {model.name!r}")

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Particles, PRNGKeys
 from ..models import Sampling, Trajectory, calls, capabilities, continued
 from ..smc import subkeys
 from ..smc.arrays import objects
@@ -47,22 +48,24 @@ class Steps(ABC):
     root: Any = None
 
     @abstractmethod
-    def step(self, proposal: Sampling | None, keys: Any, particles: Sequence[Any]) -> list[Any]:
+    def step(
+        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Any]
+    ) -> list[Any]:
         """Return each particle one weighing further, untwisted."""
 
     @abstractmethod
-    def _log_potential(self, spent: float, before: Any, after: Any) -> float:
+    def _log_potential(self, spent: float, before: Particles, after: Particles) -> float:
         """Return log G_t of one particle, less the twist `spent` already in its weight."""
 
-    def initial(self, keys: Any, slots: int) -> list[Any]:
+    def initial(self, keys: PRNGKeys, slots: int) -> list[Any]:
         """Return `slots` particles without steps, all at the same root; nothing is drawn."""
         return [self.root or self.model.root()] * slots
 
-    def open(self, particle: Any) -> bool:
+    def open(self, particle: Particle) -> bool:
         """Return whether another step may follow."""
         return particle.open
 
-    def move(self, t: int, keys: Any, particles: Sequence[Any]) -> list[Any]:
+    def move(self, t: int, keys: PRNGKeys, particles: Sequence[Any]) -> list[Any]:
         """Draw, close, score and twist one step of each particle."""
         moved = self.step(
             self.proposal(t) if callable(self.proposal) else self.proposal, keys, particles
@@ -81,7 +84,7 @@ class Steps(ABC):
     def successors(
         self,
         proposal: Sampling | None,
-        keys: Any,
+        keys: PRNGKeys,
         particles: Sequence[Any],
         count: int,
         chosen: Sequence[int],
@@ -117,7 +120,7 @@ class Steps(ABC):
             np.float64,
         )
 
-    def _twisted(self, increment: float, spent: float, after: Any) -> float:
+    def _twisted(self, increment: float, spent: float, after: Particles) -> float:
         """Return an increment with what the twist adds to it."""
         if increment == -inf:
             return -inf
@@ -151,7 +154,7 @@ class StepwiseModel(Steps):
     )
 
     def step(
-        self, proposal: Sampling | None, keys: Any, particles: Sequence[Particle]
+        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Particle]
     ) -> list[Particle]:
         """Return one more step of each particle, untwisted.
 
@@ -225,7 +228,7 @@ class StepwiseModel(Steps):
                 self._spliced[particle.trajectory, t] = remainder
         return values
 
-    def splice(self, t: int, particle: Particle, reference: Any) -> np.ndarray:
+    def splice(self, t: int, particle: Particle, reference: Particle) -> np.ndarray:
         """Return the reference as it is after this particle.
 
         What the last `log_splice` has worked out.

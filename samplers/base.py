@@ -219,7 +219,7 @@ class PopulationSampler(SteppedSampler):
         return self.particles
 
 
-def run_keys(seed: Any) -> RunKeys:
+def run_keys(seed: object) -> RunKeys:
     """The keys of a run.
 
     Raises:

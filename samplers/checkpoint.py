@@ -23,7 +23,7 @@ FORMAT = 3
 PACKAGE = __name__.split(".")[0]
 
 
-def save(path: str | Path, identity: Mapping[str, Any], state: Any, cost: Cost) -> None:
+def save(path: str | Path, identity: Mapping[str, Any], state: object, cost: Cost) -> None:
     """Write a run's state; all of it or nothing.
 
     Args:
@@ -81,7 +81,7 @@ class _Writer:
         self.nodes: list[list[Any]] = []
         self._numbers: dict[Trajectory, int] = {}
 
-    def written(self, value: Any) -> Any:
+    def written(self, value: object) -> Any:
         match value:
             case None | bool() | str():
                 return value
@@ -156,7 +156,7 @@ class _Reader:
                 )
             )
 
-    def read(self, value: Any) -> Any:
+    def read(self, value: object) -> Any:
         match value:
             case {"objects": items}:
                 return objects(self.read(item) for item in items)

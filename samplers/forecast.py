@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from tqdm.auto import tqdm
 
+from ..models import LanguageModel
 from ..models.progress import Drawn, listening
 
 SEEN = 3.0  # seconds of drawing after which the rate is believed
@@ -86,7 +86,7 @@ class Forecast:
 
 
 @contextmanager
-def step_bar(lm: Any, max_steps: int, shown: bool) -> Iterator[None]:
+def step_bar(lm: LanguageModel, max_steps: int, shown: bool) -> Iterator[None]:
     """Show a progress bar of the tokens of each step, and a forecast, below the bar of the run.
 
     Args:

@@ -11,7 +11,7 @@ from ..models.pairing import paired
 from ..ppl.statespace import check_lm, check_prm
 
 
-def checked_models(lm: Any, prm: Any) -> tuple[Any, Any]:
+def checked_models(lm: object, prm: object) -> tuple[Any, Any]:
     """Return what `load_models` takes, with the reward model that "auto" stands for.
 
     Nothing is loaded.
@@ -54,6 +54,6 @@ def _loaded_lm(lm: Any, device: str) -> LanguageModel:
     return lm() if is_loader(lm) else lm
 
 
-def is_loader(lm: Any) -> bool:
+def is_loader(lm: object) -> bool:
     """Return whether this is a function that loads a language model."""
     return callable(lm) and not isinstance(lm, LanguageModel | type)

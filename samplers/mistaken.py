@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 PRIOR = "prior=Sampling({name}={value!r}) declares it, as a part of the target"
 PARTICLES = "particles={value!r} is the number of particles"
 DRAWS = (
@@ -64,7 +62,7 @@ INSTEAD: dict[str, str] = {
 }
 
 
-def instead(name: str, value: Any) -> str:
+def instead(name: str, value: object) -> str:
     """Return what to write in place of an argument that another tool has.
 
     "" where nothing is known of it.

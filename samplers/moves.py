@@ -13,10 +13,11 @@ whose published code leaves the lengths out).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..aliases import PRNGKeys
 from ..models import Sampling
 from ..models.randomness import SlotUniforms
 from ..ppl.interfaces import Reasoning, Stepwise
@@ -41,7 +42,7 @@ class Moved(NamedTuple):
 def suffix_move(
     stepwise: Stepwise,
     proposal: Sampling | None,
-    keys: Any,
+    keys: PRNGKeys,
     particles: Sequence[Reasoning],
     log_weight: LogWeight,
     *,
@@ -82,7 +83,7 @@ def suffix_move(
 def complete(
     stepwise: Stepwise,
     proposal: Sampling | None,
-    keys: Any,
+    keys: PRNGKeys,
     particles: Sequence[Reasoning],
     stop: int | None = None,
 ) -> list[Reasoning]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -27,7 +27,7 @@ GROWING = ("iterations", "budget")  # what a run may be given more of when it is
 
 
 def run(
-    bound: BoundSampler[Any], seed: Any, progress: bool, checkpoint: str | Path | None
+    bound: BoundSampler[Any], seed: object, progress: bool, checkpoint: str | Path | None
 ) -> Posterior:
     """Run a bound sampler to its end, its budget or an interrupt; see `SteppedSampler.run`."""
     sampler, model = bound.sampler, bound.model
@@ -161,14 +161,14 @@ class _Keeper:
     def load(self) -> tuple[Any, Cost] | None:
         return checkpoints.load(self.path, self.identity)
 
-    def save(self, state: Any, cost: Cost, now: bool = False) -> None:
+    def save(self, state: object, cost: Cost, now: bool = False) -> None:
         """Write the state, if it is time for that."""
         if now or time.perf_counter() - self.saved > SAVE_EVERY:
             checkpoints.save(self.path, self.identity, state, cost)
             self.saved = time.perf_counter()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A setting as JSON can hold it."""
     if isinstance(value, np.ndarray):
         return value.tolist()
@@ -176,7 +176,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | str | float):
         return value
-    if hasattr(value, "__index__"):
+    if isinstance(value, SupportsIndex):
         return index(value)
     if isinstance(value, Sampling):
         return asdict(value)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array: TypeAlias = Any
-"""A NumPy or JAX array."""
+from ..aliases import Array
+
 P = TypeVar("P")
 Q = ParamSpec("Q")
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def in_float64(function: Callable[Q, T]) -> Callable[Q, T]:
     return wrapped
 
 
-def namespace(array: Any) -> Any:
+def namespace(array: object) -> Any:
     """Give the module whose functions work on this array: `numpy`, or `jax.numpy`."""
     return jnp if isinstance(array, jax.Array) else np
 
@@ -74,7 +74,7 @@ def take(particles: P, indices: Array) -> P:
 def put(particles: P, index: int, particle: P) -> P:
     """Replace the particle at this place; array leaves keep their type."""
 
-    def replaced(leaf: Array, value: Any) -> Array:
+    def replaced(leaf: Array, value: object) -> Array:
         if not isinstance(leaf, np.ndarray):
             return leaf.at[index].set(value)
         leaf = leaf.copy()
@@ -93,7 +93,7 @@ def stack(generations: Iterable[P]) -> P:
     )
 
 
-def branch(condition: Any, yes: Callable[[], P], no: Callable[[], P]) -> P:
+def branch(condition: Array, yes: Callable[[], P], no: Callable[[], P]) -> P:
     """Call `yes()` where the condition holds, `no()` otherwise.
 
     On the host it is decided at once, in a trace by the device.

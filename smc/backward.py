@@ -22,15 +22,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .arrays import Array, take
-from .feynman_kac import Tractable
+from ..aliases import Array, PRNGKey, Time
+from .arrays import take
 from .generations import Generations, check_living
 from .resampling import pick
 from .weights import reweighed
 
 
 def backward_sample(
-    model: Tractable, key: Any, generations: Generations, draws: int
+    model: Any, key: PRNGKey, generations: Generations, draws: int
 ) -> tuple[Any, Array]:
     """Draw independent paths from the filter's approximation of the smoothing distribution.
 
@@ -72,7 +72,7 @@ def backward_sample(
     return take(generations.particles, (jnp.arange(len(slots))[:, None], slots)), slots
 
 
-def backward_slots(model: Any, key: Any, generations: Generations) -> Array:
+def backward_slots(model: Any, key: PRNGKey, generations: Generations) -> Array:
     """Draw one path backwards: its slots at generations 0 to T, int32, shape (T + 1,).
 
     May be traced.
@@ -85,14 +85,14 @@ def backward_slots(model: Any, key: Any, generations: Generations) -> Array:
     steps = len(generations.ancestors)
     last = pick(jax.random.fold_in(key, steps), generations.log_weights[-1])
 
-    def body(slot: Any, t: Any) -> Any:
+    def body(slot: Array, t: Time) -> Any:
         return pick(jax.random.fold_in(key, t), past_log_weights(model, generations, t, slot)), slot
 
     first, rest = jax.lax.scan(body, last, jnp.arange(steps), reverse=True)
     return jnp.concatenate([first[None], rest])
 
 
-def past_log_weights(model: Any, generations: Generations, t: Any, slot: Any) -> Array:
+def past_log_weights(model: Any, generations: Generations, t: Time, slot: Array) -> Array:
     """Weigh each particle of generation t as the past of one slot of generation t + 1.
 
     Not normalised, shape (N,).

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import numpy as np
 
+from ..aliases import Array, PyTree
 from . import weights
-from .arrays import Array, float64, namespace, stack
+from .arrays import float64, namespace, stack
 
 if TYPE_CHECKING:
     from .driver import State, Step
@@ -207,7 +208,7 @@ def traced(
             name: jax.tree.map(jax.numpy.asarray, fold.start(state)) for name, fold in folds.items()
         }
 
-    def update(held: Any, step: Step) -> tuple[Any, Any]:
+    def update(held: PyTree, step: Step) -> tuple[Any, Any]:
         held = {name: fold.update(held[name], step) for name, fold in folds.items()}
         return held, {name: function(step) for name, function in functions.items()}
 

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..aliases import Particles, Time
 from .arrays import branch, float64, namespace, put, take
 from .driver import State, Step, propagate, start
 from .feynman_kac import FeynmanKac, Hosted
@@ -34,7 +35,7 @@ from .weights import normalise, reweighed
 def conditional(
     model: FeynmanKac[Any],
     keys: RunKeys | TracedKeys,
-    reference: Any,
+    reference: Particles,
     slots: int,
     resampling: Resampling,
     ancestor_sampling: bool = False,
@@ -78,14 +79,14 @@ def conditional(
     state = start(model, keys, slots)
     state = state._replace(particles=put(state.particles, 0, at(reference, 0)))
 
-    def step(state: State, reference: Any) -> tuple[Step, Any]:
+    def step(state: State, reference: Particles) -> tuple[Step, Any]:
         return advance_given(reference, model, state, keys, resampling, ancestor_sampling)
 
     length = None if isinstance(model, Hosted) else len(jax.tree.leaves(reference)[0]) - 1
     return keep_all(model, state, reference, step, length)
 
 
-def at(reference: Any, t: Any) -> Any:
+def at(reference: Particles, t: Time) -> Any:
     """Give the reference's particle at generation t; a hosted one stays closed where it ended."""
     if isinstance(reference, np.ndarray) and reference.dtype == object:
         return reference[min(t, len(reference) - 1)]
@@ -93,10 +94,10 @@ def at(reference: Any, t: Any) -> Any:
 
 
 def advance_given(
-    reference: Any,
+    reference: Particles,
     model: Any,
     state: State,
-    keys: Any,
+    keys: RunKeys | TracedKeys,
     resampling: Resampling,
     ancestor_sampling: bool,
 ) -> tuple[Step, Any]:

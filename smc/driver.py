@@ -25,7 +25,8 @@ import jax
 import numpy as np
 
 from .. import checks
-from .arrays import Array, float64, objects, put
+from ..aliases import Array, Particles, Time
+from .arrays import float64, objects, put
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys
 from .resampling import Resampling, Selection
@@ -178,7 +179,11 @@ def advance(
 
 
 def propagate(
-    model: FeynmanKac[Any], state: State, keys: Any, selection: Selection, pinned: Any = None
+    model: FeynmanKac[Any],
+    state: State,
+    keys: Any,
+    selection: Selection,
+    pinned: Array | None = None,
 ) -> Step:
     """Take the second half of a step: move what was selected from `state`, and reweigh.
 
@@ -256,7 +261,7 @@ _compiled_advance = jax.jit(advance, static_argnums=(0, 3))
 
 
 def _propagate_traced(
-    model: Any, t: Any, keys: TracedKeys, selection: Selection, pinned: Any
+    model: FeynmanKac[Any], t: Time, keys: TracedKeys, selection: Selection, pinned: Array
 ) -> tuple[Any, Array]:
     before = selection.particles
     after = model.move(t, keys.moves(t), before)
@@ -276,7 +281,7 @@ def _propagate_traced(
     return after, log_potentials
 
 
-def _described(particles: Any) -> str:
+def _described(particles: Particles) -> str:
     """Structure, shapes and types of a population, in words."""
     return str(
         jax.tree.map(
@@ -286,7 +291,7 @@ def _described(particles: Any) -> str:
 
 
 def _propagate_hosted(
-    model: Any, t: int, keys: RunKeys, selection: Selection, pinned: Any
+    model: Any, t: int, keys: RunKeys, selection: Selection, pinned: Array
 ) -> tuple[np.ndarray, np.ndarray]:
     before: np.ndarray = selection.particles
     after, log_potentials = before.copy(), np.zeros(len(before))
@@ -312,7 +317,7 @@ def _propagate_hosted(
     return after, log_potentials
 
 
-def movable(model: Hosted, particles: Any, log_weights: np.ndarray) -> np.ndarray:
+def movable(model: Hosted, particles: Particles, log_weights: np.ndarray) -> np.ndarray:
     """Slots whose particle is open and alive."""
     return np.array(
         [slot for slot in np.flatnonzero(log_weights > -np.inf) if model.open(particles[slot])],

@@ -29,7 +29,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 
-from .arrays import Array
+from ..aliases import Array, Particle, Particles, PRNGKey, Time
 
 P = TypeVar("P")
 
@@ -51,7 +51,7 @@ class FeynmanKac(Protocol[P]):
         (100,)
     """
 
-    def initial(self, key: Any, slots: int, /) -> P:
+    def initial(self, key: PRNGKey, slots: int, /) -> P:
         """Draw x_0 for every slot.
 
         Args:
@@ -60,7 +60,7 @@ class FeynmanKac(Protocol[P]):
         """
         ...
 
-    def move(self, t: Any, key: Any, particles: P, /) -> P:
+    def move(self, t: Time, key: PRNGKey, particles: P, /) -> P:
         """Draw x_t given x_t-1 for each particle, in one batch.
 
         Args:
@@ -71,7 +71,7 @@ class FeynmanKac(Protocol[P]):
         """
         ...
 
-    def log_potential(self, t: Any, before: P, after: P, /) -> Array:
+    def log_potential(self, t: Time, before: P, after: P, /) -> Array:
         """Compute log G_t(x_t-1, x_t) of each move, in nats, one per particle.
 
         Minus infinity is allowed.
@@ -101,7 +101,7 @@ class Hosted(Protocol):
         True
     """
 
-    def open(self, particle: Any, /) -> bool:
+    def open(self, particle: Particle, /) -> bool:
         """Whether the particle can move."""
         ...
 
@@ -122,7 +122,7 @@ class Tractable(Protocol):
         True
     """
 
-    def log_transition(self, t: Any, before: Any, after: Any, /) -> Array:
+    def log_transition(self, t: Time, before: Particles, after: Particles, /) -> Array:
         """log M_t(x_t | x_t-1) of each pair, in nats, shape (N,)."""
         ...
 
@@ -143,7 +143,7 @@ class Spliceable(Protocol):
         True
     """
 
-    def log_splice(self, t: Any, particles: Any, reference: Any, /) -> Array:
+    def log_splice(self, t: Time, particles: Particles, reference: Particles, /) -> Array:
         """How well each particle's past fits the reference's remainder, in nats, shape (N,).
 
             log gamma_T(x_0:t-1, x'_t:T) - log gamma_t-1(x_0:t-1), up to a constant
@@ -159,7 +159,7 @@ class Spliceable(Protocol):
         """
         ...
 
-    def splice(self, t: Any, particle: Any, reference: Any, /) -> Any:
+    def splice(self, t: Time, particle: Particle, reference: Particles, /) -> Any:
         """Splice the reference: its generations from t on, as they are after this particle.
 
         Where a particle is a state of a Markov chain that is the reference itself; where it holds
@@ -200,7 +200,7 @@ class Model:
     log_potential: Callable[[Any, Any, Any], Array]
     density: Callable[[Any, Any, Any], Array] | None = None
 
-    def log_transition(self, t: Any, before: Any, after: Any) -> Array:
+    def log_transition(self, t: Time, before: Particles, after: Particles) -> Array:
         """log M_t(x_t | x_t-1), shape (N,).
 
         Raises:
@@ -213,7 +213,7 @@ class Model:
             )
         return self.density(t, before, after)
 
-    def log_splice(self, t: Any, particles: Any, reference: Any) -> Array:
+    def log_splice(self, t: Time, particles: Particles, reference: Particles) -> Array:
         """Compute log M_t(x'_t | x_t-1) + log G_t(x_t-1, x'_t).
 
         What comes later does not depend on x_t-1.
@@ -224,7 +224,7 @@ class Model:
         )
         return self.log_transition(t, particles, after) + self.log_potential(t, particles, after)
 
-    def splice(self, t: Any, particle: Any, reference: Any) -> Any:
+    def splice(self, t: Time, particle: Particle, reference: Particles) -> Any:
         """Return the reference: a state of a Markov chain does not hold its past."""
         return reference
 
@@ -254,7 +254,7 @@ def each(
         (100,)
     """
 
-    def moved(t: Any, key: Any, particles: Any) -> Any:
+    def moved(t: Time, key: PRNGKey, particles: Particles) -> Any:
         keys = jax.random.split(key, len(jax.tree.leaves(particles)[0]))
         return jax.vmap(move, (None, 0, 0))(t, keys, particles)
 

@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from ..aliases import Particles
+
 
 def lineages(ancestors: np.ndarray) -> np.ndarray:
     """Give the slot at each generation from which each final slot descends.
@@ -134,7 +136,7 @@ class PathStore:
         (0, array([ True,  True]))
     """
 
-    def __init__(self, particles: Any, *, alive: np.ndarray | None = None) -> None:
+    def __init__(self, particles: Particles, *, alive: np.ndarray | None = None) -> None:
         leaves, self._structure = _flatten(particles)
         if len({leaf.shape[:1] for leaf in leaves}) != 1 or not leaves[0].ndim:
             raise ValueError(
@@ -162,7 +164,7 @@ class PathStore:
         return len(self._parents)
 
     def append(
-        self, ancestors: np.ndarray, particles: Any, *, alive: np.ndarray | None = None
+        self, ancestors: np.ndarray, particles: Particles, *, alive: np.ndarray | None = None
     ) -> None:
         """Add a generation.
 
@@ -209,7 +211,7 @@ class PathStore:
             nodes[t - 1] = self._parents[nodes[t]]
         return tree.unflatten(self._structure, [leaf[nodes] for leaf in self._particles])
 
-    def _fitting(self, particles: Any) -> list[np.ndarray]:
+    def _fitting(self, particles: Particles) -> list[np.ndarray]:
         """Give the leaves of these particles, if they match those that are held."""
         leaves, structure = _flatten(particles)
         kinds = [(held.shape[1:], held.dtype) for held in self._particles]
@@ -258,7 +260,7 @@ def _extended(array: np.ndarray, extra: int) -> np.ndarray:
     return np.concatenate([array, np.zeros((extra, *array.shape[1:]), array.dtype)])
 
 
-def _flatten(particles: Any) -> tuple[list[np.ndarray], Any]:
+def _flatten(particles: Particles) -> tuple[list[np.ndarray], Any]:
     from jax import tree  # a second, and only who stores paths needs it
 
     leaves, structure = tree.flatten(particles)

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .arrays import Array, float64, stack, take
+from ..aliases import Array, PyTree
+from .arrays import float64, stack, take
 from .driver import State, Step, advance, movable, start
 from .feynman_kac import FeynmanKac, Hosted
 from .keys import RunKeys, TracedKeys
@@ -100,9 +101,9 @@ def generations(
 
 
 def keep_all(
-    model: Any,
+    model: FeynmanKac[Any],
     state: State,
-    context: Any,
+    context: object,
     step: Callable[[State, Any], tuple[Step, Any]],
     length: int | None,
 ) -> Generations:
@@ -110,7 +111,7 @@ def keep_all(
     if isinstance(model, Hosted):
         return _keep_hosted(model, state, context, step, length)
 
-    def body(carry: Any, _: None) -> Any:
+    def body(carry: PyTree, _: None) -> Any:
         happened, context = step(*carry)
         return (happened.state, context), _kept(happened)
 
@@ -170,7 +171,7 @@ def check_living(generations: Generations) -> None:
             )
 
 
-def lineage(ancestors: Array, last: Any) -> Array:
+def lineage(ancestors: Array, last: Array) -> Array:
     """Give the slots at generations 0 to T from which slot `last` descends, shape (T + 1,).
 
     Example:
@@ -214,7 +215,11 @@ def _kept(step: Step) -> Generations:
 
 
 def _keep_hosted(
-    model: Any, state: State, context: Any, step: Any, length: int | None
+    model: Any,
+    state: State,
+    context: object,
+    step: Callable[[State, Any], tuple[Step, Any]],
+    length: int | None,
 ) -> Generations:
     slots, populations, log_weights, kept = (
         len(state.particles),

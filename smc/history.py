@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..aliases import PyTree
 from . import collectors
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class GrowingHistory(NamedTuple):
         """Add one more step."""
         return self.appended(*(collect(step) for collect in HISTORY.values()))
 
-    def appended(self, *row: Any) -> GrowingHistory:
+    def appended(self, *row: PyTree) -> GrowingHistory:
         """Add one more row: a value for each field of `History`."""
         rows = self.rows if len(self.rows) == self.length else self.rows[: self.length]
         rows.append(row)

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .arrays import Array, float64, namespace
+from ..aliases import Array, PRNGKey
+from .arrays import float64, namespace
 from .collectors import Collector, Collectors
 from .driver import check_increment
 from .feynman_kac import FeynmanKac, Hosted
@@ -148,8 +149,8 @@ def islands(
 
 @partial(jax.jit, static_argnums=(0, 2, 3, 4, 5, 6))
 def _compiled(
-    model: Any,
-    key: Any,
+    model: FeynmanKac[Any],
+    key: PRNGKey,
     groups: int,
     slots: int,
     steps: int,

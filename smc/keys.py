@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..aliases import Array, PRNGKey, PRNGKeys, Time
 from .arrays import float64
 
 IMPL = "threefry2x32"  # named, so that the user's global setting cannot change the bits
@@ -138,39 +139,39 @@ class TracedKeys(NamedTuple):
 
     key: Any
 
-    def moves(self, generation: Any) -> Any:
+    def moves(self, generation: Time) -> Any:
         """Give the key of a generation's draws; that of generation 0 is the initial kernel's."""
         return self._stream(_MOVES, generation)
 
-    def resampling(self, generation: Any) -> Any:
+    def resampling(self, generation: Time) -> Any:
         """Give the key of the resampling that precedes this generation's moves."""
         return self._stream(_RESAMPLING, generation)
 
-    def rejuvenation(self, generation: Any) -> Any:
+    def rejuvenation(self, generation: Time) -> Any:
         """Give the key for rejuvenation before this generation's moves."""
         return self._stream(_REJUVENATION, generation)
 
-    def ancestor(self, generation: Any) -> Any:
+    def ancestor(self, generation: Time) -> Any:
         """Give the key for drawing the reference's ancestor before this generation's moves."""
         return self._stream(_ANCESTOR, generation)
 
-    def choice(self, generation: Any) -> Any:
+    def choice(self, generation: Time) -> Any:
         """Give the key for choosing among the particles of this generation."""
         return self._stream(_CHOICE, generation)
 
-    def island(self, group: Any) -> TracedKeys:
+    def island(self, group: Array) -> TracedKeys:
         """Give the keys of one of several independent groups."""
         return TracedKeys(self._stream(_ISLANDS, group))
 
-    def sweep(self, i: Any) -> TracedKeys:
+    def sweep(self, i: Array) -> TracedKeys:
         """Give the keys of one sweep of a chain; the run itself uses none of them."""
         return TracedKeys(self._stream(_SWEEPS, i))
 
-    def _stream(self, stream: int, generation: Any) -> Any:
+    def _stream(self, stream: int, generation: Time) -> Any:
         return jax.random.fold_in(jax.random.fold_in(self.key, stream), generation)
 
 
-def uniforms(key: Any, *shape: int) -> Any:
+def uniforms(key: PRNGKey, *shape: int) -> Any:
     """Draw uniform numbers in [0, 1): float64, multiples of 2**-53.
 
     May be traced, whatever the user's JAX precision.
@@ -187,7 +188,7 @@ def uniforms(key: Any, *shape: int) -> Any:
         return ((high >> 5).astype(np.float64) * 2**26 + (low >> 6).astype(np.float64)) * 2**-53
 
 
-def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None = None) -> Any:
+def subkeys(keys: PRNGKeys, part: int | Sequence[int], chosen: Sequence[int] | None = None) -> Any:
     """Make keys for one of several things that slots draw, each from its slot's key.
 
     They differ from the keys of tokens.
@@ -219,7 +220,7 @@ def subkeys(keys: Any, part: int | Sequence[int], chosen: Sequence[int] | None =
 
 
 @jax.jit
-def _folded(rows: Any, parts: Any) -> Any:
+def _folded(rows: Array, parts: Array) -> Any:
     """Key data folded with a number each, uint32, shape (_ROWS, 2)."""
     return jax.random.key_data(
         jax.vmap(
@@ -229,7 +230,7 @@ def _folded(rows: Any, parts: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames="slots")
-def _slot_keys(seed: Any, place: Any, slots: int) -> Any:
+def _slot_keys(seed: Array, place: Array, slots: int) -> Any:
     """Key data of all slots at one place, uint32, shape (slots, 2)."""
     key = jax.random.key(seed, impl=IMPL)
     for part in place:

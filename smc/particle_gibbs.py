@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arrays import Array
+from ..aliases import Array, Particles, PRNGKey, PyTree
 from .backward import backward_slots
 from .conditional_smc import check_conditional, conditional
 from .feynman_kac import FeynmanKac, Hosted, Spliceable, Tractable
@@ -75,7 +75,7 @@ class Chain(NamedTuple):
 def sweep(
     model: FeynmanKac[Any],
     keys: RunKeys | TracedKeys,
-    reference: Any,
+    reference: Particles,
     slots: int,
     resampling: Resampling = Resampling("killing"),
     past: str = "ancestor",
@@ -119,7 +119,7 @@ def sweep(
 def particle_gibbs(
     model: FeynmanKac[Any],
     seed: Seed,
-    initial: Any,
+    initial: PyTree,
     sweeps: int,
     slots: int,
     resampling: Resampling = Resampling("killing"),
@@ -169,7 +169,12 @@ def particle_gibbs(
 
 
 def _sweep(
-    model: Any, keys: Any, reference: Any, slots: int, resampling: Resampling, past: str
+    model: FeynmanKac[Any],
+    keys: RunKeys | TracedKeys,
+    reference: Particles,
+    slots: int,
+    resampling: Resampling,
+    past: str,
 ) -> tuple[Any, Array, Any]:
     """Give the next path, its slots, and the log-sum of its population's weights.
 
@@ -187,9 +192,15 @@ def _sweep(
 
 @partial(jax.jit, static_argnums=(0, 3, 4, 5, 6))
 def _traced_chain(
-    model: Any, key: Any, initial: Any, sweeps: int, slots: int, resampling: Resampling, past: str
+    model: FeynmanKac[Any],
+    key: PRNGKey,
+    initial: PyTree,
+    sweeps: int,
+    slots: int,
+    resampling: Resampling,
+    past: str,
 ) -> tuple[Chain, Array]:
-    def body(reference: Any, i: Any) -> Any:
+    def body(reference: Particles, i: Array) -> Any:
         path, passed, total = _sweep(
             model, TracedKeys(key).sweep(i), reference, slots, resampling, past
         )
@@ -202,7 +213,7 @@ def _traced_chain(
 def _hosted_chain(
     model: Any,
     keys: RunKeys,
-    reference: Any,
+    reference: Particles,
     sweeps: int,
     slots: int,
     resampling: Resampling,

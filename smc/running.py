@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .arrays import Array, float64
+from ..aliases import Array, PRNGKey
+from .arrays import float64
 from .collectors import Collector, Collectors, Recorder, traced
 from .driver import State, advance, check_increment, start, steps
 from .feynman_kac import FeynmanKac, Hosted
@@ -60,7 +61,7 @@ class Run(NamedTuple):
 
 def scan(
     model: FeynmanKac[Any],
-    key: Any,
+    key: PRNGKey,
     slots: int,
     steps: int,
     resampling: Resampling = Resampling(),
@@ -182,7 +183,7 @@ def on_host(finished: Run) -> Run:
 
 
 def _run_hosted(
-    model: Any,
+    model: FeynmanKac[Any],
     keys: RunKeys,
     slots: int,
     count: int | None,
@@ -200,8 +201,8 @@ def _run_hosted(
 
 @partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
 def _compiled_scan(
-    model: Any,
-    key: Any,
+    model: FeynmanKac[Any],
+    key: PRNGKey,
     slots: int,
     steps: int,
     resampling: Resampling,

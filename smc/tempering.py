@@ -30,7 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from .arrays import Array, float64
+from ..aliases import Array, PRNGKey, PyTree
+from .arrays import float64
 from .driver import State, advance, start
 from .feynman_kac import FeynmanKac
 from .keys import TracedKeys, traced_key
@@ -152,7 +153,7 @@ def temper(
 
 
 def climb(
-    model: FeynmanKac[Chains], key: Any, chains: int, resampling: Resampling, limit: int
+    model: FeynmanKac[Chains], key: PRNGKey, chains: int, resampling: Resampling, limit: int
 ) -> tuple[Tempered, Any]:
     """Sample pi_1 inside a function that JAX traces: pure.
 
@@ -173,7 +174,7 @@ def climb(
     """
     keys = TracedKeys(key)
 
-    def unfinished(carry: Any) -> Any:
+    def unfinished(carry: PyTree) -> Any:
         state, _ = carry
         with float64():
             return (
@@ -182,7 +183,7 @@ def climb(
                 & jnp.isfinite(state.log_evidence)
             )
 
-    def climbed(carry: Any) -> Any:
+    def climbed(carry: PyTree) -> Any:
         (state, (powers, sizes, increments)) = carry
         step = advance(model, state, keys, resampling)
         with float64():
@@ -203,7 +204,7 @@ def climb(
 _compiled_climb = jax.jit(climb, static_argnums=(0, 2, 3, 4))
 
 
-def _on_host(run: Tempered, steps: Any) -> Tempered:
+def _on_host(run: Tempered, steps: Array) -> Tempered:
     """Give the run in NumPy arrays of its length, checked. Raises as `temper` does."""
     count, powers = int(steps), np.asarray(run.ladder)
     sizes, increments = np.asarray(run.ess)[:count], np.asarray(run.log_increments)[:count]

@@ -22,7 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arrays import Array, float64, namespace, take
+from ..aliases import Array, PRNGKey, PyTree, Time
+from .arrays import float64, namespace, take
 from .feynman_kac import Model
 from .resampling import pick
 from .weights import ess, log_sum_exp
@@ -100,7 +101,7 @@ def tempering_model(
             draws.
     """
 
-    def weighed(t: Any, positions: Any, power: Any) -> Chains:
+    def weighed(t: Time, positions: PyTree, power: Array) -> Chains:
         """Chains at their next power."""
         chains, length = jax.tree.leaves(positions)[0].shape[:2]
         flat = jax.tree.map(lambda leaf: leaf.reshape(chains * length, *leaf.shape[2:]), positions)
@@ -124,7 +125,7 @@ def tempering_model(
                 jnp.full(chains, following - power),
             )
 
-    def initial(key: Any, slots: int) -> Chains:
+    def initial(key: PRNGKey, slots: int) -> Chains:
         drawn = jax.tree.map(jnp.asarray, tempering.sample(key, slots * states))
         if any(leaf.shape[:1] != (slots * states,) for leaf in jax.tree.leaves(drawn)):
             raise ValueError(f"sample must return leaves with {slots * states} rows")
@@ -133,7 +134,7 @@ def tempering_model(
             zeros = jnp.zeros((slots, states)), jnp.zeros(slots), jnp.zeros(slots)
         return Chains(positions, *zeros)
 
-    def moved(key: Any, chains: Chains) -> Any:
+    def moved(key: PRNGKey, chains: Chains) -> Any:
         choice, moving = jax.random.split(key)
         log_weights = log_power(chains.log_likelihood, chains.gain[:, None])
         begin = jax.vmap(pick)(jax.random.split(choice, len(log_weights)), log_weights)
@@ -141,7 +142,7 @@ def tempering_model(
 
         power = chains.power[0].astype(jnp.result_type(float))  # the user's precision
 
-        def step(positions: Any, key: Any) -> tuple[Any, Any]:
+        def step(positions: PyTree, key: PRNGKey) -> tuple[Any, Any]:
             return (after := tempering.kernel(key, power, positions)), after
 
         _, visited = jax.lax.scan(step, begun, jax.random.split(moving, moves))
@@ -150,7 +151,7 @@ def tempering_model(
         )
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), whole)
 
-    def move(t: Any, key: Any, chains: Chains) -> Chains:
+    def move(t: Time, key: PRNGKey, chains: Chains) -> Chains:
         positions = jax.lax.cond(
             t > 1, lambda: moved(key, chains), lambda: chains.positions
         )  # at power 0 they are draws already
@@ -158,7 +159,7 @@ def tempering_model(
             power = chains.power[0]
         return weighed(t, positions, power)
 
-    def log_potential(t: Any, before: Chains, after: Chains) -> Array:
+    def log_potential(t: Time, before: Chains, after: Chains) -> Array:
         log_weights = log_power(after.log_likelihood, after.gain[:, None])
         with float64():
             return jax.vmap(log_sum_exp)(log_weights) - log(states)
@@ -176,7 +177,7 @@ def log_power(log_likelihood: Array, power: Array) -> Array:
         return xp.where(power > 0, power * log_likelihood, 0.0)
 
 
-def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
+def next_gain(log_likelihood: Array, power: Array, target_ess: float) -> Any:
     """Find by bisection the largest step of lambda that leaves the living enough ESS.
 
     That is `target_ess` of what the ESS would be for no step.
@@ -191,7 +192,7 @@ def next_gain(log_likelihood: Array, power: Any, target_ess: float) -> Any:
         flat = log_likelihood.ravel()
         wanted = target_ess * (flat > -np.inf).sum()
 
-        def halve(_: Any, ends: Any) -> Any:
+        def halve(_: object, ends: Array) -> Any:
             low, high = ends
             middle = (low + high) / 2
             enough = ess(log_power(flat, middle)) >= wanted
@@ -240,11 +241,11 @@ def blackjax_kernel(
         (4,)
     """
 
-    def kernel(key: Any, power: Any, positions: Any) -> Any:
+    def kernel(key: PRNGKey, power: Array, positions: PyTree) -> Any:
         tuned = parameters(positions)
 
-        def one(key: Any, position: Any) -> Any:
-            def log_density(x: Any) -> Any:
+        def one(key: PRNGKey, position: PyTree) -> Any:
+            def log_density(x: PyTree) -> Any:
                 log_l = log_likelihood(x)
                 return log_prior(x) + jnp.where(power > 0, power * log_l, 0.0)
 

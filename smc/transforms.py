@@ -25,7 +25,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from .arrays import Array
+from ..aliases import Array, Particles, Time
 from .feynman_kac import Model
 
 
@@ -65,7 +65,7 @@ def guided(
         (100,)
     """
 
-    def log_potential(t: Any, before: Any, after: Any) -> Array:
+    def log_potential(t: Time, before: Particles, after: Particles) -> Array:
         return model.log_potential(t, before, after) + log_ratio(t, before, after)
 
     return Model(initial or model.initial, move, log_potential)
@@ -97,11 +97,11 @@ def twisted(model: Model, log_twist: Callable[[Any, Any], Array], steps: int) ->
         (100,)
     """
 
-    def log_psi(t: Any, particles: Any) -> Array:
+    def log_psi(t: Time, particles: Particles) -> Array:
         inside = (t > 0) & (t < steps)
         return jnp.where(inside, log_twist(jnp.clip(t, 1, max(steps - 1, 1)), particles), 0.0)
 
-    def log_potential(t: Any, before: Any, after: Any) -> Array:
+    def log_potential(t: Time, before: Particles, after: Particles) -> Array:
         spent = log_psi(t - 1, before)
         gain = jnp.where(
             spent > -jnp.inf, log_psi(t, after) - jnp.where(spent > -jnp.inf, spent, 0.0), -jnp.inf

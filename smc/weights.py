@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, float64, namespace
+from ..aliases import Array
+from .arrays import float64, namespace
 
 
 def log_sum_exp(log_weights: Array) -> Any:

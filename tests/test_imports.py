@@ -21,7 +21,7 @@ import motes
 ROOT = Path(__file__).parents[1]
 
 # Modules at the root that import nothing of ours, and that all may import.
-GROUND = {"checks", "files", "frequencies", "log_odds"}
+GROUND = {"aliases", "checks", "files", "frequencies", "log_odds"}
 
 # A file belongs to the deepest room that it stands in. It may import its own room, the ground, and
 # these; an import through a face counts for the room that the name lives in. Modules at the root

@@ -90,3 +90,25 @@ def test_what_is_dense_or_not_plain_is_found() -> None:
         (5, "the word 'likewise'"),
         (5, "the word 'untold'"),
     ]
+
+
+def parameters(source: str) -> list[str]:
+    """The annotations of all parameters of all functions."""
+    annotations = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            for parameter in (*named, node.args.vararg, node.args.kwarg):
+                if parameter is not None and parameter.annotation is not None:
+                    annotations.append(ast.unparse(parameter.annotation))
+    return annotations
+
+
+def test_at_most_three_in_a_hundred_parameters_are_of_any_type() -> None:
+    annotations = [name for path in FILES for name in parameters(path.read_text(encoding="utf-8"))]
+    assert annotations.count("Any") <= 0.03 * len(annotations)
+
+
+def test_parameters_of_any_type_are_counted() -> None:
+    source = "async def f(a, /, b: Any, *c: Any, d: int, **e: Any):\n    def g(h: list[Any]): ..."
+    assert sorted(parameters(source)) == ["Any", "Any", "Any", "int", "list[Any]"]

@@ -21,6 +21,7 @@ SHIPS_FROM_THE_ROOT = {
     "__init__.py",
     "__init__.pyi",
     "__main__.py",
+    "aliases.py",
     "checks.py",
     "cli.py",
     "files.py",

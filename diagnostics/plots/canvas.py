@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...aliases import Axes, SeveralAxes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
@@ -31,7 +33,13 @@ def one(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def several(
-    axes: Any, panels: int, width: float, height: float, *, columns: int = 1, **settings: Any
+    axes: SeveralAxes | None,
+    panels: int,
+    width: float,
+    height: float,
+    *,
+    columns: int = 1,
+    **settings: Any,
 ) -> np.ndarray:
     """Return these axes, or those of a new figure of this size, as an array of shape (panels,).
 

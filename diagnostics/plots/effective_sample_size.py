@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...aliases import Axes, SeveralAxes
 from ...ppl.posterior.posterior import Posterior
 from ...smc import entropy
 from .canvas import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_ess(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
+def plot_ess(posterior: Posterior, *, axes: SeveralAxes | None = None) -> np.ndarray:
     """Draw the effective sample size and the entropy of a filter's weights after each step.
 
         ESS = 1 / sum_i W_i^2, in particles        entropy = - sum_i W_i log W_i, in nats

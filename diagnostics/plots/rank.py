@@ -8,10 +8,9 @@ mean over all ways to break the ties.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ...aliases import Axes, SeveralAxes
 from ...ppl.posterior.posterior import Posterior
 from .canvas import FAINT, chains_of, frame, several
 from .chain_quantities import chain_colours, heading, indicators, measures
@@ -21,7 +20,7 @@ MOST = 20  # bins
 DRAWS = 5  # of a chain, that each bin is to hold
 
 
-def plot_rank(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
+def plot_rank(posterior: Posterior, *, axes: SeveralAxes | None = None) -> np.ndarray:
     """Draw rank histograms of chains: of the log-density, the length and each answer.
 
     Each chain has a row of bars; the dashed line is what each bar would be if the chains had mixed.
@@ -97,7 +96,7 @@ def rank_counts(values: np.ndarray, bins: int) -> np.ndarray:
     return np.diff(below, axis=1)[inverse.reshape(values.shape)].sum(axis=1)
 
 
-def _draw(ax: Any, counts: np.ndarray) -> None:
+def _draw(ax: Axes, counts: np.ndarray) -> None:
     """Draw a row of bars for each chain, the first uppermost, all on one scale.
 
     The dashed lines are at equal counts.

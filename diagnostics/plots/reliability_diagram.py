@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ...aliases import Array, SeveralAxes
 from ...frequencies import binned, jeffreys
 from .canvas import BLUE, FAINT, INK, frame, several
 
 
 def plot_reliability(
-    probabilities: Any, outcomes: Any, *, bins: int = 10, axes: Any = None
+    probabilities: Array, outcomes: Array, *, bins: int = 10, axes: SeveralAxes | None = None
 ) -> np.ndarray:
     """Draw the predicted probability against the observed frequency, and the number of predictions.
 
@@ -80,7 +79,7 @@ def plot_reliability(
     return panels
 
 
-def _checked(probabilities: Any, outcomes: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(probabilities: Array, outcomes: Array) -> tuple[np.ndarray, np.ndarray]:
     """Return both as float64. Raises ValueError where they are not what they should be."""
     predicted = np.asarray(probabilities, np.float64)
     true = np.asarray(outcomes, np.float64)

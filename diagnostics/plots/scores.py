@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...aliases import Array
 from ...log_odds import sigmoid
 from ...ppl.posterior.posterior import Posterior
 from .canvas import FAINT, INK, count_up, frame, legend, one
@@ -93,7 +94,7 @@ def right(log_odds: np.ndarray) -> np.ndarray:
     return sigmoid(log_odds)
 
 
-def _draw(ax: Axes, x: Any, log_odds: np.ndarray, **look: Any) -> None:
+def _draw(ax: Axes, x: Array, log_odds: np.ndarray, **look: Any) -> None:
     """Draw one trajectory's line, and how it ended."""
     if not len(log_odds):  # it died before it was scored
         return

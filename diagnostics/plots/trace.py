@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ...aliases import Axes, SeveralAxes
 from ...ppl.posterior.posterior import Posterior
 from .canvas import chains_of, frame, legend, several
 from .chain_quantities import chain_colours, heading, measures
@@ -14,7 +13,7 @@ from .shades import keys, shade_numbers, shades
 NAMED = 10  # chains that fit into a legend
 
 
-def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
+def plot_trace(posterior: Posterior, *, axes: SeveralAxes | None = None) -> np.ndarray:
     """Draw the log-density, length and answer of every chain's draws, in their order.
 
     The first two are lines, a colour for each chain, with R-hat and ESS (see
@@ -74,7 +73,7 @@ def plot_trace(posterior: Posterior, *, axes: Any = None) -> np.ndarray:
     return panels
 
 
-def _draw_answers(ax: Any, posterior: Posterior, chains: int, draws: int) -> None:
+def _draw_answers(ax: Axes, posterior: Posterior, chains: int, draws: int) -> None:
     """Draw a cell for each draw, a row for each chain, the first uppermost."""
     from matplotlib.colors import ListedColormap
 

@@ -111,6 +111,6 @@ def _written(posterior: Posterior, t: int, heir: int | None, steps: int) -> tupl
     return visible(x.path[t - delay + 1].step_text), 0
 
 
-def _rounded(value: Any) -> float | None:
+def _rounded(value: float) -> float | None:
     """Round a value to four digits; None for what is not finite."""
     return float(f"{float(value):.4g}") if np.isfinite(value) else None

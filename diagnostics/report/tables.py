@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from math import isnan
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...ppl.posterior.posterior import Posterior
 from ..facts import (
@@ -144,7 +144,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_value(of)}" for name, of in value.items()) or "none"
     if isinstance(value, list | tuple):

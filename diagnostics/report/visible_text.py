@@ -33,7 +33,7 @@ def short(text: str, longest: int) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-def shown(value: Any) -> Any:
+def shown(value: object) -> Any:
     """Prepare a value for a template: text that is not markup is made legible."""
     return legible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -47,7 +47,7 @@ def coded(text: str) -> Markup:
     )
 
 
-def embedded(value: Any) -> Markup:
+def embedded(value: object) -> Markup:
     """Write a value as JSON that can stand in a script element.
 
     Nothing in it ends the element or begins a comment.

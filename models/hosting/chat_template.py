@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ...aliases import Tokenizer
+
 Message = dict[str, str]
 
 
 def rendered(
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     messages: Sequence[Message],
     arguments: Mapping[str, Any] = MappingProxyType({}),
     *,

@@ -12,10 +12,10 @@ tokens are left out of the text, unless the step rule's delimiter names them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from ...aliases import Tokenizer
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
 from .producible import PARTIAL, fewest_tokens
@@ -37,7 +37,7 @@ class Detokenizer:
             tokens as a step may have.
     """
 
-    def __init__(self, tokenizer: Any, rule: StepRule, vocabulary: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, rule: StepRule, vocabulary: int) -> None:
         self.tokenizer, self.rule = tokenizer, rule
         self._hidden = _hidden(tokenizer, rule.delimiter or "")
         self._may_end = np.full(vocabulary, rule.predicate is not None)
@@ -144,7 +144,7 @@ class Detokenizer:
             )
 
 
-def _hidden(tokenizer: Any, delimiter: str) -> frozenset[int]:
+def _hidden(tokenizer: Tokenizer, delimiter: str) -> frozenset[int]:
     """The ids of the special tokens that the delimiter does not name."""
     added = tokenizer.added_tokens_decoder
     special = {

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...aliases import Tokenizer
+
 
 class Disarmed(NamedTuple):
     """What `disarmed` makes.
@@ -20,7 +22,7 @@ class Disarmed(NamedTuple):
     names: dict[str, str]
 
 
-def disarmed(tokenizer: Any, control: Sequence[str]) -> Disarmed | None:
+def disarmed(tokenizer: Tokenizer, control: Sequence[str]) -> Disarmed | None:
     """Return a copy of a fast tokenizer whose control tokens have names that no text contains.
 
     They are renamed among the added tokens and in the model's own vocabulary, where a text could

@@ -21,6 +21,7 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from ...aliases import Network
 from .memory import out_of_memory
 
 SPARE = 32  # columns allocated ahead of need
@@ -253,7 +254,7 @@ class Rows(Cache):
         return keys, values
 
 
-def make_pool(model: Any, *, budget: int) -> Pool:
+def make_pool(model: Network, *, budget: int) -> Pool:
     """Return a pool that fits a model, found out by one forward pass on one token.
 
     Raises:
@@ -287,7 +288,7 @@ _CANNOT_FORK = (
 )
 
 
-def _layers_of(model: Any) -> list[Any]:
+def _layers_of(model: Network) -> list[Any]:
     """Return the layers of a cache that has read one token."""
     try:
         probe = DynamicCache(config=model.config)

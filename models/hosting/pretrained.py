@@ -12,9 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...aliases import Config, Tokenizer
 from .memory import out_of_memory
+
+if TYPE_CHECKING:
+    import torch
 
 LONGEST_REASON = 200  # characters of another library's error that ours quotes
 NAMED = 3  # weights that an error names
@@ -61,7 +65,7 @@ def read_config(place: Place) -> Any:
         return AutoConfig.from_pretrained(place.path, **place.options)
 
 
-def model_class(place: Place, config: Any, kinds: Mapping[str, Any]) -> tuple[str, Any]:
+def model_class(place: Place, config: Config, kinds: Mapping[str, Any]) -> tuple[str, Any]:
     """Return which kind of model a checkpoint is, and transformers' class for it.
 
     Args:
@@ -97,7 +101,7 @@ def model_class(place: Place, config: Any, kinds: Mapping[str, Any]) -> tuple[st
 def load_checkpoint(
     place: Place,
     found: Any,
-    device: Any,
+    device: torch.device | str,
     dtype: str,
     *,
     key_mapping: Mapping[str, str] | None = None,
@@ -178,7 +182,7 @@ def _sentence(place: Place, error: BaseException) -> str:
     return f"no model could be loaded from {place.source!r}: {reason}"
 
 
-def classes_of(mapping: Any, config: Any) -> list[Any]:
+def classes_of(mapping: Any, config: Config) -> list[Any]:
     """Return transformers' classes of one kind for a configuration."""
     try:
         found = mapping[type(config)]
@@ -243,7 +247,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(ordered[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _check_tokens(place: Place, tokenizer: Any) -> None:
+def _check_tokens(place: Place, tokenizer: Tokenizer) -> None:
     """Raise ValueError where a tokenizer has no tokens but special ones: its files are missing."""
     special = set(tokenizer.all_special_ids)
     texts = [text for text, number in tokenizer.get_vocab().items() if number not in special]
@@ -255,7 +259,7 @@ def _check_tokens(place: Place, tokenizer: Any) -> None:
         )
 
 
-def _check_vocabulary(place: Place, tokenizer: Any, model: Any) -> None:
+def _check_vocabulary(place: Place, tokenizer: Tokenizer, model: Any) -> None:
     """Raise ValueError where a tokenizer has ids that the model has no row for."""
     rows = model.get_input_embeddings().weight.shape[0]
     beyond = {text: number for text, number in tokenizer.get_vocab().items() if number >= rows}

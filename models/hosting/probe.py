@@ -26,11 +26,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
+from ...aliases import Config, Network
 from ..trajectory import Trajectory
 from .kv import Rows
 from .tree_cache import Tokens, TreeCache
@@ -47,7 +47,7 @@ GROWTH = (1, 3, 2, 6, 4, 9)  # tokens of successive steps
 _known: dict[tuple[type, str, str | None], tuple[float, int | None]] = {}
 
 
-def lawful_context(model: Any, *, name: str, context: int) -> int:
+def lawful_context(model: Network, *, name: str, context: int) -> int:
     """Return how many tokens of context a model can be hosted with.
 
     `context`, or less where its law would change.
@@ -82,7 +82,7 @@ def lawful_context(model: Any, *, name: str, context: int) -> int:
     return context if limit is None else min(context, limit)
 
 
-def _verdict(model: Any) -> tuple[float, int | None]:
+def _verdict(model: Network) -> tuple[float, int | None]:
     """Return the largest difference found, and the context below which there is none.
 
     None for any, 0 for none.
@@ -108,7 +108,7 @@ def _verdict(model: Any) -> tuple[float, int | None]:
         return difference, 0
 
 
-def declared_context(config: Any) -> int:
+def declared_context(config: Config) -> int:
     """Return how many tokens of context a model's configuration declares.
 
     A large number where it declares none.
@@ -117,7 +117,7 @@ def declared_context(config: Any) -> int:
     return getattr(text, "max_position_embeddings", None) or 1 << 30
 
 
-def _difference(model: Any, most: int) -> float:
+def _difference(model: Network, most: int) -> float:
     """Return the largest difference between hosted and plain passes; infinity for an error.
 
     Rows have at most `most` tokens.
@@ -136,7 +136,7 @@ class _Comparison:
         most: the most tokens of a row.
     """
 
-    def __init__(self, model: Any, most: int) -> None:
+    def __init__(self, model: Network, most: int) -> None:
         self.model, self.most, self.worst = model, most, 0.0
         self._random = np.random.default_rng(0)
         self._ids = _ordinary_ids(model.config)
@@ -244,7 +244,7 @@ class _Comparison:
         return self._random.choice(self._ids, size=count).tolist()
 
 
-def _law(outputs: torch.Tensor, config: Any) -> torch.Tensor:
+def _law(outputs: torch.Tensor, config: Config) -> torch.Tensor:
     """Return log-probabilities of a language model's next token.
 
     A classifier's outputs as they are, for they are log-odds.
@@ -257,7 +257,7 @@ def _law(outputs: torch.Tensor, config: Any) -> torch.Tensor:
     )
 
 
-def _ordinary_ids(config: Any) -> list[int]:
+def _ordinary_ids(config: Config) -> list[int]:
     """Return token ids without a meaning of their own, such as padding or the place of an image."""
     special: set[int] = set()
     for part in (config, config.get_text_config()):

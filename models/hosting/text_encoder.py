@@ -18,8 +18,9 @@ import re
 import warnings
 from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ...aliases import Tokenizer
 from .disarmed import Disarmed, disarmed
 
 OPEN, CLOSE, MARKER = "\ufdd0", "\ufdd1", "\ufdd2"
@@ -59,7 +60,9 @@ class TextEncoder:
         ('<|user|>Is <|end|> a word?', 0)
     """
 
-    def __init__(self, tokenizer: Any, *, written: Collection[str] = (), marker: str = "") -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, written: Collection[str] = (), marker: str = ""
+    ) -> None:
         self.tokenizer = tokenizer
         self._control = control_tokens(tokenizer, written)
         longest_first = sorted(self._control, key=len, reverse=True)
@@ -231,7 +234,7 @@ class TextEncoder:
         return tuple(ids)
 
 
-def control_tokens(tokenizer: Any, written: Collection[str] = ()) -> dict[str, int]:
+def control_tokens(tokenizer: Tokenizer, written: Collection[str] = ()) -> dict[str, int]:
     """Return the tokens that only templates and readers may write, with their ids.
 
     These are the special tokens, the added ones that stand in brackets of some kind (``<think>``,
@@ -271,7 +274,7 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _begin(tokenizer: Any) -> tuple[int, ...]:
+def _begin(tokenizer: Tokenizer) -> tuple[int, ...]:
     whole, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
     for first in range(len(whole) - len(bare) + 1):
         if whole[first : first + len(bare)] == bare:
@@ -279,7 +282,7 @@ def _begin(tokenizer: Any) -> tuple[int, ...]:
     return ()
 
 
-def _known(tokenizer: Any, names: Sequence[str]) -> list[int]:
+def _known(tokenizer: Tokenizer, names: Sequence[str]) -> list[int]:
     """The ids of tokens by name; none where one is not in the vocabulary."""
     ids = [tokenizer.convert_tokens_to_ids(name) for name in names]
     return ids if None not in ids and tokenizer.unk_token_id not in ids else []

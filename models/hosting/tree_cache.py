@@ -14,12 +14,13 @@ import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
 import torch
 
+from ...aliases import Network
 from ..trajectory import Trajectory
 from .kv import SPARE, Pool, Rows, make_pool
 from .memory import COPIES, CacheFullError
@@ -76,7 +77,7 @@ class TreeCache:
 
     def __init__(
         self,
-        model: Any,
+        model: Network,
         tokens_of: Callable[[Trajectory], tuple[int, ...]],
         *,
         budget: int,

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from ...aliases import Config, Network
+
 WIDTH, HEAD, HEADS, VOCABULARY, EXPERTS = 64, 16, 4, 64, 8
 WINDOW, CHUNK, ORIGINAL, CONTEXT = 5, 8, 12, 40  # tokens
 MOST_LAYERS = 8
@@ -65,7 +67,7 @@ _LAYERS = re.compile(
 )
 
 
-def small_twin(model: Any) -> Any:
+def small_twin(model: Network) -> Any:
     """Return a small model of the same class as `model`: float32, on the CPU, random weights.
 
     Args:
@@ -92,7 +94,7 @@ def small_twin(model: Any) -> Any:
     return twin
 
 
-def named_lengths(config: Any, small: Any) -> list[tuple[int, int]]:
+def named_lengths(config: Config, small: Config) -> list[tuple[int, int]]:
     """Return the lengths at which a configuration says that the model's law may change.
 
     Each comes with its twin's, longest first.
@@ -116,7 +118,7 @@ def named_lengths(config: Any, small: Any) -> list[tuple[int, int]]:
     return sorted(pairs, reverse=True)
 
 
-def _scale(weight: torch.Tensor, twin: Any) -> float:
+def _scale(weight: torch.Tensor, twin: Network) -> float:
     """Return a standard deviation that keeps activations of order 1.
 
     Then no part of the model is without effect.
@@ -127,7 +129,7 @@ def _scale(weight: torch.Tensor, twin: Any) -> float:
     return 1.5 / math.sqrt(weight.shape[-1])
 
 
-def _depth(config: Any) -> int:
+def _depth(config: Config) -> int:
     """Return how many layers the twin has: a prefix in which every kind of layer occurs."""
     text = config.get_text_config()
     layers = int(getattr(text, "num_hidden_layers", None) or 2)
@@ -170,7 +172,7 @@ def _shrunk(values: Mapping[str, Any], depth: int) -> dict[str, Any]:
     return small
 
 
-def _small(name: str, value: Any, depth: int, heads: list[Any]) -> Any:
+def _small(name: str, value: object, depth: int, heads: list[Any]) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     if name.endswith(("token_id", "token_ids", "token_index", "padding_idx")):

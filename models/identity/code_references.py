@@ -144,7 +144,7 @@ def changed_while_running(kind: type) -> frozenset[str]:
     return frozenset(name for method in running for name in names_in(method.__code__).stored)
 
 
-def followed_from(value: Any) -> frozenset[str]:
+def followed_from(value: object) -> frozenset[str]:
     """Return the package of what is identified, whose code is followed although it is installed."""
     home = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)
     root = str(home).partition(".")[0]
@@ -193,7 +193,7 @@ def _before_one_value(instructions: list[dis.Instruction], place: int) -> int | 
     return None
 
 
-def _function(value: Any) -> FunctionType | None:
+def _function(value: object) -> FunctionType | None:
     """Return the function that a class holds under a method's name; None if it is no function."""
     for name in ("__func__", "fget", "func", "__wrapped__"):
         value = getattr(value, name, value)

@@ -100,7 +100,7 @@ class Digests:
         self._done[id(value)] = found
         return found
 
-    def _parts(self, value: Any) -> Iterable[Any]:
+    def _parts(self, value: object) -> Iterable[Any]:
         """Return the kind of a value, and the bytes that tell it from others of its kind."""
         own = own_fingerprint(value)
         if own is not None:
@@ -114,13 +114,13 @@ class Digests:
         hosted = hosted_parts(value, self.of)
         return self._object(value) if hosted is None else hosted
 
-    def _array(self, value: Any) -> Iterable[Any]:
+    def _array(self, value: np.ndarray) -> Iterable[Any]:
         shape = f"{value.dtype} {value.shape}".encode()
         if value.dtype == object:
             return "array", shape, *map(self.of, value.ravel().tolist())
         return "array", shape, np.ascontiguousarray(value).tobytes()
 
-    def _container(self, value: Any) -> Iterable[Any]:
+    def _container(self, value: Iterable[Any]) -> Iterable[Any]:
         """Return what a container holds; and if it is of another class, what else it is."""
         if isinstance(value, dict):
             if any(isinstance(key, Trajectory) for key in value):
@@ -168,7 +168,7 @@ class Digests:
         except ValueError:  # nothing is bound to it yet
             return joined("an empty cell")
 
-    def _built_in(self, value: Any) -> Iterable[Any]:
+    def _built_in(self, value: object) -> Iterable[Any]:
         owner = getattr(value, "__self__", None)
         bound = owner is not None and not isinstance(owner, types.ModuleType)
         return "built in", described(value).encode(), *([self.of(owner)] if bound else [])
@@ -186,14 +186,14 @@ class Digests:
                 parts += [name.encode(), self.of(value)]
         return "class", *parts, *map(self.of, kind.__bases__)
 
-    def _object(self, value: Any) -> Iterable[Any]:
+    def _object(self, value: object) -> Iterable[Any]:
         kind = type(value)
         library = is_library(kind.__module__, self.followed)
         if library and kind.__module__.partition(".")[0] != OURS:
             return self._reduced(value)
         return "object", *self._state(value)
 
-    def _state(self, value: Any) -> list[bytes]:
+    def _state(self, value: object) -> list[bytes]:
         """Return the class of an object, and its attributes but those that change as it runs."""
         kind = type(value)
         ours = {base for base in kind.__mro__ if base.__module__.partition(".")[0] == OURS}
@@ -208,7 +208,7 @@ class Digests:
                 self.doubts[f"{kind.__qualname__}.{name}, which changes as it runs"] = None
         return parts
 
-    def _reduced(self, value: Any) -> Iterable[Any]:
+    def _reduced(self, value: object) -> Iterable[Any]:
         """Return an object of a library by what it would be pickled as."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -271,7 +271,7 @@ def own_fingerprint(value: Any) -> str | None:
     return own
 
 
-def described(value: Any) -> str:
+def described(value: object) -> str:
     """Return what a value is called in a sentence: its own name, or that of its class."""
     name = getattr_static(value, "__qualname__", None)
     if not isinstance(name, str):
@@ -281,7 +281,7 @@ def described(value: Any) -> str:
     )
 
 
-def attributes_of(value: Any) -> dict[str, Any]:
+def attributes_of(value: object) -> dict[str, Any]:
     """Return the attributes that an object holds itself, in its dictionary and in slots."""
     found = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__:

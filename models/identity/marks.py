@@ -74,7 +74,7 @@ def identify(value: Any) -> Mark:
     return Mark(f"{label} {digest}", tuple(digests.doubts), name)
 
 
-def digest(value: Any) -> bytes:
+def digest(value: object) -> bytes:
     """Return the digest of all that a value does, 32 bytes, whatever could not be known of it.
 
     Example:

@@ -11,12 +11,16 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ...aliases import Tokenizer
 from .code_references import is_library
+
+if TYPE_CHECKING:
+    import torch
 
 SAMPLED = 256  # entries that are read of a large tensor
 WHOLE = 4096  # entries up to which all are read
@@ -45,7 +49,7 @@ def hosted_parts(value: Any, digest: Digest) -> Iterable[Any] | None:
     return None
 
 
-def _tensor(tensor: Any) -> tuple[bytes, bytes]:
+def _tensor(tensor: torch.Tensor) -> tuple[bytes, bytes]:
     """Return a tensor's type and shape, and some of its entries."""
     import torch
 
@@ -59,7 +63,7 @@ def _tensor(tensor: Any) -> tuple[bytes, bytes]:
     return f"{tensor.dtype} {tuple(tensor.shape)}".encode(), wide.cpu().numpy().tobytes()
 
 
-def _module(module: Any, digest: Digest) -> list[bytes]:
+def _module(module: torch.nn.Module, digest: Digest) -> list[bytes]:
     """Return the class, configuration and weights of a network, and users' classes in it."""
     config = getattr(module, "config", None)
     settings = {} if config is None or not hasattr(config, "to_dict") else config.to_dict()
@@ -73,7 +77,7 @@ def _module(module: Any, digest: Digest) -> list[bytes]:
     return parts
 
 
-def _weights(module: Any) -> bytes:
+def _weights(module: torch.nn.Module) -> bytes:
     """Return the digest of all weights; remembered for as long as none of them is written to."""
     tensors = module.state_dict(keep_vars=True)
     version = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors.values())
@@ -88,7 +92,7 @@ def _weights(module: Any) -> bytes:
     return found
 
 
-def _tokenizer(tokenizer: Any, digest: Digest) -> list[bytes]:
+def _tokenizer(tokenizer: Tokenizer, digest: Digest) -> list[bytes]:
     """Return a tokenizer's class, vocabulary and rules, special tokens, and chat template."""
     flags = {
         name: getattr(tokenizer, name, None)
@@ -103,7 +107,7 @@ def _tokenizer(tokenizer: Any, digest: Digest) -> list[bytes]:
     return [digest(type(tokenizer)), rules, *map(digest, (tokenizer.chat_template, flags))]
 
 
-def _rules(tokenizer: Any) -> bytes:
+def _rules(tokenizer: Tokenizer) -> bytes:
     """Return the digest of a tokenizer's vocabulary and rules; remembered, since they are long."""
     version = len(tokenizer), repr(sorted(tokenizer.special_tokens_map.items(), key=str))
     known, found = _TOKENIZERS.get(tokenizer, (None, b""))

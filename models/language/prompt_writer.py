@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
 
+from ...aliases import Tokenizer
 from ..hosting.chat_template import rendered
 from ..hosting.text_encoder import TextEncoder
 from ..prompt_forms import PLACE, ChatPrompt, PromptForm, check_form
@@ -38,7 +38,9 @@ class PromptWriter:
             without a chat template.
     """
 
-    def __init__(self, tokenizer: Any, end_ids: Collection[int], write: PromptForm = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, end_ids: Collection[int], write: PromptForm | None = None
+    ) -> None:
         check_form(write)
         if isinstance(write, ChatPrompt) and not tokenizer.chat_template:
             raise ValueError(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ... import checks
+from ...aliases import PRNGKeys
 from ..cost import Cost
 from ..protocols import Capabilities, nan_score
 from ..randomness import SlotUniforms
@@ -66,7 +67,7 @@ class TableLM:
     def extend(
         self,
         trajectories: Sequence[Trajectory],
-        keys: Any,
+        keys: PRNGKeys,
         *,
         sampling: Sampling | None = None,
         prior: Sampling | None = None,

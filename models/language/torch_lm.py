@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ... import checks
+from ...aliases import Network, PRNGKeys, Tokenizer
 from ..cost import Cost
 from ..hosting.decoding import Decoder, StepEnding
 from ..hosting.detokenizer import Detokenizer
@@ -75,10 +76,10 @@ class TorchLM:
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         step: StepRule | None = None,
-        prompt: PromptForm = None,
+        prompt: PromptForm | None = None,
         name: str = "",
         cache_bytes: int = 2 << 30,
         probe: bool = True,
@@ -133,7 +134,7 @@ class TorchLM:
     def extend(
         self,
         trajectories: Sequence[Trajectory],
-        keys: Any,
+        keys: PRNGKeys,
         *,
         sampling: Sampling | None = None,
         prior: Sampling | None = None,
@@ -404,7 +405,7 @@ def _terms(
     return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0)
 
 
-def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def _end_ids(model: Network, tokenizer: Tokenizer) -> frozenset[int]:
     """The ids that end a text: there may be several."""
     ids: set[int] = set()
     for source in (getattr(model, "generation_config", None), model.config, tokenizer):

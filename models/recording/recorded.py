@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ...aliases import PRNGKeys
 from .. import calls
 from ..cost import Cost
 from ..identity import digest, identify
@@ -127,7 +128,7 @@ class RecordedLM(Recorded):
     def extend(
         self,
         trajectories: Sequence[Trajectory],
-        keys: Any,
+        keys: PRNGKeys,
         *,
         sampling: Sampling | None = None,
         prior: Sampling | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...aliases import PRNGKeys
 from ..cost import Cost
 from ..prompts import Prompt
 from ..protocols import Capabilities, QuestionTooLong
@@ -132,7 +133,7 @@ class ReplayedLM(Replayed):
     def extend(
         self,
         trajectories: Sequence[Trajectory],
-        keys: Any,
+        keys: PRNGKeys,
         *,
         sampling: Sampling | None = None,
         prior: Sampling | None = None,

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from ...aliases import Tokenizer
 from .heads import Head
 from .marked_readers import CompletedReader, LineReader, MarkedReader, SeparatedReader
 from .readers import Reader, SeparatorReader, TurnsReader
@@ -259,7 +260,7 @@ def named(name: str) -> Family:
     raise ValueError(f"family must be one of {', '.join(NAMES)}, not {name!r}")
 
 
-def _usual_separator(tokenizer: Any) -> str:
+def _usual_separator(tokenizer: Tokenizer) -> str:
     return "<extra_0>" if "<extra_0>" in tokenizer.get_vocab() else "\n"
 
 

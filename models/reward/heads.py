@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ...aliases import Config
 from ..hosting.pretrained import Place, one_sentence
 
 # an index and one whole file, in each format
@@ -107,7 +108,7 @@ def with_head(found: Any, head: Head) -> Any:
         head: of the checkpoint that it will be loaded from.
     """
 
-    def made(self: Any, config: Any) -> None:
+    def made(self: Any, config: Config) -> None:
         found.__init__(self, config)
         self.score = head.module(config.hidden_size)
         self.post_init()

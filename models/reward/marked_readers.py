@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import torch
 
+from ...aliases import Tokenizer
 from ..hosting.chat_template import rendered
 from ..hosting.text_encoder import TextEncoder
 from ..trajectory import Trajectory
@@ -41,7 +41,7 @@ class MarkedReader:
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         mark: str = "ки",
         opening: str = " ",
@@ -100,7 +100,7 @@ class LineReader:
         ValueError: it has none.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         if not tokenizer.bos_token:
             raise ValueError("the tokenizer has no beginning of text, with which the layout begins")
         self.tokenizer = tokenizer
@@ -137,7 +137,7 @@ class CompletedReader:
         "\n\n###\n\nThe reference answer is: There is no reference answer for this question."
     )
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self._encoder = TextEncoder(tokenizer)
 
@@ -170,7 +170,7 @@ class SeparatedReader:
         ValueError: it has none.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         if not tokenizer.pad_token:
             raise ValueError("the tokenizer has no padding token, at which the layout is cut")
         self.tokenizer = tokenizer

@@ -11,10 +11,11 @@ never through a probability.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
+from ...aliases import Tokenizer
 from ..hosting.chat_template import rendered
 from ..hosting.text_encoder import MARKER, TextEncoder
 from ..trajectory import Trajectory
@@ -63,7 +64,7 @@ class SeparatorReader:
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         separator: str,
         chat: bool = False,
@@ -137,7 +138,7 @@ class TurnsReader:
         ValueError: `good` or `bad` is not one token, or there is no chat template.
     """
 
-    def __init__(self, tokenizer: Any, *, good: str = "+", bad: str = "-") -> None:
+    def __init__(self, tokenizer: Tokenizer, *, good: str = "+", bad: str = "-") -> None:
         if not tokenizer.chat_template:
             raise ValueError("the tokenizer has no chat template, which would make the turns")
         self.tokenizer, self.texts = tokenizer, (good, bad)
@@ -176,7 +177,7 @@ class TurnsReader:
 
 
 def verdict_tokens(
-    tokenizer: Any, texts: tuple[str, str], answered: Callable[[str], tuple[int, ...]]
+    tokenizer: Tokenizer, texts: tuple[str, str], answered: Callable[[str], tuple[int, ...]]
 ) -> tuple[int, int]:
     """Return the tokens that two texts are where the model answers.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from ... import checks
+from ...aliases import Network
 from ..cost import Cost
 from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
@@ -53,7 +53,7 @@ class TorchPRM:
 
     def __init__(
         self,
-        model: Any,
+        model: Network,
         reader: Reader,
         *,
         name: str = "",

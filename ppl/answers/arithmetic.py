@@ -18,6 +18,9 @@ from .expressions import Node, Unread
 Value: TypeAlias = Any
 """A `Fraction`, or a number of mpmath's."""
 
+Context: TypeAlias = Any
+"""A context of mpmath, which has no types."""
+
 BITS = 40_000  # of an exact number
 
 
@@ -29,14 +32,14 @@ class Undefined(Exception):
     """There is no such real number at this point."""
 
 
-def inexact(value: Value, context: Any) -> Any:
+def inexact(value: Value, context: Context) -> Any:
     """Return a value as a number of mpmath's."""
     if isinstance(value, Fraction):
         return context.mpf(value.numerator) / context.mpf(value.denominator)
     return value
 
 
-def evaluated(node: Node, point: Mapping[str, Fraction], context: Any, real: bool) -> Value:
+def evaluated(node: Node, point: Mapping[str, Fraction], context: Context, real: bool) -> Value:
     """Return the value of an expression.
 
     Args:
@@ -77,7 +80,7 @@ def _bits(value: Fraction) -> int:
 
 
 def _arithmetic(operation: Callable[[Any, Any], Any]) -> Callable[..., Value]:
-    def compute(first: Value, second: Value, context: Any, real: bool) -> Value:
+    def compute(first: Value, second: Value, context: Context, real: bool) -> Value:
         if isinstance(first, Fraction) and isinstance(second, Fraction):
             return _bounded(operation(first, second))
         return operation(inexact(first, context), inexact(second, context))
@@ -85,21 +88,21 @@ def _arithmetic(operation: Callable[[Any, Any], Any]) -> Callable[..., Value]:
     return compute
 
 
-def _divide(first: Value, second: Value, context: Any, real: bool) -> Value:
+def _divide(first: Value, second: Value, context: Context, real: bool) -> Value:
     if second == 0:
         raise Unread("a division by zero")
     return _arithmetic(operator.truediv)(first, second, context, real)
 
 
-def _negative(value: Value, context: Any, real: bool) -> Value:
+def _negative(value: Value, context: Context, real: bool) -> Value:
     return -value
 
 
-def _degrees(value: Value, context: Any, real: bool) -> Value:
+def _degrees(value: Value, context: Context, real: bool) -> Value:
     return inexact(value, context) * context.pi / 180
 
 
-def _power(base: Value, exponent: Value, context: Any, real: bool) -> Value:
+def _power(base: Value, exponent: Value, context: Context, real: bool) -> Value:
     if isinstance(exponent, Fraction) and exponent.denominator == 1:
         return _whole_power(base, exponent.numerator, context)
     is_positive = not _is_complex(base) and base >= 0
@@ -117,7 +120,7 @@ def _power(base: Value, exponent: Value, context: Any, real: bool) -> Value:
     return _called("exp", inexact(exponent, context) * logarithm, context, real)
 
 
-def _whole_power(base: Value, exponent: int, context: Any) -> Value:
+def _whole_power(base: Value, exponent: int, context: Context) -> Value:
     if base == 0 and exponent <= 0:
         raise Unread("a power of zero")
     if isinstance(base, Fraction):
@@ -131,7 +134,7 @@ def _whole_power(base: Value, exponent: int, context: Any) -> Value:
     return base**exponent
 
 
-def _root(degree: Value, value: Value, context: Any, real: bool) -> Value:
+def _root(degree: Value, value: Value, context: Context, real: bool) -> Value:
     if not (isinstance(degree, Fraction) and degree.denominator == 1 and 2 <= degree <= 100):
         raise Unread("the degree of a root must be a number from 2 to 100")
     if _is_complex(value):
@@ -165,7 +168,7 @@ def _whole_root(value: int, degree: int) -> int | None:
     return low if low**degree == value else None
 
 
-def _factorial(value: Value, context: Any, real: bool) -> Value:
+def _factorial(value: Value, context: Context, real: bool) -> Value:
     if not _is_natural(value):
         if real:  # letters stand for natural numbers here, and the gamma function for all between
             return _gamma(value + 1, context)
@@ -179,14 +182,14 @@ def _is_natural(value: Value) -> bool:
     return isinstance(value, Fraction) and value.denominator == 1 and value >= 0
 
 
-def _gamma(value: Value, context: Any) -> Value:
+def _gamma(value: Value, context: Context) -> Value:
     value = inexact(value, context)
     if _is_complex(value) or abs(value) > 1000 or value == context.floor(value) <= 0:
         raise Undefined
     return context.gamma(value)
 
 
-def _binomial(n: Value, k: Value, context: Any, real: bool) -> Value:
+def _binomial(n: Value, k: Value, context: Context, real: bool) -> Value:
     if not (_is_natural(n) and _is_natural(k)):
         if real:
             below = _gamma(k + 1, context) * _gamma(n - k + 1, context)
@@ -197,7 +200,7 @@ def _binomial(n: Value, k: Value, context: Any, real: bool) -> Value:
     return _bounded(Fraction(comb(int(n), int(k))))
 
 
-def _logarithm(base: Value, value: Value, context: Any, real: bool) -> Value:
+def _logarithm(base: Value, value: Value, context: Context, real: bool) -> Value:
     below = _called("ln", base, context, real)
     if below == 0:
         raise Unread("a logarithm to the base 1")
@@ -208,7 +211,7 @@ def _is_complex(value: Value) -> bool:
     return not isinstance(value, Fraction) and bool(value.imag)
 
 
-def _called(name: str, value: Value, context: Any, real: bool) -> Value:
+def _called(name: str, value: Value, context: Context, real: bool) -> Value:
     if name in ("lfloor", "lceil"):
         if not isinstance(value, Fraction):
             raise Unread("the whole part of what is not exact")
@@ -255,7 +258,7 @@ _MPMATH = {
 _RECIPROCAL = {"sec": "cos", "csc": "sin", "cot": "tan"}
 
 
-def _natural_logarithm(value: Value, context: Any, real: bool) -> Value:
+def _natural_logarithm(value: Value, context: Context, real: bool) -> Value:
     if _is_complex(value):
         raise Unread("a logarithm of a complex number has several values")
     if value <= 0:

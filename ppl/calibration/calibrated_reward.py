@@ -20,7 +20,6 @@ rate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -191,7 +190,7 @@ class CalibratedReward:
         return f"<CalibratedReward {self.name!r}, {self.held} draws held>"
 
 
-def check_reward(prm: Any) -> None:
+def check_reward(prm: object) -> None:
     """Raise TypeError where `prm` is not a reward model."""
     if not isinstance(prm, RewardModel):
         raise TypeError(f"prm must be a reward model (see motes.load_prm), not {prm!r}")

@@ -57,7 +57,7 @@ class Labels:
     questions: tuple[str, ...]
 
 
-def check_labelled(labelled: Any) -> list[LabelledStep]:
+def check_labelled(labelled: object) -> list[LabelledStep]:
     """Check the judged steps and return them as a list.
 
     Raises:

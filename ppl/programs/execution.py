@@ -28,6 +28,7 @@ import numpy as np
 from numpyro.distributions import Distribution, MaskedDistribution
 from numpyro.primitives import Messenger
 
+from ...aliases import Array, Message
 from ...models import RewardModel, Trajectory
 from . import memo
 from .handlers import Roots, alone
@@ -283,9 +284,9 @@ class Runner(Messenger):
             opening=self.opening,
         )
 
-    def process_message(self, msg: Any) -> None:
+    def process_message(self, msg: Message) -> None:
         """Answer a site: with what was drawn, or by leaving the program."""
-        kind, name = msg["type"], msg.get("name")
+        kind, name = msg["type"], msg["name"]
         if kind == "control_flow":
             raise TypeError(
                 "numpyro's scan and cond are traced, and a program is run eagerly: "
@@ -305,12 +306,12 @@ class Runner(Messenger):
                     Wanted(name, msg["fn"], msg["kwargs"].get("sample_shape", ()))
                 )
 
-    def postprocess_message(self, msg: Any) -> None:
+    def postprocess_message(self, msg: Message) -> None:
         """Keep what a deterministic site records."""
         if msg["type"] == "deterministic":
             self.recorded[self.program.site(msg["name"], self.calls)] = msg["value"]
 
-    def _returned(self, returned: Any) -> None:
+    def _returned(self, returned: object) -> None:
         """Note that a function has returned: the program is over, or its next call follows."""
         self.over, self.state, self.value = self.program.after(self.calls, returned)
         self.opening = self.opening if self.calls else tuple(self.segment)
@@ -337,7 +338,7 @@ class Runner(Messenger):
         self._replayed += 1
         return draw.value
 
-    def _meet(self, name: str, msg: Any) -> None:
+    def _meet(self, name: str, msg: Message) -> None:
         """Account once for an observation, or for a value that a handler put in place of a draw."""
         self._met += 1
         if self._met <= self.passed:
@@ -369,14 +370,14 @@ class Runner(Messenger):
             raise Left(None)
 
 
-def unmasked(fn: Any) -> Any:
+def unmasked(fn: Distribution) -> Any:
     """Strip a distribution of its masks."""
     while isinstance(fn, MaskedDistribution):
         fn = fn.base_dist
     return fn
 
 
-def log_prob_of(name: str, fn: Distribution, value: Any, scale: Any = None) -> float:
+def log_prob_of(name: str, fn: Distribution, value: Array, scale: Array | None = None) -> float:
     """Return the log-probability of a site's value, in nats, summed over its parts.
 
     Raises:
@@ -392,7 +393,7 @@ def log_prob_of(name: str, fn: Distribution, value: Any, scale: Any = None) -> f
     return total
 
 
-def _check_drawn(name: str, msg: Any) -> None:
+def _check_drawn(name: str, msg: Message) -> None:
     """Raise ValueError where a drawn site is weighed by a handler."""
     scale = msg["scale"]
     if isinstance(msg["fn"], MaskedDistribution) or not (

@@ -24,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
-from numpyro.distributions import Delta, biject_to
+from numpyro.distributions import Delta, Distribution, biject_to
 from numpyro.primitives import Messenger
 
+from ...aliases import Array, Message
 from .execution import Draw, Execution, Left, Request, Runner, Unscored
 from .handlers import alone
 from .propagation import score
@@ -127,7 +128,7 @@ class Density:
         }
         _, self._unravel = ravel_pytree([shapes[name] for name in self.names])
 
-    def __call__(self, u: Any) -> Placed:
+    def __call__(self, u: Array) -> Placed:
         """Parameters at u, an array or a trace of one, shape (P,).
 
         Raises:
@@ -194,7 +195,7 @@ class _Scoring(Messenger):
         if not self.changed:
             self.changed = next((name for name in self.places if name not in self.values), "")
 
-    def process_message(self, msg: Any) -> None:
+    def process_message(self, msg: Message) -> None:
         kind = msg["type"]
         if kind == "prng_key":
             msg["value"] = self._next("random key").value
@@ -260,7 +261,7 @@ class _Scoring(Messenger):
             )
         self._add(fn, draw.value)
 
-    def _add(self, fn: Any, value: Any, scale: Any = None) -> None:
+    def _add(self, fn: Distribution, value: Array, scale: Array | None = None) -> None:
         self.log_density += jnp.sum(fn.log_prob(value) * (1.0 if scale is None else scale))
 
 
@@ -294,7 +295,7 @@ def rebuilt(program: Program, execution: Execution) -> Execution:
     return here
 
 
-def _log_ratio(draw: Draw, fn: Any) -> float:
+def _log_ratio(draw: Draw, fn: Distribution) -> float:
     """Compute log p - log q of a draw under another distribution.
 
     What it was drawn from stays, how probable it is does not.

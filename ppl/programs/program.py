@@ -260,7 +260,7 @@ class Program:
         assert self._step is not None
         return self._step(calls, state)
 
-    def after(self, calls: int, returned: Any) -> tuple[bool, Any, Any]:
+    def after(self, calls: int, returned: object) -> tuple[bool, Any, Any]:
         """Say whether the program is over, its next state, and what it returns.
 
         The present function has just returned.

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...aliases import PRNGKeys
 from ...models import Sampling, Trajectory, calls
 from ...smc import subkeys
 from ...smc.keys import IMPL
@@ -39,7 +40,7 @@ class ProgramSteps(Steps):
 
     model: Runnable
 
-    def initial(self, keys: Any, slots: int) -> list[Execution]:
+    def initial(self, keys: PRNGKeys, slots: int) -> list[Execution]:
         """Return `slots` particles before their first draw.
 
         Raises:
@@ -56,7 +57,7 @@ class ProgramSteps(Steps):
         return [root] * slots
 
     def step(
-        self, proposal: Sampling | None, keys: Any, particles: Sequence[Execution]
+        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Execution]
     ) -> list[Execution]:
         """Run each particle's program until it has observed something, or has ended, untwisted."""
         if any(x.length >= self.model.max_steps for x in particles):
@@ -103,7 +104,7 @@ class ProgramSteps(Steps):
     def _answer(
         self,
         proposal: Sampling | None,
-        keys: Any,
+        keys: PRNGKeys,
         runners: Sequence[Runner],
         requests: Mapping[int, Request],
     ) -> None:
@@ -139,7 +140,7 @@ class ProgramSteps(Steps):
             runners[i].take(Draw(name, key if fn is None else fn.sample(key, shape), fn))
 
     def _keys(
-        self, keys: Any, runners: Sequence[Runner], slots: list[int]
+        self, keys: PRNGKeys, runners: Sequence[Runner], slots: list[int]
     ) -> dict[int, np.ndarray]:
         """Give key data for the next draw of these slots.
 

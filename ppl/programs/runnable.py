@@ -36,7 +36,7 @@ class Runnable(Protocol):
         """Call the present function."""
         ...
 
-    def after(self, calls: int, returned: Any) -> tuple[bool, Any, Any]:
+    def after(self, calls: int, returned: object) -> tuple[bool, Any, Any]:
         """Say whether the program is over, its next state, and what it returns."""
         ...
 

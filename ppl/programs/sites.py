@@ -24,6 +24,7 @@ from jax.core import Tracer
 from numpyro.distributions import Distribution, constraints
 
 from ... import checks
+from ...aliases import Array, PRNGKey
 from ...log_odds import log_sigmoid
 from ...models import (
     LanguageModel,
@@ -116,7 +117,7 @@ def step(
     return Step(lm, trajectory, prior, answer or stated, stop_at_answer)
 
 
-def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> Judgement:
+def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Array = 1.0) -> Judgement:
     """Make the law of the truth that a trajectory's last step is right: Bernoulli(r^power).
 
     r is the reward model's probability.
@@ -154,7 +155,7 @@ def judgement(prm: RewardModel, trajectory: Trajectory, *, power: Any = 1.0) -> 
     return Judgement(prm, trajectory, power)
 
 
-def condition(name: str, allowed: Any) -> None:
+def condition(name: str, allowed: object) -> None:
     """Allow what follows only where this is true: a hard constraint, unchanged by tempering.
 
     In a run of a program a particle that violates it is dead, and its program goes no further.
@@ -193,10 +194,10 @@ class _Trajectories(constraints.Constraint):
 
     is_discrete = True
 
-    def __call__(self, x: Any) -> bool:
+    def __call__(self, x: Array) -> bool:
         return isinstance(x, Trajectory)
 
-    def feasible_like(self, prototype: Any) -> Any:
+    def feasible_like(self, prototype: Array) -> Any:
         raise NotImplementedError
 
     def tree_flatten(self) -> Any:
@@ -226,7 +227,7 @@ class Step(Distribution):
         )
         self._batch_shape = self._event_shape = ()
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+    def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Any:
         if sample_shape:
             raise TypeError(STACKED.format(what="sample_shape"))
         if not self.trajectory.open:
@@ -244,7 +245,7 @@ class Step(Distribution):
         memo.remember_logprob(value, self.lm, self.prior, child.step_logprob)
         return value
 
-    def is_like(self, other: Any) -> bool:
+    def is_like(self, other: object) -> bool:
         """Return whether another distribution gives each step the same probability."""
         if not isinstance(other, Step):
             return False
@@ -259,7 +260,7 @@ class Step(Distribution):
         """Say whether another distribution ends trajectories and reads answers as this one does."""
         return self.stop_at_answer == other.stop_at_answer and _same_rule(self.answer, other.answer)
 
-    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+    def log_prob(self, value: Array, intermediates: Array | None = None) -> Any:
         """Compute log p(x_t | question, x_1:t-1) in nats; minus infinity where it cannot be drawn.
 
         It is not computed again where it is known.
@@ -315,7 +316,7 @@ class Step(Distribution):
             raise TypeError(STACKED.format(what="plate"))
         return self
 
-    def mask(self, mask: Any) -> Any:
+    def mask(self, mask: Array) -> Any:
         if np.shape(mask):
             raise TypeError(STACKED.format(what=f"a mask of shape {np.shape(mask)}"))
         return super().mask(mask if isinstance(mask, Tracer) else bool(mask))  # type: ignore[arg-type]
@@ -332,7 +333,7 @@ class Judgement(Distribution):
     pytree_aux_fields = ("prm", "trajectory")
     pytree_data_fields = ("power",)
 
-    def __init__(self, prm: RewardModel, trajectory: Trajectory, power: Any) -> None:
+    def __init__(self, prm: RewardModel, trajectory: Trajectory, power: Array) -> None:
         self.prm, self.trajectory, self.power = prm, trajectory, power
         self._batch_shape = self._event_shape = ()
 
@@ -349,10 +350,10 @@ class Judgement(Distribution):
         """r^power."""
         return jnp.exp(self.log_prob(1))
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+    def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Any:
         return jax.random.bernoulli(key, self.probs, sample_shape).astype(int)
 
-    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+    def log_prob(self, value: Array, intermediates: Array | None = None) -> Any:
         """Return log r^power of 1, log(1 - r^power) of 0, in nats, from log-odds in log space."""
         plain = isinstance(self.power, float)
         if plain and isinstance(value, bool | int):
@@ -381,20 +382,20 @@ class Condition(Distribution):
     _support = constraints.boolean
     pytree_data_fields = ("allowed",)
 
-    def __init__(self, allowed: Any) -> None:
+    def __init__(self, allowed: Array) -> None:
         self.allowed = allowed
         self._batch_shape = self._event_shape = ()
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+    def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Any:
         return jnp.broadcast_to(jnp.asarray(self.allowed), sample_shape)
 
-    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+    def log_prob(self, value: Array, intermediates: Array | None = None) -> Any:
         if isinstance(self.allowed, bool | np.bool_) and isinstance(value, bool):
             return 0.0 if bool(self.allowed) == value else -inf
         return jnp.where(jnp.asarray(self.allowed) == jnp.asarray(value), 0.0, -inf)
 
 
-def one_key(key: Any) -> Any:
+def one_key(key: PRNGKey) -> Any:
     """Put a typed JAX random key into an array of one, from what a handler gives.
 
     Raises:
@@ -434,7 +435,7 @@ def _said(trajectory: Trajectory) -> tuple[Any, ...]:
     return trajectory.question, trajectory.token_ids
 
 
-def _traced(log_r: float, power: Any) -> tuple[Any, Any]:
+def _traced(log_r: float, power: Array) -> tuple[Any, Any]:
     """Return log r^power and log(1 - r^power), differentiable in the power where they are finite.
 
     What is infinite is chosen by its own branch, so that it leaves no trace in another's gradient;

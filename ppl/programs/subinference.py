@@ -22,6 +22,7 @@ import numpyro
 from numpyro.distributions import Distribution, Unit, constraints
 
 from ... import checks
+from ...aliases import Array, PRNGKey
 from ...models import run_batched
 from ...smc import Resampling, RunKeys, start, steps
 from ...smc.resampling import pick
@@ -115,7 +116,7 @@ class SubInference(Distribution):
         )
         self._batch_shape = self._event_shape = ()
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+    def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Any:
         from .sites import one_key
 
         if sample_shape:
@@ -124,7 +125,7 @@ class SubInference(Distribution):
             [found] = inferred(None, [self], [np.asarray(jax.random.key_data(one_key(key)))[0]])
         return found
 
-    def log_prob(self, value: Any, intermediates: Any = None) -> Any:
+    def log_prob(self, value: Array, intermediates: Array | None = None) -> Any:
         raise NotImplementedError(
             "the density of a sub-inference's result is not known, only its weight: "
             "run the program by a sampler"

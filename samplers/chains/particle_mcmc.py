@@ -15,7 +15,7 @@ Holenstein 2010).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -30,6 +30,7 @@ from blackjax.adaptation.step_size import dual_averaging_adaptation
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from ... import checks
+from ...aliases import Array, PRNGKey, PyTree
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared
 from ...ppl.programs.execution import Execution
@@ -233,7 +234,7 @@ class BoundMarginal(BoundParameters):
     """Particle marginal Metropolis-Hastings of a program."""
 
     def begin(self) -> Started:
-        def attempt(_: int, keys: RunKeys, program: Any) -> list[Estimated]:
+        def attempt(_: int, keys: RunKeys, program: Program) -> list[Estimated]:
             estimated = self._found(keys, program)
             if estimated is None:
                 raise AllParticlesDead(1, self.sampler.particles)
@@ -430,7 +431,9 @@ class BoundParameterGibbs(BoundParameters):
             for keys, execution, step_size in zip(own, references, step_sizes, strict=True)
         ]
 
-    def _kicked(self, key: Any, execution: Any, step_size: float) -> tuple[Execution, float]:
+    def _kicked(
+        self, key: PRNGKey, execution: Execution, step_size: float
+    ) -> tuple[Execution, float]:
         """The program's run with its parameters moved, and how often that was accepted."""
         program, sampler = self.model, self.sampler
         if any(isinstance(draw.fn, SubInference) for draw in execution.all_draws):
@@ -455,7 +458,7 @@ def _given(program: Program, execution: Execution) -> Program:
     return program.given_values({draw.name: draw.value for draw in parameters(program, execution)})
 
 
-def _random_walk(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+def _random_walk(density: Density, key: PRNGKey, u: Array, step_size: float) -> tuple[Any, float]:
     """One transition; run eagerly where the program cannot be traced."""
     try:
         return _transited("random_walk", density, key, u, step_size)
@@ -464,7 +467,7 @@ def _random_walk(density: Density, key: Any, u: Any, step_size: float) -> tuple[
         return place, float(rate)
 
 
-def _nuts(density: Density, key: Any, u: Any, step_size: float) -> tuple[Any, float]:
+def _nuts(density: Density, key: PRNGKey, u: Array, step_size: float) -> tuple[Any, float]:
     """One transition."""
     return _transited("nuts", density, key, u, step_size)
 
@@ -473,7 +476,7 @@ _compiled: dict[tuple[str, str, int, str], Any] = {}
 
 
 def _transited(
-    kind: str, density: Density, key: Any, u: Any, step_size: float
+    kind: str, density: Density, key: PRNGKey, u: Array, step_size: float
 ) -> tuple[Any, float]:
     """Make one transition of a kernel, compiled once for densities that differ in data alone."""
     traced = jax.make_jaxpr(lambda place: density(place).log_density)(u)
@@ -498,19 +501,23 @@ def _inner_data(code: Any) -> bytes:
 
 
 def _transition(
-    kind: str, code: Any, key: Any, u: Any, step_size: Any, data: Any
+    kind: str, code: Any, key: PRNGKey, u: Array, step_size: Array, data: PyTree
 ) -> tuple[Any, Any]:
     kernel = {"nuts": _hamiltonian, "random_walk": _walk}[kind]
     return kernel(lambda place: jaxpr_as_fun(ClosedJaxpr(code, data))(place)[0], key, u, step_size)
 
 
-def _hamiltonian(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
+def _hamiltonian(
+    log_density: Callable[[Array], Array], key: PRNGKey, u: Array, step_size: Array
+) -> tuple[Any, Any]:
     kernel: Any = blackjax.nuts(log_density, step_size, jnp.ones(len(u)))
     state, info = kernel.step(key, kernel.init(u))
     return state.position, info.acceptance_rate
 
 
-def _walk(log_density: Any, key: Any, u: Any, step_size: Any) -> tuple[Any, Any]:
+def _walk(
+    log_density: Callable[[Array], Array], key: PRNGKey, u: Array, step_size: Array
+) -> tuple[Any, Any]:
     kernel: Any = normal_random_walk(
         lambda place: jnp.nan_to_num(log_density(place), nan=-jnp.inf), jnp.full(len(u), step_size)
     )

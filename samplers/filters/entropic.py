@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ... import checks
+from ...aliases import PRNGKeys
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
@@ -211,13 +212,13 @@ class LookAhead:
     proposal: Sampling | None
     successors: int
 
-    def initial(self, keys: Any, slots: int) -> list[Scout]:
+    def initial(self, keys: PRNGKeys, slots: int) -> list[Scout]:
         return [Scout(self.model.root())] * slots
 
     def open(self, particle: Scout) -> bool:
         return particle.particle.open
 
-    def move(self, t: int, keys: Any, particles: Sequence[Scout]) -> list[Scout]:
+    def move(self, t: int, keys: PRNGKeys, particles: Sequence[Scout]) -> list[Scout]:
         uniforms = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)
         here = [_followed(scout, u) for scout, u in zip(particles, uniforms, strict=True)]
         scouts = [Scout(particle) for particle in here]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import checks
+from ...aliases import Particle
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.posterior.provenance import Guarantee
 from ...smc import GrowingHistory, Resampling, RunKeys, State, advance, ess, start
@@ -65,7 +66,7 @@ class BoundFilter(BoundSampler[Filter]):
     feynman_kac: Any
     resampling: Resampling
 
-    def held(self, particle: Any) -> Reasoning:
+    def held(self, particle: Particle) -> Reasoning:
         """The trajectory that a slot's particle amounts to."""
         return particle
 

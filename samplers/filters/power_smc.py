@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ... import checks
+from ...aliases import PRNGKeys
 from ...models import Sampling
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from .filter_sampler import ResamplingFilter
@@ -80,7 +80,7 @@ class PowerSMC(ResamplingFilter):
             return self.proposal or sharpened(model.prior, self.exponent(model, t))
 
         def twist(
-            model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+            model: Declared, t: int, keys: PRNGKeys, particles: Sequence[Reasoning]
         ) -> list[float]:
             missing = self.exponent(model, t) - model.alpha
             return [missing * x.trajectory.logprob if missing else 0.0 for x in particles]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from ... import checks
+from ...aliases import PRNGKeys
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, subkeys
 from ..moves import suffix_move
@@ -76,7 +76,7 @@ class ResampleMove(ResamplingFilter):
         def log_weight(row: int, particle: Reasoning) -> float:
             return sum(stepwise.log_potentials(particle)) if particle.open else -inf
 
-        def rejuvenate(t: int, keys: Any, particles: Sequence[Reasoning]) -> list[Reasoning]:
+        def rejuvenate(t: int, keys: PRNGKeys, particles: Sequence[Reasoning]) -> list[Reasoning]:
             moved = list(particles)
             going = [i for i, particle in enumerate(moved) if particle.open]
             if (t - 1) % self.every or not going:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import checks
+from ...aliases import PRNGKeys
 from ...models import Sampling
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
@@ -235,13 +236,13 @@ class PowerLadder:
     moves: int
     states: int
 
-    def initial(self, keys: Any, slots: int) -> list[Rung]:
+    def initial(self, keys: PRNGKeys, slots: int) -> list[Rung]:
         return [Rung((self.model.root(),), (), (0.0,), 0)] * slots
 
     def open(self, particle: Rung) -> bool:
         return particle.power < 1
 
-    def move(self, t: int, keys: Any, particles: Sequence[Rung]) -> list[Rung]:
+    def move(self, t: int, keys: PRNGKeys, particles: Sequence[Rung]) -> list[Rung]:
         power = particles[0].power
         chains, accepted = (self._drawn if t == 1 else self._moved)(power, keys, particles)
         excess = np.array([[self.model.log_excess(x) for x in chain] for chain in chains])
@@ -264,7 +265,7 @@ class PowerLadder:
         )
 
     def _drawn(
-        self, power: float, keys: Any, particles: Sequence[Rung]
+        self, power: float, keys: PRNGKeys, particles: Sequence[Rung]
     ) -> tuple[list[list[Reasoning]], np.ndarray]:
         rows = [(i, j) for i in range(len(particles)) for j in range(self.states)]
         keys_of_rows = subkeys(keys, [j for _, j in rows], [i for i, _ in rows])
@@ -276,7 +277,7 @@ class PowerLadder:
         ], np.zeros(len(particles))
 
     def _moved(
-        self, power: float, keys: Any, particles: Sequence[Rung]
+        self, power: float, keys: PRNGKeys, particles: Sequence[Rung]
     ) -> tuple[list[list[Reasoning]], np.ndarray]:
         choices = SlotUniforms(subkeys(keys, 0), len(particles)).at(0)
         present = [

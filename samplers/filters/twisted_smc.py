@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ... import checks
+from ...aliases import PRNGKeys
 from ...log_odds import log_sigmoids
 from ...models import Trajectory
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
@@ -111,7 +112,7 @@ class TwistedSMC(ResamplingFilter):
         return model.stepwise(self.proposed(model), twist)
 
     def _by_reward(
-        self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+        self, model: Declared, t: int, keys: PRNGKeys, particles: Sequence[Reasoning]
     ) -> list[float]:
         if not self.strength:
             return [0.0] * len(particles)
@@ -121,7 +122,7 @@ class TwistedSMC(ResamplingFilter):
         ]
 
     def _by_looking(
-        self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+        self, model: Declared, t: int, keys: PRNGKeys, particles: Sequence[Reasoning]
     ) -> list[float]:
         stepwise, k = model.stepwise(self.proposed(model)), self.successors
         drawn = stepwise.successors(self.proposed(model), keys, particles, k, range(len(particles)))
@@ -132,7 +133,7 @@ class TwistedSMC(ResamplingFilter):
         return [max(mean, log(self.floor)) for mean in means]
 
     def _by_user(
-        self, model: Declared, t: int, keys: Any, particles: Sequence[Reasoning]
+        self, model: Declared, t: int, keys: PRNGKeys, particles: Sequence[Reasoning]
     ) -> list[float]:
         assert callable(self.twist)
         values = [self.twist(x.trajectory, x.log_odds) for x in particles]

@@ -19,11 +19,12 @@ W; the other slots are independent of it.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from ...aliases import Array, PRNGKey, Weights
 from ..arrays import in_float64
 from ..keys import uniforms
 from . import schemes
@@ -49,7 +50,7 @@ class KillingNoise(NamedTuple):
 
 
 @in_float64
-def systematic_noise(key: Any, slots: int) -> SystematicNoise:
+def systematic_noise(key: PRNGKey, slots: int) -> SystematicNoise:
     """Offset and order."""
     offset, order = jax.random.split(key)
     return SystematicNoise(
@@ -59,7 +60,7 @@ def systematic_noise(key: Any, slots: int) -> SystematicNoise:
 
 
 @in_float64
-def killing_noise(key: Any, slots: int) -> KillingNoise:
+def killing_noise(key: PRNGKey, slots: int) -> KillingNoise:
     """Rotation, and two uniforms for every slot."""
     rotation, ordinary = jax.random.split(key)
     return KillingNoise(
@@ -68,13 +69,13 @@ def killing_noise(key: Any, slots: int) -> KillingNoise:
 
 
 @in_float64
-def multinomial(noise: jax.Array, weights: Any, ancestor: Any) -> jax.Array:
+def multinomial(noise: jax.Array, weights: Weights, ancestor: Array) -> jax.Array:
     """Independent draws in all slots but the first; noise and weights have shape (N,)."""
     return schemes.multinomial(noise, weights).at[0].set(ancestor)
 
 
 @in_float64
-def systematic(noise: SystematicNoise, weights: Any, ancestor: Any) -> jax.Array:
+def systematic(noise: SystematicNoise, weights: Weights, ancestor: Array) -> jax.Array:
     """Draw systematic counts given a copy of the reference in slot 0.
 
     The others are in random order; weights have shape (N,).
@@ -93,7 +94,7 @@ def systematic(noise: SystematicNoise, weights: Any, ancestor: Any) -> jax.Array
 
 
 @in_float64
-def killing(noise: KillingNoise, weights: Any, ancestor: Any) -> jax.Array:
+def killing(noise: KillingNoise, weights: Weights, ancestor: Array) -> jax.Array:
     """Apply ordinary killing in all slots but one, which has the reference's ancestor.
 
     That one is rotated to slot 0; weights have shape (N,).

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import Array, float64
+from ...aliases import Array, LogWeights, PRNGKey
+from ..arrays import float64
 from ..keys import IMPL, uniforms
 from ..weights import log_sum_exp
 from .conditional import CONDITIONAL
@@ -22,7 +23,9 @@ from .offspring import search
 from .schemes import SCHEMES
 
 
-def draw_ancestors(scheme: str, key: Any, probabilities: Array, first: Any = None) -> Array:
+def draw_ancestors(
+    scheme: str, key: PRNGKey, probabilities: Array, first: Array | None = None
+) -> Array:
     """Ancestors by the scheme of this name, shape (N,).
 
     Args:
@@ -54,7 +57,7 @@ def _compiled(name: str, conditional: bool) -> Callable[..., Any]:
 
 
 @jax.jit
-def _chosen(key: Any, log_weights: Any) -> Any:
+def _chosen(key: PRNGKey, log_weights: LogWeights) -> Any:
     return pick(jax.random.wrap_key_data(key, impl=IMPL), log_weights)
 
 
@@ -75,7 +78,7 @@ def pick_at(uniform: float, log_weights: np.ndarray) -> int:
     return int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
 
 
-def pick(key: Any, log_weights: Array) -> Any:
+def pick(key: PRNGKey, log_weights: Array) -> Any:
     """One index with probability proportional to its weight; never one whose weight is zero.
 
     Args:

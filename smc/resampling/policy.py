@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import checks
-from ..arrays import Array, branch, float64, namespace, objects, take
+from ...aliases import Array, Particles, Time
+from ..arrays import branch, float64, namespace, objects, take
 from ..keys import RunKeys, TracedKeys
 from ..weights import entropy, ess, normalise, reweighed
 from .drawing import draw_ancestors
@@ -128,8 +129,8 @@ class Resampling:
     def select(
         self,
         keys: RunKeys | TracedKeys,
-        t: Any,
-        particles: Any,
+        t: Time,
+        particles: Particles,
         log_weights: Array,
         ancestor: Callable[[], tuple[Any, Any]] | None = None,
     ) -> Selection:
@@ -192,7 +193,7 @@ class Resampling:
         )
         return selection._replace(particles=moved)
 
-    def _rejuvenated(self, keys: Any, t: Any, selection: Selection) -> Any:
+    def _rejuvenated(self, keys: Any, t: Time, selection: Selection) -> Any:
         assert self.rejuvenate is not None
         slots = len(selection.log_weights)
         if not isinstance(selection.log_weights, np.ndarray):
@@ -205,7 +206,7 @@ class Resampling:
             )
         return particles
 
-    def _looked_ahead(self, t: Any, particles: Any, log_weights: Array) -> tuple[Array, Any]:
+    def _looked_ahead(self, t: Time, particles: Particles, log_weights: Array) -> tuple[Array, Any]:
         """Temper the normalised log-weights by eta; NaN where eta is at fault.
 
         Also returns 0, or NaN where eta is at fault.
@@ -226,7 +227,7 @@ class Resampling:
             return log_rho, xp.where(lost.any() | xp.isnan(total) | (total == np.inf), np.nan, 0.0)
 
 
-def of_living(function: Callable[[Any], Array], particles: Any, log_weights: Array) -> Array:
+def of_living(function: Callable[[Any], Array], particles: Particles, log_weights: Array) -> Array:
     """Ask a model's function about the particles, shape (N,).
 
     A hosted one is asked about the living only.

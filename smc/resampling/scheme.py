@@ -19,6 +19,8 @@ from typing import Any
 
 import jax
 
+from ...aliases import Array, PRNGKey, Weights
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -35,7 +37,7 @@ class Scheme:
     noise: Callable[[Any, int], Any]
     place: Callable[[Any, Any], jax.Array]
 
-    def __call__(self, key: Any, weights: Any) -> jax.Array:
+    def __call__(self, key: PRNGKey, weights: Weights) -> jax.Array:
         """Ancestors in [0, N), int32, shape (N,), for normalised weights of shape (N,)."""
         return self.place(self.noise(key, weights.shape[0]), weights)
 
@@ -57,7 +59,7 @@ class ConditionalScheme:
     noise: Callable[[Any, int], Any]
     place: Callable[[Any, Any, Any], jax.Array]
 
-    def __call__(self, key: Any, weights: Any, ancestor: Any) -> jax.Array:
+    def __call__(self, key: PRNGKey, weights: Weights, ancestor: Array) -> jax.Array:
         """Draw ancestors in [0, N) for normalised weights of shape (N,); the first is `ancestor`.
 
         int32, shape (N,).

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ...aliases import PRNGKey, Weights
 from ..arrays import in_float64
 from ..keys import uniforms
 from .offspring import cumulative, from_counts, from_ends, search
@@ -41,24 +42,24 @@ class KillingNoise(NamedTuple):
     draw: jax.Array
 
 
-def one_uniform(key: Any, slots: int) -> jax.Array:
+def one_uniform(key: PRNGKey, slots: int) -> jax.Array:
     """Draw a single uniform for all slots, float64, shape ()."""
     return uniforms(key)
 
 
-def killing_noise(key: Any, slots: int) -> KillingNoise:
+def killing_noise(key: PRNGKey, slots: int) -> KillingNoise:
     """Two uniforms for every slot."""
     return KillingNoise(*uniforms(key, 2, slots))
 
 
 @in_float64
-def multinomial(noise: jax.Array, weights: Any) -> jax.Array:
+def multinomial(noise: jax.Array, weights: Weights) -> jax.Array:
     """Every slot for itself; noise and weights have shape (N,)."""
     return search(noise, jnp.asarray(weights).astype(jnp.float64))
 
 
 @in_float64
-def stratified(noise: jax.Array, weights: Any) -> jax.Array:
+def stratified(noise: jax.Array, weights: Weights) -> jax.Array:
     """One point in each of N equal strata; noise and weights have shape (N,)."""
     weights = jnp.asarray(weights).astype(jnp.float64)
     size = weights.shape[0]
@@ -71,7 +72,7 @@ def stratified(noise: jax.Array, weights: Any) -> jax.Array:
 
 
 @in_float64
-def systematic(noise: jax.Array, weights: Any) -> jax.Array:
+def systematic(noise: jax.Array, weights: Weights) -> jax.Array:
     """Take the same point in each of N equal strata; noise has shape (), weights (N,)."""
     weights = jnp.asarray(weights).astype(jnp.float64)
     size = weights.shape[0]
@@ -79,7 +80,7 @@ def systematic(noise: jax.Array, weights: Any) -> jax.Array:
 
 
 @in_float64
-def residual(noise: jax.Array, weights: Any) -> jax.Array:
+def residual(noise: jax.Array, weights: Weights) -> jax.Array:
     """Put whole parts of N W in the first slots, and draw the others by the fractions.
 
     Noise and weights have shape (N,).
@@ -90,7 +91,7 @@ def residual(noise: jax.Array, weights: Any) -> jax.Array:
 
 
 @in_float64
-def ssp(noise: jax.Array, weights: Any) -> jax.Array:
+def ssp(noise: jax.Array, weights: Weights) -> jax.Array:
     """Give whole parts of N W, and one more where the pivotal method rounds a fraction up.
 
     Noise and weights have shape (N,).
@@ -101,7 +102,7 @@ def ssp(noise: jax.Array, weights: Any) -> jax.Array:
 
 
 @in_float64
-def killing(noise: KillingNoise, weights: Any) -> jax.Array:
+def killing(noise: KillingNoise, weights: Weights) -> jax.Array:
     """Keep i in slot i if its first uniform is below W_i / max W, else let its second choose.
 
     Weights have shape (N,).
@@ -124,7 +125,7 @@ SCHEMES: dict[str, Scheme] = {
 }
 
 
-def expected_offspring(weights: Any) -> tuple[jax.Array, jax.Array]:
+def expected_offspring(weights: Weights) -> tuple[jax.Array, jax.Array]:
     """N W_i as whole parts, int32, and fractions, float64: both of shape (N,)."""
     weights = jnp.asarray(weights).astype(jnp.float64)
     total = jnp.sum(weights)

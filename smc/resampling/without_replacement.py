@@ -14,11 +14,12 @@ discrete, copies of one are useless, and this is the scheme to use.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from ...aliases import Array, LogWeights, PRNGKey
 from ..arrays import in_float64
 from ..keys import uniforms
 from .offspring import cumulative, from_ends
@@ -39,7 +40,7 @@ class Split(NamedTuple):
 
 
 @in_float64
-def optimal(key: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array]:
+def optimal(key: PRNGKey, log_weights: LogWeights, keep: int) -> tuple[jax.Array, jax.Array]:
     """Keep `keep` of M candidates.
 
     Args:
@@ -67,7 +68,9 @@ def optimal(key: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array
 
 
 @in_float64
-def keep_optimally(uniform: Any, log_weights: Any, keep: int) -> tuple[jax.Array, jax.Array]:
+def keep_optimally(
+    uniform: Array, log_weights: LogWeights, keep: int
+) -> tuple[jax.Array, jax.Array]:
     """Compute what `optimal` returns, as a function of its only uniform, shape ()."""
     given = jnp.asarray(log_weights)
     size = given.shape[0]
@@ -112,7 +115,7 @@ def split_candidates(logs: jax.Array, weights: jax.Array, keep: int) -> Split:
     return Split((rank < heaviest) & (logs > -jnp.inf), drawn, weight)
 
 
-def draw_light(uniform: Any, weights: jax.Array, drawn: jax.Array, keep: int) -> jax.Array:
+def draw_light(uniform: Array, weights: jax.Array, drawn: jax.Array, keep: int) -> jax.Array:
     """Draw the light candidates systematically, each at most once since c w_i < 1.
 
     bool, shape (M,).

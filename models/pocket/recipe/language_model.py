@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from ....aliases import Network, Tokenizer
 from ..problems import LARGEST, MAX_STEPS, MIN_STEPS, Problem, problems
 from .careless import careless_solution, plan, recital, sums
 from .checkpoints import keep, take_up
@@ -39,7 +40,7 @@ SHOWN_AT = (500, 1000, 2000, 4000, 6000, 7200)  # updates after which weights ar
 Row = tuple[list[int], list[int]]
 
 
-def architecture(tokenizer: Any) -> LlamaConfig:
+def architecture(tokenizer: Tokenizer) -> LlamaConfig:
     """Return the pocket's Llama: 4 layers, width 128, 4 heads, tied embeddings."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
@@ -59,7 +60,7 @@ def architecture(tokenizer: Any) -> LlamaConfig:
     )
 
 
-def encode(tokenizer: Any, questions: Sequence[str], solutions: Sequence[str]) -> list[Row]:
+def encode(tokenizer: Tokenizer, questions: Sequence[str], solutions: Sequence[str]) -> list[Row]:
     """Return, for each problem, its ids and its labels: those of the prompt are `IGNORED`."""
     chats = [[{"role": "user", "content": question}] for question in questions]
     prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
@@ -144,7 +145,7 @@ def _sums_row(tokenizer: Any, rng: random.Random) -> Row:
 
 
 def train(
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     folder: Path,
     work: Path,
     *,
@@ -210,7 +211,7 @@ def rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / min(100, steps), max(0.0, (steps - step) / (0.25 * steps)))
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
+def save(model: Network, tokenizer: Tokenizer, folder: Path) -> None:
     """Write the model, in float16, and its tokenizer into `folder`."""
     weights = {
         name: tensor.detach().half() if tensor.is_floating_point() else tensor

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import LlamaForTokenClassification
 
+from ....aliases import Tokenizer
 from ...reward.readers import SeparatorReader
 from ..problems import NAMES
 from .checkpoints import keep, take_up
@@ -77,7 +78,7 @@ class Batch(NamedTuple):
 
 def train(
     language_model: Any,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     labelled: Sequence[Labelled],
     held_out: Sequence[Labelled],
     folder: Path,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
+from ....aliases import PRNGKey
 from ...language.torch_lm import TorchLM
 from ...sampling import Sampling
 from ...trajectory import Trajectory
@@ -17,7 +17,7 @@ ROWS = 512  # trajectories a batch
 
 
 def complete(
-    lm: TorchLM, trajectories: Sequence[Trajectory], key: Any, *, prior: Sampling
+    lm: TorchLM, trajectories: Sequence[Trajectory], key: PRNGKey, *, prior: Sampling
 ) -> list[Trajectory]:
     """Go on from each trajectory to its end, or until it has `MOST_STEPS` steps."""
     done: list[Trajectory] = []
