@@ -2,7 +2,8 @@
 
 `evaluate` runs samplers on problems and keeps every result in a file as it comes (`runner`,
 `records`). The `Evaluation` that comes back has a table (`accuracy_table`), a hierarchical model of
-accuracy against tokens (`scaling`, `fit`), and a plot of both (`accuracy_plot`).
+accuracy against tokens (`scaling`, `fit`), and a plot of both (`accuracy_plot`). Of repeated runs
+it says how often one of k is right (`coverage_curve`).
 """
 
 import lazy_loader

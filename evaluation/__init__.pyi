@@ -2,6 +2,10 @@ from .accuracy_plot import plot_accuracy as plot_accuracy
 from .accuracy_table import Row as Row
 from .accuracy_table import Table as Table
 from .arms import Arm as Arm
+from .coverage_curve import Coverage as Coverage
+from .coverage_curve import coverage as coverage
+from .coverage_curve import pass_at_k as pass_at_k
+from .coverage_curve import plot_coverage as plot_coverage
 from .evaluation import Evaluation as Evaluation
 from .ratio import Ratio as Ratio
 from .records import Record as Record

@@ -163,16 +163,27 @@ def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
         right: how many of its runs on each problem were right, shape (problems,).
         repeats: how many runs there were on each.
     """
-    problems, shares = len(right), right / repeats
-    total = int(right.sum())
+    problems, total = len(right), int(right.sum())
     if repeats == 1 or total in (0, problems * repeats):
         return _interval(total / repeats, problems)
-    accuracy = shares.mean()
+    return credible_mean(right / repeats, repeats)
+
+
+def credible_mean(shares: np.ndarray, repeats: int) -> tuple[float, float]:
+    """Return the 95% credible interval of the mean of a share over problems.
+
+    Args:
+        shares: of each problem, between 0 and 1, shape (problems,).
+        repeats: how many runs on each problem they come from.
+    """
+    problems, mean = len(shares), float(shares.mean())
+    if mean in (0, 1):
+        return _interval(mean * problems, problems)
     variance = shares.var(ddof=1) / problems if problems > 1 else 0.0
     # an independent sample of this many trials would have the same variance
-    trials = accuracy * (1 - accuracy) / variance if variance else inf
+    trials = mean * (1 - mean) / variance if variance else inf
     trials = float(np.clip(trials, problems, problems * repeats))
-    return _interval(accuracy * trials, trials)
+    return _interval(mean * trials, trials)
 
 
 def _interval(right: float, count: float) -> tuple[float, float]:
