@@ -142,6 +142,22 @@ def fraction(name: str, value: object) -> float:
     return share
 
 
+def level(name: str, value: object) -> float:
+    """Return the probability of an interval, in (0, 1), as a float. Raises as `number` does.
+
+    Example:
+        >>> level("probability", 0.95)
+        0.95
+        >>> level("probability", 1)
+        Traceback (most recent call last):
+        ValueError: probability must lie between 0 and 1, not 1
+    """
+    probability = _real(name, value)
+    if not 0 < probability < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, not {shown(value)}")
+    return probability
+
+
 def flag(name: str, value: object) -> bool:
     """Return a truth as a bool.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import checks
 from ..aliases import Array
 from ..ppl.nuts_fit import NutsFit
 from .scaling import BY_SAMPLER, Priors, accuracy
@@ -118,8 +119,7 @@ def tails(probability: float) -> tuple[float, float]:
     """Give the ends of an interval between equal tails, as quantiles.
 
     Raises:
-        ValueError: the probability does not lie between 0 and 1.
+        TypeError, ValueError: the probability is no number, or does not lie between 0 and 1.
     """
-    if not 0 < probability < 1:
-        raise ValueError(f"probability must lie between 0 and 1, not {probability!r}")
+    probability = checks.level("probability", probability)
     return (1 - probability) / 2, (1 + probability) / 2

@@ -222,13 +222,18 @@ def _declared(
     return lambda lm, prm: StateSpaceModel(question, lm=lm, prm=prm, **parts)
 
 
+def _is(value: Any, default: Any) -> bool:
+    """Whether a setting was left at its default; an array, which has no one truth, was not."""
+    return not getattr(value, "ndim", 0) and value == default
+
+
 def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> Sampler:
     """The sampler of this name with the settings it has.
 
     Or the sampler as it is, if nothing was asked of it that it would ignore.
     """
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
-    changed = {name: value for name, value in given.items() if value != defaults[name]}
+    changed = {name: value for name, value in given.items() if not _is(value, defaults[name])}
     if isinstance(sampler, str):
         known = settings_of(sampler)
         own = {name: value for name, value in given.items() if name in known and value is not None}

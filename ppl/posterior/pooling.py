@@ -148,7 +148,11 @@ def pooled_interval(
         answer: one of its answers.
         share: of probability in the interval.
         draws: from the bootstrap's posterior, the same ones every time.
+
+    Raises:
+        TypeError, ValueError: `share` or `draws` is not of its kind, or out of its range.
     """
+    share, draws = checks.level("share", share), checks.count("draws", draws)
     died = posterior.provenance.died
     shares = run_shares(posterior.runs, died)
     if len(shares) < 3:
