@@ -3,7 +3,8 @@
 `evaluate` runs samplers on problems and keeps every result in a file as it comes (`runner`,
 `records`). The `Evaluation` that comes back has a table (`accuracy_table`), a hierarchical model of
 accuracy against tokens (`scaling`, `fit`), and a plot of both (`accuracy_plot`). Of repeated runs
-it says how often one of k is right (`coverage_curve`).
+it says how often one of k is right (`coverage_curve`), and of
+answers with their probabilities how often the surest are wrong (`risk`).
 """
 
 import lazy_loader

@@ -9,6 +9,9 @@ from .coverage_curve import plot_coverage as plot_coverage
 from .evaluation import Evaluation as Evaluation
 from .ratio import Ratio as Ratio
 from .records import Record as Record
+from .risk import RiskCurve as RiskCurve
+from .risk import risk_curve as risk_curve
+from .risk import risk_of_arm as risk_of_arm
 from .runner import evaluate as evaluate
 from .scaling import Priors as Priors
 from .scaling_draws import Curve as Curve
