@@ -166,8 +166,9 @@ def _by_depth(depth: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 def _writing(figures: Figures) -> Iterator[str]:
     yield "## What the language model writes"
     yield ""
-    yield f"The same problems; at temperature 1 {figures.samples} solutions of each, at others "
-    yield f"{max(2, figures.samples // 8)}."
+    fewer = max(2, figures.samples // 8)
+    yield f"The same problems: {figures.samples} solutions of each at temperature 1, {fewer} at"
+    yield "others."
     yield ""
     yield "| computed quantities | " + " | ".join(map(str, LENGTHS)) + " | all |"
     yield "| --- |" + " --- |" * (len(LENGTHS) + 1)
