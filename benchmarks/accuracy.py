@@ -2,7 +2,8 @@
 
 500 problems of the test split (2 to 8 steps, uniformly), the prior at temperature 1, as the card
 declares it. For n solutions: one sample; the majority of n independent samples (the first n of 64);
-the best of the same n by the reward model's score of its last step; a particle filter with n
+the best of the same n by the reward model, by its score of the last step and by the product over
+all steps; a particle filter with n
 particles over the reward model, target `product`, whose answer is the most probable one. Votes and
 posteriors under None (no readable answer) count as wrong. Intervals are 95%: of accuracies from
 Jeffreys' prior, of differences by a bootstrap over problems, since all methods answer the same.
@@ -22,11 +23,13 @@ import numpy as np
 
 import motes
 from motes.frequencies import jeffreys
+from motes.log_odds import log_sigmoids
+from motes.models import RewardModel, Trajectory
 from motes.models.pocket import problems
 from motes.samplers import AllParticlesDead
 
 SIZES = (1, 4, 16, 64)
-METHODS = ("majority vote", "best of n", "particle filter")
+METHODS = ("majority vote", "best of n, last", "best of n, product", "particle filter")
 RESAMPLES = 10_000
 
 
@@ -42,12 +45,13 @@ def main() -> None:
     for i, problem in enumerate(islice(problems("test", seed=0), count)):
         answer = str(problem.answer)
         draws = motes.solve(problem.question, lm=lm, prm=None, particles=max(SIZES), seed=i)
-        scores = prm.score(draws.trajectories)
+        scores = _scores(prm, draws.trajectories)
         for n in SIZES:  # independent draws, so that the first n are n draws
             right["majority vote"][n][i] = _vote(draws.labels[:n]) == answer
-            right["best of n"][n][i] = draws.labels[int(np.argmax(scores[:n]))] == answer
+            for name, score in scores.items():
+                right[name][n][i] = draws.labels[int(np.argmax(score[:n]))] == answer
             generated = sum(len(trajectory.token_ids) for trajectory in draws.trajectories[:n])
-            tokens["majority vote"][n][i] = tokens["best of n"][n][i] = generated
+            tokens["majority vote"][n][i] = generated
             try:
                 posterior = motes.solve(problem.question, lm=lm, prm=prm, particles=n, seed=i)
             except AllParticlesDead:
@@ -63,9 +67,15 @@ def main() -> None:
         cells = " | ".join(f"{tokens[name][n].mean():.0f}" for n in SIZES)
         print(f"| tokens a problem, {name} | {cells} |")
     most = max(SIZES)
-    for other in ("majority vote", "best of n"):
+    for other in METHODS[:-1]:
         difference = right["particle filter"][most] - right[other][most].astype(float)
         print(f"particle filter minus {other} at {most}: {_difference(difference)}")
+
+
+def _scores(prm: RewardModel, trajectories: Sequence[Trajectory]) -> dict[str, np.ndarray]:
+    """The score of each trajectory's last step, and the sum over its steps of log r."""
+    sums = [log_sigmoids(prm.score(trajectory.path[1:])).sum() for trajectory in trajectories]
+    return {"best of n, last": prm.score(trajectories), "best of n, product": np.array(sums)}
 
 
 def _difference(values: np.ndarray) -> str:
