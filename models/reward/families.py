@@ -233,9 +233,8 @@ def family_of(signs: Signs, asked: str | None = None) -> Family | None:
 def unknown(signs: Signs) -> ValueError:
     """Return the error for a checkpoint of no family."""
     return ValueError(
-        f"{signs.name!r} is of no family of reward models that is known by its architecture, its "
-        f"head or its name: it {_has(signs)}. Say which by family= ({', '.join(NAMES)}), or how to "
-        "ask it by reader=, see motes.models.reward.readers.Reader"
+        f"{signs.name!r} is of no family of reward models that is known: it {_has(signs)}. Say "
+        f"which by family= ({', '.join(NAMES)}), or how to ask it by reader="
     )
 
 

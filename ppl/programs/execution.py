@@ -286,7 +286,7 @@ class Runner(Messenger):
 
     def process_message(self, msg: Message) -> None:
         """Answer a site: with what was drawn, or by leaving the program."""
-        kind, name = msg["type"], msg["name"]
+        kind = msg["type"]
         if kind == "control_flow":
             raise TypeError(
                 "numpyro's scan and cond are traced, and a program is run eagerly: "
@@ -297,7 +297,7 @@ class Runner(Messenger):
                 Wanted(self.program.site(f"random key {self._replayed}", self.calls), None)
             )
         elif kind == "sample":
-            name = self.program.site(name, self.calls)
+            name = self.program.site(msg["name"], self.calls)
             if msg["value"] is not None:
                 self._meet(name, msg)
             else:
