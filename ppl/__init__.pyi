@@ -8,6 +8,7 @@ from .particle import Particle as Particle
 from .posterior.mixing import Mixing as Mixing
 from .posterior.pooling import pool as pool
 from .posterior.posterior import Posterior as Posterior
+from .posterior.search_tree import SearchTree as SearchTree
 from .programs import Program as Program
 from .programs import Return as Return
 from .programs import condition as condition

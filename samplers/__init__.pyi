@@ -20,6 +20,11 @@ from .filters.twisted_smc import UserTwist as UserTwist
 from .registry import SAMPLERS as SAMPLERS
 from .registry import make_sampler as make_sampler
 from .repeated_runs import repeated as repeated
+from .search.beam_search import BeamSearch as BeamSearch
+from .search.beam_search import LookaheadSearch as LookaheadSearch
+from .search.best_of_n import BestOfN as BestOfN
+from .search.best_of_n import WeightedVote as WeightedVote
+from .search.dvts import DVTS as DVTS
 from .search.majority_vote import MajorityVote as MajorityVote
 from .search.published import Giannone2025 as Giannone2025
 from .search.published import Puri2025 as Puri2025

@@ -7,7 +7,7 @@ everything else, the same for all.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, cast, runtime_checkable
@@ -17,7 +17,7 @@ from ..models import Sampling
 from ..models.population_memory import check_population
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.posterior import Posterior
-from ..ppl.posterior.provenance import Evidence, Guarantee, Unit
+from ..ppl.posterior.provenance import Evidence, Guarantee, Reason, Unit
 from ..ppl.statespace import StateSpaceModel
 from ..smc import RunKeys
 from .bound import BoundSampler
@@ -114,7 +114,6 @@ class SteppedSampler(ABC):
     bent_by_budget: ClassVar[bool] = True  # which draws a budget spares depends on what they wrote
     # nothing but the score enters the weight of a prior's step
     weighs_by_score: ClassVar[bool] = False
-    published_of: ClassVar[str] = ""  # the sampler of a declared target that this procedure is not
     gentler: ClassVar[tuple[Advice, ...]] = GENTLER
     livelier: ClassVar[tuple[Advice, ...]] = LIVELIER
 
@@ -151,6 +150,10 @@ class SteppedSampler(ABC):
 
     def check(self, model: Declared) -> None:  # noqa: B027 (most samplers sample anything)
         """Raise what is wrong with this sampler for this model."""
+
+    def reasons(self) -> Iterator[Reason]:
+        """Give why this sampler is heuristic whatever it samples, and what to use instead."""
+        yield from ()
 
     @property
     def suffix_moves(self) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from ..models import Sampling
 from ..ppl.interfaces import Declared, Reasoning
 from ..ppl.posterior.provenance import Evidence, Guarantee
+from ..ppl.posterior.search_tree import SearchTree
 from ..smc import History, RunKeys
 
 S = TypeVar("S")
@@ -37,6 +38,7 @@ class Draws(NamedTuple):
         history: of a filter.
         chains: how many chains of one length the particles are; 0 for what is not chains.
         rates: how it moved, by name, in plain values.
+        tree: of a search.
         guarantee, evidence: where they are not the sampler's own.
     """
 
@@ -46,6 +48,7 @@ class Draws(NamedTuple):
     history: History | None = None
     chains: int = 0
     rates: Mapping[str, Any] = MappingProxyType({})
+    tree: SearchTree | None = None
     guarantee: Guarantee | None = None
     evidence: Evidence | None = None
 

@@ -17,6 +17,9 @@ from .filters.resample_move import ResampleMove
 from .filters.tempered_smc import TemperedSMC
 from .filters.twisted_smc import TwistedSMC
 from .mistaken import instead
+from .search.beam_search import BeamSearch, LookaheadSearch
+from .search.best_of_n import BestOfN, WeightedVote
+from .search.dvts import DVTS
 from .search.majority_vote import MajorityVote
 from .search.published import Giannone2025, Puri2025
 
@@ -36,6 +39,11 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         ParallelTempering,
         Puri2025,
         Giannone2025,
+        BestOfN,
+        WeightedVote,
+        BeamSearch,
+        LookaheadSearch,
+        DVTS,
     )
 }
 

@@ -43,6 +43,7 @@ def posterior_of(
         log_evidence=draws.log_evidence,
         errors=errors_of(draws.history, draws.chains),
         provenance=_provenance(bound, draws, settings, heuristic),
+        tree=draws.tree,
         rates=draws.rates,
         settings=settings,
         cost=cost,
@@ -93,11 +94,7 @@ def _provenance(
 def _reasons(bound: BoundSampler[Any], draws: Draws, stopped: str) -> Iterator[Reason]:
     """Say what makes a run heuristic, and what to change."""
     sampler, model = bound.sampler, bound.model
-    if sampler.published_of:
-        yield Reason(
-            f"{sampler.name!r} is a procedure as published, which samples no declared target",
-            f"use sampler={sampler.published_of!r}",
-        )
+    yield from sampler.reasons()
     yield from missed(sampler.proposals(model), model.prior)
     if stopped == "interrupt":
         yield INTERRUPTED

@@ -175,8 +175,9 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         seed: in [0, 2**32).
 
     Returns:
-        A posterior without history and runs. Its draws are copies of the same trajectories, no
-        better than they were: their number says nothing about precision, and errors are undefined.
+        A posterior without history, runs and tree. Its draws are copies of the same trajectories,
+        no better than they were: their number says nothing about precision, and errors are
+        undefined.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
@@ -192,6 +193,7 @@ def resampled(posterior: Posterior, draws: int, seed: int = 0) -> Posterior:
         log_density=posterior.log_density[chosen],
         latents={name: column[chosen] for name, column in posterior.latents.items()},
         errors=NoErrors(),
+        tree=None,
         provenance=replace(posterior.provenance, copies=int(draws), moves=(), died=0),
         rates={},
         settings={**posterior.settings, "resampled": draws, "resampling_seed": keys.seed},

@@ -31,6 +31,7 @@ from ..answers import group, spelled
 from .errors import NoErrors
 from .mixing import Mixing, mixed
 from .provenance import Evidence, Guarantee, Provenance
+from .search_tree import SearchTree
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -57,6 +58,7 @@ class Posterior:
         log_evidence: estimate of log Z of the declared target, in nats; None for chains.
         errors: what its Monte Carlo errors are estimated from.
         provenance: where it comes from: facts about the sampler and the run.
+        tree: what a search has written; None for what is no search.
         rates: how the run moved, by name: rates of acceptance, of swaps, of updates, ...
         settings: everything that the run was asked to do, in plain values.
         cost: what was computed.
@@ -84,6 +86,7 @@ class Posterior:
     latents: Mapping[str, np.ndarray] = field(default_factory=dict)
     errors: NoErrors = NoErrors()
     provenance: Provenance
+    tree: SearchTree | None = None
     rates: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, object]
     cost: Cost

@@ -48,6 +48,9 @@ smc_step = the T steps of the filter, answer = the K different answers.
     runs (if pooled) (chain)                    log_evidence, nats; steps: T of the run,
                                                     -1 if it is no filter; settings, cost
                                                     and provenance, JSON
+    tree (of search) (node)                     parent, round, log_value, visits, status, tokens,
+                                                first, draw, text; see
+                                                    `motes.ppl.SearchTree`
     answers          (answer)                   probability, mcse: its Monte Carlo standard error
     text             (chain, draw or particle)  stated: whether an answer was; answer:
                                                     as it is spelled there, or ""
@@ -85,6 +88,7 @@ from .variable_names import dimension_names, variable_names
 
 if TYPE_CHECKING:
     from .posterior import Posterior
+    from .search_tree import SearchTree
 
 SAMPLE = ("chain", "draw")
 BY_STEP = (*SAMPLE, "step")
@@ -105,6 +109,17 @@ STATISTICS = (
     "log_odds",
 )
 OF_WEIGHTED = ("log_weight", "weight", "eve")  # statistics that copies do not have
+# variables of the group `tree`, and the attributes of a `SearchTree` that they are
+TREE_COLUMNS = {
+    "parent": "parents",
+    "round": "rounds",
+    "log_value": "log_values",
+    "visits": "visits",
+    "status": "statuses",
+    "tokens": "tokens",
+    "first": "firsts",
+    "draw": "draws",
+}
 ROUNDING = 1e-6  # of an effective sample size that is a whole number
 PACKAGES = ("motes", "jax", "numpy", "numpyro", "torch", "transformers", "xarray")
 
@@ -145,6 +160,8 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
     histories = [run.history for run in posterior.runs or (posterior,) if run.history is not None]
     if histories:
         groups["smc"] = _smc(histories)
+    if posterior.tree is not None:
+        groups["tree"] = _search_tree(posterior.tree)
     if posterior.runs:
         groups["runs"] = _runs(posterior)
     tree = DataTree.from_dict({name: _counted(group) for name, group in groups.items()})
@@ -346,6 +363,12 @@ def _distinct(history: History) -> Any:
 def _stretched(table: np.ndarray, rows: int, fill: float) -> np.ndarray:
     """Return a table with rows of `fill` added at its end."""
     return np.concatenate([table, np.full((rows - len(table), table.shape[1]), fill, table.dtype)])
+
+
+def _search_tree(tree: SearchTree) -> Dataset:
+    columns = {name: ("node", getattr(tree, field)) for name, field in TREE_COLUMNS.items()}
+    columns["text"] = ("node", _texts(tree.texts))
+    return Dataset(columns).assign_attrs(tokens_aside=tree.tokens_aside)
 
 
 def _runs(posterior: Posterior) -> Dataset:

@@ -21,8 +21,10 @@ from ...smc import History, normalise
 from .errors import errors_of
 from .pooling import pool
 from .posterior import Posterior
+from .posterior_tree import TREE_COLUMNS
 from .provenance import Provenance
 from .saved_file import read_saved
+from .search_tree import SearchTree
 
 
 def load(path: str | Path) -> Posterior:
@@ -58,6 +60,7 @@ def from_datatree(tree: DataTree) -> Posterior:
         log_evidence=None if isnan(log_evidence) else log_evidence,
         errors=errors_of(history, int(tree.attrs["chains"])),
         provenance=_provenance(tree, _dataset(tree, "constant_data")),
+        tree=_search_tree(tree) if "tree" in tree else None,
         settings=json.loads(_text(tree, "constant_data/settings")),
         cost=json.loads(_text(tree, "constant_data/cost")),
     )
@@ -79,7 +82,14 @@ def _run(tree: DataTree, row: int) -> Posterior:
     )
 
 
-def _posterior(tree: DataTree, rows: slice, *, cost: dict[str, Any], **parts: Any) -> Posterior:
+def _search_tree(tree: DataTree) -> SearchTree:
+    group = _dataset(tree, "tree")
+    columns = {field: np.asarray(group[name]) for name, field in TREE_COLUMNS.items()}
+    texts = tuple(str(text) for text in group["text"].values)
+    return SearchTree(**columns, texts=texts, tokens_aside=int(group.attrs["tokens_aside"]))
+
+
+def _posterior(tree: DataTree, rows: slice, /, *, cost: dict[str, Any], **parts: Any) -> Posterior:
     """Return the posterior of some of the chains."""
     question = _text(tree, "constant_data/question")
     depths = _values(tree, "population/depth", rows)

@@ -15,10 +15,10 @@ do.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, log
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ... import checks
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Stepwise
 from ...ppl.particle import Particle
+from ...ppl.posterior.provenance import Reason
 from ...ppl.statespace import StateSpaceModel
 from ...smc import (
     GrowingHistory,
@@ -73,6 +74,7 @@ class PublishedFilter(PopulationSampler):
 
     guarantee = "heuristic"
     evidence = "none"
+    published_of: ClassVar[str]  # the sampler of a declared target that this procedure is not
 
     def __post_init__(self) -> None:
         Resampling(self.resampling)
@@ -89,6 +91,12 @@ class PublishedFilter(PopulationSampler):
         They are up to a constant.
         """
         return log_weights
+
+    def reasons(self) -> Iterator[Reason]:
+        yield Reason(
+            f"{self.name!r} is a procedure as published, which samples no declared target",
+            f"use sampler={self.published_of!r}",
+        )
 
     def check(self, model: Declared) -> None:
         if not isinstance(model, StateSpaceModel):

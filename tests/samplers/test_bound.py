@@ -13,7 +13,7 @@ from motes.ppl.stepwise import StepwiseModel
 from motes.samplers import SAMPLERS, make_sampler
 from motes.smc import GrowingHistory, Resampling, RunKeys
 
-SMALL = {"particles": 4, "iterations": 6, "warmup": 2, "chains": 2, "starts": 4}
+SMALL = {"particles": 4, "iterations": 6, "warmup": 2, "chains": 2, "starts": 4, "expansions": 2}
 
 
 def declared() -> StateSpaceModel:

@@ -1,0 +1,203 @@
+"""What all searches share: nodes that are expanded in one batch, valued, and answered from.
+
+A search writes a tree. Each of its rounds draws children of some nodes, all in one batch, and gives
+each child a value. What is chosen next is the one thing in which searches differ. The rules that
+hold for all:
+
+Ties. The first slot wins.
+Keys. Children take slots in the order of their parents' slots, and each draws with its own slot's
+    key of this round. So searches that coincide in a limit coincide draw for draw.
+Ends. A node that states its answer is finished, one that is out of steps or context truncated.
+    Both are closed. A truncated one keeps its place and its weight, under no answer; it is the best
+    only where nothing is finished.
+Equals. Siblings with the same tokens are drawn, counted and valued as often as they come up, and
+    share everything that is computed.
+Dead. A node of value zero is never gone on with and never an answer. A search whose nodes are all
+    dead has failed (`AllParticlesDead`).
+
+What comes back is the set of answers, with weights by the sampler's `choice`:
+
+    "best"      all weight on the greatest value
+    "weighted"  in proportion to the values: the probability of an answer is its share of them
+    "vote"      equal weights
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, log
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ... import checks
+from ...models import capabilities
+from ...ppl.interfaces import Declared
+from ...ppl.posterior.provenance import Reason
+from ...ppl.statespace import StateSpaceModel
+from ...ppl.stepwise import StepwiseModel
+from ...smc import log_sum_exp
+from ..base import AllParticlesDead, PopulationSampler
+from ..bound import BoundSampler, Draws
+from ..run_facts import Advice
+from .growing_tree import GrowingTree, Node
+from .value import SCORES, VALUES, UserValue, value_of
+
+CHOICES = ("weighted", "best", "vote")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSampler(PopulationSampler):
+    """A search over steps of reasoning.
+
+    Attributes:
+        value: what a prefix is worth: "prm", "rollouts", "logprob" or a function; see
+            `motes.samplers.search.value`.
+        score: how the reward model's scores of steps are put together: "last", "min", "product" or
+            "mean".
+        rollouts: K, completions of each node, where the value is "rollouts".
+        choice: how answers are weighed: "weighted", "best" or "vote".
+    """
+
+    value: str | UserValue = "prm"
+    score: str = "last"
+    rollouts: int = 4
+    choice: str = "weighted"
+
+    guarantee = "heuristic"
+    evidence = "none"
+    gentler = (
+        Advice("raise {particles}"),
+        Advice("use sampler='particle_filter', which weighs what it keeps"),
+    )
+
+    def __post_init__(self) -> None:
+        if not callable(self.value):
+            checks.choice("value", self.value, VALUES)
+        checks.choice("score", self.score, SCORES)
+        checks.choice("choice", self.choice, CHOICES)
+        checks.settle(self, rollouts=checks.count("rollouts", self.rollouts))
+        super().__post_init__()
+
+    @property
+    def greedy_steps(self) -> int:
+        """Steps of a greedy continuation by which a prefix is valued."""
+        return 0
+
+    def reasons(self) -> Iterator[Reason]:
+        yield Reason(
+            f"{self.name!r} is a search, which samples no declared target",
+            "use sampler='particle_filter', whose weights follow one",
+        )
+
+    def check(self, model: Declared) -> None:
+        if not isinstance(model, StateSpaceModel):
+            raise ValueError(f"{self.name!r} searches a StateSpaceModel, not {model!r}")
+        if self.value in ("prm", "rollouts") and model.prm is None:
+            raise ValueError(
+                f"{self.name!r} needs a value for its prefixes: a reward model (prm=), "
+                "value='logprob', or a function of trajectories"
+            )
+        if self.value == "logprob" and not capabilities(model.lm).probabilities:
+            raise model.unknown_logprob("value='logprob'")
+
+
+@dataclass(frozen=True, eq=False)
+class BoundSearch(BoundSampler[S]):
+    """A search on a state-space model.
+
+    Attributes:
+        stepwise: the model, step by step.
+    """
+
+    stepwise: StepwiseModel
+
+    @abstractmethod
+    def answers(self, state: S) -> list[int]:
+        """Give the nodes that are the answers so far, in order of their slots."""
+
+    @abstractmethod
+    def frontier(self, state: S) -> list[int]:
+        """Give the nodes that would be gone on with."""
+
+    @abstractmethod
+    def tree(self, state: S) -> GrowingTree:
+        """Give what has been written."""
+
+    def visits(self, state: S) -> np.ndarray | None:
+        """Give how often each node was visited; None for the number of draws from it."""
+        return None
+
+    def expanded(
+        self, tree: GrowingTree, t: int, parents: Sequence[int], slots: Sequence[int], of: int
+    ) -> GrowingTree:
+        """Draw a child of each parent, all in one batch, and value the children.
+
+        Args:
+            tree: what there is.
+            t: the round, from 1.
+            parents: nodes, open ones; one as often as children are drawn from it.
+            slots: of the children, none of them twice.
+            of: how many slots there are.
+
+        Raises:
+            AllParticlesDead: all children are worth nothing.
+        """
+        before = [tree.node(parent).particle for parent in parents]
+        children = self.stepwise.step(self.proposed, self.keys.moves(t, of, slots), before)
+        aside = self.keys.rejuvenation(t, of, slots)
+        log_values, tokens_aside = value_of(
+            self.stepwise, self.sampler, aside, children, self.proposed
+        )
+        nodes = [
+            Node(parent, t, child, value)
+            for parent, child, value in zip(parents, children, log_values.tolist(), strict=True)
+        ]
+        return tree.grown(nodes, tokens_aside)
+
+    def draws(self, state: S, complete: bool) -> Draws:
+        tree = self.tree(state)
+        # a search that was stopped before it had an answer returns what it was about to go on with
+        chosen = self.answers(state) or self.frontier(state)
+        log_weights = self.log_weights(tree, chosen)
+        return Draws(
+            [tree.node(node).particle for node in chosen],
+            log_weights,
+            tree=tree.search_tree(chosen, self.visits(state)),
+        )
+
+    def log_weights(self, tree: GrowingTree, chosen: Sequence[int]) -> np.ndarray:
+        """Weigh the answers by the sampler's choice; normalised, float64, shape (N,)."""
+        log_values = tree.log_values(chosen)
+        if np.isnan(log_values).any():  # the root, of a search that was stopped at once
+            return np.full(len(chosen), -log(len(chosen)))
+        alive = log_values > -inf
+        if not alive.any():
+            raise AllParticlesDead(self.depth(tree), len(chosen))
+        if self.sampler.choice == "best":
+            finished = [tree.finished(node) for node in chosen]
+            # finished ones go before others, then the greatest value, then the first slot
+            best = max(
+                range(len(chosen)),
+                key=lambda i: (bool(alive[i]), finished[i], log_values[i], -i),
+            )
+            return np.where(np.arange(len(chosen)) == best, 0.0, -inf)
+        plain = np.where(alive, 0.0, -inf) if self.sampler.choice == "vote" else log_values
+        return plain - float(log_sum_exp(plain))
+
+    def depth(self, tree: GrowingTree) -> int:
+        """Give the depth of the deepest node."""
+        return max(node.particle.length for node in tree.nodes())
+
+
+def alive(tree: GrowingTree, nodes: Sequence[int]) -> list[int]:
+    """Give those of some nodes that are worth anything."""
+    return [node for node in nodes if tree.node(node).log_value > -inf]
+
+
+def opened(sampler: Any, model: Declared) -> StepwiseModel:
+    """Give the model as a search draws its steps."""
+    return model.stepwise(sampler.proposed(model))
