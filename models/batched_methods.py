@@ -35,7 +35,7 @@ class BatchedMethod:
         split: makes rows of those arguments.
         join: makes those arguments of the rows of several runs.
         tokens: how many tokens an answer generated, where a run pays for its own.
-        order: of several methods that are asked at once, lower ones go first.
+        order: of several methods that are asked at once, only those of the highest are answered.
     """
 
     call: Callable[..., Any]
@@ -67,7 +67,7 @@ METHODS: dict[str, BatchedMethod] = {
     ),
     "logprob": BatchedMethod(call=calls.logprob, by_row=2),
     "continued": BatchedMethod(call=calls.continued),
-    # language models go first: what they write is scored next
+    # steps wait until all others are scored, so that all runs draw their next ones together
     "score": BatchedMethod(call=calls.score, order=1),
 }
 

@@ -2,8 +2,8 @@
 
 Every run is an ordinary function in a thread of its own, and is given a function that maps a model
 to its stand-in. Only one thread runs at any time: each goes on until it asks something of a model,
-then the next one; when all are waiting their questions are put together, answered, and each goes on
-in turn. So the order of events is fixed, and since random numbers belong to slots, every run draws
+then the next one; when all are waiting their questions are put together, those of reward models are
+answered before those of language models, and each run that has its answer goes on. So the order of events is fixed, and since random numbers belong to slots, every run draws
 what it would draw alone (up to the rounding of larger batches).
 
 What a batch has cost is shared out: generated tokens by who drew them, all else in proportion to
@@ -13,12 +13,13 @@ runs add up to those that passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import islice
 from threading import Semaphore, Thread
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from .trajectory import Trajectory
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Any], Any]], T]
+Roots: TypeAlias = MutableMapping[tuple[int, str], Trajectory]
+Heard: TypeAlias = Callable[[str, tuple[Sequence[Any], ...], Any], None]
 
 
 def run_batched(
@@ -61,28 +64,96 @@ def run_batched(
         >>> run_batched([depth, depth])
         [0, 0]
     """
-    roots: dict[tuple[int, str], Trajectory] = {}
     waiting: Iterator[tuple[int, Run[T]]] = iter(enumerate(runs))
+    numbers: dict[BatchedRun[T], int] = {}
     results: dict[int, T] = {}
-    asking: list[_Worker[T]] = []
+    group: RunGroup[T] = RunGroup(roots={})
     try:
         while True:
-            places = len(runs) if at_once is None else at_once - len(asking)
-            asking += [_Worker(*following, roots) for following in islice(waiting, max(0, places))]
-            for worker in asking:
-                worker.go_on()
-            for worker in asking:
-                if worker.question is None:
-                    results[worker.number] = worker.returned()
-                    if ended is not None:
-                        ended(worker.number, results[worker.number])
-            asking = [worker for worker in asking if worker.question is not None]
-            _answer(asking)
-            if not asking and len(results) == len(runs):
+            places = len(runs) if at_once is None else at_once - len(group.runs)
+            for number, run in islice(waiting, max(0, places)):
+                numbers[group.join(run)] = number
+            for run in group.go_on():
+                number = numbers.pop(run)
+                results[number] = run.returned()
+                if ended is not None:
+                    ended(number, results[number])
+            group.answer()
+            if not group.runs and len(results) == len(runs):
                 return [results[number] for number in range(len(runs))]
     finally:
-        for worker in asking:
-            worker.give_up()
+        group.close()
+
+
+class RunGroup(Generic[T]):
+    """Runs under way together, which may join and leave while others go on.
+
+    Whoever has the group lets all runs go on until they ask (`go_on`), and then answers what they
+    ask (`answer`), in turn. All of it in one thread.
+
+    Args:
+        roots: where the roots of questions are kept, so that runs which ask the same question read
+            it once; where None, each as long as a run holds it.
+
+    Attributes:
+        runs: those that have not ended.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> lm, group = TableLM(lambda prefix: [0.5, 0.5], eos=1), RunGroup()
+        >>> _ = group.join(lambda batched: batched(lm).start("?").depth)
+        >>> [run.returned() for run in group.go_on()]
+        [0]
+    """
+
+    def __init__(self, roots: Roots | None = None) -> None:
+        self.runs: list[BatchedRun[T]] = []
+        self._roots: Roots = WeakValueDictionary() if roots is None else roots
+
+    def join(self, run: Run[T], heard: Heard | None = None) -> BatchedRun[T]:
+        """Take in a run, which begins at the next `go_on`.
+
+        Args:
+            run: a function, as `run_batched` takes it.
+            heard: told of each question of this run that was answered: the method's name, its rows,
+                and the answers.
+        """
+        joined = BatchedRun(run, self._roots, heard)
+        self.runs.append(joined)
+        return joined
+
+    def go_on(self) -> list[BatchedRun[T]]:
+        """Let each run go on until it asks again, or ends; return those that ended."""
+        for run in self.runs:
+            if run.question is None:
+                run.go_on()
+        ended = [run for run in self.runs if run.question is None]
+        self.runs = [run for run in self.runs if run.question is not None]
+        return ended
+
+    def answer(self) -> None:
+        """Answer what is asked of reward models, or, where nothing is, of language models.
+
+        So a run that has just joined waits until all ask for their next step, and shares it. Where
+        a call fails, each of its runs is answered alone, so that the error is raised in those
+        runs alone which it concerns.
+        """
+        for askers in _batches(self.runs):
+            try:
+                _answer(askers)
+            except Exception as error:
+                _answer_apart(askers, error)
+
+    def leave(self, run: BatchedRun[T]) -> None:
+        """Give up a run where it stands."""
+        self.runs.remove(run)
+        run.give_up()
+
+    def close(self) -> None:
+        """Give up all runs."""
+        for run in self.runs:
+            run.give_up()
+        self.runs = []
 
 
 class _Question(NamedTuple):
@@ -112,22 +183,26 @@ class _GivenUp(BaseException):
     """Ends the thread of a run that nobody waits for any more."""
 
 
-class _Worker(Generic[T]):
-    """A run in its thread, which moves only while it is its turn."""
+class BatchedRun(Generic[T]):
+    """A run in its thread, which moves only while it is its turn.
 
-    def __init__(self, number: int, run: Run[T], roots: dict[tuple[int, str], Trajectory]) -> None:
-        self.number, self.roots = number, roots
+    Attributes:
+        question: what it asks and waits for; None once it has ended.
+    """
+
+    def __init__(self, run: Run[T], roots: Roots, heard: Heard | None = None) -> None:
+        self.roots = roots
         self.question: _Question | None = None
         self.answer: Any = None
+        self._refusal: Exception | None = None
+        self._heard = heard
         self._turn, self._back = Semaphore(0), Semaphore(0)
         self._outcome: list[T] = []
         self._error: BaseException | None = None
         self._unwanted = False
         self._stand_ins: dict[int, Any] = {}
         self.clock = OwnTime()
-        self._thread = Thread(
-            target=self._work, args=(run,), daemon=True, name=f"batched run {number}"
-        )
+        self._thread = Thread(target=self._work, args=(run,), daemon=True, name="batched run")
         self._thread.start()
 
     def batched(self, model: object) -> Any:
@@ -155,11 +230,23 @@ class _Worker(Generic[T]):
         self._turn.release()
         self._thread.join()
 
+    def receive(self, answer: Any) -> None:
+        """Take the answer to the question."""
+        self.question, self.answer = None, answer
+
+    def refuse(self, error: Exception) -> None:
+        """Take an error in place of an answer, which is raised where the run asked."""
+        self.question, self._refusal = None, error
+
     def ask(self, question: _Question) -> Any:
         """Called by the run: wait for an answer."""
         self.question = question
         self._wait()
-        self.question = None
+        if self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            raise refusal
+        if self._heard is not None:
+            self._heard(question.method, question.rows, self.answer)
         return self.answer
 
     def _wait(self) -> None:
@@ -190,7 +277,7 @@ class BatchedModel:
     have asked as well, and is answered from one call for all.
 
     Args:
-        worker: of the run.
+        run: the run.
         model: the model itself.
 
     Attributes:
@@ -199,8 +286,8 @@ class BatchedModel:
         original: the model itself.
     """
 
-    def __init__(self, worker: _Worker[Any], model: Any) -> None:
-        self.name, self.cost, self.original, self._worker = model.name, Cost(), model, worker
+    def __init__(self, run: BatchedRun[Any], model: Any) -> None:
+        self.name, self.cost, self.original, self._run = model.name, Cost(), model, run
         names = offered(model)
         if "extend" in names:
             self.capabilities = capabilities(model)
@@ -214,10 +301,11 @@ class BatchedModel:
 
     def start(self, question: str) -> Trajectory:
         """Return the root of all runs that ask this question, so that it is read once."""
-        roots, place = self._worker.roots, (id(self.original), question)
-        if place not in roots:
-            roots[place] = calls.start(self.original, question)
-        return roots[place]
+        roots, place = self._run.roots, (id(self.original), question)
+        root = roots.get(place)
+        if root is None:
+            root = roots[place] = calls.start(self.original, question)
+        return root
 
     def can_read(self, trajectory: Trajectory) -> bool:
         """Return whether a reward model's context holds a trajectory."""
@@ -230,7 +318,7 @@ class BatchedModel:
         if not len(rows[0]):
             return []
         common = tuple(map(_hashable, arguments[method.by_row :]))
-        return self._worker.ask(
+        return self._run.ask(
             _Question(self.original, name, rows, common, tuple(sorted(named.items())))
         )
 
@@ -239,18 +327,38 @@ def _hashable(argument: object) -> Any:
     return tuple(argument) if isinstance(argument, list) else argument
 
 
-def _answer(asking: Sequence[_Worker[Any]]) -> None:
-    """Put together what is asked of one model, language models first, and answer it."""
-    batches: dict[tuple[Any, ...], list[tuple[_Worker[Any], _Question]]] = {}
-    for worker in asking:
-        question = worker.question
+Askers: TypeAlias = "list[tuple[BatchedRun[Any], _Question]]"
+
+
+def _batches(asking: Sequence[BatchedRun[Any]]) -> list[Askers]:
+    """Put together what is asked of one model, of the methods that are answered first."""
+    batches: dict[tuple[Any, ...], Askers] = {}
+    for run in asking:
+        question = run.question
         if question is not None:
-            batches.setdefault(question.batch, []).append((worker, question))
-    for _, askers in sorted(batches.items(), key=lambda item: item[0][0]):
-        [*_, (_, question)] = askers
-        before, began = question.model.cost, own_seconds()
-        answers = _joined([asked for _, asked in askers])
-        _share(askers, answers, question.model.cost - before, own_seconds() - began)
+            batches.setdefault(question.batch, []).append((run, question))
+    first = max((order for order, *_ in batches), default=0)
+    return [askers for (order, *_), askers in batches.items() if order == first]
+
+
+def _answer(askers: Askers) -> None:
+    """Answer questions that make one call."""
+    [*_, (_, question)] = askers
+    before, began = question.model.cost, own_seconds()
+    answers = _joined([asked for _, asked in askers])
+    _share(askers, answers, question.model.cost - before, own_seconds() - began)
+
+
+def _answer_apart(askers: Askers, error: Exception) -> None:
+    """Answer each of several questions by itself, whose joint call has failed with this error."""
+    if len(askers) == 1:
+        askers[0][0].refuse(error)
+        return
+    for asker in askers:
+        try:
+            _answer([asker])
+        except Exception as own:
+            asker[0].refuse(own)
 
 
 def _joined(questions: Sequence[_Question]) -> Any:
@@ -263,13 +371,11 @@ def _joined(questions: Sequence[_Question]) -> Any:
     return method.call(first.model, *method.join(*columns), *first.common, **dict(first.named))
 
 
-def _share(
-    askers: Sequence[tuple[_Worker[Any], _Question]], answers: Any, cost: Cost, seconds: float
-) -> None:
+def _share(askers: Askers, answers: Any, cost: Cost, seconds: float) -> None:
     """Give each run its answers, and its share of the cost and of the seconds that passed."""
     ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
-    for (worker, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
-        worker.answer = answers[first:last]
+    for (run, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
+        run.receive(answers[first:last])
         part = Cost(
             **{
                 field.name: _between(getattr(cost, field.name), first, last, ends[-1])
@@ -278,9 +384,9 @@ def _share(
         )
         tokens = METHODS[question.method].tokens
         if tokens is not None:
-            part = replace(part, generated_tokens=sum(map(tokens, worker.answer)))
-        worker.batched(question.model).cost += part
-        worker.clock.add(_between(seconds, first, last, ends[-1]))
+            part = replace(part, generated_tokens=sum(map(tokens, run.answer)))
+        run.batched(question.model).cost += part
+        run.clock.add(_between(seconds, first, last, ends[-1]))
 
 
 def _between(total: Any, first: int, last: int, rows: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache, partial
+from weakref import WeakValueDictionary
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from motes.models import (
     continued,
     run_batched,
 )
+from motes.models.batching import RunGroup
 
 
 @cache
@@ -189,3 +191,90 @@ def test_runs_that_ask_the_same_question_begin_at_one_root():
     lm, prm = models()
     one, two, other = over(lm, prm, [lambda lm, prm, q=q: lm.start(q) for q in ("?", "?", "!")])
     assert one is two is not other and lm.start("?") is not one
+
+
+def together(group, turns):
+    """Turns of a group, and what its runs returned or raised, in the order in which they ended."""
+    ended = []
+    for _ in range(turns):
+        for run in group.go_on():
+            try:
+                ended.append(run.returned())
+            except Exception as error:
+                ended.append(str(error))
+        group.answer()
+    return ended
+
+
+def joined(group, run, lm, prm, heard=None):
+    return group.join(lambda shared: run(shared(lm), shared(prm)), heard)
+
+
+def test_runs_join_others_under_way():
+    lm, prm = models()
+    alone = [walk(steps, seed, *models()) for seed, steps in enumerate((5, 2))]
+    group = RunGroup()
+    joined(group, partial(walk, 5, 0), lm, prm)
+    first = together(group, 3)
+    joined(group, partial(walk, 2, 1), lm, prm)
+    assert first + together(group, 20) == sorted(alone, key=lambda result: len(result[1]))
+    assert not group.runs and lm.cost.forward_passes == 5  # the second run added no call
+
+
+def test_a_question_that_a_model_fails_at_ends_the_run_that_asked_it_alone():
+    lm, _ = models()
+
+    def score(x):
+        return np.nan if x.question == "bad" else float(x.depth)
+
+    def ask(question, lm, prm):
+        [x] = lm.extend([lm.start(question)], keys(1, 1))
+        return prm.score([x]).tolist()
+
+    before, group = threading.active_count(), RunGroup()
+    for question in ("good", "bad", "fine"):
+        joined(group, partial(ask, question), lm, FunctionReward(score))
+    good, bad, fine = together(group, 4)
+    assert good == fine == [1.0]
+    assert bad.startswith("the reward model 'function' gave a score that is NaN")
+    assert threading.active_count() == before
+
+
+def test_runs_that_leave_are_given_up_and_the_others_go_on():
+    lm, prm = models()
+    before, group = threading.active_count(), RunGroup()
+    joined(group, partial(walk, 5, 0), lm, prm)
+    nested = joined(group, lambda lm, prm: over(lm, prm, [partial(walk, 5, 1)] * 2), lm, prm)
+    assert together(group, 2) == [] and threading.active_count() == before + 4
+    group.leave(nested)
+    assert threading.active_count() == before + 1
+    assert together(group, 20) == [walk(5, 0, *models())]
+    joined(group, partial(walk, 5, 0), lm, prm)
+    together(group, 1)
+    group.close()
+    assert threading.active_count() == before and not group.runs
+
+
+def test_what_a_run_was_answered_is_told():
+    lm, prm = models()
+    told, group = [], RunGroup()
+    heard = lambda method, rows, answers: told.append((method, rows, answers))
+    joined(group, partial(walk, 1, 0), lm, prm, heard)
+    joined(group, partial(walk, 1, 1), lm, prm)
+    [[ends, [scores]], _] = together(group, 4)
+    [(extend, (parents, _), children), (score, (scored,), log_odds)] = told
+    assert (extend, score) == ("extend", "score") and log_odds.tolist() == scores
+    assert [x.token_ids for x in children] == ends == [x.token_ids for x in scored]
+    assert all(child.parent is parent for child, parent in zip(children, parents, strict=True))
+
+
+def test_roots_are_kept_as_long_as_a_run_holds_them():
+    lm, prm = models()
+    kept = WeakValueDictionary()
+    group = RunGroup(kept)
+    for steps in (1, 3):
+        joined(group, partial(walk, steps, 0), lm, prm)
+    together(group, 2)
+    assert len(kept) == 1
+    together(group, 20)
+    assert len(kept) == 0
