@@ -2,9 +2,10 @@
 
 Every run is an ordinary function in a thread of its own, and is given a function that maps a model
 to its stand-in. Only one thread runs at any time: each goes on until it asks something of a model,
-then the next one; when all are waiting their questions are put together, those of reward models are
-answered before those of language models, and each run that has its answer goes on. So the order of events is fixed, and since random numbers belong to slots, every run draws
-what it would draw alone (up to the rounding of larger batches).
+then the next one. When all are waiting, their questions are put together: those to reward models
+are answered first, and those to language models where no other is left. Each run that has its
+answer goes on in turn. So the order of events is fixed, and since random numbers belong to slots,
+every run draws what it would draw alone (up to the rounding of larger batches).
 
 What a batch has cost is shared out: generated tokens by who drew them, all else in proportion to
 the rows that each run asked about. So is its time (see `motes.models.own_time`): the seconds of all
