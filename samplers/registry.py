@@ -17,6 +17,7 @@ from .filters.resample_move import ResampleMove
 from .filters.tempered_smc import TemperedSMC
 from .filters.twisted_smc import TwistedSMC
 from .mistaken import instead
+from .search.a_star import AStar
 from .search.beam_search import BeamSearch, LookaheadSearch
 from .search.best_of_n import BestOfN, WeightedVote
 from .search.dvts import DVTS
@@ -44,6 +45,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         BeamSearch,
         LookaheadSearch,
         DVTS,
+        AStar,
     )
 }
 

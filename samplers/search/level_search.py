@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from ...ppl.interfaces import Declared
 from ...smc import RunKeys
-from ..base import AllParticlesDead
+from ..base import AllParticlesDead, PopulationSampler
+from ..run_facts import Advice
 from .growing_tree import GrowingTree
 from .search_sampler import BoundSearch, SearchSampler, opened
 
@@ -123,8 +124,10 @@ class Round(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelSearch(SearchSampler):
+class LevelSearch(SearchSampler, PopulationSampler):
     """A search that goes level by level; which nodes it keeps is its `select`."""
+
+    gentler = (Advice("raise {particles}"), *SearchSampler.gentler)
 
     @abstractmethod
     def select(self, round: Round) -> Chosen:

@@ -39,7 +39,7 @@ from ...ppl.posterior.provenance import Reason
 from ...ppl.statespace import StateSpaceModel
 from ...ppl.stepwise import StepwiseModel
 from ...smc import log_sum_exp
-from ..base import AllParticlesDead, PopulationSampler
+from ..base import AllParticlesDead, SteppedSampler
 from ..bound import BoundSampler, Draws
 from ..run_facts import Advice
 from .growing_tree import GrowingTree, Node
@@ -50,7 +50,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSampler(PopulationSampler):
+class SearchSampler(SteppedSampler):
     """A search over steps of reasoning.
 
     Attributes:
@@ -69,10 +69,7 @@ class SearchSampler(PopulationSampler):
 
     guarantee = "heuristic"
     evidence = "none"
-    gentler = (
-        Advice("raise {particles}"),
-        Advice("use sampler='particle_filter', which weighs what it keeps"),
-    )
+    gentler = (Advice("use sampler='particle_filter', which weighs what it keeps"),)
 
     def __post_init__(self) -> None:
         if not callable(self.value):

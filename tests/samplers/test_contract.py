@@ -28,6 +28,7 @@ SMALL = {
     "starts": 4,
     "moves": 2,
     "expansions": 3,
+    "answers": 3,
 }
 VARIANTS = {
     "entropic_particle_filter": {"look_ahead": 2},

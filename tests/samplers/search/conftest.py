@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import pytest
 
-from motes.models import FunctionReward, TableLM
+from motes.models import Cost, FunctionReward, TableLM
 from motes.ppl import StateSpaceModel
 
 EOS, DEPTH = 2, 4
@@ -69,3 +70,26 @@ def by_first_token(x) -> str | None:
 @pytest.fixture
 def table() -> type[Table]:
     return Table
+
+
+class Exhaustive(TableLM):
+    """Gives siblings of one batch each token once, in order, instead of drawing them."""
+
+    def extend(self, trajectories, keys, *, sampling=None, prior=None):
+        self.cost += Cost(generated_tokens=len(trajectories), forward_passes=1)
+        before: Counter = Counter()
+        children = []
+        for x in trajectories:
+            token = before[x]
+            before[x] += 1
+            p = float(np.log(self.next_probs(x.token_ids)[token]))
+            ends = token == self.eos
+            children.append(
+                x.child(str(token), (token,), logprob=p, proposal_logprob=p, finished=ends)
+            )
+        return children
+
+
+@pytest.fixture
+def exhaustive() -> type[TableLM]:
+    return Exhaustive
