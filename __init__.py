@@ -3,7 +3,7 @@
 Importing it is quick: torch, jax and transformers are loaded when something first needs them. See
 `solve` for the whole path from a question to a posterior, and the subpackages for its parts:
 `models` (language and reward models), `smc` (sequential Monte Carlo), `ppl` (declared posteriors),
-`samplers`, `diagnostics` and `evaluation`.
+`samplers`, `diagnostics`, `evaluation` and `serving`.
 """
 
 import lazy_loader

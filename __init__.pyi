@@ -3,6 +3,7 @@ from . import evaluation as evaluation
 from . import models as models
 from . import ppl as ppl
 from . import samplers as samplers
+from . import serving as serving
 from . import smc as smc
 from .diagnostics.summary import summary as summary
 from .evaluation import evaluate as evaluate

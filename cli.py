@@ -2,6 +2,7 @@
 
     motes solve "QUESTION"     samples the posterior over reasoning, and shows it
     motes evaluate FILE.jsonl  runs samplers on problems with known answers; shows their accuracy
+    motes serve                serves a model to OpenAI's clients and to a browser
     motes report FILE.nc       writes a report of a saved posterior, to read in a browser
     motes samplers             says which samplers there are, and what holds of each
     motes problems             prints problems of the pocket reasoner's family, with their answers
@@ -26,6 +27,7 @@ from .commands.evaluate_command import add_evaluate
 from .commands.listings import add_listings
 from .commands.report_command import add_report
 from .commands.saying import failed, sentence
+from .commands.serve_command import add_serve
 from .commands.solve_command import add_solve
 
 
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser = _Parser(prog="motes", description=text)
     commands: Any = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_solve, add_evaluate, add_report, add_listings):
+    for add in (add_solve, add_evaluate, add_serve, add_report, add_listings):
         add(commands)
     return parser
 

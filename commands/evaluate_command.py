@@ -15,8 +15,6 @@ from .saying import check_destination, failed
 if TYPE_CHECKING:
     from ..samplers import Sampler
 
-BUDGETS = ("particles", "samples", "iterations")  # what a budget is, the first that the sampler has
-
 
 def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
@@ -116,12 +114,13 @@ def _methods(texts: list[str], budgets: str | None) -> dict[str, list[Sampler]]:
 
 def _at_budgets(name: str, settings: dict[str, Any], budgets: str | None) -> list[Sampler]:
     from ..samplers import make_sampler
-    from ..samplers.registry import settings_of
+    from ..samplers.registry import size_setting
 
     if budgets is None:
         return [make_sampler(name, **settings)]
-    known = settings_of(name)
-    counted = next(setting for setting in BUDGETS if setting in known)
+    counted = size_setting(name)
+    if counted is None:
+        raise ValueError(f"budgets must be left out where the sampler {name!r} has no particles")
     if counted in settings:
         raise ValueError(
             f"budgets must be left out where the sampler {name!r} is given its {counted}"

@@ -81,5 +81,29 @@ def settings_of(name: str) -> list[str]:
     return sorted(field.name for field in fields(named[name]))
 
 
+def known_samplers() -> list[str]:
+    """Return the names of all samplers, baselines included."""
+    return list(_named())
+
+
+SIZES = ("particles", "samples", "iterations")  # what a budget is: the first that a sampler has
+
+
+def size_setting(name: str) -> str | None:
+    """Return the setting by which a sampler is told how many solutions to write.
+
+    None for a sampler that is not told.
+
+    Raises:
+        ValueError: the name is unknown.
+
+    Example:
+        >>> size_setting("particle_filter"), size_setting("majority_vote")
+        ('particles', 'samples')
+    """
+    known = settings_of(name)
+    return next((setting for setting in SIZES if setting in known), None)
+
+
 def _named() -> dict[str, Any]:
     return {**SAMPLERS, **BASELINES}

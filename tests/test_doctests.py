@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = [
     file
-    for folder in ("diagnostics", "evaluation", "models", "ppl", "samplers", "smc")
+    for folder in ("diagnostics", "evaluation", "models", "ppl", "samplers", "serving", "smc")
     for file in sorted((ROOT / folder).rglob("*.py"))
 ]
 
@@ -32,7 +32,7 @@ def test_examples(file: Path) -> None:
     assert failed == 0
 
 
-FACES = ("", "models", "ppl", "samplers", "smc", "diagnostics", "evaluation")
+FACES = ("", "models", "ppl", "samplers", "serving", "smc", "diagnostics", "evaluation")
 
 
 @pytest.mark.parametrize("face", FACES)

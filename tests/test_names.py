@@ -15,7 +15,7 @@ import pytest
 import motes
 
 ROOT = Path(__file__).parents[1]
-FACES = ("models", "ppl", "samplers", "smc", "diagnostics", "evaluation")
+FACES = ("models", "ppl", "samplers", "smc", "diagnostics", "evaluation", "serving")
 NAMED = re.compile(
     r"(?<![\w./\\-])(motes(?:\.[A-Za-z_]\w*)+|(?:"
     + "|".join(FACES)

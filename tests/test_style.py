@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["diagnostics", "evaluation", "models", "ppl", "samplers", "smc"]
+ROOMS = ["diagnostics", "evaluation", "models", "ppl", "samplers", "serving", "smc"]
 FILES = [
     *sorted(ROOT.glob("*.py")),
     *(path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))),

@@ -1,0 +1,42 @@
+"""Servers on the pocket, in float64, where a draw does not depend on what else is in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from live_servers import Served, serving
+
+from motes.models import load_lm, load_prm
+from motes.serving import Limits, Service
+from motes.serving.solve_request import Defaults
+
+
+@pytest.fixture(scope="session")
+def models() -> tuple[Any, Any]:
+    return load_lm("pocket", dtype="float64", probe=False), load_prm(
+        "pocket", dtype="float64", probe=False
+    )
+
+
+@pytest.fixture(scope="session")
+def alone() -> tuple[Any, Any]:
+    """The same models for `motes.solve`, beside the engine that has its own."""
+    return load_lm("pocket", dtype="float64", probe=False), load_prm(
+        "pocket", dtype="float64", probe=False
+    )
+
+
+@pytest.fixture(scope="session")
+def served(models: tuple[Any, Any]) -> Iterator[Served]:
+    """The server that tests share."""
+    limits = Limits(at_once=8, waiting=64, seconds=60)
+    with serving(Service(*models, defaults=Defaults(particles=6), limits=limits)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(served: Served) -> openai.OpenAI:
+    return served.client()
