@@ -27,6 +27,7 @@ from .search.best_of_n import BestOfN as BestOfN
 from .search.best_of_n import WeightedVote as WeightedVote
 from .search.dvts import DVTS as DVTS
 from .search.majority_vote import MajorityVote as MajorityVote
+from .search.mcts import MCTS as MCTS
 from .search.published import Giannone2025 as Giannone2025
 from .search.published import Puri2025 as Puri2025
 from .solving import solve as solve

@@ -22,6 +22,7 @@ from .search.beam_search import BeamSearch, LookaheadSearch
 from .search.best_of_n import BestOfN, WeightedVote
 from .search.dvts import DVTS
 from .search.majority_vote import MajorityVote
+from .search.mcts import MCTS
 from .search.published import Giannone2025, Puri2025
 
 SAMPLERS: dict[str, type[SteppedSampler]] = {
@@ -46,6 +47,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         LookaheadSearch,
         DVTS,
         AStar,
+        MCTS,
     )
 }
 

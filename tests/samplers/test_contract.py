@@ -38,6 +38,7 @@ VARIANTS = {
     "power_smc": {"ramp": 3},
     "particle_gibbs": {"ancestor_sampling": True},
     "parallel_tempering": {"kernel": "gibbs"},
+    "mcts": {"leaf": "solution", "batch": 2, "rule": "puct"},
 }
 CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
 CHAINS = ("particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering")
