@@ -17,7 +17,7 @@ from ...smc import Resampling, RunKeys, State, start, steps
 from ...smc.resampling import pick
 from ..base import AllParticlesDead, SteppedSampler
 from ..bound import BoundSampler, Draws
-from ..filters.filter_sampler import check_alive
+from ..filters.bound_filter import check_alive
 
 MOST_STARTS = 16  # times as many particles as the first filter for a chain's start, at most
 RESTARTS = 2**31  # iterations whose keys are for further filters

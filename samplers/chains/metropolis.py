@@ -16,6 +16,11 @@ from ..filters.power_smc import sharpened
 from ..moves import suffix_move
 from .chain_sampler import BoundChains, Chains, ChainSampler, Swept
 
+REMAINDERS = (
+    "for each move of each chain a remainder, about half a trajectory's tokens; the reward model "
+    "reads it"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SuffixMetropolis(ChainSampler):
@@ -57,10 +62,7 @@ class SuffixMetropolis(ChainSampler):
         "Hastings (1970), doi:10.1093/biomet/57.1.97; the move: Karan and Du (2025), "
         "arXiv:2510.14901"
     )
-    step_cost = (
-        "for each move of each chain a remainder, about half a trajectory's tokens; the reward "
-        "model reads it"
-    )
+    step_cost = REMAINDERS
 
     @property
     def suffix_moves(self) -> bool:
@@ -104,7 +106,7 @@ class BoundMetropolis(BoundChains):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PowerMetropolis(SuffixMetropolis):
+class PowerMetropolis(ChainSampler):
     """Suffix Metropolis for power targets, p(x)^alpha L(x)^beta.
 
     Remainders are drawn at a low temperature.
@@ -133,12 +135,21 @@ class PowerMetropolis(SuffixMetropolis):
         ('invariant', 8)
     """
 
-    name = "power_metropolis"
-    paper = "Karan and Du (2025), arXiv:2510.14901"
+    moves: int = 1
 
-    @property
-    def suffix_moves(self) -> bool:
-        return False  # remainders are drawn from a sharpened prior
+    name = "power_metropolis"
+    guarantee = "invariant"
+    evidence = "none"
+    paper = "Karan and Du (2025), arXiv:2510.14901"
+    step_cost = REMAINDERS
+
+    def __post_init__(self) -> None:
+        checks.settle(self, moves=checks.count("moves", self.moves))
+        super().__post_init__()
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundMetropolis:
+        proposed = self.proposed(model)
+        return BoundMetropolis(self, model, keys, proposed, model.stepwise(proposed))
 
     def proposed(self, model: Declared) -> Sampling | None:
         return self.proposal or sharpened(model.prior, model.alpha)

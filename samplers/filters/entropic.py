@@ -23,8 +23,9 @@ from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, entropy, ess, log_sum_exp, subkeys
 from ...smc.resampling import pick_at
+from ..base import PopulationSampler
 from ..run_facts import Advice
-from .filter_sampler import BoundFilter, FilterSampler
+from .bound_filter import BoundFilter
 
 SCHEDULES = ("ess", "entropy", "linear")
 
@@ -65,7 +66,7 @@ class Foresight:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntropicParticleFilter(FilterSampler):
+class EntropicParticleFilter(PopulationSampler):
     """A particle filter with entropic annealing and look-ahead modulation.
 
     When the population's diversity, ESS / N (or the entropy of its weights over log N, under the
@@ -162,9 +163,7 @@ class EntropicParticleFilter(FilterSampler):
         )
 
     def bind(self, model: Declared, keys: RunKeys) -> BoundEntropic:
-        return BoundEntropic(
-            self, model, keys, self.proposed(model), self.feynman_kac(model), self.resampler(model)
-        )
+        return BoundEntropic.of(self, model, keys)
 
 
 class BoundEntropic(BoundFilter):

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .filter_sampler import ResamplingFilter
+from ... import checks
+from ...ppl.interfaces import Declared, Stepwise
+from ...smc import Resampling, RunKeys
+from ..base import PopulationSampler
+from .bound_filter import BoundFilter
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParticleFilter(ResamplingFilter):
+class ParticleFilter(PopulationSampler):
     """Sequential Monte Carlo over reasoning steps.
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
@@ -52,6 +56,9 @@ class ParticleFilter(ResamplingFilter):
         ('consistent', 8)
     """
 
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
+
     name = "particle_filter"
     weighs_by_score = True
     guarantee = "consistent"
@@ -61,3 +68,17 @@ class ParticleFilter(ResamplingFilter):
         "one step's tokens for each open living particle; the reward model reads the new tokens "
         "of each distinct one"
     )
+
+    def __post_init__(self) -> None:
+        rule = Resampling(self.resampling, self.ess_threshold)
+        checks.settle(self, ess_threshold=rule.ess_threshold)
+        super().__post_init__()
+
+    def feynman_kac(self, model: Declared) -> Stepwise:
+        return model.stepwise(self.proposed(model))
+
+    def resampler(self, model: Declared) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
+        return BoundFilter.of(self, model, keys)

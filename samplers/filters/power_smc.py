@@ -16,11 +16,13 @@ from ... import checks
 from ...aliases import PRNGKeys
 from ...models import Sampling
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
-from .filter_sampler import ResamplingFilter
+from ...smc import Resampling, RunKeys
+from ..base import PopulationSampler
+from .bound_filter import BoundFilter
 
 
 @dataclass(frozen=True, kw_only=True)
-class PowerSMC(ResamplingFilter):
+class PowerSMC(PopulationSampler):
     """Sequential Monte Carlo for power targets, p(x)^alpha L(x)^beta.
 
     Target: the model's, whose `alpha` is the power (`motes.solve(..., alpha=4.0)`). Guarantee:
@@ -55,6 +57,8 @@ class PowerSMC(ResamplingFilter):
         ('consistent', 8)
     """
 
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
     ramp: int = 1
 
     name = "power_smc"
@@ -70,6 +74,8 @@ class PowerSMC(ResamplingFilter):
 
     def __post_init__(self) -> None:
         checks.settle(self, ramp=checks.count("ramp", self.ramp))
+        rule = Resampling(self.resampling, self.ess_threshold)
+        checks.settle(self, ess_threshold=rule.ess_threshold)
         super().__post_init__()
 
     def feynman_kac(self, model: Declared) -> Stepwise:
@@ -86,6 +92,12 @@ class PowerSMC(ResamplingFilter):
             return [missing * x.trajectory.logprob if missing else 0.0 for x in particles]
 
         return model.stepwise(proposal, twist)
+
+    def resampler(self, model: Declared) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
+        return BoundFilter.of(self, model, keys)
 
     def proposed(self, model: Declared) -> Sampling | None:
         return self.proposal or sharpened(model.prior, model.alpha)

@@ -8,14 +8,15 @@ from math import inf
 
 from ... import checks
 from ...aliases import PRNGKeys
-from ...ppl.interfaces import Declared, Reasoning
-from ...smc import Resampling, subkeys
+from ...ppl.interfaces import Declared, Reasoning, Stepwise
+from ...smc import Resampling, RunKeys, subkeys
+from ..base import PopulationSampler
 from ..moves import suffix_move
-from .filter_sampler import ResamplingFilter
+from .bound_filter import BoundFilter
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResampleMove(ResamplingFilter):
+class ResampleMove(PopulationSampler):
     """A particle filter that also moves open particles, by rewriting a part of them.
 
     Before step t the open particles make suffix moves (see `motes.samplers.SuffixMetropolis`) that
@@ -50,6 +51,8 @@ class ResampleMove(ResamplingFilter):
         ('consistent', 8)
     """
 
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
     moves: int = 1
     every: int = 1
 
@@ -67,7 +70,12 @@ class ResampleMove(ResamplingFilter):
         checks.settle(
             self, moves=checks.count("moves", self.moves), every=checks.count("every", self.every)
         )
+        rule = Resampling(self.resampling, self.ess_threshold)
+        checks.settle(self, ess_threshold=rule.ess_threshold)
         super().__post_init__()
+
+    def feynman_kac(self, model: Declared) -> Stepwise:
+        return model.stepwise(self.proposed(model))
 
     def resampler(self, model: Declared) -> Resampling:
         proposal = self.proposed(model)
@@ -91,3 +99,6 @@ class ResampleMove(ResamplingFilter):
             return moved
 
         return Resampling(self.resampling, self.ess_threshold, rejuvenate=rejuvenate)
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
+        return BoundFilter.of(self, model, keys)

@@ -26,10 +26,11 @@ from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, log_sum_exp, normalise, subkeys
 from ...smc.resampling import pick_at
 from ...smc.tempering_model import log_power, next_gain
+from ..base import PopulationSampler
 from ..bound import Draws
 from ..moves import complete, suffix_move
 from ..run_facts import Advice
-from .filter_sampler import BoundFilter, Filter, FilterSampler, check_alive
+from .bound_filter import BoundFilter, Filter, check_alive
 
 
 class Rung(NamedTuple):
@@ -54,7 +55,7 @@ class Rung(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemperedSMC(FilterSampler):
+class TemperedSMC(PopulationSampler):
     """An SMC sampler over powers of the likelihood (and of the prior, for power targets).
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
@@ -142,9 +143,6 @@ class TemperedSMC(FilterSampler):
         """P, states of a chain that are kept."""
         return self.moves + 1 if self.waste_free else 1
 
-    def slots(self) -> int:
-        return self.particles // self.states
-
     def feynman_kac(self, model: Declared) -> PowerLadder:
         proposal = self.proposed(model)
         return PowerLadder(
@@ -161,13 +159,14 @@ class TemperedSMC(FilterSampler):
         return Resampling(self.resampling, ess_threshold=1)
 
     def bind(self, model: Declared, keys: RunKeys) -> BoundTempering:
-        return BoundTempering(
-            self, model, keys, self.proposed(model), self.feynman_kac(model), self.resampler(model)
-        )
+        return BoundTempering.of(self, model, keys)
 
 
 class BoundTempering(BoundFilter):
-    """A filter over powers of a declared posterior."""
+    """A filter over powers of a declared posterior, each slot of which holds a chain."""
+
+    def slots(self) -> int:
+        return self.sampler.particles // self.sampler.states
 
     def held(self, particle: Rung) -> Reasoning:
         return particle.states[-1]

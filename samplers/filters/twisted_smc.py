@@ -14,8 +14,9 @@ from ...models import Trajectory
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...ppl.statespace import StateSpaceModel
 from ...ppl.stepwise import Twist
-from ...smc import log_mean_exp
-from .filter_sampler import ResamplingFilter
+from ...smc import Resampling, RunKeys, log_mean_exp
+from ..base import PopulationSampler
+from .bound_filter import BoundFilter
 
 UserTwist: TypeAlias = Callable[[Trajectory, Sequence[float]], float]
 """(open trajectory, the reward model's log-odds of its steps) -> log psi, in nats, finite."""
@@ -24,7 +25,7 @@ TWISTS = ("prm", "look_ahead")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwistedSMC(ResamplingFilter):
+class TwistedSMC(PopulationSampler):
     """Sequential Monte Carlo with a twist psi.
 
     G_t = g_t psi_t / psi_t-1, where g_t is the likelihood's increment.
@@ -63,6 +64,8 @@ class TwistedSMC(ResamplingFilter):
         ('consistent', 8)
     """
 
+    resampling: str = "systematic"
+    ess_threshold: float = 0.5
     twist: str | UserTwist = "prm"
     strength: float = 1.0
     successors: int = 4
@@ -90,6 +93,8 @@ class TwistedSMC(ResamplingFilter):
             strength=checks.number("strength", self.strength, least=0),
             floor=checks.number("floor", self.floor, most=1, above=0),
         )
+        rule = Resampling(self.resampling, self.ess_threshold)
+        checks.settle(self, ess_threshold=rule.ess_threshold)
         super().__post_init__()
 
     def check(self, model: Declared) -> None:
@@ -110,6 +115,12 @@ class TwistedSMC(ResamplingFilter):
         elif self.twist == "look_ahead":
             twist = self._by_looking
         return model.stepwise(self.proposed(model), twist)
+
+    def resampler(self, model: Declared) -> Resampling:
+        return Resampling(self.resampling, self.ess_threshold)
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
+        return BoundFilter.of(self, model, keys)
 
     def _by_reward(
         self, model: Declared, t: int, keys: PRNGKeys, particles: Sequence[Reasoning]

@@ -15,10 +15,11 @@ do.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, log
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,66 +63,20 @@ class Scored(NamedTuple):
     history: GrowingHistory
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedFilter(PopulationSampler):
-    """What the two procedures share.
-
-    Attributes:
-        resampling: one of `motes.smc.SCHEMES`.
-    """
-
-    resampling: str = "multinomial"
-
-    guarantee = "heuristic"
-    evidence = "none"
-    published_of: ClassVar[str]  # the sampler of a declared target that this procedure is not
-
-    def __post_init__(self) -> None:
-        Resampling(self.resampling)
-        super().__post_init__()
-
-    @property
-    def successors(self) -> int:
-        """K, steps drawn for each particle, of which its copies go on with one each."""
-        return 1
-
-    def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
-        """Give log-probabilities of selection after step t, from normalised log-scores, (N,).
-
-        They are up to a constant.
-        """
-        return log_weights
-
-    def reasons(self) -> Iterator[Reason]:
-        yield Reason(
-            f"{self.name!r} is a procedure as published, which samples no declared target",
-            f"use sampler={self.published_of!r}",
-        )
-
-    def check(self, model: Declared) -> None:
-        if not isinstance(model, StateSpaceModel):
-            raise ValueError(
-                f"{self.name!r} is a procedure for a StateSpaceModel, not for {model!r}"
-            )
-        if model.prm is None:
-            raise ValueError(
-                f"{self.name!r} selects by a reward model's scores, and the model has none"
-            )
-
-    def bind(self, model: Declared, keys: RunKeys) -> BoundPublished:
-        proposed = self.proposed(model)
-        return BoundPublished(self, model, keys, proposed, model.stepwise(proposed))
-
-
 @dataclass(frozen=True, eq=False)
 class BoundPublished(BoundSampler[Scored]):
     """A published procedure on a state-space model.
 
     Attributes:
         stepwise: the model, step by step.
+        successors: K, steps drawn for each particle, of which its copies go on with one each.
+        selection: (t, normalised log-scores after step t, shape (N,)) -> log-probabilities of
+            selection, up to a constant.
     """
 
     stepwise: Stepwise
+    successors: int
+    selection: Callable[[int, np.ndarray], np.ndarray]
 
     def init(self) -> Scored:
         root = self.model.root()
@@ -129,7 +84,7 @@ class BoundPublished(BoundSampler[Scored]):
         return Scored(objects([root] * n), 0, np.arange(n), GrowingHistory.empty(n))
 
     def step(self, state: Scored) -> Scored:
-        t, n, k = state.steps + 1, self.sampler.particles, self.sampler.successors
+        t, n, k = state.steps + 1, self.sampler.particles, self.successors
         known = [[particle] * k for particle in state.particles]
         going = [i for i, particle in enumerate(state.particles) if particle.open]
         slots = self.keys.moves(t, n, range(n))
@@ -145,7 +100,7 @@ class BoundPublished(BoundSampler[Scored]):
         )
         if total == -inf:
             raise AllParticlesDead(t, n)
-        probabilities, _ = normalise(self.sampler.selection(self.model, t, log_weights))
+        probabilities, _ = normalise(self.selection(t, log_weights))
         ancestors = draw_ancestors(
             self.sampler.resampling, self.keys.resampling(t), np.exp(probabilities)
         )
@@ -181,8 +136,24 @@ def last_scores(particles: Sequence[Particle]) -> np.ndarray:
     )
 
 
+def check_scored(name: str, model: Declared) -> None:
+    """Raise ValueError where the procedure of this name has no scores to select by."""
+    if not isinstance(model, StateSpaceModel):
+        raise ValueError(f"{name!r} is a procedure for a StateSpaceModel, not for {model!r}")
+    if model.prm is None:
+        raise ValueError(f"{name!r} selects by a reward model's scores, and the model has none")
+
+
+def no_target(name: str, instead: str) -> Reason:
+    """Say that a procedure is heuristic, and which sampler of a declared target to use instead."""
+    return Reason(
+        f"{name!r} is a procedure as published, which samples no declared target",
+        f"use sampler={instead!r}",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
-class Puri2025(PublishedFilter):
+class Puri2025(PopulationSampler):
     """Particle filtering as published for inference-time scaling: the preset "puri2025".
 
     After every step all N trajectories are selected in proportion to the reward model's odds on
@@ -214,20 +185,45 @@ class Puri2025(PublishedFilter):
         ('heuristic', 8)
     """
 
+    resampling: str = "multinomial"
+
     name = "puri2025"
-    published_of = "particle_filter"
     gentler = (
         Advice("use sampler='particle_filter', which resamples only where its weights ask for it"),
     )
+    guarantee = "heuristic"
+    evidence = "none"
     paper = "Puri et al. (2025), arXiv:2502.01618"
     step_cost = (
         "one step's tokens for each open particle; the reward model reads the new tokens of each "
         "distinct one"
     )
 
+    def __post_init__(self) -> None:
+        Resampling(self.resampling)
+        super().__post_init__()
+
+    def check(self, model: Declared) -> None:
+        check_scored(self.name, model)
+
+    def reasons(self) -> Iterator[Reason]:
+        yield no_target(self.name, "particle_filter")
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundPublished:
+        proposed = self.proposed(model)
+        return BoundPublished(
+            self,
+            model,
+            keys,
+            proposed,
+            model.stepwise(proposed),
+            successors=1,
+            selection=lambda t, log_weights: log_weights,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Giannone2025(PublishedFilter):
+class Giannone2025(PopulationSampler):
     """Entropic particle filtering as published: the preset "giannone2025".
 
     As "puri2025", but where the diversity of the scores is low in the first half of the run, they
@@ -263,18 +259,20 @@ class Giannone2025(PublishedFilter):
         ('heuristic', 8)
     """
 
+    resampling: str = "multinomial"
     schedule: str | None = "ess"
     diversity: float = 0.5
     look_ahead: int = 0
 
     name = "giannone2025"
-    published_of = "entropic_particle_filter"
     gentler = (
         Advice(
             "use sampler='entropic_particle_filter', which carries the weights that annealing "
             "leaves"
         ),
     )
+    guarantee = "heuristic"
+    evidence = "none"
     paper = "Giannone et al. (2025), arXiv:2510.05825"
     step_cost = (
         "one step's tokens for each open particle, looking ahead one for each of K successors; "
@@ -284,6 +282,7 @@ class Giannone2025(PublishedFilter):
     def __post_init__(self) -> None:
         foresight = self.foresight
         checks.settle(self, diversity=foresight.diversity, look_ahead=foresight.look_ahead)
+        Resampling(self.resampling)
         super().__post_init__()
 
     @property
@@ -295,24 +294,41 @@ class Giannone2025(PublishedFilter):
 
     @property
     def least_tokens(self) -> int:
-        return self.particles * self.successors
+        return self.particles * self.foresight.successors
 
-    @property
-    def successors(self) -> int:
-        return self.foresight.successors
+    def check(self, model: Declared) -> None:
+        check_scored(self.name, model)
 
-    def selection(self, model: Declared, t: int, log_weights: np.ndarray) -> np.ndarray:
-        share = t / model.max_steps
+    def reasons(self) -> Iterator[Reason]:
+        yield no_target(self.name, "entropic_particle_filter")
+
+    def bind(self, model: Declared, keys: RunKeys) -> BoundPublished:
+        proposed = self.proposed(model)
+        return BoundPublished(
+            self,
+            model,
+            keys,
+            proposed,
+            model.stepwise(proposed),
+            successors=self.foresight.successors,
+            selection=partial(self.flattened, model.max_steps),
+        )
+
+    def flattened(self, max_steps: int, t: int, log_weights: np.ndarray) -> np.ndarray:
+        """Flatten the scores after step t, where they are to be and their diversity is low.
+
+        Args:
+            max_steps: T, of the model.
+            t: the step that they were given to.
+            log_weights: normalised log-scores, shape (N,).
+        """
+        share = t / max_steps
         if self.schedule is None or share >= 0.5:
             return log_weights
         n = len(log_weights)
-        evenness = (
-            entropy(log_weights) / log(n)
-            if self.schedule == "entropy" and n > 1
-            else ess(log_weights) / n
-        )
-        return (
-            log_weights / temperature(self.schedule, share, log_weights)
-            if evenness < self.diversity
-            else log_weights
-        )
+        evenness = ess(log_weights) / n
+        if self.schedule == "entropy" and n > 1:
+            evenness = entropy(log_weights) / log(n)
+        if evenness >= self.diversity:
+            return log_weights
+        return log_weights / temperature(self.schedule, share, log_weights)

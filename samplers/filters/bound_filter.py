@@ -1,26 +1,46 @@
-"""Samplers that are filters: populations that advance step by step."""
+"""A filter under way: a population that advances step by step, whichever sampler asked for it.
+
+A sampler that is a filter says two things of itself: which Feynman-Kac model it samples, and when
+it resamples. Everything else is here, the same for all of them.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from ... import checks
 from ...aliases import Particle
+from ...models import Sampling
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.posterior.provenance import Guarantee
 from ...smc import GrowingHistory, Resampling, RunKeys, State, advance, ess, start
 from ...smc.driver import movable
-from ..base import AllParticlesDead, PopulationSampler
+from ..base import AllParticlesDead
 from ..bound import BoundSampler, Draws
 
 
+class FilterSampler(Protocol):
+    """What a sampler says of itself for being a filter of N particles."""
+
+    @property
+    def particles(self) -> int: ...
+
+    def proposed(self, model: Declared) -> Sampling | None: ...
+
+    def feynman_kac(self, model: Declared) -> Any:
+        """Return the Feynman-Kac model that the filter samples."""
+        ...
+
+    def resampler(self, model: Declared) -> Resampling:
+        """Say when the filter resamples, and how."""
+        ...
+
+
 class Filter(NamedTuple):
-    """A filter under way: its population, and what led to it."""
+    """A filter between two steps: its population, and what led to it."""
 
     state: State
     history: GrowingHistory
@@ -30,28 +50,6 @@ def check_alive(state: State) -> None:
     """Raise AllParticlesDead where all are."""
     if state.dead:
         raise AllParticlesDead(state.t, len(state.log_weights))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterSampler(PopulationSampler):
-    """A filter of N particles."""
-
-    @abstractmethod
-    def feynman_kac(self, model: Declared) -> Any:
-        """The model that the filter samples."""
-
-    @abstractmethod
-    def resampler(self, model: Declared) -> Resampling:
-        """When it resamples, and how."""
-
-    def slots(self) -> int:
-        """Slots of the filter."""
-        return self.particles
-
-    def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
-        return BoundFilter(
-            self, model, keys, self.proposed(model), self.feynman_kac(model), self.resampler(model)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +64,33 @@ class BoundFilter(BoundSampler[Filter]):
     feynman_kac: Any
     resampling: Resampling
 
+    @classmethod
+    def of(cls, sampler: FilterSampler, model: Declared, keys: RunKeys) -> Self:
+        """Bind a sampler that is a filter."""
+        return cls(
+            sampler,
+            model,
+            keys,
+            sampler.proposed(model),
+            sampler.feynman_kac(model),
+            sampler.resampler(model),
+        )
+
+    def slots(self) -> int:
+        """Count the slots of the filter."""
+        return self.sampler.particles
+
     def held(self, particle: Particle) -> Reasoning:
-        """The trajectory that a slot's particle amounts to."""
+        """Give the trajectory that a slot's particle amounts to."""
         return particle
 
     def init(self) -> Filter:
-        slots = self.sampler.slots()
+        slots = self.slots()
         return Filter(start(self.feynman_kac, self.keys, slots), GrowingHistory.empty(slots))
 
     def step(self, state: Filter) -> Filter:
-        happened = advance(self.feynman_kac, state.state, self.keys, self.resampling)
-        return Filter(happened.state, state.history.after(happened))
+        step = advance(self.feynman_kac, state.state, self.keys, self.resampling)
+        return Filter(step.state, state.history.after(step))
 
     def done(self, state: Filter) -> bool:
         return not len(movable(self.feynman_kac, state.state.particles, state.state.log_weights))
@@ -95,6 +109,7 @@ class BoundFilter(BoundSampler[Filter]):
         population, history = state.state, state.history.history()
         check_alive(population)
         particles = [self.held(x) for x in population.particles]
+        # what a cut-off run has weighed so far is an estimate of nothing that was declared
         log_evidence = float(population.log_evidence) if complete else None
         return Draws(
             particles,
@@ -105,35 +120,10 @@ class BoundFilter(BoundSampler[Filter]):
         )
 
     def kept_guarantee(self, complete: bool) -> Guarantee | None:
-        """What holds of a run that was cut off, or that a budget could have cut.
+        """Say what holds of a run that was cut off, or that a budget could have cut.
 
         None where that is the sampler's own guarantee.
 
         Heuristic: which runs a budget spares depends on what they have written.
         """
         return None if complete and self.sampler.budget is None else "heuristic"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResamplingFilter(FilterSampler):
-    """A filter over steps that resamples when its weights have become uneven.
-
-    Attributes:
-        resampling: one of `motes.smc.SCHEMES`.
-        ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every
-            step but the first.
-    """
-
-    resampling: str = "systematic"
-    ess_threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        rule = Resampling(self.resampling, self.ess_threshold)
-        checks.settle(self, ess_threshold=rule.ess_threshold)
-        super().__post_init__()
-
-    def feynman_kac(self, model: Declared) -> Any:
-        return model.stepwise(self.proposed(model))
-
-    def resampler(self, model: Declared) -> Resampling:
-        return Resampling(self.resampling, self.ess_threshold)
