@@ -26,9 +26,13 @@ from .search.beam_search import LookaheadSearch as LookaheadSearch
 from .search.best_of_n import BestOfN as BestOfN
 from .search.best_of_n import WeightedVote as WeightedVote
 from .search.dvts import DVTS as DVTS
+from .search.ets import ETS as ETS
 from .search.majority_vote import MajorityVote as MajorityVote
 from .search.mcts import MCTS as MCTS
+from .search.phi_decoding import PhiDecoding as PhiDecoding
 from .search.published import Giannone2025 as Giannone2025
 from .search.published import Puri2025 as Puri2025
+from .search.rebase import Rebase as Rebase
+from .search.self_evaluation_beam import SelfEvaluationBeam as SelfEvaluationBeam
 from .solving import solve as solve
 from .solving import solve_many as solve_many

@@ -21,9 +21,13 @@ from .search.a_star import AStar
 from .search.beam_search import BeamSearch, LookaheadSearch
 from .search.best_of_n import BestOfN, WeightedVote
 from .search.dvts import DVTS
+from .search.ets import ETS
 from .search.majority_vote import MajorityVote
 from .search.mcts import MCTS
+from .search.phi_decoding import PhiDecoding
 from .search.published import Giannone2025, Puri2025
+from .search.rebase import Rebase
+from .search.self_evaluation_beam import SelfEvaluationBeam
 
 SAMPLERS: dict[str, type[SteppedSampler]] = {
     sampler.name: sampler
@@ -48,6 +52,10 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         DVTS,
         AStar,
         MCTS,
+        Rebase,
+        ETS,
+        SelfEvaluationBeam,
+        PhiDecoding,
     )
 }
 

@@ -207,7 +207,10 @@ def test_what_is_imported_is_declared() -> None:
     named = lambda texts: {canonicalize_name(Requirement(text).name) for text in texts}
     declared = named(project["dependencies"])
     # of a folder that needs an extra
-    more = {"serving": named(project["optional-dependencies"]["serve"])}
+    more = {
+        "serving": named(project["optional-dependencies"]["serve"]),
+        "samplers": named(project["optional-dependencies"]["search"]),
+    }
     provided_by = packages_distributions()
     undeclared = [
         f"{line.file}:{line.line}: {line.written}"

@@ -69,7 +69,7 @@ class AStar(ExpandingBatchSearch):
         expansions: M, steps drawn from each node that is expanded.
         batch: B, nodes that are expanded at once; 1 is the sequential algorithm.
         step_costs: "consistent" or "increase".
-        value, score, rollouts: what a prefix is worth; see `SearchSampler`.
+        value, score, rollouts: what a prefix is worth; see `PrefixSearch`.
         choice: how the answers are weighed: "weighted", "vote", or "best", the first of them.
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no new round is begun. Answers found by then are
@@ -105,6 +105,13 @@ class AStar(ExpandingBatchSearch):
         checks.settle(self, answers=checks.count("answers", self.answers))
         checks.choice("step_costs", self.step_costs, COSTS)
         super().__post_init__()
+
+    def log_weights(
+        self, tree: GrowingTree, chosen: Sequence[int], completing: int = 0
+    ) -> np.ndarray:
+        if self.choice == "best":  # they come in the order of their costs
+            return np.where(np.arange(len(chosen)) == 0, 0.0, -inf)
+        return super().log_weights(tree, chosen, completing)
 
     def bind(self, model: Declared, keys: RunKeys) -> BoundAStar:
         return BoundAStar(self, model, keys, self.proposed(model), opened(self, model))
@@ -160,11 +167,6 @@ class BoundAStar(BoundBatches[OpenList]):
     def frontier(self, state: OpenList) -> list[int]:
         closed = [node for node in state.waiting if not state.tree.node(node).particle.open]
         return closed or [*state.waiting[: self.sampler.batch]]
-
-    def log_weights(self, tree: GrowingTree, chosen: Sequence[int]) -> np.ndarray:
-        if self.sampler.choice == "best":  # they come in the order of their costs
-            return np.where(np.arange(len(chosen)) == 0, 0.0, -inf)
-        return super().log_weights(tree, chosen)
 
 
 def _left(tree: GrowingTree, number: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from ... import checks
 from .growing_tree import GrowingTree
-from .search_sampler import BoundSearch, SearchSampler
+from .search_sampler import BoundSearch, PrefixSearch
 
 
 class Progress(Protocol):
@@ -35,7 +35,7 @@ P = TypeVar("P", bound=Progress)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchSearch(SearchSampler):
+class BatchSearch(PrefixSearch):
     """A search that chooses a batch of nodes at a time.
 
     Attributes:
@@ -92,7 +92,8 @@ class BoundBatches(BoundSearch[P]):
         each = self.sampler.children
         repeated = [parent for parent in parents for _ in range(each)]
         slots = range(len(repeated))
-        return self.expanded(tree, t, repeated, slots, self.sampler.batch * each)
+        grown, _ = self.expanded(tree, t, repeated, slots, self.sampler.batch * each)
+        return grown
 
     def total(self) -> int | None:
         return None

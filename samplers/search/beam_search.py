@@ -5,38 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import checks
-from .level_search import Chosen, LevelSearch, Round, best
+from .level_search import Chosen, Expanding, Round, best
+from .search_sampler import PrefixSearch
 
 FINISHED_RULES = ("compete", "shrink", "refill")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExpandingSearch(LevelSearch):
-    """A search that draws M children of each node that it keeps, N in all.
-
-    Attributes:
-        expansions: M, children of each kept node; it divides N.
-    """
-
-    expansions: int = 4
-
-    def __post_init__(self) -> None:
-        checks.settle(self, expansions=checks.count("expansions", self.expansions))
-        super().__post_init__()
-        if self.particles % self.expansions:
-            raise ValueError(
-                f"particles must be a multiple of expansions, which is {self.expansions}, not "
-                f"{self.particles}"
-            )
-
-    @property
-    def survivors(self) -> int:
-        """N / M, nodes that are kept."""
-        return self.particles // self.expansions
-
-
-@dataclass(frozen=True, kw_only=True)
-class BeamSearch(ExpandingSearch):
+class BeamSearch(PrefixSearch, Expanding):
     """Beam search by a reward model: keep the best N / M of N prefixes, and draw M steps of each.
 
     What becomes of closed nodes is a rule of its own, on which cost and law depend:
@@ -58,7 +34,7 @@ class BeamSearch(ExpandingSearch):
         particles: N, prefixes after every step; a multiple of M.
         expansions: M, steps drawn from each prefix that is kept.
         finished: "compete", "shrink" or "refill".
-        value, score, rollouts: what a prefix is worth; see `SearchSampler`.
+        value, score, rollouts: what a prefix is worth; see `PrefixSearch`.
         choice: how the N / M answers are weighed: "weighted", "best" or "vote".
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no new step is begun. Answers found by then are

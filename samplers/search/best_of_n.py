@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .level_search import Chosen, LevelSearch, Round
+from .search_sampler import PrefixSearch
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestOfN(LevelSearch):
+class BestOfN(PrefixSearch, LevelSearch):
     """N independent solutions from the proposal, of which the best is the answer.
 
     The law of the answer is known for any N. With F the distribution function of the score R of a
@@ -23,7 +24,7 @@ class BestOfN(LevelSearch):
 
     Attributes:
         particles: N, at least 1.
-        value, score, rollouts: what a solution is worth; see `SearchSampler`.
+        value, score, rollouts: what a solution is worth; see `PrefixSearch`.
         choice: "best"; "weighted" and "vote" are the weighted and the plain vote.
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no new step is begun. The finished solutions are then
@@ -71,7 +72,7 @@ class WeightedVote(BestOfN):
 
     Attributes:
         particles: N, at least 1.
-        value, score, rollouts: what a solution is worth; see `SearchSampler`.
+        value, score, rollouts: what a solution is worth; see `PrefixSearch`.
         choice: "weighted".
         proposal: what steps are drawn from; the model's prior when None.
         budget: as of `BestOfN`.

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ... import checks
-from .beam_search import ExpandingSearch
-from .level_search import Chosen, Round, best
+from .level_search import Chosen, Expanding, Round, best
+from .search_sampler import PrefixSearch
 
 
 @dataclass(frozen=True, kw_only=True)
-class DVTS(ExpandingSearch):
+class DVTS(PrefixSearch, Expanding):
     """N / M independent subtrees, each of which keeps the best of M steps drawn from its prefix.
 
     The law of a subtree's path is known: at every step that of the best of M draws. With M = 1 this
@@ -28,7 +28,7 @@ class DVTS(ExpandingSearch):
         look_ahead: k, greedy steps further on at which a prefix is scored; 0 for none.
         last_round: whether all finished candidates of a subtree's last round are answers, or its
             best one alone. (As published all of the last round are, finished or not.)
-        value, score, rollouts: what a prefix is worth; see `SearchSampler`.
+        value, score, rollouts: what a prefix is worth; see `PrefixSearch`.
         choice: how answers are weighed: "weighted", "best" or "vote".
         proposal: what steps are drawn from; the model's prior when None.
         budget: as of `BeamSearch`.

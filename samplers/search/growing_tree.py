@@ -59,6 +59,11 @@ class GrowingTree(NamedTuple):
         """Give the node of this number."""
         return self.rows[number]
 
+    @property
+    def depth(self) -> int:
+        """The depth of the deepest node."""
+        return max(node.particle.length for node in self.nodes())
+
     def finished(self, number: int) -> bool:
         """Say whether a node has ended by itself."""
         return self.rows[number].particle.trajectory.finished

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
+from ... import checks
 from ...ppl.interfaces import Declared
 from ...smc import RunKeys
 from ..base import AllParticlesDead, PopulationSampler
 from ..run_facts import Advice
 from .growing_tree import GrowingTree
 from .search_sampler import BoundSearch, SearchSampler, opened
+from .value import Valued
 
 
 class Place(NamedTuple):
@@ -43,12 +45,15 @@ class Level(NamedTuple):
         frontier: places, in the order of their slots.
         answers: nodes that have left the frontier as answers, in the order in which they did.
         steps: rounds so far.
+        completing: the round since which nothing is chosen any more, and what there is only
+            completed; 0 before it.
     """
 
     tree: GrowingTree
     frontier: tuple[Place, ...]
     answers: tuple[int, ...]
     steps: int
+    completing: int = 0
 
 
 class Candidate(NamedTuple):
@@ -91,10 +96,12 @@ class Chosen(NamedTuple):
     Attributes:
         kept: places of the next round, in any order.
         answers: closed nodes that leave the frontier as answers.
+        completing: whether later rounds only complete what is kept.
     """
 
     kept: Sequence[Kept]
     answers: Sequence[int] = ()
+    completing: bool = False
 
 
 class Round(NamedTuple):
@@ -105,12 +112,14 @@ class Round(NamedTuple):
         state: before this round.
         tree: with this round's children.
         found: candidates that are worth something, in the order of their slots.
+        valued: the children of this round, in the order of their numbers.
     """
 
     bound: BoundLevels
     state: Level
     tree: GrowingTree
     found: Sequence[Candidate]
+    valued: Valued
 
     @property
     def number(self) -> int:
@@ -135,6 +144,31 @@ class LevelSearch(SearchSampler, PopulationSampler):
 
     def bind(self, model: Declared, keys: RunKeys) -> BoundLevels:
         return BoundLevels(self, model, keys, self.proposed(model), opened(self, model))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expanding(LevelSearch):
+    """A search that draws M children of each node that it keeps, N in all.
+
+    Attributes:
+        expansions: M, children of each kept node; it divides N.
+    """
+
+    expansions: int = 4
+
+    def __post_init__(self) -> None:
+        checks.settle(self, expansions=checks.count("expansions", self.expansions))
+        super().__post_init__()
+        if self.particles % self.expansions:
+            raise ValueError(
+                f"particles must be a multiple of expansions, which is {self.expansions}, not "
+                f"{self.particles}"
+            )
+
+    @property
+    def survivors(self) -> int:
+        """N / M, nodes that are kept."""
+        return self.particles // self.expansions
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +197,7 @@ class BoundLevels(BoundSearch[Level]):
             else:
                 held.append((number, slot))
             slot += place.width
-        grown = self.expanded(tree, t, parents, slots, self.slots(slot))
+        grown, valued = self.expanded(tree, t, parents, slots, self.slots(slot), state.completing)
         rows = [
             *((tree.length + i, slots[i], drawn[i]) for i in range(len(parents))),
             *((state.frontier[number].node, first, number) for number, first in held),
@@ -172,10 +206,14 @@ class BoundLevels(BoundSearch[Level]):
         living = [candidate for candidate in found if candidate.log_value > -inf]
         if not living and not self.answers(state):
             raise AllParticlesDead(t, len(found))
-        chosen = self.sampler.select(Round(self, state, grown, living))
+        if state.completing:
+            chosen = Chosen([each.keep(1, settled=not each.open) for each in living])
+        else:
+            chosen = self.sampler.select(Round(self, state, grown, living, valued))
         kept = sorted([*settled, *chosen.kept])
         answers = (*state.answers, *chosen.answers)
-        return Level(grown, tuple(each.place for each in kept), answers, t)
+        since = state.completing or (t if chosen.completing else 0)
+        return Level(grown, tuple(each.place for each in kept), answers, t, since)
 
     def slots(self, used: int) -> int:
         """Give how many slots keys are made for: the same in all rounds, where that is enough."""
@@ -201,6 +239,9 @@ class BoundLevels(BoundSearch[Level]):
 
     def tree(self, state: Level) -> GrowingTree:
         return state.tree
+
+    def completing(self, state: Level) -> int:
+        return state.completing
 
 
 def _candidate(tree: GrowingTree, number: int, slot: int, place: int) -> Candidate:

@@ -61,7 +61,7 @@ class MCTS(SimulatingSearch):
         backup: Q is the "mean" of what was brought back, or the "max".
         prior: p of "puct": "draws", 1 / M each, or "probability", in proportion to the
             probabilities of the steps; equal siblings share theirs.
-        value, score, rollouts: what a prefix is worth; see `SearchSampler`.
+        value, score, rollouts: what a prefix is worth; see `PrefixSearch`.
         choice: how answers are weighed: "weighted", "best" or "vote".
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which nothing more is expanded. Answers found by then are

@@ -28,13 +28,14 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, log
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ... import checks
 from ...models import capabilities
 from ...ppl.interfaces import Declared
+from ...ppl.particle import Particle
 from ...ppl.posterior.provenance import Reason
 from ...ppl.statespace import StateSpaceModel
 from ...ppl.stepwise import StepwiseModel
@@ -43,10 +44,32 @@ from ..base import AllParticlesDead, SteppedSampler
 from ..bound import BoundSampler, Draws
 from ..run_facts import Advice
 from .growing_tree import GrowingTree, Node
-from .value import SCORES, VALUES, UserValue, value_of
+from .value import SCORES, VALUES, UserValue, Valued, value_of
 
 CHOICES = ("weighted", "best", "vote")
 S = TypeVar("S")
+
+
+class Drawn(NamedTuple):
+    """The children of a round, before they are valued.
+
+    Attributes:
+        round: its number, from 1.
+        slots: of the children.
+        of: how many slots there are.
+        tree: without the children.
+        parents: the node that each was drawn from.
+        children: K of them.
+        completing: the round since which nodes are only completed; 0 where they are chosen.
+    """
+
+    round: int
+    slots: Sequence[int]
+    of: int
+    tree: GrowingTree
+    parents: Sequence[int]
+    children: Sequence[Particle]
+    completing: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +77,9 @@ class SearchSampler(SteppedSampler):
     """A search over steps of reasoning.
 
     Attributes:
-        value: what a prefix is worth: "prm", "rollouts", "logprob" or a function; see
-            `motes.samplers.search.value`.
-        score: how the reward model's scores of steps are put together: "last", "min", "product" or
-            "mean".
-        rollouts: K, completions of each node, where the value is "rollouts".
         choice: how answers are weighed: "weighted", "best" or "vote".
     """
 
-    value: str | UserValue = "prm"
-    score: str = "last"
-    rollouts: int = 4
     choice: str = "weighted"
 
     guarantee = "heuristic"
@@ -72,17 +87,39 @@ class SearchSampler(SteppedSampler):
     gentler = (Advice("use sampler='particle_filter', which weighs what it keeps"),)
 
     def __post_init__(self) -> None:
-        if not callable(self.value):
-            checks.choice("value", self.value, VALUES)
-        checks.choice("score", self.score, SCORES)
         checks.choice("choice", self.choice, CHOICES)
-        checks.settle(self, rollouts=checks.count("rollouts", self.rollouts))
         super().__post_init__()
 
-    @property
-    def greedy_steps(self) -> int:
-        """Steps of a greedy continuation by which a prefix is valued."""
-        return 0
+    @abstractmethod
+    def valued(self, bound: BoundSearch[Any], drawn: Drawn) -> Valued:
+        """Say what children are worth."""
+
+    def log_weights(
+        self, tree: GrowingTree, chosen: Sequence[int], completing: int = 0
+    ) -> np.ndarray:
+        """Weigh the answers by the sampler's choice; normalised, float64, shape (N,).
+
+        Args:
+            tree: what was written.
+            chosen: N nodes.
+            completing: see `Drawn`.
+        """
+        log_values = tree.log_values(chosen)
+        if np.isnan(log_values).any():  # the root, of a search that was stopped at once
+            return np.full(len(chosen), -log(len(chosen)))
+        alive = log_values > -inf
+        if not alive.any():
+            raise AllParticlesDead(tree.depth, len(chosen))
+        if self.choice == "best":
+            finished = [tree.finished(node) for node in chosen]
+            # finished ones go before others, then the greatest value, then the first slot
+            best = max(
+                range(len(chosen)),
+                key=lambda i: (bool(alive[i]), finished[i], log_values[i], -i),
+            )
+            return np.where(np.arange(len(chosen)) == best, 0.0, -inf)
+        plain = np.where(alive, 0.0, -inf) if self.choice == "vote" else log_values
+        return plain - float(log_sum_exp(plain))
 
     def reasons(self) -> Iterator[Reason]:
         yield Reason(
@@ -93,6 +130,42 @@ class SearchSampler(SteppedSampler):
     def check(self, model: Declared) -> None:
         if not isinstance(model, StateSpaceModel):
             raise ValueError(f"{self.name!r} searches a StateSpaceModel, not {model!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixSearch(SearchSampler):
+    """A search by what prefixes are worth in themselves; see `motes.samplers.search.value`.
+
+    Attributes:
+        value: "prm", "rollouts", "logprob", or a function of trajectories.
+        score: how the reward model's scores of steps are put together: "last", "min", "product" or
+            "mean".
+        rollouts: K, completions of each node, where the value is "rollouts".
+    """
+
+    value: str | UserValue = "prm"
+    score: str = "last"
+    rollouts: int = 4
+
+    def __post_init__(self) -> None:
+        if not callable(self.value):
+            checks.choice("value", self.value, VALUES)
+        checks.choice("score", self.score, SCORES)
+        checks.settle(self, rollouts=checks.count("rollouts", self.rollouts))
+        super().__post_init__()
+
+    @property
+    def greedy_steps(self) -> int:
+        """Steps of a greedy continuation by which a prefix is valued."""
+        return 0
+
+    def valued(self, bound: BoundSearch[Any], drawn: Drawn) -> Valued:
+        keys = bound.keys.rejuvenation(drawn.round, drawn.of, drawn.slots)
+        return value_of(bound.stepwise, self, keys, drawn.children, bound.proposed)
+
+    def check(self, model: Declared) -> None:
+        super().check(model)
+        assert isinstance(model, StateSpaceModel)
         if self.value in ("prm", "rollouts") and model.prm is None:
             raise ValueError(
                 f"{self.name!r} needs a value for its prefixes: a reward model (prm=), "
@@ -124,13 +197,23 @@ class BoundSearch(BoundSampler[S]):
     def tree(self, state: S) -> GrowingTree:
         """Give what has been written."""
 
+    def completing(self, state: S) -> int:
+        """Give the round since which nodes are only completed; 0 where they are chosen."""
+        return 0
+
     def visits(self, state: S) -> np.ndarray | None:
         """Give how often each node was visited; None for the number of draws from it."""
         return None
 
     def expanded(
-        self, tree: GrowingTree, t: int, parents: Sequence[int], slots: Sequence[int], of: int
-    ) -> GrowingTree:
+        self,
+        tree: GrowingTree,
+        t: int,
+        parents: Sequence[int],
+        slots: Sequence[int],
+        of: int,
+        completing: int = 0,
+    ) -> tuple[GrowingTree, Valued]:
         """Draw a child of each parent, all in one batch, and value the children.
 
         Args:
@@ -139,60 +222,33 @@ class BoundSearch(BoundSampler[S]):
             parents: nodes, open ones; one as often as children are drawn from it.
             slots: of the children, none of them twice.
             of: how many slots there are.
+            completing: see `Drawn`.
 
-        Raises:
-            AllParticlesDead: all children are worth nothing.
+        Returns:
+            The tree with the children, which take the next numbers, and what they are worth.
         """
         before = [tree.node(parent).particle for parent in parents]
         children = self.stepwise.step(self.proposed, self.keys.moves(t, of, slots), before)
-        aside = self.keys.rejuvenation(t, of, slots)
-        log_values, tokens_aside = value_of(
-            self.stepwise, self.sampler, aside, children, self.proposed
-        )
+        drawn = Drawn(t, slots, of, tree, parents, children, completing)
+        valued = self.sampler.valued(self, drawn)
         nodes = [
             Node(parent, t, child, value)
-            for parent, child, value in zip(parents, children, log_values.tolist(), strict=True)
+            for parent, child, value in zip(
+                parents, children, valued.log_values.tolist(), strict=True
+            )
         ]
-        return tree.grown(nodes, tokens_aside)
+        return tree.grown(nodes, valued.tokens_aside), valued
 
     def draws(self, state: S, complete: bool) -> Draws:
         tree = self.tree(state)
         # a search that was stopped before it had an answer returns what it was about to go on with
         chosen = self.answers(state) or self.frontier(state)
-        log_weights = self.log_weights(tree, chosen)
+        log_weights = self.sampler.log_weights(tree, chosen, self.completing(state))
         return Draws(
             [tree.node(node).particle for node in chosen],
             log_weights,
             tree=tree.search_tree(chosen, self.visits(state)),
         )
-
-    def log_weights(self, tree: GrowingTree, chosen: Sequence[int]) -> np.ndarray:
-        """Weigh the answers by the sampler's choice; normalised, float64, shape (N,)."""
-        log_values = tree.log_values(chosen)
-        if np.isnan(log_values).any():  # the root, of a search that was stopped at once
-            return np.full(len(chosen), -log(len(chosen)))
-        alive = log_values > -inf
-        if not alive.any():
-            raise AllParticlesDead(self.depth(tree), len(chosen))
-        if self.sampler.choice == "best":
-            finished = [tree.finished(node) for node in chosen]
-            # finished ones go before others, then the greatest value, then the first slot
-            best = max(
-                range(len(chosen)),
-                key=lambda i: (bool(alive[i]), finished[i], log_values[i], -i),
-            )
-            return np.where(np.arange(len(chosen)) == best, 0.0, -inf)
-        plain = np.where(alive, 0.0, -inf) if self.sampler.choice == "vote" else log_values
-        return plain - float(log_sum_exp(plain))
-
-    def depth(self, tree: GrowingTree) -> int:
-        """Give the depth of the deepest node."""
-        return max(node.particle.length for node in tree.nodes())
-
-
-def alive(tree: GrowingTree, nodes: Sequence[int]) -> list[int]:
-    """Give those of some nodes that are worth anything."""
-    return [node for node in nodes if tree.node(node).log_value > -inf]
 
 
 def opened(sampler: Any, model: Declared) -> StepwiseModel:

@@ -40,10 +40,12 @@ class Valued(NamedTuple):
     Attributes:
         log_values: float64, shape (K,).
         tokens_aside: generated in rollouts.
+        texts: what a rollout of each said, where that counts.
     """
 
     log_values: np.ndarray
     tokens_aside: int = 0
+    texts: Sequence[str] = ()
 
 
 def log_score(log_odds: Sequence[float], kind: str) -> float:

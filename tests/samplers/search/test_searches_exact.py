@@ -10,35 +10,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from searches import DEPTH, EOS, closed, drawn_by, fits, tokens, winner
 
 from motes.log_odds import sigmoid
-from motes.models import FunctionReward, Sampling
+from motes.models import FunctionReward
 from motes.ppl import StateSpaceModel
 from motes.samplers import AllParticlesDead, make_sampler
-
-EOS, DEPTH = 2, 4
-GREEDY = Sampling(top_k=1)
-
-
-def tokens(posterior) -> list[tuple[int, ...]]:
-    return [x.token_ids for x in posterior.trajectories]
-
-
-def winner(posterior) -> tuple[int, ...]:
-    return posterior.trajectories[int(np.argmax(posterior.log_weights))].token_ids
-
-
-def fits(counts: Counter, law: dict) -> bool:
-    """Whether counts may come from a law; cells of few expected draws are put together."""
-    n = sum(counts.values())
-    assert set(counts) <= {x for x, p in law.items() if p > 0}
-    large = [x for x, p in law.items() if n * p >= 5]
-    seen = [counts[x] for x in large]
-    asked = [n * law[x] for x in large]
-    seen, asked = [*seen, n - sum(seen)], [*asked, n - sum(asked)]
-    terms = [(s - a) ** 2 / a for s, a in zip(seen, asked, strict=True) if a > 1e-9]
-    return sum(terms) < chi2.ppf(1 - 1e-4, max(1, len(terms) - 1))
 
 
 def law_of_best(probs: dict, scores: dict, n: int) -> dict:
@@ -239,23 +216,6 @@ def naive_beam(small, draw, n: int, m: int, finished: str) -> list[tuple[int, ..
         ranked = sorted(found, key=lambda each: (-small.log_odds(each[1]), each[0]))
         beam = [(x, m) for _, x in sorted(ranked[:kept])]
     return [x for x, _ in beam]
-
-
-def closed(x: tuple[int, ...]) -> bool:
-    return len(x) == DEPTH or x[-1:] == (EOS,)
-
-
-def drawn_by(posterior) -> dict:
-    """What each slot of each round drew, read off the tree."""
-    tree, table = posterior.tree, {}
-    order: Counter = Counter()
-    for node in range(1, len(tree)):
-        path = tree.path(node)
-        prefix = tuple(int(tree.texts[i]) for i in path[1:-1])
-        rank = order[int(tree.rounds[node])]
-        order[int(tree.rounds[node])] += 1
-        table[int(tree.rounds[node]), rank] = (prefix, int(tree.texts[node]))
-    return table
 
 
 def test_beam_search_against_a_naive_one(table):
