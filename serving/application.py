@@ -11,10 +11,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from ..samplers.registry import known_samplers
+from .bodies import ErrorBody
 from .dialects import sampler_of_model
 from .gate import App, Gate
 from .refusals import Refusal, one_line
@@ -23,6 +24,7 @@ from .service import Service
 from .solving_routes import solving_routes
 
 PAGE = {"page.css": "text/css", "page.js": "text/javascript"}
+AS_HTML: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -61,6 +63,8 @@ def application(
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        default_response_class=AsciiJSON,
+        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
     app.include_router(solving_routes(service))
     _add_models(app, service)
@@ -95,7 +99,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
 
 def _add_reports(app: FastAPI, service: Service) -> None:
-    @app.get("/reports/{name}", summary="Open the report of a reply")
+    @app.get("/reports/{name}", summary="Open the report of a reply", responses={200: AS_HTML})
     async def report(name: str) -> Response:
         text = await asyncio.to_thread(service.reports.page, name)
         if text is None:
@@ -114,9 +118,9 @@ def _add_health(app: FastAPI, service: Service) -> None:
             raise Refusal(503, "requests are not taken")
         return AsciiJSON({"status": "ready"})
 
-    @app.get("/metrics", summary="Count, for Prometheus")
+    @app.get("/metrics", summary="Count, for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(service.metrics.text())
 
 
 def _add_page(app: FastAPI) -> None:

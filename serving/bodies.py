@@ -125,3 +125,18 @@ class CompletionBody(SolveBody):
     suffix: str | None = None
     echo: bool | None = None
     best_of: int | None = None
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong."""
+
+    message: str = Field(description="One sentence.")
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(BaseModel):
+    """The reply to a request that was refused."""
+
+    error: ErrorDetail

@@ -124,11 +124,12 @@ class Engine:
         with self._changed:
             if not self.ready:
                 raise Refusal(503, "the server is shutting down")
-            if len(self._running) + len(self._waiting) >= self.at_once + self.most_waiting:
+            most = self.at_once + self.most_waiting
+            if len(self._running) + len(self._waiting) >= most:
                 raise Refusal(
                     429,
-                    f"the server is busy: {len(self._running)} requests are under way and "
-                    f"{len(self._waiting)} wait, which is all it takes; try again later",
+                    f"the server is busy with {most} requests, which is all it takes; try again "
+                    "later",
                 )
             self._waiting.append(job)
             self._changed.notify()

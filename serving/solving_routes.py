@@ -17,12 +17,26 @@ from .replies import AsciiJSON, ReplyForm, as_json, usage
 from .service import Service
 from .solve_request import SolveRequest, solve_request
 
+# what the schema says of replies
+REPLY = {
+    "description": "The reply, or, where stream is true, server-sent events of its chunks.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["id", "object", "created", "model", "choices", "usage"],
+            }
+        },
+        "text/event-stream": {"schema": {"type": "string"}},
+    },
+}
 QUIET_SECONDS = 10.0  # of a stream, after which it says that it is still there
 
 
 def solving_routes(service: Service) -> APIRouter:
     """Return the endpoints of a service."""
-    router = APIRouter(prefix="/v1")
+    replies: dict[int | str, dict[str, Any]] = {200: REPLY}
+    router = APIRouter(prefix="/v1", responses=replies, default_response_class=AsciiJSON)
 
     @router.post("/chat/completions", summary="Solve a question that a chat asks")
     async def chat_completions(body: ChatBody, request: Request) -> Response:

@@ -7,9 +7,9 @@ from typing import Any
 
 import openai
 import pytest
-from live_servers import Served, serving
+from live_servers import Served, Talker, judge, serving
 
-from motes.models import load_lm, load_prm
+from motes.models import FunctionReward, load_lm, load_prm
 from motes.serving import Limits, Service
 from motes.serving.solve_request import Defaults
 
@@ -40,3 +40,18 @@ def served(models: tuple[Any, Any]) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def client(served: Served) -> openai.OpenAI:
     return served.client()
+
+
+@pytest.fixture
+def talker() -> Talker:
+    return Talker()
+
+
+@pytest.fixture
+def small(talker: Talker) -> Iterator[Served]:
+    """A server of `talker` that takes two requests at once, and lets one wait."""
+    limits = Limits(at_once=2, waiting=1, seconds=30, body_bytes=4096, reports=2)
+    service = Service(talker, FunctionReward(judge), name="talker", limits=limits)
+    with serving(service) as server:
+        yield server
+        talker.gate.set()
