@@ -3,11 +3,11 @@ from .base import Sampler as Sampler
 from .base import Seed as Seed
 from .base import SteppedSampler as SteppedSampler
 from .chains.chain_sampler import ChainSampler as ChainSampler
+from .chains.marginal_metropolis import ParticleMarginalMetropolis as ParticleMarginalMetropolis
 from .chains.metropolis import PowerMetropolis as PowerMetropolis
 from .chains.metropolis import SuffixMetropolis as SuffixMetropolis
 from .chains.parallel_tempering import ParallelTempering as ParallelTempering
-from .chains.particle_mcmc import ParameterGibbs as ParameterGibbs
-from .chains.particle_mcmc import ParticleMarginalMetropolis as ParticleMarginalMetropolis
+from .chains.parameter_gibbs import ParameterGibbs as ParameterGibbs
 from .chains.reasoning_gibbs import ParticleGibbs as ParticleGibbs
 from .filters.entropic import EntropicParticleFilter as EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling as ImportanceSampling

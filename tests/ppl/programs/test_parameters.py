@@ -31,7 +31,7 @@ from motes.samplers import (
     ParticleFilter,
     ParticleMarginalMetropolis,
 )
-from motes.samplers.chains import particle_mcmc as samplers_module
+from motes.samplers.chains import parameter_kernels
 from motes.smc import RunKeys
 
 
@@ -246,9 +246,9 @@ def test_a_run_rebuilt_at_its_own_parameters_is_the_same(program):
 
 
 def test_one_kernel_is_compiled_for_all_trajectories_of_one_shape():
-    samplers_module._compiled.clear()
+    parameter_kernels._compiled.clear()
     ParameterGibbs(particles=3, chains=4, iterations=30, warmup=5).run(PROGRAM, seed=0)
-    assert len(samplers_module._compiled) <= 2 * table.MAX_STEPS
+    assert len(parameter_kernels._compiled) <= 2 * table.MAX_STEPS
 
 
 @pytest.mark.statistics
@@ -380,9 +380,9 @@ def test_a_forgotten_jacobian_is_seen(monkeypatch):
         replace(CHAINS[0], iterations=100, chains=2),
         replace(CHAINS[1], iterations=60, chains=2),
     ):
-        samplers_module._compiled.clear()
+        parameter_kernels._compiled.clear()
         assert max(map(abs, errors(sampler.run(PROGRAM, seed=1)).values())) > 6
-    samplers_module._compiled.clear()
+    parameter_kernels._compiled.clear()
 
 
 def test_the_marginal_estimate_is_the_prior_times_the_evidence_of_the_model_given_the_parameters():
