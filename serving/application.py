@@ -85,9 +85,13 @@ def _add_models(app: FastAPI, service: Service) -> None:
     def described(model: str) -> dict[str, object]:
         return {"id": model, "object": "model", "created": service.began, "owned_by": "motes"}
 
-    @app.get("/v1/models", summary="List the model, alone and with each sampler")
+    @app.get(
+        "/v1/models", summary="List the model, alone and with each sampler, the usual one first"
+    )
     async def models() -> Response:
-        names = [service.name, *(f"{service.name}:{sampler}" for sampler in known_samplers())]
+        usual = service.defaults.sampler
+        samplers = [usual, *(sampler for sampler in known_samplers() if sampler != usual)]
+        names = [service.name, *(f"{service.name}:{sampler}" for sampler in samplers)]
         return AsciiJSON({"object": "list", "data": [described(name) for name in names]})
 
     @app.get("/v1/models/{model:path}", summary="Describe a model")

@@ -6,6 +6,7 @@ continued several times has been resampled, one that is continued no more was dr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,7 +25,8 @@ class Live:
     Args:
         tell: given each event, a plain object:
             {"event": "steps", "steps": steps written so far, "tokens": tokens generated so far},
-            with particles {..., "nodes": [{"id", "parent", "depth", "text"}, ...]} besides, and
+            with particles {..., "nodes": [{"id", "parent", "depth", "text"}, ...], "resampled":
+            whether some of these follow one particle and others none} besides, and
             {"event": "scores", "scores": {id: probability}, "closed": [ids of what has ended]}.
         particles: whether to tell of each step, and not only how many there are.
     """
@@ -32,8 +34,8 @@ class Live:
     def __init__(self, tell: Callable[[dict[str, Any]], None], particles: bool) -> None:
         self._tell, self._particles = tell, particles
         self._steps = self._tokens = self._last = 0
-        self._numbers: WeakKeyDictionary[Trajectory, int] = WeakKeyDictionary()
-        # a step that ends is copied before it is scored, and known by what it says and follows
+        # Particles that say the same behind the same are one trajectory to a sampler, and a step
+        # that ends is copied before it is scored: so a step is known by what it says and follows.
         self._said: WeakKeyDictionary[Trajectory, dict[tuple[int, ...], list[int]]]
         self._said = WeakKeyDictionary()
 
@@ -49,22 +51,31 @@ class Live:
         self._tokens += sum(len(step.step_token_ids) for step in steps)
         event = {"event": "steps", "steps": self._steps, "tokens": self._tokens}
         if self._particles:
-            event["nodes"] = [self._node(step) for step in steps]
+            event |= self._nodes(steps)
         self._tell(event)
 
-    def _node(self, step: Trajectory) -> dict[str, Any]:
-        self._last += 1
-        self._numbers[step] = self._last
-        parent = step.parent
-        if parent is not None:
-            same = self._said.setdefault(parent, {})
-            same.setdefault(step.step_token_ids, []).append(self._last)
-        return {
-            "id": self._last,
-            "parent": 0 if parent is None else self._numbers.get(parent, 0),
-            "depth": step.depth,
-            "text": step.step_text[:MOST_TEXT],
-        }
+    def _nodes(self, steps: Sequence[Trajectory]) -> dict[str, Any]:
+        """Describe steps; those that follow several equal particles are shared out among them."""
+        nodes: list[dict[str, Any]] = []
+        followed: Counter[Trajectory] = Counter()
+        resampled = False
+        for step in steps:
+            parent = step.parent
+            assert parent is not None
+            equal = self._numbered(parent)
+            place = followed[parent]
+            followed[parent] += 1
+            resampled |= bool(equal) and place >= len(equal)
+            self._last += 1
+            self._said.setdefault(parent, {}).setdefault(step.step_token_ids, []).append(self._last)
+            node = {
+                "id": self._last,
+                "parent": equal[place % len(equal)] if equal else 0,
+                "depth": step.depth,
+                "text": step.step_text[:MOST_TEXT],
+            }
+            nodes.append(node)
+        return {"nodes": nodes, "resampled": resampled}
 
     def _scored(self, trajectories: Iterable[Trajectory], log_odds: Any) -> None:
         scores: dict[int, float] = {}
@@ -78,7 +89,7 @@ class Live:
         self._tell({"event": "scores", "scores": scores, "closed": closed})
 
     def _numbered(self, trajectory: Trajectory) -> list[int]:
-        """The numbers of a step: its own, and those of all that say the same behind the same."""
+        """The numbers of all that say what this step says, behind the same; none of a root."""
         if trajectory.parent is None:
             return []
         return self._said.get(trajectory.parent, {}).get(trajectory.step_token_ids, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import openai
 import pytest
 from live_servers import QUESTIONS, until
@@ -35,7 +36,9 @@ def test_a_stream_says_what_the_whole_reply_says(client) -> None:
     assert {key: value for key, value in last.motes.items() if key not in left_out} == {
         key: value for key, value in whole.motes.items() if key not in left_out
     }
-    assert usage.choices == [] and usage.usage == whole.usage
+    assert usage.choices == []
+    assert usage.usage.completion_tokens == whole.usage.completion_tokens
+    assert usage.usage.total_tokens == whole.usage.total_tokens
     ends = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
     assert [end for end in ends if end] == [choice.finish_reason for choice in whole.choices]
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -58,6 +61,9 @@ def test_each_step_of_each_particle_is_told(client, alone) -> None:
     assert set(scores) == {str(node) for node in nodes}
     ends = [number for event in events for number in event.get("closed", [])]
     check_paths(posterior, nodes, scores, set(ends))
+    told = [step["resampled"] for step in steps]
+    # what is resampled among equal particles alone, or to one each, cannot be seen
+    assert any(told) and np.all(~np.array(told) | posterior.history.resampled)
 
 
 def check_paths(posterior: Posterior, nodes, scores, ends: set[int]) -> None:
@@ -73,6 +79,7 @@ def check_paths(posterior: Posterior, nodes, scores, ends: set[int]) -> None:
     for x, log_odds in zip(posterior.trajectories, posterior.log_odds, strict=True):
         rewards = motes.log_odds.sigmoid(log_odds).round(4).tolist()
         assert told[x.steps, tuple(rewards)] >= 1
+    assert sum(told.values()) == len(ends)
 
 
 def test_progress_can_be_left_out_or_in_few_words(client) -> None:

@@ -66,6 +66,7 @@ class Talker(TableLM):
 
     def __init__(self) -> None:
         super().__init__(lambda prefix: [0.5, 0.3, 0.2])
+        self.texts = TEXTS
         self.gate = threading.Event()
         self.gate.set()
         self.asked = threading.Event()
@@ -76,7 +77,7 @@ class Talker(TableLM):
         drawn = super().extend(trajectories, keys, sampling=sampling, prior=prior)
         return [
             x.child(
-                TEXTS[y.token_ids[-1]],
+                self.texts[y.token_ids[-1]],
                 y.step_token_ids,
                 logprob=math.nan if "bad" in x.question else y.step_logprob,
                 proposal_logprob=y.step_proposal_logprob,
