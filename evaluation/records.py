@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Any
 
+from ..ppl.decisions import Pool
 from .arms import arm_key
 from .plan import Key, Place
 
@@ -39,6 +40,11 @@ class Record:
         error: that all particles died, and at which step; None where a posterior came back. Such a
             run counts as wrong.
         evaluation: the digest of the evaluation's arguments that it belongs to.
+        draws: every draw with its answer, weight, scores, log-probability, tokens and end, in plain
+            values: `motes.ppl.decisions.pool_of` reads them. None where no posterior came back,
+            and in files of before they were kept.
+        right_answers: those of the draws' answers that are right, whatever their weight; None where
+            there are no draws.
 
     Example:
         >>> import tempfile
@@ -77,6 +83,8 @@ class Record:
     versions: dict[str, str]
     error: str | None
     evaluation: str
+    draws: dict[str, Any] | None = None
+    right_answers: list[str] | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -99,6 +107,7 @@ def read_record(content: Mapping[str, Any]) -> Record | None:
 
     None where anything is missing, unknown, or of another type.
     """
+    content = {**dict.fromkeys(_LATER), **content}
     if content.keys() != _CHECKS.keys():
         return None
     if not all(check(content[name]) for name, check in _CHECKS.items()):
@@ -146,9 +155,25 @@ def _seed(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_count, value))
 
 
+def _draws_or_none(value: object) -> bool:
+    if value is None:
+        return True
+    try:
+        Pool.fromdict(value if isinstance(value, dict) else {})
+    except ValueError:
+        return False
+    return True
+
+
+def _list_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(map(_text, value)))
+
+
 def _flag(value: object) -> bool:
     return isinstance(value, bool)
 
+
+_LATER = ("draws", "right_answers")  # records of before they were kept lack them
 
 _BY_TYPE = {
     "int": _count,
@@ -160,6 +185,8 @@ _BY_TYPE = {
     "dict[str, Any]": _mapping,
     "dict[str, str]": _texts,
     "list[int]": _seed,
+    "list[str] | None": _list_or_none,
+    "dict[str, Any] | None": _draws_or_none,
 }
 _CHECKS = {field.name: _BY_TYPE[str(field.type)] for field in fields(Record)}
 _CHECKS |= {"probability": _probability, "right_probability": _probability, "cost": _costs}

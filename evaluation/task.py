@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..models import Cost, LanguageModel, QuestionTooLong, RewardModel
 from ..models.own_time import own_seconds
+from ..ppl.decisions import pool_of
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import StateSpaceModel
 from ..samplers.base import AllParticlesDead, Sampler
@@ -58,7 +59,9 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
         if posterior is None
         else {answer: share for answer, share in posterior.answers.items() if answer is not None}
     )
-    right = dict(zip(answers, verdicts(list(answers), problem, task.correct), strict=True))
+    drawn = [] if posterior is None else [x for x in posterior.labels if x is not None]
+    drawn = list(dict.fromkeys([*answers, *drawn]))
+    right = dict(zip(drawn, verdicts(drawn, problem, task.correct), strict=True))
     answer = next(iter(answers), None)
     asked = task.plan.problems[place.problem]
     return Record(
@@ -87,6 +90,8 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
         versions=_versions(),
         error=error,
         evaluation=task.evaluation,
+        draws=None if posterior is None else pool_of(posterior).asdict(),
+        right_answers=None if posterior is None else [x for x in drawn if right[x]],
     )
 
 

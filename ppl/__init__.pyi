@@ -1,3 +1,4 @@
+from . import decisions as decisions
 from .answers import group as group
 from .answers import stated as stated
 from .calibration import CalibratedReward as CalibratedReward

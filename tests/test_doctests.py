@@ -32,12 +32,22 @@ def test_examples(file: Path) -> None:
     assert failed == 0
 
 
-FACES = ("", "models", "ppl", "samplers", "serving", "smc", "diagnostics", "evaluation")
+FACES = (
+    "",
+    "models",
+    "ppl",
+    "ppl/decisions",
+    "samplers",
+    "serving",
+    "smc",
+    "diagnostics",
+    "evaluation",
+)
 
 
 @pytest.mark.parametrize("face", FACES)
 def test_every_name_that_a_user_types_has_an_example(face: str) -> None:
-    module = import_module(f"motes.{face}".rstrip("."))
+    module = import_module(f"motes.{face}".rstrip(".").replace("/", "."))
     stub = ROOT / face / "__init__.pyi"
     names = set(re.findall(r" as (\w+)$", stub.read_text(encoding="utf-8"), flags=re.MULTILINE))
     shown = {name: getattr(module, name) for name in names}

@@ -27,7 +27,7 @@ GROUND = {"aliases", "checks", "files", "frequencies", "log_odds"}
 # these; an import through a face counts for the room that the name lives in. Modules at the root
 # ("") may import everything.
 BELOW = {"models", "models/identity", "smc"}
-DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior"}
+DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior", "ppl/decisions"}
 SHOWN = DECLARED | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "models": {
@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ppl": BELOW | {"ppl/answers", "ppl/posterior"},
     "ppl/answers": {"models"},
     "ppl/posterior": BELOW | {"ppl", "ppl/answers"},
+    "ppl/decisions": {"models", "smc", "ppl", "ppl/answers", "ppl/posterior"},
     "ppl/calibration": DECLARED,
     "ppl/programs": DECLARED | {"smc/resampling"},
     "samplers": DECLARED | {"samplers/filters", "samplers/chains", "samplers/search"},
