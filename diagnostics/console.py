@@ -20,6 +20,7 @@ from .facts import (
     mixing_in_words,
     population_in_words,
     rates_in_words,
+    tree_in_words,
 )
 from .formatting import plus_minus, printable
 
@@ -126,6 +127,7 @@ def _facts(posterior: Posterior, values: dict[str, Any]) -> Table:
     lines = {
         "log-evidence": evidence_in_words(posterior),
         "ESS by step": _ess(values),
+        "tree": tree_in_words(posterior),
         "chains": mixing_in_words(posterior),
         "rates": rates_in_words(posterior),
         "population": population_in_words(posterior),

@@ -17,6 +17,7 @@ from ..models import Cost
 from ..ppl.posterior.mixing import RARE
 from ..ppl.posterior.pooling import pooled_interval
 from ..ppl.posterior.posterior import Posterior
+from ..ppl.posterior.search_tree import SearchTree
 from ..smc import pareto_smooth
 from .findings import check
 from .formatting import counted
@@ -49,6 +50,7 @@ def facts(posterior: Posterior) -> dict[str, Any]:
         "ess": [_finite(value) for value in posterior.ess.tolist()],
         "k_hat": _finite(k_hat(posterior)),
         "resampled": [] if posterior.history is None else posterior.history.resampled.tolist(),
+        "tree": None if posterior.tree is None else tree_figures(posterior.tree),
         "chains": posterior.chains,
         "runs": [
             {"log_evidence": _finite(run.log_evidence), "answer": run.answer}
@@ -163,6 +165,34 @@ def population_in_words(posterior: Posterior) -> str:
     words = f"{len(posterior.trajectories)} trajectories, {len(posterior.distinct)} distinct"
     living = posterior.living_eves
     return words if living is None else f"{words}, from {counted(living, 'first step')}"
+
+
+def tree_figures(tree: SearchTree) -> dict[str, int]:
+    """Count what a search did."""
+    return {
+        "steps": len(tree) - 1,
+        "expanded": int(tree.expanded[1:].sum()),
+        "pruned": int(tree.pruned.sum()),
+        "reused": tree.reused,
+        "dead": int(tree.dead.sum()),
+        "depth": int(tree.depths.max()),
+        "tokens": int(tree.tokens.sum()) + tree.tokens_aside,
+        "tokens_aside": tree.tokens_aside,
+        "idle_tokens": tree.idle_tokens,
+    }
+
+
+def tree_in_words(posterior: Posterior) -> str:
+    """Word what a search did; "" for what is no search."""
+    if posterior.tree is None:
+        return ""
+    of = tree_figures(posterior.tree)
+    words = (
+        f"{counted(of['steps'], 'step')} drawn, {of['expanded']:,} of them gone on with, "
+        f"{of['pruned']:,} given up, {of['reused']:,} equal to a sibling; depth {of['depth']}; "
+        f"{of['idle_tokens']:,} of {of['tokens']:,} tokens are in no answer"
+    )
+    return f"{words}, {of['tokens_aside']:,} of them in rollouts" if of["tokens_aside"] else words
 
 
 def cost_in_words(cost: Cost) -> str:

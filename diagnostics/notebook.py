@@ -18,6 +18,7 @@ from .facts import (
     mixing_in_words,
     population_in_words,
     rates_in_words,
+    tree_in_words,
 )
 from .formatting import plus_minus, printable
 
@@ -41,6 +42,7 @@ def html(posterior: Posterior) -> str:
     lines = {
         "log-evidence": escape(evidence_in_words(posterior)),
         "ESS by step": _ess(values),
+        "tree": escape(tree_in_words(posterior)),
         "chains": escape(mixing_in_words(posterior)),
         "rates": escape(rates_in_words(posterior)),
         "population": escape(population_in_words(posterior)),

@@ -17,6 +17,7 @@ from .guarantee import copies, no_guarantee
 from .lineages import early_coalescence, few_first_steps
 from .proposal import far_proposal
 from .resampling import never_resampled
+from .searches import flat_early_values, one_first_step, search_dying, search_unanswered
 from .suspect_models import suspect_language_model, suspect_scores
 from .uncertain_evidence import uncertain_evidence
 from .uninformative_reward import flat_reward
@@ -26,6 +27,7 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     no_guarantee,
     suspect_language_model,
     suspect_scores,
+    search_unanswered,
     unfinished,
     copies,
     # the draws are too few for any estimate
@@ -35,6 +37,8 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     not_mixed,
     unknown_mixing,
     early_coalescence,
+    search_dying,
+    one_first_step,
     # the errors are larger than stated, or not known
     heavy_tail,
     few_draws,
@@ -51,6 +55,7 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     # the models say little, or what they say is bad
     doubted_best_line,
     low_evidence,
+    flat_early_values,
     flat_reward,
     high_acceptance,
     # what could have been done
@@ -62,6 +67,7 @@ IMPLIED = {
     "few first steps": "early coalescence",
     "acceptance near 1": "flat reward",
     "low evidence": "doubted best line",
+    "unfinished particles": "search without an answer",
 }
 """A finding, and the one that says it already and says more: then only that one is reported."""
 

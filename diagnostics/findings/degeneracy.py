@@ -32,9 +32,9 @@ ENOUGH = 100
 def degenerate(posterior: Posterior) -> Finding | None:
     """Find a final ESS that is small, both by itself and for the number of particles.
 
-    Not asked of chains, whose draws weigh the same.
+    Not asked of chains, whose draws weigh the same, nor of searches, whose weights are votes.
     """
-    if posterior.chains:
+    if posterior.chains or posterior.tree is not None:
         return None
     slots = len(posterior.log_weights)
     effective = float(ess(posterior.log_weights))
@@ -53,7 +53,12 @@ def degenerate(posterior: Posterior) -> Finding | None:
 
 
 def one_heavy(posterior: Posterior) -> Finding | None:
-    """Find one of several particles that has more weight than all others together."""
+    """Find one of several particles that has more weight than all others together.
+
+    Not asked of searches, whose weights are votes: all of them may be for the best.
+    """
+    if posterior.tree is not None:
+        return None
     weights = np.exp(posterior.log_weights)
     heaviest = int(np.argmax(weights))
     if posterior.chains or len(weights) < 2 or weights[heaviest] <= HALF:

@@ -9,3 +9,4 @@ from .scores import plot_scores as plot_scores
 from .temperature_ladder import plot_powers as plot_powers
 from .temperature_ladder import plot_swaps as plot_swaps
 from .trace import plot_trace as plot_trace
+from .tree_picture import plot_tree as plot_tree

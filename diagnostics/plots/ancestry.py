@@ -137,7 +137,7 @@ def _draw_dots(ax: Axes, grown: Forest, groups: list[Shade], size: float) -> boo
     colours = [groups[number].colour for number in grown.shade[t, slot]]
     look: dict[str, Any] = {"color": colours}
     if scored.any():
-        look = {"c": grown.score[t, slot], "cmap": _greys(), "vmin": 0.0, "vmax": 1.0}
+        look = {"c": grown.score[t, slot], "cmap": score_greys(), "vmin": 0.0, "vmax": 1.0}
     if size > SMALL:
         look |= {"s": size**2, "edgecolors": colours, "linewidths": size / 6}
     else:
@@ -159,7 +159,7 @@ def _entries(grown: Forest, scored: bool) -> list[Line2D]:
         label = "no living descendant"
         entries.append(Line2D([], [], color=WEIGHTLESS, linewidth=1.5, label=label))
     if scored:
-        grey = _greys()
+        grey = score_greys()
         dot: dict[str, Any] = {
             "color": "none",
             "marker": "o",
@@ -172,7 +172,7 @@ def _entries(grown: Forest, scored: bool) -> list[Line2D]:
     return entries
 
 
-def _greys() -> Colormap:
+def score_greys() -> Colormap:
     """Make the colours of scores: from a light grey, darker than paper, to black."""
     from matplotlib.colors import LinearSegmentedColormap
 

@@ -22,6 +22,17 @@ FEWEST = 8  # particles, however many steps there are
 ACROSS, DOWN, MARGIN = 46, 14, 16  # units of the drawing: between steps, between particles, around
 
 
+# what the numbers of a particle are called
+NAMES = {
+    "dot": "particle",
+    "score": "score",
+    "symbol": "r = ",
+    "weight": "weight then",
+    "final": "weight in the end",
+    "lost": "nothing: no living descendant",
+}
+
+
 class Dot(NamedTuple):
     """A particle as it is drawn.
 
@@ -41,30 +52,47 @@ class Dot(NamedTuple):
     line: str
 
 
+class Words(NamedTuple):
+    """What a drawing says of itself.
+
+    Attributes:
+        title: its heading.
+        introduction: what rows, columns and lines are.
+        lost: what a line is that leads nowhere.
+        dot: what a dot is.
+        left_out: which dots are drawn, where not all are; "" where all are.
+    """
+
+    title: str
+    introduction: str
+    lost: str
+    dot: str
+    left_out: str
+
+
 class Ancestry(NamedTuple):
     """A drawing.
 
     Attributes:
+        words: what it says of itself.
         kind: what one column is, "step" or "rung".
         width, height: of the drawing.
         dots: the particles, column by column.
         columns: for each column its x and its number.
         resampled: where resampling is marked.
-        shown, slots: how many of the last particles are drawn, and how many there are.
-        held: how much of the weight the drawn ones hold.
+        whole: whether everything is drawn.
         scored: whether dots show scores.
         data: what the page's script needs; see `motes.diagnostics.report.particles`.
     """
 
+    words: Words
     kind: str
     width: float
     height: float
     dots: list[Dot]
     columns: list[tuple[float, int]]
     resampled: list[float]
-    shown: int
-    slots: int
-    held: float
+    whole: bool
     scored: bool
     data: dict[str, Any]
 
@@ -85,24 +113,40 @@ def ancestry(posterior: Posterior) -> Ancestry | None:
     shown = [Particle(t, slot) for t in range(first, steps) for slot in sorted(heights[t])]
     data: dict[str, Any] = particle_numbers(posterior, shown, lineage, grown)
     data["answers"] = [visible(group.name) for group in groups]
+    data["names"] = NAMES
     dots: list[Dot] = []
     for i, (t, slot) in enumerate(shown):
         x = MARGIN + ACROSS * (t - first)
         y = round(MARGIN + DOWN * heights[t][slot], 1)
         parent = data["parent"][i]  # drawn before its children
-        line = "" if parent < 0 else _line((dots[parent].x, dots[parent].y), (x, y))
-        dots.append(Dot(x, y, data["answer"][i], data["score"][i], data["ended"][i] > 0, line))
+        to_parent = "" if parent < 0 else line((dots[parent].x, dots[parent].y), (x, y))
+        ended = data["ended"][i] > 0
+        dots.append(Dot(x, y, data["answer"][i], data["score"][i], ended, to_parent))
     resampled = [t for t in range(first + 1, steps) if history.resampled[t]]
+    held = float(np.exp(posterior.log_weights[kept]).sum())
+    left_out = (
+        f"Of {slots} particles the {len(kept)} with the greatest final weight are drawn, with all "
+        f"their ancestors. Together they hold {held:.0%} of the weight."
+    )
     return Ancestry(
+        words=Words(
+            title="Ancestry",
+            introduction=(
+                f"Each row of dots is a particle, each column a {data['kind']}; a line joins a "
+                "particle to the one it descends from, in the colour of the answer that it leads "
+                "to. Where few lines leave the left edge, all answers rest on few beginnings."
+            ),
+            lost="no living descendant",
+            dot="particle",
+            left_out="" if len(kept) == slots else left_out,
+        ),
         kind=data["kind"],
         width=2 * MARGIN + ACROSS * (steps - first - 1),
         height=2 * MARGIN + DOWN * (len(kept) - 1),
         dots=dots,
         columns=[(MARGIN + ACROSS * (t - first), t + 1) for t in range(first, steps)],
         resampled=[MARGIN + ACROSS * (t - first - 0.5) for t in resampled],
-        shown=len(kept),
-        slots=slots,
-        held=float(np.exp(posterior.log_weights[kept]).sum()),
+        whole=len(kept) == slots,
         scored=any(score is not None for score in data["score"]),
         data=data,
     )
@@ -132,7 +176,7 @@ def _heights(grown: Forest, lineage: np.ndarray, kept: np.ndarray) -> list[dict[
     return heights
 
 
-def _line(parent: tuple[float, float], child: tuple[float, float]) -> str:
+def line(parent: tuple[float, float], child: tuple[float, float]) -> str:
     """Draw a line from parent to child, bent only where they differ in height."""
     (x, y), (to_x, to_y) = parent, child
     if y == to_y:

@@ -78,6 +78,15 @@ KINDS = (
         lambda posterior: 5.2,
     ),
     Kind(
+        "tree",
+        "",
+        "All steps that the search drew, equal ones as one dot: lines in colour lead to answers, "
+        "the light ones were given up. The nearer a dot's grey is to the ink, the more the search "
+        "took the prefix to be worth. Light dots on a coloured line are steps that the search went "
+        "on with against its own judgement; dark ones that were given up had better neighbours.",
+        lambda posterior: 5.2,
+    ),
+    Kind(
         "lorenz",
         "",
         "Which share of the weight the lightest particles hold together. Near the diagonal all "

@@ -48,11 +48,11 @@ def pictures(posterior: Posterior, *, every: bool) -> list[Picture]:
 
     Args:
         posterior: of any sampler.
-        every: whether the ancestry of all particles is among them.
+        every: whether the ancestry of all particles, or the whole tree of a search, is among them.
     """
     drawn = []
     for kind in KINDS:
-        if kind.name == "ancestry" and not every:
+        if kind.name in ("ancestry", "tree") and not every:
             continue
         one = picture(posterior, kind)
         if one is not None:

@@ -20,6 +20,7 @@ from .figures import Picture, pictures
 from .finding_sentences import findings
 from .latents import latents
 from .shown_trajectories import shown_trajectories
+from .tree_drawing import drawn_tree
 from .visible_text import coded, embedded, short, shown
 
 
@@ -34,9 +35,9 @@ def page(posterior: Posterior) -> str:
         >>> page(posterior)[:15]
         '<!DOCTYPE html>'
     """
-    drawing = ancestry(posterior)
-    # a drawing that leaves particles out is joined by the picture of all of them
-    partial = drawing is not None and drawing.shown < drawing.slots
+    drawing = ancestry(posterior) or drawn_tree(posterior)
+    # a drawing that leaves something out is joined by the picture of all
+    partial = drawing is not None and not drawing.whole
     figures = pictures(posterior, every=partial)
     groups = shades(posterior)
     answer_shade = {}

@@ -69,9 +69,9 @@ def particle_numbers(
         "slot": [slot for _, slot in shown],
         "text": [-1 if text is None else texts[text] for text, _ in written],
         "ended": [ended for _, ended in written],
-        "score": [_rounded(grown.score[particle]) for particle in shown],
-        "weight": [_rounded(exp(history.log_weights[particle])) for particle in shown],
-        "final": [_rounded(final[particle]) for particle in shown],
+        "score": [rounded(grown.score[particle]) for particle in shown],
+        "weight": [rounded(exp(history.log_weights[particle])) for particle in shown],
+        "final": [rounded(final[particle]) for particle in shown],
         "answer": [int(grown.shade[particle]) for particle in shown],
         "texts": list(texts),
     }
@@ -111,6 +111,6 @@ def _written(posterior: Posterior, t: int, heir: int | None, steps: int) -> tupl
     return visible(x.path[t - delay + 1].step_text), 0
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     """Round a value to four digits; None for what is not finite."""
     return float(f"{float(value):.4g}") if np.isfinite(value) else None

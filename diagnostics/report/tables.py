@@ -14,6 +14,7 @@ from ..facts import (
     mixing_in_words,
     population_in_words,
     rates_in_words,
+    tree_in_words,
 )
 from ..formatting import counted, plus_minus
 from ..plots.shades import shades
@@ -102,6 +103,7 @@ def facts(posterior: Posterior) -> dict[str, str]:
         "Log-evidence": evidence_in_words(posterior),
         "Evidence": f"{posterior.evidence.capitalize()}. {EVIDENCES[posterior.evidence]}",
         "Population": population_in_words(posterior),
+        "Tree": tree_in_words(posterior),
         "Chains": mixing_in_words(posterior),
         "Rates": rates_in_words(posterior),
         "Cost": cost_in_words(posterior.cost),

@@ -82,6 +82,16 @@ class SearchTree:
                 kept[self.parents[node]] = True
         return kept
 
+    @cached_property
+    def merged(self) -> np.ndarray:
+        """For each node the first one that says the same after the same; int64, shape (V,)."""
+        known: dict[tuple[int, str, int], int] = {}
+        same = np.zeros(len(self), np.int64)
+        for node in range(1, len(self)):
+            said = (int(same[self.parents[node]]), self.texts[node], int(self.statuses[node]))
+            same[node] = known.setdefault(said, node)
+        return same
+
     @property
     def pruned(self) -> np.ndarray:
         """Whether each node was given up: neither gone on with nor kept; bool, shape (V,)."""

@@ -40,7 +40,7 @@
   const text = (i) => (data.text[i] < 0 ? "" : data.texts[data.text[i]]);
   const ended = (i) => (data.ended[i] ? `It had ended after step ${data.ended[i]}.` : "");
   const number = (value) => (value === null ? "not known" : value.toPrecision(3));
-  const title = (i) => `${data.kind} ${data.step[i]}, particle ${data.slot[i]}`;
+  const title = (i) => `${data.kind} ${data.step[i]}, ${data.names.dot} ${data.slot[i]}`;
 
   function describe(i) {
     panel.replaceChildren();
@@ -49,11 +49,11 @@
     element("h3", title(i)[0].toUpperCase() + title(i).slice(1), panel);
     if (text(i) || ended(i)) element("p", text(i) || ended(i), panel, "text").dir = "auto";
     const facts = element("dl", "", panel);
-    const answer = data.answer[i] < 0 ? "nothing: no living descendant" : data.answers[data.answer[i]];
+    const answer = data.answer[i] < 0 ? data.names.lost : data.answers[data.answer[i]];
     for (const [name, value] of [
-      ["score", data.score[i] === null ? "none" : `r = ${number(data.score[i])}`],
-      ["weight then", number(data.weight[i])],
-      ["weight in the end", number(data.final[i])],
+      [data.names.score, data.score[i] === null ? "none" : `${data.names.symbol}${number(data.score[i])}`],
+      [data.names.weight, Number.isInteger(data.weight[i]) ? `${data.weight[i]}` : number(data.weight[i])],
+      [data.names.final, number(data.final[i])],
       ["leads to", answer],
     ]) {
       element("dt", name, facts);
@@ -64,7 +64,7 @@
     element("p", "Before that", panel, "before");
     const list = element("ol", "", panel);
     for (const k of before) {
-      element("li", text(k) + (data.score[k] === null ? "" : `  r\u00a0=\u00a0${number(data.score[k])}`), list).value = data.step[k];
+      element("li", text(k) + (data.score[k] === null ? "" : `  ${data.names.symbol.replace(/ /g, "\u00a0")}${number(data.score[k])}`), list).value = data.step[k];
     }
   }
 

@@ -15,9 +15,12 @@ from matplotlib.figure import Figure
 from motes.diagnostics import plots
 from motes.diagnostics.plots.shades import shades
 from motes.samplers import SAMPLERS
+from motes.samplers.search.search_sampler import SearchSampler
 
 CHAINS = {"particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering"}
-FILTERS = set(SAMPLERS) - CHAINS
+SEARCHES = {name for name, kind in SAMPLERS.items() if issubclass(kind, SearchSampler)}
+WEIGHTED = set(SAMPLERS) - CHAINS
+FILTERS = WEIGHTED - SEARCHES
 EVIDENT = FILTERS - {"puri2025", "giannone2025"}
 # which samplers each picture is of, what it says to others, and how many axes it takes (0: one, not
 # in an array; -1: by its answers)
@@ -37,8 +40,13 @@ PICTURES = {
         ),
         2,
     ),
+    "plot_tree": (
+        SEARCHES,
+        "a picture of a tree needs the tree of a search, and this posterior of '{}' has none",
+        0,
+    ),
     "plot_lorenz": (
-        FILTERS,
+        WEIGHTED,
         "a Lorenz curve is for weighted particles, and the draws of '{}' all weigh the same",
         0,
     ),
@@ -131,6 +139,7 @@ def test_a_figure_of_its_own_can_be_printed(picture, sampled, open_figures):
         "plot_trace": "suffix_metropolis",
         "plot_rank": "suffix_metropolis",
     }
+    kind["plot_tree"] = "beam_search"
     posterior = sampled(
         kind.get(picture, "tempered_smc" if picture == "plot_powers" else "particle_filter")
     )

@@ -46,6 +46,10 @@ def test_every_sampler(name, settings, sampled, read):
         part for part in SECTIONS if part != "ancestry" or followed
     ]
     expected = ["scores", "trace", "rank"] if name in CHAINS else ["ess", "scores", "lorenz"]
+    if posterior.tree is not None:
+        whole = "lines are drawn" not in reader.text
+        expected = ["scores", "lorenz"] if whole else ["scores", "tree", "lorenz"]
+        assert "gone on with" in reader.text
     expected += ["powers"] * (name == "tempered_smc") + ["swaps"] * (name == "parallel_tempering")
     assert shown(reader) == expected
     for words in (

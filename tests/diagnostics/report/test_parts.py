@@ -80,11 +80,13 @@ def test_who_descends_from_whom(slots, steps, forked):
         )
         assert bool(drawn.dots[i].line) == (t > first)
     kept = [slot for t, slot in place if t == steps - 1]
-    assert len(kept) == drawn.shown == min(slots, 64, max(2400 // min(steps, 120), 8))
+    assert len(kept) == min(slots, 64, max(2400 // min(steps, 120), 8))
+    assert drawn.whole == (len(kept) == slots)
     assert posterior.log_weights[kept].min() >= np.delete(posterior.log_weights, kept).max(
         initial=-np.inf
     )
-    assert drawn.held == pytest.approx(np.exp(posterior.log_weights[kept]).sum())
+    held = f"Together they hold {np.exp(posterior.log_weights[kept]).sum():.0%} of the weight."
+    assert drawn.words.left_out.endswith("" if drawn.whole else held)
 
 
 def test_lines_do_not_cross(forked):
