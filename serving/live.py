@@ -57,20 +57,21 @@ class Live:
     def _nodes(self, steps: Sequence[Trajectory]) -> dict[str, Any]:
         """Describe steps; those that follow several equal particles are shared out among them."""
         nodes: list[dict[str, Any]] = []
-        followed: Counter[Trajectory] = Counter()
+        following = Counter(step.parent for step in steps)
+        placed: Counter[Trajectory] = Counter()
         resampled = False
         for step in steps:
             parent = step.parent
             assert parent is not None
             equal = self._numbered(parent)
-            place = followed[parent]
-            followed[parent] += 1
-            resampled |= bool(equal) and place >= len(equal)
+            place = placed[parent] * len(equal) // following[parent]
+            placed[parent] += 1
+            resampled |= 0 < len(equal) < following[parent]
             self._last += 1
             self._said.setdefault(parent, {}).setdefault(step.step_token_ids, []).append(self._last)
             node = {
                 "id": self._last,
-                "parent": equal[place % len(equal)] if equal else 0,
+                "parent": equal[place] if equal else 0,
                 "depth": step.depth,
                 "text": step.step_text[:MOST_TEXT],
             }

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from threading import Thread
 
 import uvicorn
 
@@ -75,6 +78,49 @@ def serve(
         ValueError: host '0.0.0.0' is reached from other machines: a key is needed
     """
     server(service, host=host, port=port, key=key, announced=announced).run()
+
+
+@contextmanager
+def background(
+    service: Service, *, host: str = "127.0.0.1", port: int = 0, key: str | None = None
+) -> Iterator[str]:
+    """Serve in a thread of this process as long as a block lasts.
+
+    Args:
+        service: the models, and how requests are solved.
+        host, port, key: as `serve` takes them; at any port that is free where left out.
+
+    Yields:
+        The server's address.
+
+    Raises:
+        ValueError: as `serve`.
+        OSError: the port is not free.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> from motes.serving import Service
+        >>> with background(Service(TableLM(lambda prefix: [1.0]), None)) as address:
+        ...     print(address[:17])
+        http://127.0.0.1:
+    """
+    listening: Future[str] = Future()
+    ours = server(service, host=host, port=port, key=key, announced=listening.set_result)
+    thread = Thread(target=_run, args=(ours, listening), name="motes server")
+    thread.start()
+    try:
+        yield listening.result()
+    finally:
+        ours.should_exit = True
+        thread.join()
+
+
+def _run(ours: uvicorn.Server, listening: Future[str]) -> None:
+    """Run a server, and say so if it never listens."""
+    with suppress(SystemExit):
+        ours.run()
+    if not listening.done():
+        listening.set_exception(OSError(f"the server cannot listen at port {ours.config.port}"))
 
 
 class _Announcing(uvicorn.Server):

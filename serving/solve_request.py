@@ -46,6 +46,13 @@ class Defaults:
         sampler: by name.
         particles: of samplers that have them (or samples, or iterations).
         declared: arguments of `motes.solve` that say what is sampled.
+
+    Raises:
+        TypeError, ValueError: there is no such sampler, or no such number of particles.
+
+    Example:
+        >>> Defaults(sampler="majority_vote", declared={"max_steps": 16}).particles
+        16
     """
 
     sampler: str = "particle_filter"

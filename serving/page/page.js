@@ -146,8 +146,8 @@ class Tree {
     const height = 2 * EDGE + (this.rows() - 1) * ROW;
     const tree = at("tree");
     tree.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    tree.setAttribute("width", width);
-    tree.setAttribute("height", height);
+    tree.style.width = `min(100%, ${1.6 * width}px)`;
+    tree.style.minWidth = `${0.75 * width}px`;
   }
 
   show(node) {

@@ -10,8 +10,7 @@ import pytest
 from live_servers import Served, Talker, judge, serving
 
 from motes.models import FunctionReward, load_lm, load_prm
-from motes.serving import Limits, Service
-from motes.serving.solve_request import Defaults
+from motes.serving import Defaults, Limits, Service
 
 
 @pytest.fixture(scope="session")

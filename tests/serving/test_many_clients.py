@@ -20,8 +20,7 @@ from live_servers import QUESTIONS, Served, serving, until
 
 import motes
 from motes.models import Trajectory
-from motes.serving import Limits, Service
-from motes.serving.solve_request import Defaults
+from motes.serving import Defaults, Limits, Service
 
 CLIENTS = 32
 KINDS = ["whole", "stream", "gone", "late", "malformed"]

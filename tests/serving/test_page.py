@@ -14,8 +14,7 @@ from live_servers import QUESTIONS, TEXTS, Served, Talker, serving, until
 
 import motes
 from motes.models import FunctionReward
-from motes.serving import Service
-from motes.serving.solve_request import Defaults
+from motes.serving import Defaults, Service
 
 CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip(

@@ -14,8 +14,7 @@ import openai
 
 from motes.models import TableLM, Trajectory
 from motes.models.pocket import problems
-from motes.serving import Service
-from motes.serving.server import server as server_of
+from motes.serving import Service, background
 
 QUESTIONS = [problem.question for problem in islice(problems("test", seed=7, steps=2), 8)]
 
@@ -39,20 +38,10 @@ class Served:
 @contextmanager
 def serving(service: Service, key: str | None = None) -> Iterator[Served]:
     """Serve at a free port as long as the block lasts."""
-    server = server_of(service, host="127.0.0.1", port=0, key=key)
-    thread = threading.Thread(target=server.run, name="server")
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        served = Served(service, f"http://127.0.0.1:{port}")
+    with background(service, key=key) as address:
+        served = Served(service, address)
         yield served
         served.close_clients()
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 TEXTS = ("Ben has 7 + 3 = 10.\n\n", "The answer is 17.", "The answer is 18.")
