@@ -5,10 +5,10 @@
     posterior    p(x_1:tau | c, o_1:tau = 1)     or another declared target; see `motes.ppl.targets`
 
 tau is the step at which the trajectory closes: it finishes by end of text or by stating its answer,
-or is truncated after max_steps, where the language model's context is full, or at the first step
-that the reward model's context does not hold. Nothing is known of such a step, so that its r is 1/2
-(be the trajectory truncated there or finished): a function of the trajectory alone. All of that is
-part of the target, whose density over complete trajectories is
+or is truncated after max_steps or max_tokens, where the language model's context is full, or at the
+first step that the reward model's context does not hold. Nothing is known of such a step, so that
+its r is 1/2 (be the trajectory truncated there or finished): a function of the trajectory alone.
+All of that is part of the target, whose density over complete trajectories is
 
     gamma(x) = p(x)^alpha L(x)^beta 1[C(x)]
 
@@ -61,6 +61,8 @@ class StateSpaceModel:
             (a *power target*).
         prior: how the language model is sampled, by declaration.
         max_steps: trajectories still open after this many steps are truncated.
+        max_tokens: so are those still open after the step with which they reach this many tokens;
+            None for no such limit.
         answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None.
             Trajectories that are truncated have no answer.
         stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads
@@ -89,6 +91,7 @@ class StateSpaceModel:
     alpha: float = 1.0
     prior: Sampling = Sampling()
     max_steps: int = 32
+    max_tokens: int | None = None
     answer: Answer | None = None
     stop_at_answer: bool = True
     constraint: Callable[[Trajectory], bool] | None = None
@@ -103,6 +106,7 @@ class StateSpaceModel:
             self.answer,
             alpha=self.alpha,
             constraint=self.constraint,
+            max_tokens=self.max_tokens,
         )
         checks.settle(
             self,
@@ -169,6 +173,7 @@ class StateSpaceModel:
             "constraint": self.constraint
             and (getattr(self.constraint, "__qualname__", None) or repr(self.constraint)),
             "max_steps": self.max_steps,
+            **({} if self.max_tokens is None else {"max_tokens": self.max_tokens}),
             "stop_at_answer": self.stop_at_answer,
             "lm": self.lm.name,
             "prm": None if self.prm is None else self.prm.name,
@@ -296,16 +301,23 @@ class StateSpaceModel:
     def close(self, trajectory: Trajectory) -> Trajectory:
         """Close a trajectory where it ends.
 
-        It is finished if it has stated its answer, and truncated if it is out of steps or longer
-        than the reward model can read.
+        It is finished if it has stated its answer, and truncated if it is out of steps or tokens,
+        or longer than the reward model can read.
         """
         settled_one = settled(trajectory, self.answer or stated, self.stop_at_answer)
         if not settled_one.open:
             return settled_one
-        out_of_steps = settled_one.depth >= self.max_steps
-        if out_of_steps or not (self.prm is None or calls.can_read(self.prm, trajectory)):
+        if self._is_out(settled_one) or not (
+            self.prm is None or calls.can_read(self.prm, trajectory)
+        ):
             return settled_one.close(truncated=True)
         return settled_one
+
+    def _is_out(self, trajectory: Trajectory) -> bool:
+        """Return whether a trajectory has all the steps, or all the tokens, that it may have."""
+        if trajectory.depth >= self.max_steps:
+            return True
+        return self.max_tokens is not None and len(trajectory.token_ids) >= self.max_tokens
 
     def states(self, trajectory: Trajectory) -> bool:
         """Return whether an answer can be read in the trajectory."""
@@ -335,6 +347,7 @@ def check_declaration(
     *,
     alpha: object = 1.0,
     constraint: object = None,
+    max_tokens: object = None,
 ) -> None:
     """Raise what `StateSpaceModel` raises of the parts of a declaration that are not models."""
     if not isinstance(question, str):
@@ -348,6 +361,8 @@ def check_declaration(
     if not isinstance(prior, Sampling):
         raise TypeError(f"prior must be a Sampling, not {prior!r}")
     checks.count("max_steps", max_steps)
+    if max_tokens is not None:
+        checks.count("max_tokens", max_tokens)
     if answer is not None:
         checks.function("answer", answer, "a trajectory to a str or None")
 

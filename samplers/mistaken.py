@@ -9,7 +9,7 @@ DRAWS = (
     "population"
 )
 LENGTH = (
-    "max_steps= bounds the steps of a trajectory, StepRule(cap=...) in load_lm(..., step=) the "
+    "max_steps= and max_tokens= bound a trajectory, StepRule(cap=...) in load_lm(..., step=) the "
     "tokens of a step, "
     "and budget= the tokens of a run"
 )
@@ -27,9 +27,7 @@ INSTEAD: dict[str, str] = {
         PARTICLES,
     ),
     **dict.fromkeys(("num_samples", "n_samples", "samples", "draws"), DRAWS),
-    **dict.fromkeys(
-        ("max_tokens", "max_new_tokens", "max_length", "max_completion_tokens"), LENGTH
-    ),
+    **dict.fromkeys(("max_new_tokens", "max_length", "max_completion_tokens"), LENGTH),
     **dict.fromkeys(
         ("model", "llm", "language_model", "model_name", "policy"), "lm= is the language model"
     ),

@@ -39,6 +39,7 @@ def solve(
     prior: Sampling | None = None,
     proposal: Sampling | None = None,
     max_steps: int = 32,
+    max_tokens: int | None = None,
     answer: Answer | None = None,
     constraint: Callable[[Trajectory], bool] | None = None,
     resampling: str | None = None,
@@ -67,8 +68,8 @@ def solve(
         runs: how many independent runs are pooled by their evidence; see `motes.samplers.repeated`.
         seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same
             draws.
-        target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled; see
-            `StateSpaceModel`.
+        target, beta, alpha, prior, max_steps, max_tokens, answer, constraint: what is to be
+            sampled; see `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
         progress: show a progress bar; of a hosted model a second one within each step, and how long
             the run may take at most.
@@ -100,6 +101,7 @@ def solve(
         alpha=alpha,
         prior=prior or Sampling(),
         max_steps=max_steps,
+        max_tokens=max_tokens,
         answer=answer,
         constraint=constraint,
     )
@@ -190,7 +192,7 @@ def solve_many(
     prior = arguments.pop("prior", None) or Sampling()
     of_model = {
         name: arguments.pop(name, defaults[name])
-        for name in ("target", "beta", "alpha", "max_steps", "answer", "constraint")
+        for name in ("target", "beta", "alpha", "max_steps", "max_tokens", "answer", "constraint")
     }
     declared = [_declared(question, prior=prior, **of_model) for question in questions]
     run_keys(seed)

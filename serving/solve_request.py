@@ -176,6 +176,8 @@ def _declared(body: SolveBody, options: MotesOptions, defaults: Defaults) -> dic
     declared: dict[str, Any] = {"target": "product", "beta": 1.0, "max_steps": 32, "answer": None}
     declared |= defaults.declared
     declared |= {name: value for name, value in given.items() if value is not None}
+    if body.max_tokens is not None:
+        declared["max_tokens"] = body.max_tokens
     law = {name: getattr(body, name) for name in LAW}
     prior = defaults.declared.get("prior") or Sampling()
     declared["prior"] = _law({k: v for k, v in law.items() if v is not None}, prior)

@@ -196,6 +196,8 @@ def test_certainty_under_odds_is_an_error_that_names_model_and_trajectory():
         ({"prior": 0.8}, TypeError, "prior must be a Sampling"),
         ({"max_steps": 0}, ValueError, "max_steps must be at least 1"),
         ({"max_steps": 2.0}, TypeError, "max_steps must be an integer"),
+        ({"max_tokens": 0}, ValueError, "max_tokens must be at least 1"),
+        ({"max_tokens": "2"}, TypeError, "max_tokens must be an integer"),
         ({"answer": "42"}, TypeError, "answer must be a function"),
     ],
 )

@@ -113,3 +113,25 @@ def test_bad_arguments_are_found_before_a_model_is_loaded(loads, settings, error
     with pytest.raises(error, match=message):
         solve(**{"question": "?", **settings})
     assert loads == []
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    ["particle_filter", "resample_move", "tempered_smc", "particle_gibbs", "suffix_metropolis"],
+)
+def test_a_bound_on_tokens_is_one_on_steps_where_each_is_a_token(sampler):
+    settings = {"lm": LM, "prm": PRM, "sampler": sampler, "particles": 6, "seed": 2}
+    if sampler in ("particle_gibbs", "suffix_metropolis"):
+        settings |= {"iterations": 6, "chains": 2, "warmup": 2}
+    if sampler == "suffix_metropolis":
+        del settings["particles"]
+    by_steps = motes.solve("?", **settings, max_steps=3)
+    by_tokens = motes.solve("?", **settings, max_steps=9, max_tokens=3)
+    ends = lambda posterior: [
+        (x.token_ids, x.finished, x.truncated) for x in posterior.trajectories
+    ]
+    assert ends(by_tokens) == ends(by_steps)
+    assert any(truncated for _, _, truncated in ends(by_tokens))
+    np.testing.assert_array_equal(by_tokens.log_weights, by_steps.log_weights)
+    assert by_tokens.log_evidence == by_steps.log_evidence
+    assert by_tokens.settings["max_tokens"] == 3 and "max_tokens" not in by_steps.settings

@@ -130,6 +130,7 @@ def test_a_seed_is_drawn_and_told_where_none_is_given(client, alone) -> None:
             },
         ),
         ({"max_completion_tokens": 200}, {"budget": 200}),
+        ({"max_tokens": 30}, {"max_tokens": 30}),
         (
             {
                 "model": "pocket:suffix_metropolis",
@@ -161,6 +162,12 @@ def test_choices(client, alone) -> None:
     for choice in reply.choices:
         assert choice.motes["answer"] == texts[choice.message.content]
     assert reply.choices[0].motes["answer"] == posterior.answer
+
+
+def test_a_solution_that_is_cut_off_ends_by_its_length(client) -> None:
+    reply = ask(client, max_tokens=1, n=2)
+    assert [choice.finish_reason for choice in reply.choices] == ["length", "length"]
+    assert reply.motes["answer"] is None and reply.choices[0].motes["answer"] is None
 
 
 def test_only_the_response(client) -> None:
