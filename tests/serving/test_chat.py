@@ -164,10 +164,14 @@ def test_choices(client, alone) -> None:
     assert reply.choices[0].motes["answer"] == posterior.answer
 
 
-def test_a_solution_that_is_cut_off_ends_by_its_length(client) -> None:
-    reply = ask(client, max_tokens=1, n=2)
-    assert [choice.finish_reason for choice in reply.choices] == ["length", "length"]
-    assert reply.motes["answer"] is None and reply.choices[0].motes["answer"] is None
+def test_a_solution_that_is_cut_off_ends_by_its_length(client, alone) -> None:
+    posterior = solved(alone, seed=0, max_tokens=1)
+    reply = ask(client, seed=0, max_tokens=1, n=4)
+    reasons = {x.text: "stop" if x.finished else "length" for x in posterior.trajectories}
+    assert "length" in reasons.values()
+    for choice in reply.choices:
+        assert choice.finish_reason == reasons[choice.message.content]
+        assert (choice.motes["answer"] is None) == (choice.finish_reason == "length")
 
 
 def test_only_the_response(client) -> None:
