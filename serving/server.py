@@ -153,6 +153,7 @@ def server(
         host=host,
         port=port,
         access_log=False,  # it would log the names of reports
+        log_config=None,  # how things are logged is the process's own affair
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
