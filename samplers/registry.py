@@ -65,7 +65,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
 BASELINES: dict[str, type[MajorityVote]] = {"majority_vote": MajorityVote}
 
 
-def make_sampler(name: str, **settings: Any) -> SteppedSampler | MajorityVote:
+def make_sampler(name: str, /, **settings: Any) -> SteppedSampler | MajorityVote:
     """Return the sampler of this name with these settings.
 
     Raises:
