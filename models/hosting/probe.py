@@ -42,6 +42,8 @@ TOLERANCE = 1e-3
 TOLERANCE_HALF = 0.5  # nats, where a model in half precision must be read itself
 SHORT = 24  # tokens that a model without a twin is read for
 BUDGET = 64 << 20  # bytes of keys and values
+# a configuration's names of it; MPT's has the second
+CONTEXTS = ("max_position_embeddings", "max_seq_len")
 GROWTH = (1, 3, 2, 6, 4, 9)  # tokens of successive steps
 
 _known: dict[tuple[type, str, str | None], tuple[float, int | None]] = {}
@@ -114,7 +116,11 @@ def declared_context(config: Config) -> int:
     A large number where it declares none.
     """
     text = config.get_text_config()
-    return getattr(text, "max_position_embeddings", None) or 1 << 30
+    for name in CONTEXTS:
+        declared = getattr(text, name, None)
+        if declared:
+            return int(declared)
+    return 1 << 30
 
 
 def _difference(model: Network, most: int) -> float:

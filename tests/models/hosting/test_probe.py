@@ -240,19 +240,69 @@ def test_every_causal_architecture_is_refused_or_has_the_law_of_plain_passes(
     """Refusals are one sentence. Architectures whose default configuration is of no use small are
     left to the others."""
     try:
-        model = tiny_model(tiny_config(architecture, len(tokenizer)))
+        dtype = torch.float32 if architecture in NOT_DOUBLE else torch.float64
+        model = tiny_model(tiny_config(architecture, len(tokenizer)), dtype=dtype)
         with torch.no_grad():
             model(input_ids=torch.arange(20)[None])
     except Exception as error:
         assert architecture in NOT_SMALL, f"{architecture}: {error}"
         return
+    assert architecture not in NOT_SMALL
     try:
         lm = TorchLM(model, tokenizer, step=StepRule(delimiter=None, tokens=9))
     except ValueError as refused:
         assert "cannot be hosted" in str(refused) and "\n" not in str(refused)
         return
     if lm.context > 30:  # room for the questions
-        assert worst_token(lm) < 1e-3
+        rounds = 1 if architecture in COUNTS_COLUMNS else 5
+        assert worst_token(lm, rounds=rounds) < 1e-3
 
 
-NOT_SMALL = frozenset()
+NOT_DOUBLE = frozenset({"gemma2", "vaultgemma", "inkling2_text", "inkling_text"})
+"""Architectures of which a part computes in float32, and overflows on masks of float64."""
+
+COUNTS_COLUMNS = frozenset({"mpt"})
+"""Architectures that fail, loudly, where padding makes a batch longer than the context."""
+
+NOT_SMALL = frozenset(
+    {
+        "bamba",
+        "blt",
+        "cohere_compass_text",
+        "dbrx",
+        "deepseek_v2",
+        "dots1",
+        "dots3_note",
+        "dots3_note_text",
+        "emu3",
+        "falcon_h1",
+        "gemma3n",
+        "gemma3n_text",
+        "gemma4_assistant",
+        "gemma4_unified_assistant",
+        "granitemoehybrid",
+        "hrm_text",
+        "hunyuan_v1_dense",
+        "hunyuan_v1_moe",
+        "jamba",
+        "lfm2_moe",
+        "mamba2",
+        "ministral",
+        "mllama",
+        "musicgen",
+        "musicgen_melody",
+        "nemotron",
+        "nemotron_h",
+        "qwen4_exp",
+        "qwen4_exp_text",
+        "recurrent_gemma",
+        "reformer",
+        "xglm",
+        "xlnet",
+        "xlstm",
+        "xmod",
+        "zamba",
+        "zamba2",
+    }
+)
+"""Architectures whose default configuration, made small, plain transformers cannot run."""
