@@ -2,6 +2,8 @@ from .accuracy_plot import plot_accuracy as plot_accuracy
 from .accuracy_table import Row as Row
 from .accuracy_table import Table as Table
 from .arms import Arm as Arm
+from .compute_optimal import ComputeOptimal as ComputeOptimal
+from .compute_optimal import compute_optimal as compute_optimal
 from .coverage_curve import Coverage as Coverage
 from .coverage_curve import coverage as coverage
 from .coverage_curve import pass_at_k as pass_at_k
