@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,3 +63,40 @@ def make_pool(answers: Any, **changes: Any) -> Pool:
         "from_prior": True,
     }
     return Pool(**attributes | changes)
+
+
+def sequences(paths: Paths, samples: int) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Every sequence of so many draws, by the paths' places, with its probability."""
+    for places in product(range(len(paths.probabilities)), repeat=samples):
+        yield places, float(np.prod(paths.probabilities[list(places)]))
+
+
+def expected(
+    paths: Paths, samples: int, rule: Callable[[Pool], Mapping[str | None, float]]
+) -> dict[str | None, float]:
+    """The mean of what a rule gives each answer, over every sequence of draws."""
+    means: dict[str | None, float] = {}
+    for places, probability in sequences(paths, samples):
+        for answer, value in rule(paths.pool(places)).items():
+            means[answer] = means.get(answer, 0.0) + probability * value
+    return means
+
+
+def by_answer(paths: Paths, law: Any) -> dict[str | None, float]:
+    """A law on the paths as one on their answers."""
+    sums: dict[str | None, float] = {}
+    for answer, probability in zip(paths.answers, np.asarray(law).tolist(), strict=True):
+        sums[answer] = sums.get(answer, 0.0) + probability
+    return sums
+
+
+FOUR = Paths(
+    np.array([0.4, 0.3, 0.2, 0.1]),
+    ("a", "b", "a", None),
+    np.array([0.5, 2.0, -1.0, 2.0]),  # two are equal
+    np.array([3, 5, 2, 9]),
+)
+"""Four paths, of which two have one answer, two one score, and one no answer."""
+
+TENTHS = [0, 0, 0, 0, 1, 1, 1, 2, 2, 3]
+"""Ten draws of `FOUR` in exact proportion: what is consistent is exact on them."""
