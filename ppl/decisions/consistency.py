@@ -52,7 +52,7 @@ LAWS: dict[str, str] = {
     ),
 }
 FEWEST = 8  # draws that a mixture of two laws can be fitted to
-SMALL = -30.0  # nats: below it N p(x) is as good as the probability to draw x
+SMALL = -30.0  # nats: below it the weight is 1 / N, and p(x) may be too small for a float
 START = (0.5, 1.0, 1.0, 1.5, 2.0)  # share, and shape and scale of both laws, as published
 BOUNDS = ((0.2, 0.8), (0.01, None), (0.01, None), (0.01, None), (0.01, None))
 
@@ -125,10 +125,9 @@ def inclusion_weights(logprobs: np.ndarray, samples: int) -> np.ndarray:
         >>> inclusion_weights(np.log([0.5, 1e-200]), 2).round(3)
         array([0.667, 0.5  ])
     """
-    p = np.exp(np.maximum(logprobs, SMALL))
+    p = np.minimum(np.exp(np.maximum(logprobs, SMALL)), 1.0)
     with np.errstate(divide="ignore"):
-        weights = p / -np.expm1(samples * np.log1p(-np.minimum(p, 1.0)))
-    return np.where(logprobs > SMALL, weights, 1 / samples)
+        return p / -np.expm1(samples * np.log1p(-p))
 
 
 def reasoning_pruning(values: np.ndarray) -> np.ndarray:

@@ -85,6 +85,12 @@ def test_chains_that_were_cut_off_finish_last():
     assert first_finish(pool).answer == "a" and short_majority(pool, 1).answer == "a"
 
 
+def test_a_tie_of_the_shortest_goes_to_the_shorter_chain():
+    pool = make_pool(["a", "b", "c", "c"], tokens=np.array([4, 3, 8, 9]))
+    assert short_majority(pool, 2).answer == "b" and short_majority(pool, 2).tied == ("a", "b")
+    assert short_majority(pool, 4).answer == "c"
+
+
 def test_draws_that_are_not_of_the_prior_are_refused():
     pool = make_pool(["a", "b"], from_prior=False, log_odds=(np.zeros(1), np.zeros(1)))
     for rule in (best_of_n, first_finish, short_majority, lambda x: soft_best_of_n(x, beta=1.0)):

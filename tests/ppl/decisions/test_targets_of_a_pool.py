@@ -121,6 +121,12 @@ def test_a_likelihood_of_answers_is_a_declared_target():
     assert decision.shares == pytest.approx(normalised(density)) and decision.answer == "b"
 
 
+def test_a_likelihood_of_answers_is_laid_on_the_weights_that_there_are():
+    population = make_pool(["a", "b"], weights=[0.9, 0.1], independent=False, from_prior=False)
+    decision = answer_likelihood(population, {"a": 0.2, "b": 0.6})
+    assert decision.shares == pytest.approx({"a": 0.75, "b": 0.25})
+
+
 def test_fobar_is_the_published_product():
     decision = fobar(POOL, {"a": 2, "b": 7}, alpha=0.3)
     backward = {"a": (2 + 1e-8) / (9 + 2e-8), "b": (7 + 1e-8) / (9 + 2e-8)}

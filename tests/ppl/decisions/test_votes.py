@@ -74,6 +74,8 @@ def test_ties_are_reported_and_go_by_spelling():
     decision = majority_vote(make_pool(["b", "a", None, None, None]))
     assert decision.answer == "a" and decision.tied == ("a", "b")
     assert decision.credit({"b"}) == 0.5 and decision.credit({"c"}) == 0
+    assert list(decision.shares) == [None, "a", "b"]
+    assert list(majority_vote(make_pool([None, "b", "a"])).shares) == ["a", "b", None]
     nothing = majority_vote(make_pool([None, None]))
     assert nothing.answer is None and nothing.tied == () and nothing.credit({"a"}) == 0
 
