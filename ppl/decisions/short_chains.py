@@ -19,8 +19,8 @@ import numpy as np
 
 from ... import checks
 from .answer_pool import Pool
-from .best_of_n import by_rank
 from .decision import Decision, decide
+from .order_statistics import by_rank
 
 
 def first_finish(pool: Pool, k: int | None = None) -> Decision:

@@ -18,7 +18,7 @@ from motes.ppl.decisions import (
     soft_best_of_n,
     soft_best_of_n_law,
 )
-from motes.ppl.decisions.best_of_n import order_weights
+from motes.ppl.decisions.order_statistics import order_weights
 
 P = FOUR.probabilities.tolist()
 

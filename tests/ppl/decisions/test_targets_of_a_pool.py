@@ -16,7 +16,7 @@ from motes.ppl.decisions import (
     softsat_vote,
     transformed_reward,
 )
-from motes.ppl.decisions.calibrated_reward import pessimistic_weights
+from motes.ppl.decisions.reward_ranks import pessimistic_weights
 
 P = FOUR.probabilities
 POOL = FOUR.pool(TENTHS)
