@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
@@ -27,11 +26,10 @@ class Job(Generic[T]):
 
     Attributes:
         result: what the run returns or raises, once it has.
-        began: called when the run begins.
     """
 
-    def __init__(self, run: Run[T], heard: Heard | None, began: Callable[[], None]) -> None:
-        self.run, self.heard, self.began = run, heard, began
+    def __init__(self, run: Run[T], heard: Heard | None) -> None:
+        self.run, self.heard = run, heard
         self.result: Future[T] = Future()
         self.batched: BatchedRun[T] | None = None
         self.unwanted = False
@@ -104,23 +102,17 @@ class Engine:
         """How many requests wait."""
         return len(self._waiting)
 
-    def submit(
-        self,
-        run: Run[T],
-        heard: Heard | None = None,
-        began: Callable[[], None] = lambda: None,
-    ) -> Job[T]:
+    def submit(self, run: Run[T], heard: Heard | None = None) -> Job[T]:
         """Have a run take its turn.
 
         Args:
             run: a function, as `motes.models.run_batched` takes it.
             heard: told of each of its questions to a model that was answered.
-            began: called when it begins.
 
         Raises:
             Refusal: too many wait, or the engine takes no more.
         """
-        job: Job[T] = Job(run, heard, began)
+        job: Job[T] = Job(run, heard)
         with self._changed:
             if not self.ready:
                 raise Refusal(503, "the server is shutting down")
@@ -177,7 +169,6 @@ class Engine:
                 job = self._waiting.popleft()
                 job.batched = group.join(job.run, job.heard)
                 self._running.append(job)
-                job.began()
             return self._open
 
     def _drop(self, group: RunGroup[Any]) -> None:

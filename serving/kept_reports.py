@@ -9,12 +9,14 @@ from threading import Lock
 
 from ..diagnostics.report.page import page
 
+MOST_BYTES = 256 << 20  # of all posteriors that are kept
+
 
 class KeptReports:
     """The last posteriors, by a name that cannot be guessed.
 
     Args:
-        most: how many are kept; the oldest goes first.
+        most: how many are kept; the oldest goes first, and also where all together are too large.
 
     Example:
         >>> kept = KeptReports(1)
@@ -26,19 +28,22 @@ class KeptReports:
     def __init__(self, most: int) -> None:
         self.most = most
         self._pickled: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
         self._drawing = Lock()  # a report's pictures are drawn one at a time
 
     def __len__(self) -> int:
         return len(self._pickled)
 
     def keep(self, pickled: bytes) -> str | None:
-        """Keep a posterior that this process has pickled; return its name, None if none is kept."""
-        if not self.most:
+        """Keep a posterior that this process has pickled; return its name, None where it is not."""
+        if not self.most or len(pickled) > MOST_BYTES:
             return None
         name = token_urlsafe(16)
         self._pickled[name] = pickled
-        while len(self._pickled) > self.most:
-            self._pickled.popitem(last=False)
+        self._bytes += len(pickled)
+        while len(self._pickled) > self.most or self._bytes > MOST_BYTES:
+            _, oldest = self._pickled.popitem(last=False)
+            self._bytes -= len(oldest)
         return name
 
     def page(self, name: str) -> str | None:

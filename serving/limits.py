@@ -17,7 +17,8 @@ class Limits:
         seconds: from a request's arrival to its reply, the wait included.
         body_bytes: of a request's body.
         trajectories: that one request may ask for: particles, runs, chains and iterations
-            multiplied.
+            multiplied; and the largest of any other number that a sampler is set to.
+        steps: that one request may declare (`max_steps`).
         choices: that one reply may have (`n`).
         reports: of past requests that can still be opened.
 
@@ -34,6 +35,7 @@ class Limits:
     seconds: float = 600.0
     body_bytes: int = 1 << 20
     trajectories: int = 4096
+    steps: int = 1024
     choices: int = 128
     reports: int = 256
 
@@ -45,6 +47,7 @@ class Limits:
             seconds=checks.positive("seconds", self.seconds),
             body_bytes=checks.count("body_bytes", self.body_bytes),
             trajectories=checks.count("trajectories", self.trajectories),
+            steps=checks.count("steps", self.steps),
             choices=checks.count("choices", self.choices),
             reports=checks.count("reports", self.reports, least=0),
         )

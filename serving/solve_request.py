@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import prod
 from secrets import randbelow
 from typing import Any, Literal
@@ -11,8 +11,9 @@ from typing import Any, Literal
 from .. import checks
 from ..models import Sampling
 from ..ppl.statespace import check_declaration
-from ..samplers import Sampler, make_sampler
+from ..samplers import make_sampler
 from ..samplers.registry import settings_of, size_setting
+from .asked_question import check_done, question_of
 from .bodies import MOST_SEED, ChatBody, CompletionBody, MotesOptions, SolveBody
 from .dialects import method_of
 from .limits import Limits
@@ -22,20 +23,6 @@ from .refusals import Refusal, one_line
 FACTORS = ("particles", "samples", "runs", "chains", "iterations", "expansions")
 DECLARED = ("target", "beta", "alpha", "max_steps")  # what a request may declare by these names
 LAW = ("temperature", "top_p", "top_k")
-# what asks for nothing: these values stand for no such field
-NOT_DONE: dict[str, tuple[Any, ...]] = {
-    "stop": ([],),
-    "logprobs": (False, 0),
-    "logit_bias": ({},),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "tools": ([],),
-    "functions": ([],),
-    "response_format": ({"type": "text"},),
-    "suffix": ("",),
-    "echo": (False,),
-    "best_of": (1,),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +99,11 @@ def solve_request(
     Raises:
         Refusal: it asks for something that is not done here, or that is out of its range.
     """
-    for field_name, nothing in NOT_DONE.items():
-        value = getattr(body, field_name, None)
-        if value is not None and value not in nothing:
-            raise Refusal(400, f"{field_name} is not done by this server", param=field_name)
+    check_done(body)
     choices = body.n or 1
     if choices > limits.choices:
         raise Refusal(400, f"n must be at most {limits.choices}, not {choices}", param="n")
-    question = _chat_question(body) if isinstance(body, ChatBody) else _prompt(body)
+    question = question_of(body)
     options = body.motes or MotesOptions()  # type: ignore[call-arg]
     try:
         arguments = _arguments(question, body, options, headers, name, defaults, limits)
@@ -147,27 +131,39 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return arguments of `motes.solve`, checked. Raises TypeError, ValueError or Refusal."""
     method = method_of(body, headers, name)
-    sampler = method.sampler or defaults.sampler
+    name_of_sampler = method.sampler or defaults.sampler
+    settings = _settings(name_of_sampler, method.budget, body, options, defaults)
+    sampler = make_sampler(name_of_sampler, **settings)
+    runs = checks.count("runs", 1 if options.runs is None else options.runs)
+    declared = {**defaults.declared, **_declared(body, options, defaults)}
+    check_declaration(question, **declared)
+    _check_size(sampler, runs, declared["max_steps"], limits)
+    seed = randbelow(MOST_SEED + 1) if body.seed is None else body.seed
+    return {"sampler": sampler, "seed": seed, "runs": runs, **declared}
+
+
+def _settings(
+    sampler: str,
+    budget: int | None,
+    body: ChatBody | CompletionBody,
+    options: MotesOptions,
+    defaults: Defaults,
+) -> dict[str, Any]:
+    """Return the settings of a sampler that a request asks for."""
     settings = dict(options.model_extra or {})
     size = size_setting(sampler)
-    if method.budget is not None:
+    if budget is not None:
         if size is None or size in settings:
             said = "has no particles" if size is None else f"is given its {size}"
             raise ValueError(f"budget must be left out where the sampler {sampler!r} {said}")
-        settings[size] = method.budget
+        settings[size] = budget
     elif size is not None:
         settings.setdefault(size, defaults.particles)
     if isinstance(body, ChatBody) and body.max_completion_tokens is not None:
         settings["budget"] = body.max_completion_tokens
     if options.proposal is not None:
         settings["proposal"] = _law(options.proposal, Sampling())
-    made = make_sampler(sampler, **settings)
-    runs = checks.count("runs", 1 if options.runs is None else options.runs)
-    _check_size(made, runs, limits)
-    declared = {**defaults.declared, **_declared(body, options, defaults)}
-    check_declaration(question, **declared)
-    seed = randbelow(MOST_SEED + 1) if body.seed is None else body.seed
-    return {"sampler": made, "seed": seed, "runs": runs, **declared}
+    return settings
 
 
 def _declared(body: SolveBody, options: MotesOptions, defaults: Defaults) -> dict[str, Any]:
@@ -192,47 +188,19 @@ def _law(given: Mapping[str, Any], rest: Sampling) -> Sampling:
     return Sampling(**{name: given.get(name, getattr(rest, name)) for name in LAW})
 
 
-def _check_size(sampler: Sampler, runs: int, limits: Limits) -> None:
-    """Raise ValueError where more trajectories are asked for than the server takes on."""
-    factors = {name: getattr(sampler, name, None) for name in FACTORS}
-    factors = {name: value for name, value in factors.items() if isinstance(value, int)}
-    factors["runs"] = runs
-    asked = prod(factors.values())
-    if asked > limits.trajectories:
-        shown = " x ".join(f"{name} {value}" for name, value in factors.items() if value != 1)
+def _check_size(sampler: Any, runs: int, max_steps: int, limits: Limits) -> None:
+    """Raise ValueError where more is asked for than the server takes on."""
+    if max_steps > limits.steps:
+        raise ValueError(f"a request may ask for at most {limits.steps} steps, not {max_steps}")
+    numbers = {setting.name: getattr(sampler, setting.name) for setting in fields(sampler)}
+    numbers = {name: value for name, value in numbers.items() if isinstance(value, int)}
+    numbers.pop("budget", None)
+    numbers["runs"] = runs
+    factors = {name: value for name, value in numbers.items() if name in FACTORS and value > 1}
+    most = max([prod(factors.values()), *numbers.values()])
+    if most > limits.trajectories:
+        shown = " x ".join(f"{name} {value}" for name, value in factors.items())
         raise ValueError(
-            f"a request may ask for at most {limits.trajectories} trajectories, not {asked} "
+            f"a request may ask for at most {limits.trajectories} trajectories, not {most} "
             f"({shown})"
         )
-
-
-def _chat_question(body: ChatBody) -> str:
-    """Return the question of a chat: the text of its one message."""
-    *before, last = body.messages
-    if before or last.role != "user":
-        raise Refusal(
-            400,
-            "messages must be one message of the user, the question: this server's prompt (a "
-            "system message, examples) is given to motes serve",
-            param="messages",
-        )
-    if isinstance(last.content, list):
-        return _valid("".join(part.text for part in last.content), "messages")
-    return _valid(last.content or "", "messages")
-
-
-def _prompt(body: CompletionBody) -> str:
-    """Return the question of a completion: its prompt, or the one prompt of a list."""
-    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    if len(prompts) != 1:
-        raise Refusal(400, f"prompt must be one text, not {len(prompts)}", param="prompt")
-    return _valid(prompts[0], "prompt")
-
-
-def _valid(text: str, param: str) -> str:
-    """Return a text that has characters, none of which is half of one."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Refusal(400, f"{param} must be Unicode: it has a surrogate", param=param) from None
-    return text

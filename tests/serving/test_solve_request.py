@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from motes.models import Sampling
 from motes.samplers import ParticleFilter, ResampleMove
-from motes.serving import Defaults, Limits
+from motes.serving import Defaults, Limits, kept_reports
 from motes.serving.bodies import ChatBody, CompletionBody
 from motes.serving.refusals import Refusal
 from motes.serving.solve_request import solve_request
@@ -45,6 +45,8 @@ def asked(fields=None, headers=None, defaults=None):
         ({"motes": {"target": "magic"}}, "target must be one of product"),
         ({"motes": {"alpha": -1}}, "alpha must"),
         ({"motes": {"max_steps": 0}}, "max_steps must be at least 1"),
+        ({"motes": {"max_steps": 10**6}}, "at most 1024 steps, not 1000000"),
+        ({"motes": {"sampler": "resample_move", "moves": 101}}, "trajectories, not 101"),
         ({"motes": {"proposal": {"heat": 2}}}, "not 'heat'"),
         ({"motes": {"ess_threshold": 2}}, "ess_threshold must be a number in [0, 1]"),
         ({"temperature": 0}, "temperature must be a finite number above 0"),
@@ -157,3 +159,17 @@ def test_a_completion_has_one_prompt() -> None:
     two = CompletionBody.model_validate({"model": "pocket", "prompt": ["How many?", "And now?"]})
     with pytest.raises(Refusal, match="prompt must be one text, not 2"):
         solve_request(two, {}, **settings)
+
+
+def test_posteriors_are_kept_as_far_as_there_is_room(monkeypatch) -> None:
+    monkeypatch.setattr(kept_reports, "MOST_BYTES", 10)
+    kept = kept_reports.KeptReports(3)
+    assert kept.keep(b"x" * 11) is None and len(kept) == 0
+    first, second = kept.keep(b"x" * 6), kept.keep(b"x" * 4)
+    assert len(kept) == 2 and first != second
+    kept.keep(b"x")
+    assert len(kept) == 2 and kept.page(str(first)) is None
+    for _ in range(5):
+        kept.keep(b"")
+    assert len(kept) == 3
+    assert kept_reports.KeptReports(0).keep(b"x") is None

@@ -1,0 +1,76 @@
+"""The question that a request asks, and what it must not ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .bodies import ChatBody, CompletionBody, SolveBody
+from .refusals import Refusal
+
+# what asks for nothing: these values stand for no such field
+NOT_DONE: dict[str, tuple[Any, ...]] = {
+    "stop": ([],),
+    "logprobs": (False, 0),
+    "logit_bias": ({},),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "tools": ([],),
+    "functions": ([],),
+    "response_format": ({"type": "text"},),
+    "suffix": ("",),
+    "echo": (False,),
+    "best_of": (1,),
+}
+
+
+def check_done(body: SolveBody) -> None:
+    """Raise Refusal where a request asks for something that this server does not do."""
+    for name, nothing in NOT_DONE.items():
+        value = getattr(body, name, None)
+        if value is not None and value not in nothing:
+            raise Refusal(400, f"{name} is not done by this server", param=name)
+
+
+def question_of(body: ChatBody | CompletionBody) -> str:
+    """Return the question of a request.
+
+    Raises:
+        Refusal: it has none, or more than one.
+
+    Example:
+        >>> question_of(CompletionBody(model="pocket", prompt="How many?"))
+        'How many?'
+    """
+    return _chat_question(body) if isinstance(body, ChatBody) else _prompt(body)
+
+
+def _chat_question(body: ChatBody) -> str:
+    """Return the question of a chat: the text of its one message."""
+    *before, last = body.messages
+    if before or last.role != "user":
+        raise Refusal(
+            400,
+            "messages must be one message of the user, the question: this server's prompt (a "
+            "system message, examples) is given to motes serve",
+            param="messages",
+        )
+    if isinstance(last.content, list):
+        return _valid("".join(part.text for part in last.content), "messages")
+    return _valid(last.content or "", "messages")
+
+
+def _prompt(body: CompletionBody) -> str:
+    """Return the question of a completion: its prompt, or the one prompt of a list."""
+    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    if len(prompts) != 1:
+        raise Refusal(400, f"prompt must be one text, not {len(prompts)}", param="prompt")
+    return _valid(prompts[0], "prompt")
+
+
+def _valid(text: str, param: str) -> str:
+    """Return a text that has characters, none of which is half of one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Refusal(400, f"{param} must be Unicode: it has a surrogate", param=param) from None
+    return text
