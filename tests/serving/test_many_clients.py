@@ -3,8 +3,10 @@ every answer is that of `motes.solve`."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import random
+import resource
 import socket
 import threading
 import time
@@ -109,9 +111,13 @@ def open_files() -> int:
 
 
 def memory() -> int:
-    """Resident bytes."""
+    """Resident bytes, without those that the allocator keeps for later (glibc's, where it is)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    return pages * resource.getpagesize()
 
 
 def run_clients(server: Served, times: int, seconds: float = 0.0) -> list[Client]:
@@ -183,13 +189,13 @@ def test_a_crowd(busy, alone) -> None:
 @pytest.mark.statistics
 def test_a_crowd_for_two_minutes(busy, alone) -> None:
     trajectories = alive()
-    run_clients(busy, 1, 20.0)
+    clients = run_clients(busy, 1, 60.0)  # shapes of batches are compiled as they come
     check_nothing_is_left(busy, trajectories)
     files, before = open_files(), memory()
-    clients = run_clients(busy, 1, 120.0)
+    clients += run_clients(busy, 1, 60.0)
     check_nothing_is_left(busy, trajectories)
     until(lambda: open_files() <= files)
     grown = (memory() - before) / 2**20
     count = check_answers(clients, alone)
-    print(f"\n{count} answers, all equal; memory grew by {grown:.1f} MiB", end=" ")
-    assert count > 500 and grown < 40
+    print(f"\n{count} answers, all equal; memory grew by {grown:.1f} MiB in a minute", end=" ")
+    assert count > 300 and grown < 30
