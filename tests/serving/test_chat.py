@@ -58,11 +58,11 @@ def test_an_answer_is_that_of_solve(client, alone) -> None:
 def test_requests_at_once_share_forward_passes_and_draw_what_each_would_alone(
     served, client, alone
 ) -> None:
-    expected = [solved(alone, question, seed=3) for question in QUESTIONS]
+    expected = [solved(alone, question, seed=3) for question in QUESTIONS[:5]]
     passes = served.service.lm.cost.forward_passes
-    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
+    with ThreadPoolExecutor(5) as pool:
         asked = lambda question: ask(client, question, seed=3)
-        replies = list(pool.map(asked, QUESTIONS))
+        replies = list(pool.map(asked, QUESTIONS[:5]))
     for reply, posterior in zip(replies, expected, strict=True):
         check_same(reply, posterior)
     alone_passes = sum(posterior.cost.forward_passes for posterior in expected)
@@ -134,9 +134,15 @@ def test_a_seed_is_drawn_and_told_where_none_is_given(client, alone) -> None:
         (
             {
                 "model": "pocket:suffix_metropolis",
-                "extra_body": {"budget": 3, "motes": {"chains": 2, "warmup": 1}},
+                "extra_body": {"budget": 3, "motes": {"chains": 2, "warmup": 1, "starts": 1}},
             },
-            {"sampler": "suffix_metropolis", "chains": 2, "iterations": 3, "warmup": 1},
+            {
+                "sampler": "suffix_metropolis",
+                "chains": 2,
+                "iterations": 3,
+                "warmup": 1,
+                "starts": 1,
+            },
         ),
     ],
     ids=lambda value: "",

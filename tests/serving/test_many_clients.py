@@ -120,7 +120,9 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
-def run_clients(server: Served, times: int, seconds: float = 0.0) -> list[Client]:
+def run_clients(
+    server: Served, times: int, seconds: float = 0.0, count: int = CLIENTS
+) -> list[Client]:
     end = time.monotonic() + seconds
     limits = httpx2.Limits(max_connections=2 * CLIENTS)
     address = f"{server.url}/v1"
@@ -129,9 +131,9 @@ def run_clients(server: Served, times: int, seconds: float = 0.0) -> list[Client
         openai.OpenAI(
             base_url=address, api_key="none", max_retries=0, timeout=60, http_client=plain
         ) as client,
-        ThreadPoolExecutor(CLIENTS) as pool,
+        ThreadPoolExecutor(count) as pool,
     ):
-        asking = [Client(server, (client, plain), i, times, end) for i in range(CLIENTS)]
+        asking = [Client(server, (client, plain), i, times, end) for i in range(count)]
         return list(pool.map(Client.__call__, asking))
 
 
@@ -176,7 +178,7 @@ def busy(models):
 
 def test_a_crowd(busy, alone) -> None:
     trajectories = alive()
-    run_clients(busy, 1)  # what is made once is made
+    run_clients(busy, 2, count=4)  # what is made once is made
     check_nothing_is_left(busy, trajectories)
     files = open_files()
     clients = run_clients(busy, 2)
