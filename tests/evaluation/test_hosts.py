@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,15 +51,26 @@ def as_a_function() -> tuple[object, object]:
 FORMS = (as_names, as_objects, as_a_function)
 
 
-@pytest.mark.parametrize(("first", "second"), list(permutations(FORMS, 2)))
-def test_a_file_goes_on_in_another_form(first, second, tmp_path):
-    path, whole = tmp_path / "results.jsonl", tmp_path / "whole.jsonl"
-    begun = run(path, 1, *first())
-    grown = run(path, 2, *second())
+@pytest.fixture(scope="module", params=FORMS)
+def written(request, tmp_path_factory) -> tuple[Path, Evaluation, Evaluation]:
+    """A file of one problem in one form, what was evaluated for it, and the evaluation of two
+    problems in another file of the same form."""
+    folder = tmp_path_factory.mktemp("form")
+    path = folder / "results.jsonl"
+    return (
+        path,
+        run(path, 1, *request.param()),
+        run(folder / "whole.jsonl", 2, *request.param()),
+    )
+
+
+@pytest.mark.parametrize("second", FORMS)
+def test_a_file_goes_on_in_another_form(written, second, tmp_path):
+    path, begun, fresh = written
+    grown = run(Path(shutil.copy(path, tmp_path)), 2, *second())
     assert len(grown.records) == 2
     assert grown.records[0] == begun.records[0]
     # each run is what it is in a file of one form
-    fresh = run(whole, 2, *first())
     assert drawn(grown) == drawn(fresh)
 
 

@@ -37,7 +37,7 @@ VARIANTS = {
     "twisted_smc": {"twist": "look_ahead", "successors": 2},
     "power_smc": {"ramp": 3},
     "particle_gibbs": {"ancestor_sampling": True},
-    "parallel_tempering": {"kernel": "gibbs"},
+    "parallel_tempering": {"kernel": "gibbs", "betas": (1.0, 0.4), "particles": 3},
     "mcts": {"leaf": "solution", "batch": 2, "rule": "puct"},
 }
 CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
