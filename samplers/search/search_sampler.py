@@ -84,6 +84,7 @@ class SearchSampler(SteppedSampler):
 
     guarantee = "heuristic"
     evidence = "none"
+    bent_by_budget = False  # it follows no target that a budget could bend
     gentler = (Advice("use sampler='particle_filter', which weighs what it keeps"),)
 
     def __post_init__(self) -> None:
