@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ppl/decisions": {"models", "smc", "ppl", "ppl/answers", "ppl/posterior"},
     "ppl/calibration": DECLARED,
     "ppl/programs": DECLARED | {"smc/resampling"},
+    "ppl/refinement": {"models", "ppl/answers", "ppl/programs"},
     "samplers": DECLARED | {"samplers/filters", "samplers/chains", "samplers/search"},
     "samplers/filters": DECLARED | {"smc/resampling", "samplers"},
     "samplers/chains": DECLARED

@@ -1,0 +1,5 @@
+"""Refinement loops as programs: iterated decoding, parallel distillation, graphs of thoughts."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
