@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from live_servers import QUESTIONS
+from live_servers import QUESTIONS, until
 
 import motes
 from motes.models import Sampling
@@ -59,10 +60,14 @@ def test_requests_at_once_share_forward_passes_and_draw_what_each_would_alone(
     served, client, alone
 ) -> None:
     expected = [solved(alone, question, seed=3) for question in QUESTIONS[:5]]
-    passes = served.service.lm.cost.forward_passes
+    passes, engine = served.service.lm.cost.forward_passes, served.service.engine
+    gate = threading.Event()
+    engine.submit(lambda batched: gate.wait(60))  # until all have come
     with ThreadPoolExecutor(5) as pool:
-        asked = lambda question: ask(client, question, seed=3)
-        replies = list(pool.map(asked, QUESTIONS[:5]))
+        asked = [pool.submit(ask, client, question, seed=3) for question in QUESTIONS[:5]]
+        until(lambda: engine.waiting == 5)
+        gate.set()
+        replies = [reply.result() for reply in asked]
     for reply, posterior in zip(replies, expected, strict=True):
         check_same(reply, posterior)
     alone_passes = sum(posterior.cost.forward_passes for posterior in expected)

@@ -146,8 +146,8 @@ def alive() -> int:
 def check_nothing_is_left(server: Served, trajectories: int) -> None:
     """Whether the engine is idle, and no more trajectories are alive than before."""
     engine = server.service.engine
-    until(lambda: engine.running + engine.waiting == 0, 30)
-    until(lambda: not [t for t in threading.enumerate() if t.name == "batched run"], 30)
+    until(lambda: engine.running + engine.waiting == 0)
+    until(lambda: not [t for t in threading.enumerate() if t.name == "batched run"])
     assert alive() <= trajectories
     assert len(server.service.lm._tree._entries) == 0
 

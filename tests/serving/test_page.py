@@ -92,7 +92,7 @@ def test_a_question_is_watched_and_its_report_opened(opened, served, alone) -> N
     posterior = motes.solve(QUESTIONS[0], lm=lm, prm=prm, particles=6, seed=3)
     with opened(served) as page:
         ask(page, QUESTIONS[0])
-        until(is_done(page), 30)
+        until(is_done(page))
         assert posterior.answer is not None
         assert page.locator("#answer").inner_text() == posterior.answer
         shown = page.locator("#answers tr").all_inner_texts()
@@ -134,7 +134,7 @@ def check_drawing(page, posterior) -> None:
 def test_dropped_particles_are_grey(opened, served) -> None:
     with opened(served) as page:
         ask(page, QUESTIONS[1], "particle_filter", size=8, seed=1)
-        until(is_done(page), 30)
+        until(is_done(page))
         nodes = "[...tree.nodes.values()]"
         lost = page.evaluate(f"{nodes}.filter((node) => node.lost).length")
         leaves = page.evaluate(f"{nodes}.filter((n) => !n.children.length && !n.closed).length")
@@ -145,7 +145,7 @@ def test_dropped_particles_are_grey(opened, served) -> None:
 def test_any_sampler_can_be_watched(sampler, opened, served) -> None:
     with opened(served) as page:
         ask(page, QUESTIONS[0], sampler, size=2)
-        until(is_done(page), 30)
+        until(is_done(page))
         assert count(page, "#tree circle") > 2 and count(page, "#answers tr") >= 1
 
 
@@ -158,7 +158,7 @@ def test_the_keyboard_is_enough(opened, served) -> None:
         page.get_by_label("Question").fill(QUESTIONS[0])
         page.get_by_label("Seed").fill("3")
         page.get_by_label("Question").press("Control+Enter")
-        until(is_done(page), 30)
+        until(is_done(page))
         page.locator("#tree").focus()
         seen = []
         for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft", "ArrowUp"):
@@ -219,7 +219,7 @@ def test_nothing_hostile_runs(opened) -> None:
 def test_text_stands_out_and_nothing_scrolls_sideways(scheme, opened, served) -> None:
     with opened(served, color_scheme=scheme) as page:
         ask(page, QUESTIONS[0])
-        until(is_done(page), 30)
+        until(is_done(page))
         least, number = page.evaluate(CONTRAST, READ)
         assert least >= 4.5 and number > 20  # WCAG 2.2, AA
         for width in WIDTHS:

@@ -106,11 +106,12 @@ def test_what_fails_on_the_way_is_an_error_of_the_stream(small) -> None:
 
 def test_a_client_that_goes_away_ends_the_run(small, talker) -> None:
     talker.gate.clear()
-    chunks = stream(small.client(), "How many?", "talker")
+    chunks = stream(small.client(), "Does it go on for ever?", "talker")
     next(iter(chunks))
     until(lambda: small.service.engine.running == 1)
     chunks.close()
     until(lambda: small.service.metrics.text().count(b"motes_cancelled_total 1.0") == 1)
     talker.gate.set()
     until(lambda: small.service.engine.running == 0)
+    assert talker.calls == 1  # of 32
     assert list(stream(small.client(), "How many?", "talker"))

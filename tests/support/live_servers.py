@@ -50,23 +50,26 @@ TEXTS = ("Ben has 7 + 3 = 10.\n\n", "The answer is 17.", "The answer is 18.")
 class Talker(TableLM):
     """Adds, or answers 17 or 18; waits before each step as long as `gate` is closed.
 
-    Where the question says "bad", its step is no log-probability.
+    Where the question says "bad", its step has no log-probability; where it says "for ever", no
+    step is an answer.
     """
 
     def __init__(self) -> None:
         super().__init__(lambda prefix: [0.5, 0.3, 0.2])
         self.texts = TEXTS
+        self.calls = 0
         self.gate = threading.Event()
         self.gate.set()
         self.asked = threading.Event()
 
     def extend(self, trajectories, keys, *, sampling=None, prior=None) -> list[Trajectory]:
+        self.calls += 1
         self.asked.set()
         assert self.gate.wait(60)
         drawn = super().extend(trajectories, keys, sampling=sampling, prior=prior)
         return [
             x.child(
-                self.texts[y.token_ids[-1]],
+                self.texts[0 if "for ever" in x.question else y.token_ids[-1]],
                 y.step_token_ids,
                 logprob=math.nan if "bad" in x.question else y.step_logprob,
                 proposal_logprob=y.step_proposal_logprob,
@@ -82,7 +85,7 @@ def judge(x: Trajectory) -> float:
     return -2.0 if "18" in x.text else 2.0
 
 
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something holds."""
     give_up = time.monotonic() + seconds
     while not holds():
