@@ -1,5 +1,6 @@
 from .batching import run_batched as run_batched
 from .calls import continued as continued
+from .confidence import token_confidences as token_confidences
 from .cost import Cost as Cost
 from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM

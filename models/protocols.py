@@ -177,6 +177,8 @@ class Capabilities:
         continuation: whether it has a method `continued`, which puts given steps after another
             trajectory.
         step_rule: where its steps end; None where it follows no `StepRule`.
+        confidences: whether it has a method `token_confidences`, which tells how sure it was of
+            every token of given trajectories: see `motes.models.token_confidences`.
 
     Example:
         >>> Capabilities(scoring=True).continuation
@@ -188,6 +190,7 @@ class Capabilities:
     scoring: bool = False
     continuation: bool = False
     step_rule: StepRule | None = None
+    confidences: bool = False
 
 
 def capabilities(lm: object) -> Capabilities:
@@ -222,6 +225,7 @@ def _inferred(lm: object) -> Capabilities:
         scoring=scoring,
         continuation=scoring and callable(getattr(lm, "continued", None)),
         step_rule=rule if isinstance(rule, StepRule) else None,
+        confidences=callable(getattr(lm, "token_confidences", None)),
     )
 
 

@@ -17,11 +17,14 @@ import numpy as np
 
 from ... import checks
 from ...aliases import PRNGKeys
+from ..confidence import confidence
 from ..cost import Cost
 from ..protocols import Capabilities, nan_score
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
+
+NO_SAMPLING = Sampling()
 
 
 class TableLM:
@@ -44,7 +47,7 @@ class TableLM:
         (1, -0.6931)
     """
 
-    capabilities = Capabilities(scoring=True, continuation=True)
+    capabilities = Capabilities(scoring=True, continuation=True, confidences=True)
 
     def __init__(
         self,
@@ -130,6 +133,20 @@ class TableLM:
                 if head is None:
                     break
         return heads
+
+    def token_confidences(
+        self, trajectories: Sequence[Trajectory], *, top: int | None
+    ) -> list[np.ndarray]:
+        """How sure it was of every token; see `motes.models.token_confidences`."""
+        rows = []
+        for trajectory in trajectories:
+            tokens, values = trajectory.token_ids, []
+            for place in range(len(tokens)):
+                law = NO_SAMPLING.log_probs(self._logits(tokens[:place], trajectory))
+                values.append(confidence(law, top))
+            rows.append(np.array(values, np.float64))
+        self.cost += Cost(rescored_tokens=sum(map(len, rows)))
+        return rows
 
     def _log_prob(
         self, law: Sampling, prefix: tuple[int, ...], token: int, trajectory: Trajectory

@@ -9,6 +9,7 @@ batch is compacted before more than a quarter of it idles.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,10 +20,10 @@ from ...aliases import Network, PRNGKeys, Tokenizer
 from ..cost import Cost
 from ..hosting.decoding import Decoder, StepEnding
 from ..hosting.detokenizer import Detokenizer
-from ..hosting.draws import log_probs
 from ..hosting.kv import Rows
 from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
+from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..identity import identify
 from ..progress import Listener
@@ -36,9 +37,6 @@ from ..trajectory import Trajectory
 from .prompt_writer import PromptWriter
 
 T = TypeVar("T")
-
-# columns a forward pass when scoring continuations: bounds the logits held at a time
-SCORED_COLUMNS = 64
 
 
 class TorchLM:
@@ -108,7 +106,7 @@ class TorchLM:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do: all there is, under its rule for steps."""
-        return Capabilities(scoring=True, continuation=True, step_rule=self.step)
+        return Capabilities(scoring=True, continuation=True, step_rule=self.step, confidences=True)
 
     def start(self, question: str) -> Trajectory:
         """The root of a new tree; see `LanguageModel.start`."""
@@ -219,6 +217,27 @@ class TorchLM:
             results[i] = result
         return results
 
+    @torch.inference_mode()
+    def token_confidences(
+        self, trajectories: Sequence[Trajectory], *, top: int | None
+    ) -> list[np.ndarray]:
+        """How sure it was of every token; see `motes.models.token_confidences`."""
+        results = [np.zeros(0) for _ in trajectories]
+        written = [i for i, trajectory in enumerate(trajectories) if trajectory.depth]
+        roots = [trajectories[i].path[0] for i in written]
+        texts = [trajectories[i].token_ids for i in written]
+
+        def run(rows: Sequence[int]) -> list[np.ndarray]:
+            parts = [roots[i] for i in rows], [texts[i] for i in rows]
+            [values] = self._measured(*parts, [partial(confident, top=top)])
+            return [values[place, : len(texts[i])] for place, i in enumerate(rows)]
+
+        places = range(len(written))
+        found = self._in_batches(run, places, roots, [len(text) for text in texts], SCORED_COLUMNS)
+        for i, values in zip(written, found, strict=True):
+            results[i] = values
+        return results
+
     def tell(self, listener: Listener | None) -> Listener | None:
         """Tell this function how far each step is; see `motes.models.progress`."""
         before, self._listener = self._listener, listener
@@ -306,36 +325,24 @@ class TorchLM:
 
         Float64 (rows, tokens of the longest), 0 behind a row's last.
         """
+        measures = [partial(chosen, law=law) for law in laws]
+        return self._measured(trajectories, continuations, measures)
+
+    def _measured(
+        self,
+        trajectories: list[Trajectory],
+        continuations: list[tuple[int, ...]],
+        measures: Sequence[Measure],
+    ) -> list[np.ndarray]:
+        """For each measure its value at every token; see `motes.models.hosting.token_measures`."""
         logits, rows = self._fork(trajectories)
-        width = max(map(len, continuations))
-        ids = torch.tensor(
-            [[*continuation, *[0] * (width - len(continuation))] for continuation in continuations],
-            device=logits.device,
-        )
-        counts = torch.tensor(
-            [len(continuation) for continuation in continuations], device=logits.device
-        )
-        blocks = [[_terms(logits[:, None], ids[:, :1], counts, law) for law in laws]]
-        # the last token of all is scored, but need not be read
-        for first in range(0, width - 1, SCORED_COLUMNS):
-            block = ids[:, first : min(first + SCORED_COLUMNS, width - 1)]
-            inside = (counts - 1 - first).clamp(0, block.shape[1])
-            logits = self._tree.forward(
-                rows, block, inside, Tokens(0, 0, int(inside.sum())), keep=0
-            )
-            blocks.append(
-                [
-                    _terms(logits, ids[:, first + 1 : first + 1 + block.shape[1]], inside, law)
-                    for law in laws
-                ]
-            )
-        terms = [torch.cat(parts, dim=1).cpu().numpy() for parts in zip(*blocks, strict=True)]
-        for i in np.flatnonzero(np.isnan(terms).any(axis=(0, 2))):
+        values = measured(self._tree, logits, rows, continuations, measures)
+        for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))):
             raise FloatingPointError(
                 f"the language model {self.name!r} gave a log-probability that is NaN "
                 f"after {trajectories[i]!r}"
             )
-        return terms
+        return values
 
     def _said(
         self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray
@@ -392,17 +399,6 @@ class TorchLM:
 
     def _moved(self, seconds: float) -> None:
         self.cost += Cost(cache_seconds=seconds)
-
-
-def _terms(
-    logits: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor, prior: Sampling
-) -> torch.Tensor:
-    """Log-probabilities of each row's first inside[i] ids, under the logits in the same columns.
-
-    Float64 (rows, columns), others 0.
-    """
-    terms = log_probs(logits, prior).gather(2, ids[:, :, None]).squeeze(2).double()
-    return torch.where(torch.arange(ids.shape[1], device=ids.device) < inside[:, None], terms, 0.0)
 
 
 def _end_ids(model: Network, tokenizer: Tokenizer) -> frozenset[int]:

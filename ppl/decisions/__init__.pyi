@@ -3,6 +3,8 @@ from .answer_likelihoods import fobar as fobar
 from .answer_pool import Pool as Pool
 from .answer_pool import pool_of as pool_of
 from .bayes_risk import minimum_bayes_risk as minimum_bayes_risk
+from .confident_votes import confidence_vote as confidence_vote
+from .confident_votes import self_certainty_vote as self_certainty_vote
 from .consistency import perplexity_consistency as perplexity_consistency
 from .decision import Decision as Decision
 from .equal_behaviour import regrouped as regrouped

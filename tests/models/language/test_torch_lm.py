@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from motes.models import Sampling, StepRule, TorchLM, Trajectory, load_lm
+from motes.models import Sampling, StepRule, TorchLM, Trajectory, load_lm, token_confidences
 from motes.models.pocket import problems
 from motes.models.randomness import SlotUniforms
 
@@ -74,6 +74,22 @@ def test_logprob_is_that_of_one_plain_forward_pass_in_float64(
         assert lm.logprob([node.path[0]], [node.token_ids]) == pytest.approx(
             [node.logprob], abs=1e-9
         )
+
+
+@pytest.mark.parametrize("top", [1, 20, None])
+def test_confidences_are_those_of_one_plain_forward_pass(
+    top: int | None, pocket64: Any, tokenizer: Any
+) -> None:
+    lm = TorchLM(pocket64, tokenizer, step=StepRule(cap=80))  # longer than a block of columns
+    nodes = [lm.start(QUESTION), *grow(lm, rounds=2)]
+    for node, values in zip(nodes, token_confidences(lm, nodes, top=top), strict=True):
+        assert values.shape == (len(node.token_ids),)
+        if not node.token_ids:
+            continue
+        table = plain_log_probs(lm, node)
+        sharpest = table if top is None else table.sort(descending=True).values[:, :top]
+        expected = -sharpest.mean(dim=1) - (np.log(table.shape[1]) if top is None else 0)
+        np.testing.assert_allclose(values, expected.numpy(), atol=1e-9)
 
 
 def test_logprob_is_that_of_one_plain_forward_pass_in_float32(

@@ -1,0 +1,77 @@
+"""Confidence of a language model in its own tokens: how sharp its next-token law was at each.
+
+For the law p of the next token, among V tokens of positive probability,
+
+    top k    C = -(1/k) sum of log p over the k likeliest tokens    (Fu et al. 2025,
+             arXiv:2508.15260)
+    all      C = -(1/V) sum_j log(V p_j) = KL(uniform || p), self-certainty    (Kang et al. 2025,
+             arXiv:2502.18581)
+
+in nats, under the model's own law at temperature 1. The larger, the surer: a sure model leaves the
+other tokens little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import checks
+from .protocols import LanguageModel, capabilities
+from .trajectory import Trajectory
+
+
+def token_confidences(
+    lm: LanguageModel, trajectories: Sequence[Trajectory], *, top: int | None = 20
+) -> list[np.ndarray]:
+    """Return the confidence at every generated token of each trajectory.
+
+    It is computed anew from the trajectories' tokens, in one forward pass over each.
+
+    Args:
+        lm: the model that wrote them, whose capabilities have `confidences`.
+        trajectories: N of them.
+        top: k, how many of the likeliest tokens count (all that are possible where these are
+            fewer); None for self-certainty.
+
+    Returns:
+        N arrays of nats, float64, each of as many tokens as the trajectory has.
+
+    Raises:
+        TypeError: the model cannot tell its confidence.
+        ValueError: `top` is below 1.
+
+    Example:
+        >>> import jax
+        >>> from motes.models import TableLM, token_confidences
+        >>> lm = TableLM(lambda prefix: [0.25, 0.75], eos=1)
+        >>> [x] = lm.extend([lm.start("?")], jax.random.split(jax.random.key(0), 1))
+        >>> token_confidences(lm, [x], top=2)[0].round(3)
+        array([0.837])
+    """
+    top = None if top is None else checks.count("top", top)
+    if not capabilities(lm).confidences:
+        raise TypeError(
+            f"the language model {lm.name!r} cannot tell its confidence: it has no method "
+            "token_confidences, which needs the probabilities of its likeliest tokens"
+        )
+    answer = getattr(lm, "token_confidences")(trajectories, top=top)  # noqa: B009
+    return [np.asarray(row, np.float64) for row in answer]
+
+
+def confidence(log_probs: np.ndarray, top: int | None) -> float:
+    """Return the confidence of one next-token law, nats.
+
+    Args:
+        log_probs: of all tokens, minus infinity for impossible ones, shape (V,).
+        top: as `token_confidences` takes it.
+
+    Example:
+        >>> round(confidence(np.log([0.5, 0.25, 0.25]), None), 4)
+        0.0566
+    """
+    possible = np.sort(log_probs[log_probs > -np.inf])
+    if top is None:
+        return float(-possible.mean() - np.log(len(possible)))
+    return float(-possible[-top:].mean())
