@@ -57,7 +57,7 @@ def leaves(lm, prefix=()) -> dict[tuple[int, ...], float]:
 
 
 def test_feedback_that_is_ignored_leaves_the_best_of_all_draws():
-    """T1: with n = 2 and T = 2 the law is that of the best of 4, and not of the best of 2."""
+    """T1: with n = 2 and T = 3 the law is that of the best of 6, and not of the best of 2."""
     small = Table(seed=3)
     lm = lm_of(small)
     loop = iterative_decoding(
@@ -65,7 +65,7 @@ def test_feedback_that_is_ignored_leaves_the_best_of_all_draws():
         lm=lm,
         score=lambda x: small.log_odds(x.token_ids),
         prompt=lambda question, best, worst: question,
-        rounds=2,
+        rounds=3,
         candidates=2,
         answer=said,
     )
@@ -80,7 +80,7 @@ def test_feedback_that_is_ignored_leaves_the_best_of_all_draws():
         return law
 
     counts = Counter(runs.extracted)
-    assert fits(counts, best_of(4)) and not fits(counts, best_of(2))
+    assert fits(counts, best_of(6)) and not fits(counts, best_of(2))
 
 
 def test_the_best_is_never_given_up():
