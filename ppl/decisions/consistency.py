@@ -92,7 +92,10 @@ def perplexity_consistency(
     if checks.flag("pruned", pruned):
         values = means if mode_name == "published" else logprobs - logprobs.max()
         kept = reasoning_pruning(np.exp(values))
-        law = f"heuristic: {law}, of {int(kept.sum())} of {len(pool)} draws that pruning left"
+        law = (
+            f"heuristic: {law.removeprefix('heuristic: ')}, of the {int(kept.sum())} of "
+            f"{len(pool)} draws that pruning left"
+        )
     _, places = np.unique(pool.paths, return_index=True)
     drawn = np.array([place for place in np.sort(places).tolist() if kept[place]], np.int64)
     if mode_name == "horvitz_thompson":

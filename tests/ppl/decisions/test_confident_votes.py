@@ -48,6 +48,9 @@ def test_self_certainty_votes_by_rank():
     assert shares == pytest.approx({"b": 0.6, "a": 0.3, None: 0.1})
     flat = self_certainty_vote(POOL, ROWS, power=0.0)
     assert flat.shares == pytest.approx(majority_vote(POOL).shares)
+    tied = self_certainty_vote(POOL, [np.ones(1), np.ones(1), 2 * np.ones(1), 3 * np.ones(1)])
+    roots = np.sqrt([1.5, 1.5, 3, 4]) / np.sqrt([1.5, 1.5, 3, 4]).sum()
+    assert tied.shares == pytest.approx({"a": roots[0], "b": roots[1] + roots[2], None: roots[3]})
     equal = self_certainty_vote(POOL, [np.ones(1)] * 4, power=2.0)
     assert equal.shares == pytest.approx(majority_vote(POOL).shares)
 
