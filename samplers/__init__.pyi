@@ -21,6 +21,7 @@ from .registry import SAMPLERS as SAMPLERS
 from .registry import make_sampler as make_sampler
 from .repeated_runs import repeated as repeated
 from .search.a_star import AStar as AStar
+from .search.ab_mcts import ABMCTS as ABMCTS
 from .search.beam_search import BeamSearch as BeamSearch
 from .search.beam_search import LookaheadSearch as LookaheadSearch
 from .search.best_of_n import BestOfN as BestOfN

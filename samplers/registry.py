@@ -18,6 +18,7 @@ from .filters.tempered_smc import TemperedSMC
 from .filters.twisted_smc import TwistedSMC
 from .mistaken import instead
 from .search.a_star import AStar
+from .search.ab_mcts import ABMCTS
 from .search.beam_search import BeamSearch, LookaheadSearch
 from .search.best_of_n import BestOfN, WeightedVote
 from .search.dvts import DVTS
@@ -56,6 +57,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         ETS,
         SelfEvaluationBeam,
         PhiDecoding,
+        ABMCTS,
     )
 }
 

@@ -68,6 +68,13 @@ class GrowingTree(NamedTuple):
         """Say whether a node has ended by itself."""
         return self.rows[number].particle.trajectory.finished
 
+    def path(self, number: int) -> list[int]:
+        """Give the nodes from the root to this one, both included."""
+        found = [number]
+        while found[-1]:
+            found.append(self.rows[found[-1]].parent)
+        return found[::-1]
+
     def nodes(self) -> Iterator[Node]:
         """Give the nodes in order."""
         return iter(self.rows[: self.length])

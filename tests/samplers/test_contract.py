@@ -29,6 +29,7 @@ SMALL = {
     "moves": 2,
     "expansions": 3,
     "answers": 3,
+    "batch": 2,
 }
 VARIANTS = {
     "entropic_particle_filter": {"look_ahead": 2},
@@ -39,6 +40,7 @@ VARIANTS = {
     "particle_gibbs": {"ancestor_sampling": True},
     "parallel_tempering": {"kernel": "gibbs", "betas": (1.0, 0.4), "particles": 3},
     "mcts": {"leaf": "solution", "batch": 2, "rule": "puct"},
+    "ab_mcts": {"nodes": "solution", "score_model": "mixed"},
 }
 CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
 CHAINS = ("particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering")
