@@ -16,7 +16,7 @@ from ..run_facts import Advice
 from .adaptive_branching import BackUp, backed_up, branching_node
 from .batch_search import BatchSearch, BoundBatches
 from .growing_tree import GrowingTree
-from .search_sampler import SearchSampler, alive, opened
+from .search_sampler import SearchSampler, opened
 
 SCORE_MODELS = ("gaussian", "beta", "mixed")
 NODES = ("step", "solution")
@@ -89,7 +89,7 @@ class ABMCTS(BatchSearch):
         batch: B, iterations at once; 1 is the sequential algorithm.
         nodes: "step" or "solution".
         score_model: "gaussian", "beta" or "mixed".
-        value, score, rollouts: what a prefix is worth; see `SearchSampler`.
+        value, score, rollouts: what a prefix is worth; see `PrefixSearch`.
         choice: how answers are weighed: "weighted", "best" or "vote".
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no new step is drawn. Answers found by then are
@@ -150,7 +150,7 @@ class BoundABMCTS(BoundBatches[Branching]):
         drafts = state.drafts or self._chosen(state, t)
         nodes = [draft.node for draft in drafts]
         slots = [draft.slot for draft in drafts]
-        tree = self.expanded(state.tree, t, nodes, slots, self.sampler.batch)
+        tree, _ = self.expanded(state.tree, t, nodes, slots, self.sampler.batch)
         written = [draft._replace(node=before + i) for i, draft in enumerate(drafts)]
         going = [draft for draft in written if self._goes_on(tree, draft.node)]
         ended = [draft for draft in written if draft not in going]
@@ -174,8 +174,8 @@ class BoundABMCTS(BoundBatches[Branching]):
         return len(state.parents) - 1
 
     def answers(self, state: Branching) -> list[int]:
-        ends = alive(state.tree, state.ends[1:].tolist())
-        return [node for node in ends if not state.tree.node(node).particle.open]
+        ends = [(end, state.tree.node(end)) for end in state.ends[1:].tolist()]
+        return [end for end, node in ends if node.log_value > -inf and not node.particle.open]
 
     def frontier(self, state: Branching) -> list[int]:
         drafts = [draft.node for draft in state.drafts]
@@ -242,5 +242,5 @@ class BoundABMCTS(BoundBatches[Branching]):
         if self.sampler.nodes == "step":
             most += self.model.max_steps  # for a path that is gone on with until it ends
         if self.count(state) >= most and not state.drafts and not self.answers(state):
-            raise AllParticlesDead(self.depth(state.tree), self.count(state))
+            raise AllParticlesDead(state.tree.depth, self.count(state))
         return state
