@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from statistics import median, quantiles
 
@@ -22,7 +22,9 @@ import openai
 from motes.models.pocket import problems
 
 CLIENTS = (1, 8, 32)
-REQUESTS = 64  # of all clients together
+AT_ONCE = (16, 1)
+REQUESTS = 32  # of all clients together, in a round
+ROUNDS = 3  # of each number of clients, the two servers in turn
 QUESTIONS = [problem.question for problem in islice(problems("test", seed=0, steps=4), REQUESTS)]
 
 
@@ -30,7 +32,9 @@ QUESTIONS = [problem.question for problem in islice(problems("test", seed=0, ste
 def server(at_once: int) -> Iterator[str]:
     """Run a server; yield its address."""
     command = [sys.executable, "-m", "motes", "serve", "--port", "0", "--at-once", str(at_once)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             found = re.search(r"http://\S+", process.stdout.readline())
@@ -59,19 +63,29 @@ def latencies(client: openai.OpenAI, clients: int) -> tuple[list[float], float]:
 
 
 def main() -> None:
-    """Print a row for each number of clients."""
-    print("requests at once  clients  requests/s  median latency  95% below")
-    for at_once in (16, 1):
-        with (
-            server(at_once) as address,
-            openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=600) as client,
-        ):
-            latencies(client, 4)  # what is compiled once is compiled
-            for clients in CLIENTS:
-                each, whole = latencies(client, clients)
+    """Print a row for each server and each number of clients: medians over rounds."""
+    with ExitStack() as stack:
+        clients_of = {}
+        for at_once in AT_ONCE:
+            address = stack.enter_context(server(at_once))
+            client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=600)
+            clients_of[at_once] = stack.enter_context(client)
+            for clients in (4, 16):
+                latencies(client, clients)  # what is compiled once is compiled
+        print("requests at once  clients  requests/s (range)    median latency  95% below")
+        for clients in CLIENTS:
+            rounds = [
+                {at_once: latencies(clients_of[at_once], clients) for at_once in AT_ONCE}
+                for _ in range(ROUNDS)
+            ]
+            for at_once in AT_ONCE:
+                rates = sorted(REQUESTS / each[at_once][1] for each in rounds)
+                seconds = [second for each in rounds for second in each[at_once][0]]
+                spread = f"{median(rates):5.2f} ({rates[0]:.2f} to {rates[-1]:.2f})"
+                longest = quantiles(seconds, n=20)[-1]
                 print(
-                    f"{at_once:16}  {clients:7}  {REQUESTS / whole:10.1f}  {median(each):12.2f} s  "
-                    f"{quantiles(each, n=20)[-1]:7.2f} s",
+                    f"{at_once:16}  {clients:7}  {spread}  {median(seconds):12.2f} s  "
+                    f"{longest:7.2f} s",
                     flush=True,
                 )
 
