@@ -1,7 +1,7 @@
 """One pool of solutions a problem, many decisions: accuracy of each rule, from the same records.
 
 300 problems of the pocket's test split. One run of importance sampling a problem (target `product`)
-is at once 32 independent draws from the prior and a weighted sample of the posterior; a particle
+is at once 16 independent draws from the prior and a weighted sample of the posterior; a particle
 filter of as many particles stands beside it. `evaluate` keeps every draw in a file of results, so
 that a run that was stopped goes on, and what is decided is computed from the file alone: with
 --decide no model is loaded. An answer that ties with others gets its part of the credit; None
@@ -9,7 +9,7 @@ counts as wrong. Tokens are generated ones; what the reward model reads is said 
 Intervals are 95%: of accuracies `evaluation`'s credible intervals, of differences from the majority
 vote a bootstrap over problems, since all rules answer the same problems.
 
-Run: python benchmarks/deciding.py [--problems 300] [--solutions 32] [--results FILE] [--decide]
+Run: python benchmarks/deciding.py [--problems 300] [--solutions 16] [--results FILE] [--decide]
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
     """Do what runs are missing, decide by every rule, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", type=int, default=300)
-    parser.add_argument("--solutions", type=int, default=32)
+    parser.add_argument("--solutions", type=int, default=16)
     parser.add_argument("--results", type=Path, default=Path("deciding.jsonl"))
     parser.add_argument("--decide", action="store_true", help="decide upon what the file holds")
     asked = parser.parse_args()
