@@ -42,6 +42,7 @@ FACES = (
     "smc",
     "diagnostics",
     "evaluation",
+    "evaluation/abstention",
 )
 
 

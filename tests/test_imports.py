@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/plots": SHOWN,
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
     "evaluation": SHOWN | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search"},
+    "evaluation/abstention": {"evaluation"},
     "serving": SHOWN | {"diagnostics/report", "samplers"},
     "commands": SHOWN | {"models/pocket", "models/reward", "samplers", "evaluation", "serving"},
 }

@@ -1,0 +1,10 @@
+from .answer_sets import OTHER as OTHER
+from .answer_sets import AnswerSetRule as AnswerSetRule
+from .answer_sets import calibrate_answer_sets as calibrate_answer_sets
+from .known_questions import CalibrationSet as CalibrationSet
+from .known_questions import calibration_set as calibration_set
+from .risk_control import calibrate_risk_control as calibrate_risk_control
+from .selection import SelectionRule as SelectionRule
+from .selection import calibrate_selection as calibrate_selection
+from .selective_risk import calibrate_selective_risk as calibrate_selective_risk
+from .threshold_rule import ThresholdRule as ThresholdRule
