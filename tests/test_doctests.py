@@ -43,6 +43,7 @@ FACES = (
     "diagnostics",
     "evaluation",
     "evaluation/abstention",
+    "evaluation/laws",
 )
 
 

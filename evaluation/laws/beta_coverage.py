@@ -1,0 +1,243 @@
+"""How often at least one of k runs is right, and the law's exponent, beyond the runs there are.
+
+Each problem has a rate p of right runs, p = c x with x ~ Beta(a, b) and a scale c in (0, 1]. Of n
+runs k are right with probability E[Binomial(k; n, c x)], and of k runs at least one is right with
+probability
+
+    coverage(k) = 1 - E[(1 - c x)^k],     1 - coverage(k) ~ k^(-a) for large k,
+
+so a is the exponent of the tail: Schaeffer et al. (2025), arXiv:2502.17578. Expectations are by
+Gauss-Jacobi quadrature, exact for polynomials of degree up to 2 NODES - 1.
+
+The posterior is on a grid, flat in log a, log b and c. Problems that no run solved say something of
+the tail through the beta family alone: that some can never be solved is not part of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ... import checks
+from ...diagnostics.plots.canvas import frame, legend, one
+from ...diagnostics.plots.shades import NAMED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from ..results import Results
+
+NODES = 64
+MOST_RUNS = 2 * NODES - 1
+FARTHEST = 2000  # runs; up to there the quadrature errs by less than 3e-5
+A = np.geomspace(0.05, 12.0, 24)
+B = np.geomspace(0.05, 60.0, 24)
+C = np.linspace(0.1, 1.0, 10)
+LOW, MIDDLE, HIGH = 0.025, 0.5, 0.975
+BAND = 0.18  # opacity
+
+
+class Estimate(NamedTuple):
+    """A posterior median with its 95% credible interval.
+
+    Attributes:
+        median, low, high: of one number.
+
+    Example:
+        >>> from motes.evaluation.laws import Estimate
+        >>> Estimate(0.4, 0.3, 0.6).low
+        0.3
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class CoverageLaw:
+    """The posterior of a scaled beta law of rates, on a grid.
+
+    Attributes:
+        weights: posterior probability of each cell (a, b, c), shape (24, 24, 10).
+        runs: how many each problem had.
+        problems: how many there were.
+
+    Example:
+        >>> from motes.evaluation.laws import fit_coverage_law
+        >>> law = fit_coverage_law([0, 0, 1, 3, 8, 2, 0, 5], runs=8)
+        >>> far = law.coverage(64)
+        >>> far.low < far.median < far.high
+        True
+    """
+
+    weights: np.ndarray
+    runs: int
+    problems: int
+
+    @property
+    def exponent(self) -> Estimate:
+        """The tail's exponent a: failures of all k runs fall like k^(-a)."""
+        return _estimate(np.broadcast_to(A[:, None, None], self.weights.shape), self.weights)
+
+    def coverage(self, k: int) -> Estimate:
+        """Return how often at least one of k runs would be right, on problems like these.
+
+        Args:
+            k: from 1 to 2,000.
+
+        Raises:
+            TypeError, ValueError: k is not an integer, or out of its range.
+        """
+        k = checks.count("k", k, most=FARTHEST)
+        points, shares = _quadrature()
+        failed = (1 - C[:, None] * points[:, :, None, :]) ** k
+        return _estimate(1 - np.einsum("abx,abcx->abc", shares, failed), self.weights)
+
+    def row(self) -> dict[str, str]:
+        """Return what a report says of the law, as names and figures in words."""
+        far, exponent = self.coverage(10 * self.runs), self.exponent
+        return {
+            "exponent of the tail": _words(exponent, 2),
+            f"coverage of {10 * self.runs} runs": _words(far, 3),
+        }
+
+
+def fit_coverage_law(right: ArrayLike, runs: int) -> CoverageLaw:
+    """Return the posterior of the law of rates, given how many runs of each problem were right.
+
+    Args:
+        right: integers from 0 to `runs`, shape (problems,).
+        runs: how many each problem had, from 2 to 127: of one run only the mean rate is known.
+
+    Raises:
+        TypeError, ValueError: an argument is not of its kind, or out of its range.
+
+    Example:
+        >>> from motes.evaluation.laws import fit_coverage_law
+        >>> law = fit_coverage_law([0, 1, 2, 4], runs=4)
+        >>> law.problems, round(float(law.weights.sum()), 6)
+        (4, 1.0)
+    """
+    runs = checks.count("runs", runs, least=2, most=MOST_RUNS)
+    counts = np.asarray(right)
+    if counts.dtype.kind not in "iu":
+        raise TypeError(f"right must hold integers, not {counts.dtype}")
+    if counts.ndim != 1 or not counts.size or counts.min() < 0 or counts.max() > runs:
+        raise ValueError(f"right must hold one or more numbers from 0 to runs = {runs}")
+    log_likelihood = _log_law(runs) @ np.bincount(counts, minlength=runs + 1)
+    weights = np.exp(log_likelihood - log_likelihood.max())
+    return CoverageLaw(weights / weights.sum(), runs, len(counts))
+
+
+def coverage_law_of_arm(evaluation: Results, arm: int = 0) -> CoverageLaw:
+    """Return the law of an arm, from the problems that all arms are done with.
+
+    Args:
+        evaluation: with two repeats or more.
+        arm: its place in `evaluation.arms`.
+
+    Raises:
+        TypeError, ValueError: `arm` is not an integer, or out of range; no problem is done; there
+            are fewer than two repeats.
+
+    Example:
+        >>> import motes, tempfile
+        >>> from pathlib import Path
+        >>> from motes.evaluation.laws import coverage_law_of_arm
+        >>> from motes.models import TableLM
+        >>> evaluation = motes.evaluate(
+        ...     [("?", 1), ("!", 0)],
+        ...     samplers={"one": motes.samplers.MajorityVote(samples=1)},
+        ...     answer=lambda x: str(x.token_ids[0]) if x.finished else None,
+        ...     lm=TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2),
+        ...     prm=None, max_steps=3, repeats=4, progress=False,
+        ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
+        ... )
+        >>> list(coverage_law_of_arm(evaluation).row())
+        ['exponent of the tail', 'coverage of 40 runs']
+    """
+    arm = checks.count("arm", arm, least=0, most=len(evaluation.arms) - 1)
+    if not evaluation.whole:
+        raise ValueError("a law needs at least one problem that all samplers are done with")
+    return fit_coverage_law(evaluation.right[:, arm], evaluation.repeats)
+
+
+def plot_coverage_law(law: CoverageLaw, k: Iterable[int], *, ax: Axes | None = None) -> Axes:
+    """Plot the law's coverage against the number of runs, with its 95% credible interval.
+
+    Args:
+        law: of an arm.
+        k: numbers of runs, each from 1 to 2,000.
+        ax: where to draw; on a new figure when None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError, ValueError: a k is not an integer, or out of its range.
+
+    Example:
+        >>> from motes.evaluation.laws import fit_coverage_law, plot_coverage_law
+        >>> plot_coverage_law(fit_coverage_law([0, 1, 4], runs=4), [1, 4, 16]).get_xlabel()
+        'runs (k)'
+    """
+    numbers = list(k)
+    median, low, high = np.array([law.coverage(number) for number in numbers]).T
+    ax = one(ax, 6.4, 3.8)
+    ax.fill_between(numbers, low, high, color=NAMED[0], alpha=BAND, linewidth=0)
+    lines = ax.plot(numbers, median, "-", color=NAMED[0], label="scaled beta law")
+    lines.append(ax.axvline(law.runs, color=NAMED[1], linestyle=":", label="runs there were"))
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    title = f"Coverage, extrapolated from {law.problems} problems (band: 95% interval)"
+    frame(ax, title=title, x="runs (k)", y="at least one is right", grid="both")
+    legend(ax, lines)
+    return ax
+
+
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes x in (0, 1) of Beta(a, b), and their probabilities, both (24, 24, NODES)."""
+    from scipy.special import roots_jacobi
+
+    points = np.empty((len(A), len(B), NODES))
+    shares = np.empty_like(points)
+    for i, a in enumerate(A):
+        for j, b in enumerate(B):
+            roots, weights = roots_jacobi(NODES, b - 1, a - 1)
+            points[i, j], shares[i, j] = (1 + roots) / 2, weights / weights.sum()
+    return points, shares
+
+
+@lru_cache(maxsize=8)
+def _log_law(runs: int) -> np.ndarray:
+    """Return the log-probability of k right runs in each cell, shape (24, 24, 10, runs + 1)."""
+    from scipy.stats import binom
+
+    points, shares = _quadrature()
+    law = np.empty((len(A), len(B), len(C), runs + 1))
+    counts = np.arange(runs + 1)
+    for place, scale in enumerate(C):
+        each = binom.pmf(counts, runs, scale * points[..., None])
+        law[:, :, place] = np.einsum("abx,abxk->abk", shares, each)
+    return np.log(np.maximum(law, np.finfo(np.float64).tiny))
+
+
+def _estimate(values: np.ndarray, weights: np.ndarray) -> Estimate:
+    """Return the weighted median and quantiles of the values of all cells."""
+    flat, order = values.ravel(), np.argsort(values, axis=None)
+    total = np.cumsum(weights.ravel()[order])
+    places = np.searchsorted(total, [LOW, MIDDLE, HIGH]).clip(max=len(flat) - 1)
+    low, median, high = flat[order][places].tolist()
+    return Estimate(median, low, high)
+
+
+def _words(estimate: Estimate, digits: int) -> str:
+    median, low, high = (f"{value:.{digits}f}" for value in estimate)
+    return f"{median} ({low} to {high})"
