@@ -33,6 +33,7 @@ from .search.mcts import MCTS as MCTS
 from .search.phi_decoding import PhiDecoding as PhiDecoding
 from .search.published import Giannone2025 as Giannone2025
 from .search.published import Puri2025 as Puri2025
+from .search.rain import RAIN as RAIN
 from .search.rebase import Rebase as Rebase
 from .search.self_evaluation_beam import SelfEvaluationBeam as SelfEvaluationBeam
 from .solving import solve as solve

@@ -27,6 +27,7 @@ from .search.majority_vote import MajorityVote
 from .search.mcts import MCTS
 from .search.phi_decoding import PhiDecoding
 from .search.published import Giannone2025, Puri2025
+from .search.rain import RAIN
 from .search.rebase import Rebase
 from .search.self_evaluation_beam import SelfEvaluationBeam
 
@@ -57,6 +58,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         ETS,
         SelfEvaluationBeam,
         PhiDecoding,
+        RAIN,
         ABMCTS,
     )
 }

@@ -40,7 +40,7 @@ def backed_up(parents: np.ndarray, scores: np.ndarray) -> BackUp:
     Example:
         >>> import numpy as np
         >>> seen = backed_up(np.array([-1, 0, 1, 1]), np.array([0.0, 0.5, 0.2, 0.4]))
-        >>> seen.generated[0].tolist(), seen.continued[0, 0], seen.subtree[1, 0]
+        >>> seen.generated[0].tolist(), float(seen.continued[0, 0]), float(seen.subtree[1, 0])
         ([1.0, 0.5, 0.25], 2.0, 3.0)
     """
     own = np.stack([np.ones(len(parents)), scores, scores**2], axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 from ... import checks
 from ...ppl.interfaces import Declared
 from ...smc import RunKeys
+from .growing_tree import GrowingTree
 from .search_sampler import opened
 from .simulations import BoundSimulations, SimulatingSearch, Simulations
 from .visited_tree import VisitedTree
@@ -103,8 +104,11 @@ class MCTS(SimulatingSearch):
 
 
 @dataclass(frozen=True, eq=False)
-class BoundMCTS(BoundSimulations):
+class BoundMCTS(BoundSimulations[Simulations]):
     """Monte Carlo tree search on a state-space model."""
+
+    def init(self) -> Simulations:
+        return Simulations(VisitedTree.of(GrowingTree.of(self.model.root())), (), 0)
 
     def step(self, state: Simulations) -> Simulations:
         visited = state.visited.copied()
@@ -125,11 +129,23 @@ class BoundMCTS(BoundSimulations):
                 going.append(child)
             else:
                 self._end(visited, child)
-        return Simulations(visited, tuple(going), 0, state.steps + 1)
+        return Simulations(visited, tuple(going), state.steps + 1)
 
     def done(self, state: Simulations) -> bool:
         enough = state.visited.counts[0] >= self.sampler.iterations
         return bool(enough) and not state.going and bool(self.answers(state))
+
+    def total(self) -> int | None:
+        return self.sampler.iterations
+
+    def count(self, state: Simulations) -> int:
+        return int(state.visited.counts[0])
+
+    def answers(self, state: Simulations) -> list[int]:
+        return state.visited.answers()
+
+    def visits(self, state: Simulations) -> np.ndarray | None:
+        return state.visited.counts
 
     def frontier(self, state: Simulations) -> list[int]:
         return [*state.going] or [self._most_visited(state.visited)]

@@ -15,7 +15,7 @@ from ...ppl.interfaces import Declared
 from ...ppl.statespace import StateSpaceModel
 from ..base import AllParticlesDead
 from ..run_facts import Advice
-from .batch_search import BoundBatches, ExpandingBatchSearch
+from .batch_search import BoundBatches, ExpandingBatchSearch, P
 from .growing_tree import GrowingTree
 from .search_sampler import SearchSampler
 from .visited_tree import VisitedTree, priors_of
@@ -30,13 +30,11 @@ class Simulations(NamedTuple):
     Attributes:
         visited: the tree, with visits and values.
         going: nodes at which simulations go on in the next round.
-        root: the node at which simulations begin.
         steps: rounds so far.
     """
 
     visited: VisitedTree
     going: tuple[int, ...]
-    root: int
     steps: int
 
     @property
@@ -82,7 +80,7 @@ class SimulatingSearch(ExpandingBatchSearch):
 
 
 @dataclass(frozen=True, eq=False)
-class BoundSimulations(BoundBatches[Simulations]):
+class BoundSimulations(BoundBatches[P]):
     """A search by simulations, on a state-space model."""
 
     @abstractmethod
@@ -94,9 +92,6 @@ class BoundSimulations(BoundBatches[Simulations]):
             node: an expanded one.
             pending: visits under way of each node, int64, shape (V,).
         """
-
-    def init(self) -> Simulations:
-        return Simulations(VisitedTree.of(GrowingTree.of(self.model.root())), (), 0, 0)
 
     def best_child(self, visited: VisitedTree, node: int, pending: np.ndarray) -> int:
         """Give the child of greatest bound; of equals the first slot."""
@@ -113,15 +108,3 @@ class BoundSimulations(BoundBatches[Simulations]):
         if not grown.alive[0]:
             raise AllParticlesDead(t, tree.length - 1)
         return grown
-
-    def total(self) -> int | None:
-        return self.sampler.iterations
-
-    def count(self, state: Simulations) -> int:
-        return int(state.visited.counts[0])
-
-    def answers(self, state: Simulations) -> list[int]:
-        return state.visited.answers()
-
-    def visits(self, state: Simulations) -> np.ndarray | None:
-        return state.visited.counts
