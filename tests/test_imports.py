@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
     "evaluation": SHOWN | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search"},
     "evaluation/abstention": {"evaluation"},
-    "evaluation/laws": {"evaluation", "diagnostics/plots"},
+    "evaluation/laws": {"evaluation", "ppl/decisions", "diagnostics/plots"},
     "serving": SHOWN | {"diagnostics/report", "samplers"},
     "commands": SHOWN | {"models/pocket", "models/reward", "samplers", "evaluation", "serving"},
 }

@@ -3,3 +3,7 @@ from .beta_coverage import Estimate as Estimate
 from .beta_coverage import coverage_law_of_arm as coverage_law_of_arm
 from .beta_coverage import fit_coverage_law as fit_coverage_law
 from .beta_coverage import plot_coverage_law as plot_coverage_law
+from .verifier_limits import VerifierLimit as VerifierLimit
+from .verifier_limits import plot_verifier_limit as plot_verifier_limit
+from .verifier_limits import verifier_limit as verifier_limit
+from .verifier_limits import verifier_limit_of_arm as verifier_limit_of_arm

@@ -1,0 +1,207 @@
+"""What drawing until a verifier passes an answer can reach, and never exceeds.
+
+Of n draws for a problem c pass the verifier, and r of these are right. Of k draws in random order
+the first that passes is as probably one of the c as another, so that
+
+    P(k draws have one that passes, and the first such is right) = (1 - C(n-c, k) / C(n, k)) r / c
+
+is estimated without bias for every k up to n. However many draws there are, a problem is answered
+rightly no more often than a passing draw is right, so the mean of r / c is a ceiling: Stroebl,
+Kapoor and Narayanan (2024), arXiv:2411.17501. A problem of which nothing passed counts 0 in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import checks
+from ...diagnostics.plots.canvas import frame, legend, one
+from ...diagnostics.plots.shades import NAMED
+from ...ppl.decisions import pool_of
+from ..accuracy_table import credible_mean
+from ..coverage_curve import pass_at_k
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..results import Results
+
+BAND = 0.18  # opacity
+
+
+@dataclass(frozen=True, eq=False)
+class VerifierLimit:
+    """How often drawing until one of k draws passes gives a right answer, mean over problems.
+
+    Attributes:
+        k: numbers of draws, shape (K,), int64.
+        mean: how often a right answer is given, shape (K,).
+        low, high: ends of its 95% credible interval over problems, shape (K,).
+        coverage: how often one of k draws is right, what a perfect verifier would reach; (K,).
+        ceiling: the mean share of right ones among the draws that pass.
+
+    Example:
+        >>> import numpy as np
+        >>> from motes.evaluation.laws import verifier_limit
+        >>> right = np.array([[True, False, False, False]])
+        >>> passed = np.array([[True, True, False, False]])
+        >>> limit = verifier_limit(right, passed, k=[1, 4])
+        >>> limit.mean.tolist(), limit.coverage.tolist(), limit.ceiling
+        ([0.25, 0.5], [0.25, 1.0], 0.5)
+    """
+
+    k: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    coverage: np.ndarray
+    ceiling: float
+
+    def row(self) -> dict[str, str]:
+        """Return what a report says of the limit, as names and figures in words."""
+        draws = int(self.k[-1])
+        last = f"{self.mean[-1]:.3f} ({self.low[-1]:.3f} to {self.high[-1]:.3f})"
+        return {
+            f"right by the first of {draws} draws that passes": last,
+            f"right by a perfect verifier of {draws} draws": f"{self.coverage[-1]:.3f}",
+            "ceiling of the verifier": f"{self.ceiling:.3f}",
+        }
+
+
+def verifier_limit(
+    right: np.ndarray, passed: np.ndarray, k: Iterable[int] | None = None
+) -> VerifierLimit:
+    """Return the limit of a verifier on independent draws.
+
+    Args:
+        right: whether each draw is, shape (problems, n), bool.
+        passed: whether the verifier lets it pass, of the same shape.
+        k: numbers of draws, each from 1 to n; all of them when None.
+
+    Raises:
+        TypeError: the arrays hold something other than truths, or a k is not an integer.
+        ValueError: the shapes differ, or a k is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from motes.evaluation.laws import verifier_limit
+        >>> right = np.array([[True, False], [False, False]])
+        >>> verifier_limit(right, ~right).mean.tolist()
+        [0.0, 0.0]
+    """
+    right, passed = np.asarray(right), np.asarray(passed)
+    if right.dtype != np.bool_ or passed.dtype != np.bool_:
+        raise TypeError(f"right and passed must hold truths, not {right.dtype} and {passed.dtype}")
+    if right.ndim != 2 or right.shape != passed.shape or not right.size:
+        raise ValueError(
+            f"right and passed must have one shape (problems, n), not {right.shape} and "
+            f"{passed.shape}"
+        )
+    draws = right.shape[1]
+    asked = range(1, draws + 1) if k is None else k
+    numbers = [checks.count("k", value, most=draws) for value in asked]
+    if not numbers:
+        raise ValueError("k must hold at least one number of draws")
+    passing = passed.sum(axis=1)
+    share = (right & passed).sum(axis=1) / np.maximum(passing, 1)
+    each = [pass_at_k(passing, draws, number) * share for number in numbers]
+    intervals = np.array([credible_mean(values, draws) for values in each])
+    found = right.sum(axis=1)
+    return VerifierLimit(
+        np.array(numbers, np.int64),
+        np.array([values.mean() for values in each]),
+        intervals[:, 0],
+        intervals[:, 1],
+        np.array([pass_at_k(found, draws, number).mean() for number in numbers]),
+        float(share.mean()),
+    )
+
+
+def verifier_limit_of_arm(
+    evaluation: Results, arm: int = 0, *, least: float = 0.0
+) -> VerifierLimit:
+    """Return the limit of the reward model as a verifier of an arm's draws.
+
+    A draw passes where the log-odds of its last step are at least `least`. Each problem's first run
+    is read, of the problems that all arms are done with.
+
+    Args:
+        evaluation: of a sampler of independent draws from the prior, with a reward model.
+        arm: its place in `evaluation.arms`.
+        least: log-odds; 0 is a probability of one half.
+
+    Raises:
+        TypeError, ValueError: `arm` is not an integer, or out of range; no problem is done; draws
+            were not kept, are not independent ones of the prior, have no scores, or are not equally
+            many for all problems.
+
+    Example:
+        >>> import motes, tempfile
+        >>> from pathlib import Path
+        >>> from motes.evaluation.laws import verifier_limit_of_arm
+        >>> from motes.models import FunctionReward, TableLM
+        >>> evaluation = motes.evaluate(
+        ...     [("?", 1), ("!", 0)],
+        ...     samplers={"draws": motes.samplers.ImportanceSampling(particles=4)},
+        ...     answer=lambda x: str(x.token_ids[0]) if x.finished else None,
+        ...     lm=TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2),
+        ...     prm=FunctionReward(lambda x: 1.0 - x.token_ids[0]), max_steps=6, progress=False,
+        ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
+        ... )
+        >>> verifier_limit_of_arm(evaluation).k.tolist()
+        [1, 2, 3, 4]
+    """
+    arm = checks.count("arm", arm, least=0, most=len(evaluation.arms) - 1)
+    least = checks.number("least", least)
+    whole = set(evaluation.whole)
+    right, passed = [], []
+    for record in evaluation.records:
+        if record.arm != arm or record.repeat or record.problem not in whole:
+            continue
+        pool = pool_of(record)
+        if not pool.from_prior or not pool.independent:
+            raise ValueError("a verifier's limit needs independent draws from the prior")
+        if not all(odds.size for odds in pool.log_odds):
+            raise ValueError("a verifier's limit needs scores of a reward model for every draw")
+        answers = set(record.right_answers or ())
+        right.append([answer in answers for answer in pool.answers])
+        passed.append([bool(odds[-1] >= least) for odds in pool.log_odds])
+    if len({len(row) for row in right}) != 1:
+        raise ValueError(
+            "a verifier's limit needs at least one problem, and equally many draws for each"
+        )
+    return verifier_limit(np.array(right, np.bool_), np.array(passed, np.bool_))
+
+
+def plot_verifier_limit(limit: VerifierLimit, *, ax: Axes | None = None) -> Axes:
+    """Plot how often a right answer is given against the number of draws, below its ceiling.
+
+    Args:
+        limit: of a verifier.
+        ax: where to draw; on a new figure when None.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> import numpy as np
+        >>> from motes.evaluation.laws import plot_verifier_limit, verifier_limit
+        >>> right = np.array([[True, False], [False, False]])
+        >>> plot_verifier_limit(verifier_limit(right, right)).get_xlabel()
+        'draws (k)'
+    """
+    ax = one(ax, 6.4, 3.8)
+    ax.fill_between(limit.k, limit.low, limit.high, color=NAMED[0], alpha=BAND, linewidth=0)
+    lines = ax.plot(limit.k, limit.mean, "o-", color=NAMED[0], label="first that passes")
+    lines += ax.plot(limit.k, limit.coverage, "-", color=NAMED[1], label="perfect verifier")
+    lines.append(ax.axhline(limit.ceiling, color=NAMED[0], linestyle=":", label="ceiling"))
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    title = "Drawing until a verifier passes (band: 95% interval)"
+    frame(ax, title=title, x="draws (k)", y="answered rightly", grid="both")
+    legend(ax, lines)
+    return ax
