@@ -3,6 +3,10 @@ from .beta_coverage import Estimate as Estimate
 from .beta_coverage import coverage_law_of_arm as coverage_law_of_arm
 from .beta_coverage import fit_coverage_law as fit_coverage_law
 from .beta_coverage import plot_coverage_law as plot_coverage_law
+from .token_gains import Arise as Arise
+from .token_gains import arise as arise
+from .token_gains import arise_of_methods as arise_of_methods
+from .token_gains import plot_arise as plot_arise
 from .verifier_limits import VerifierLimit as VerifierLimit
 from .verifier_limits import plot_verifier_limit as plot_verifier_limit
 from .verifier_limits import verifier_limit as verifier_limit
