@@ -9,7 +9,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .option_groups import HelpFormatter, add_declaration, add_models, setting, stated_options
+from .option_groups import (
+    HelpFormatter,
+    add_declaration,
+    add_models,
+    parts_of,
+    setting,
+    stated_options,
+)
 from .saying import check_destination, failed
 
 if TYPE_CHECKING:
@@ -107,7 +114,7 @@ def _methods(texts: list[str], budgets: str | None) -> dict[str, list[Sampler]]:
     methods: dict[str, list[Sampler]] = {}
     for text in texts:
         name, _, rest = text.partition(":")
-        settings = dict(setting("sampler", part) for part in _parts(rest))
+        settings = dict(setting("sampler", part) for part in parts_of(rest))
         methods.setdefault(name, []).extend(_at_budgets(name, settings, budgets))
     return methods
 
@@ -132,15 +139,3 @@ def _at_budgets(name: str, settings: dict[str, Any], budgets: str | None) -> lis
             f"budgets must be integers with commas between them, not {budgets!r}"
         ) from None
     return [make_sampler(name, **settings, **{counted: number}) for number in numbers]
-
-
-def _parts(text: str) -> list[str]:
-    """Split settings at commas; a comma in a list does not count."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "[{") - (character in "]}")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part for part in parts if part]

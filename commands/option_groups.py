@@ -150,3 +150,36 @@ def setting(option: str, text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), json.loads(value)
     except json.JSONDecodeError:
         return name.replace("-", "_"), value
+
+
+def parts_of(text: str) -> list[str]:
+    """Split settings at commas; a comma in brackets or braces does not count.
+
+    Example:
+        >>> parts_of('a=[1,2],b={"c":1,"d":2}')
+        ['a=[1,2]', 'b={"c":1,"d":2}']
+        >>> parts_of("")
+        []
+    """
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part]
+
+
+def stop_rule(text: str) -> dict[str, Any]:
+    """Return the stopping rule of NAME or NAME:SETTING=VALUE,..., as `motes.solve` takes it.
+
+    Raises:
+        ValueError: a setting has no name, or no equals sign.
+
+    Example:
+        >>> stop_rule("certificate:error=0.01")
+        {'rule': 'certificate', 'error': 0.01}
+    """
+    name, _, rest = text.partition(":")
+    return {"rule": name, **dict(setting("stop", part) for part in parts_of(rest))}

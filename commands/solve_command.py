@@ -9,7 +9,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .option_groups import HelpFormatter, add_declaration, add_models, setting, stated_options
+from .option_groups import (
+    HelpFormatter,
+    add_declaration,
+    add_models,
+    setting,
+    stated_options,
+    stop_rule,
+)
 from .saying import check_destination, failed
 
 if TYPE_CHECKING:
@@ -66,6 +73,15 @@ def add_solve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="resample when ESS < KAPPA N",
     )
     add(
+        "--stop",
+        nargs="?",
+        const="certificate",
+        metavar="RULE",
+        help="stop when enough was drawn: a stopping rule of samplers of independent solutions, or "
+        "of --runs, as NAME or NAME:SETTING=VALUE,...; certificate where left out",
+    )
+    add("--batch", type=int, default=4, metavar="B", help="draws at a time, with --stop")
+    add(
         "--set",
         action="append",
         default=[],
@@ -111,6 +127,8 @@ def solve_command(args: argparse.Namespace) -> int:
                 seed=args.seed,
                 resampling=args.resampling,
                 ess_threshold=args.ess_threshold,
+                stop=None if args.stop is None else stop_rule(args.stop),
+                batch=args.batch,
                 checkpoint=args.checkpoint,
                 **arguments,
             )

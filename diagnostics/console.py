@@ -20,6 +20,7 @@ from .facts import (
     mixing_in_words,
     population_in_words,
     rates_in_words,
+    stopping_in_words,
     tree_in_words,
 )
 from .formatting import plus_minus, printable
@@ -125,6 +126,7 @@ def _facts(posterior: Posterior, values: dict[str, Any]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(ratio=1)
     lines = {
+        "stopping": stopping_in_words(posterior),
         "log-evidence": evidence_in_words(posterior),
         "ESS by step": _ess(values),
         "tree": tree_in_words(posterior),

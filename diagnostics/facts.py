@@ -41,6 +41,7 @@ def facts(posterior: Posterior) -> dict[str, Any]:
         "log_evidence_mcse": _finite(posterior.log_evidence_mcse),
         "evidence": posterior.evidence,
         "guarantee": posterior.guarantee,
+        "stopping": _stopping(posterior),
         "sampler": posterior.sampler,
         "target": posterior.target,
         "trajectories": len(posterior.trajectories),
@@ -158,6 +159,23 @@ def evidence_in_words(posterior: Posterior) -> str:
     if posterior.runs:
         words += f" over {len(posterior.runs) + posterior.provenance.died} runs"
     return f"{words}, an estimate: {quality[posterior.evidence]}"
+
+
+def _stopping(posterior: Posterior) -> dict[str, Any] | None:
+    """Collect what a stopping rule did and showed; None without one."""
+    stopping = posterior.provenance.stopping
+    return None if stopping is None else stopping._asdict()
+
+
+def stopping_in_words(posterior: Posterior) -> str:
+    """Word what a stopping rule showed, after how many draws; "" without such a rule."""
+    stopping = posterior.provenance.stopping
+    if stopping is None:
+        return ""
+    words = f"{stopping.said}; {stopping.draws} of {stopping.most} draws"
+    if stopping.unused:
+        words += f", and {stopping.unused} more in the last batch, left out"
+    return f"{words}; rule: {stopping.rule}"
 
 
 def population_in_words(posterior: Posterior) -> str:

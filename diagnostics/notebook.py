@@ -18,6 +18,7 @@ from .facts import (
     mixing_in_words,
     population_in_words,
     rates_in_words,
+    stopping_in_words,
     tree_in_words,
 )
 from .formatting import plus_minus, printable
@@ -40,6 +41,7 @@ def html(posterior: Posterior) -> str:
     if len(question) > LONGEST:
         question = question[:LONGEST] + " ..."
     lines = {
+        "stopping": escape(printable(stopping_in_words(posterior))),
         "log-evidence": escape(evidence_in_words(posterior)),
         "ESS by step": _ess(values),
         "tree": escape(tree_in_words(posterior)),

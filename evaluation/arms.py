@@ -121,11 +121,19 @@ def plain(value: object) -> Any:
 
 
 def _fields(value: object) -> dict[str, Any]:
-    return (
-        {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-        if is_dataclass(value)
-        else {}
-    )
+    """Return the fields of a dataclass in plain values.
+
+    Fields that came later than files of results are left out at their defaults: what was done
+    before they came stays done, with the seeds that it had.
+    """
+    if not is_dataclass(value):
+        return {}
+    found = {}
+    for field in fields(value):
+        own = getattr(value, field.name)
+        if not (field.metadata.get("later") and own == field.default):
+            found[field.name] = plain(own)
+    return found
 
 
 def _budget(own: dict[str, Any], all_of_method: Sequence[dict[str, Any]]) -> str:

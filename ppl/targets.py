@@ -93,6 +93,11 @@ class Target(ABC):
     def name(self) -> str:
         """The name that `target` gives this for, without beta."""
 
+    @property
+    def log_bound(self) -> float:
+        """The most that log L^beta can be, in nats; infinity where nothing is known."""
+        return inf
+
     @abstractmethod
     def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float: ...
 
@@ -117,6 +122,10 @@ class Product(Target):
     @property
     def name(self) -> str:
         return "product"
+
+    @property
+    def log_bound(self) -> float:
+        return 0.0
 
     def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
         return log_sigmoid(log_odds[-1])
@@ -176,6 +185,10 @@ class Final(Target):
     @property
     def name(self) -> str:
         return "final" if self.aggregate == "last" else f"final-{self.aggregate}"
+
+    @property
+    def log_bound(self) -> float:
+        return 0.0
 
     def _log_potential(self, log_odds: Sequence[float], closed: bool) -> float:
         before = self._log_twist(log_odds[:-1]) if len(log_odds) > 1 else 0.0

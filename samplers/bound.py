@@ -21,7 +21,7 @@ import numpy as np
 
 from ..models import Sampling
 from ..ppl.interfaces import Declared, Reasoning
-from ..ppl.posterior.provenance import Evidence, Guarantee
+from ..ppl.posterior.provenance import Evidence, Guarantee, Stopping
 from ..ppl.posterior.search_tree import SearchTree
 from ..smc import History, RunKeys
 
@@ -39,6 +39,7 @@ class Draws(NamedTuple):
         chains: how many chains of one length the particles are; 0 for what is not chains.
         rates: how it moved, by name, in plain values.
         tree: of a search.
+        stopping: how a stopping rule ended it.
         guarantee, evidence: where they are not the sampler's own.
     """
 
@@ -49,6 +50,7 @@ class Draws(NamedTuple):
     chains: int = 0
     rates: Mapping[str, Any] = MappingProxyType({})
     tree: SearchTree | None = None
+    stopping: Stopping | None = None
     guarantee: Guarantee | None = None
     evidence: Evidence | None = None
 

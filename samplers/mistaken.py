@@ -37,7 +37,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(
         ("prompt", "system", "system_prompt", "few_shot", "examples", "messages"), PROMPT
     ),
-    **dict.fromkeys(("stop", "delimiter", "step", "step_rule", "stop_strings"), STEP),
+    **dict.fromkeys(("delimiter", "step", "step_rule", "stop_strings"), STEP),
     **dict.fromkeys(("random_seed", "rng_key", "key", "random_state", "rng"), SEED),
     **dict.fromkeys(("num_chains", "n_chains"), "chains={value!r} is the number of chains"),
     **dict.fromkeys(

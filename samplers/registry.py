@@ -77,7 +77,7 @@ def make_sampler(name: str, /, **settings: Any) -> SteppedSampler | MajorityVote
 
     Example:
         >>> make_sampler("majority_vote", samples=8)
-        MajorityVote(samples=8)
+        MajorityVote(samples=8, stop=None, batch=4)
     """
     known = settings_of(name)
     for setting, value in settings.items():

@@ -21,7 +21,8 @@ from . import checkpoint as checkpoints
 from .bound import BoundSampler
 from .run_posterior import posterior_of
 
-UNCOMPARED = ("prompt_date",)  # a prompt that prints it differs by itself
+# a prompt that prints the date differs by itself; how many are drawn at a time changes no draw
+UNCOMPARED = ("prompt_date", "batch")
 SAVE_EVERY = 10.0  # seconds between checkpoints
 GROWING = ("iterations", "budget")  # what a run may be given more of when it is taken up
 

@@ -12,7 +12,7 @@ from math import nan
 from typing import Any, NamedTuple
 
 from ..models import Sampling
-from ..ppl.posterior.provenance import Move, Reason, Remedies
+from ..ppl.posterior.provenance import Move, Reason, Remedies, Stopping
 
 INTERRUPTED = Reason(
     "it was interrupted", "let it end; one with a checkpoint is taken up where it stopped"
@@ -143,6 +143,14 @@ def moves_of(
         share = nan if rate is None else rate
         found.append(Move("swap", f"{upper:g} and {lower:g}", share, draws // 2))
     return tuple(found)
+
+
+def chosen_by_answers(stopping: Stopping) -> Reason:
+    """Give the reason why a stopping rule makes a run heuristic: it looked at the answers."""
+    return Reason(
+        f"its number of draws was chosen by looking at them ({stopping.rule})",
+        "draw a fixed number (stop=None) for probabilities; what the rule says of its answer holds",
+    )
 
 
 def missed(proposals: Sequence[Sampling | None], prior: Sampling | None) -> Iterator[Reason]:

@@ -12,7 +12,7 @@ from ..ppl.posterior.errors import errors_of
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Provenance, Reason
 from .bound import BoundSampler, Draws
-from .run_facts import IN_WARMUP, INTERRUPTED, missed, moves_of, remedies_of
+from .run_facts import IN_WARMUP, INTERRUPTED, chosen_by_answers, missed, moves_of, remedies_of
 
 
 def posterior_of(
@@ -69,9 +69,10 @@ def _provenance(
         step_cost=sampler.step_cost,
         unit=sampler.unit,
         stopped=stopped,
+        stopping=draws.stopping,
         reasons=tuple(_reasons(bound, draws, stopped)),
         independent=sampler.independent,
-        from_prior=sampler.independent and plain and not stopped,
+        from_prior=sampler.independent and plain and not stopped and not heuristic,
         plain_weights=sampler.weighs_by_score and plain and judged and not program,
         program=program,
         judged=judged,
@@ -95,6 +96,8 @@ def _reasons(bound: BoundSampler[Any], draws: Draws, stopped: str) -> Iterator[R
     """Say what makes a run heuristic, and what to change."""
     sampler, model = bound.sampler, bound.model
     yield from sampler.reasons()
+    if draws.stopping is not None and draws.guarantee == "heuristic":
+        yield chosen_by_answers(draws.stopping)
     yield from missed(sampler.proposals(model), model.prior)
     if stopped == "interrupt":
         yield INTERRUPTED

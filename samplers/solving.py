@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -22,6 +22,8 @@ from .given_models import checked_models, load_models
 from .mistaken import instead
 from .registry import make_sampler, settings_of
 from .repeated_runs import repeated
+from .stopping.stopping_rule import StoppingRule
+from .stopping.stopping_rules import stopping_rule
 
 
 def solve(
@@ -44,6 +46,8 @@ def solve(
     constraint: Callable[[Trajectory], bool] | None = None,
     resampling: str | None = None,
     ess_threshold: float = 0.5,
+    stop: StoppingRule | str | Mapping[str, Any] | None = None,
+    batch: int = 4,
     device: str = "auto",
     progress: bool = False,
     checkpoint: str | Path | None = None,
@@ -66,6 +70,10 @@ def solve(
         particles, resampling, ess_threshold, proposal: settings of a sampler given by name, where
             it has them; `resampling` is the sampler's own default where None.
         runs: how many independent runs are pooled by their evidence; see `motes.samplers.repeated`.
+        stop: a stopping rule (see `motes.samplers.stopping`), its name, or a mapping: of a sampler
+            of independent solutions, which has it as a setting, or of `runs` where they are
+            several. `particles`, `samples` or `runs` is then the most that are drawn.
+        batch: how many are drawn at a time with a stopping rule.
         seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same
             draws.
         target, beta, alpha, prior, max_steps, max_tokens, answer, constraint: what is to be
@@ -118,11 +126,14 @@ def solve(
         "ess_threshold": ess_threshold,
         "proposal": proposal,
     }
+    rule = None if stop is None else stopping_rule(stop)
+    if runs == 1:
+        given |= {"stop": rule, "batch": batch}
     chosen = _sampler(sampler, given, settings)
     model = declared(*load_models(*checked_models(lm, prm), device))
     with step_bar(model.lm, max_steps, progress):
         if runs > 1:
-            return repeated(chosen, model, runs, cast("int", seed), progress)
+            return repeated(chosen, model, runs, cast("int", seed), progress, rule, batch)
         return chosen.run(
             model,
             seed=seed,
@@ -187,7 +198,15 @@ def solve_many(
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
     own = {
         name: arguments.pop(name, defaults[name])
-        for name in ("sampler", "particles", "resampling", "ess_threshold", "proposal")
+        for name in (
+            "sampler",
+            "particles",
+            "resampling",
+            "ess_threshold",
+            "proposal",
+            "stop",
+            "batch",
+        )
     }
     prior = arguments.pop("prior", None) or Sampling()
     of_model = {

@@ -45,6 +45,8 @@ class RunKeys:
         run: which of several independent runs with this seed.
         iteration: which sweep of the run.
         chain: which of several chains of the run; None for what is not chains.
+        part: (first, slots) where the slots of a population are those from `first` on of a larger
+            one, of `slots` slots: they draw what they draw there. None for a whole population.
 
     Raises:
         TypeError: the seed is not an integer.
@@ -60,6 +62,7 @@ class RunKeys:
     run: int = 0
     iteration: int = 0
     chain: int | None = None
+    part: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         checks.settle(self, seed=checks.seed(self.seed))
@@ -93,8 +96,10 @@ class RunKeys:
     def _chosen(
         self, stream: int, generation: int, slots: int, chosen: Sequence[int] | np.ndarray
     ) -> Any:
-        data = np.asarray(_slot_keys(*self._place(stream, generation), slots))
-        return jax.random.wrap_key_data(jnp.asarray(data[np.asarray(chosen, np.intp)]), impl=IMPL)
+        first, of = (0, slots) if self.part is None else self.part
+        data = np.asarray(_slot_keys(*self._place(stream, generation), of))
+        places = np.asarray(chosen, np.intp) + first
+        return jax.random.wrap_key_data(jnp.asarray(data[places]), impl=IMPL)
 
     def _single(self, stream: int, generation: int) -> np.ndarray:
         return np.asarray(_slot_keys(*self._place(stream, generation), 1))[0]

@@ -53,11 +53,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ppl/calibration": DECLARED,
     "ppl/programs": DECLARED | {"smc/resampling"},
     "ppl/refinement": {"models", "ppl/answers", "ppl/programs"},
-    "samplers": DECLARED | {"samplers/filters", "samplers/chains", "samplers/search"},
-    "samplers/filters": DECLARED | {"smc/resampling", "samplers"},
+    "samplers": DECLARED
+    | {"samplers/filters", "samplers/chains", "samplers/search", "samplers/stopping"},
+    "samplers/stopping": DECLARED,
+    "samplers/filters": DECLARED | {"smc/resampling", "samplers", "samplers/stopping"},
     "samplers/chains": DECLARED
     | {"smc/resampling", "ppl/programs", "samplers", "samplers/filters"},
-    "samplers/search": DECLARED | {"smc/resampling", "samplers", "samplers/filters"},
+    "samplers/search": DECLARED
+    | {"smc/resampling", "samplers", "samplers/filters", "samplers/stopping"},
     "diagnostics": SHOWN | {"diagnostics/findings"},
     "diagnostics/findings": SHOWN,
     "diagnostics/plots": SHOWN,

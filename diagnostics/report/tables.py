@@ -14,6 +14,7 @@ from ..facts import (
     mixing_in_words,
     population_in_words,
     rates_in_words,
+    stopping_in_words,
     tree_in_words,
 )
 from ..formatting import counted, plus_minus
@@ -100,6 +101,7 @@ def facts(posterior: Posterior) -> dict[str, str]:
         "Sampler": posterior.sampler,
         "Target": posterior.target,
         "Guarantee": f"{posterior.guarantee.capitalize()}. {GUARANTEES[posterior.guarantee]}",
+        "Stopping": stopping_in_words(posterior),
         "Log-evidence": evidence_in_words(posterior),
         "Evidence": f"{posterior.evidence.capitalize()}. {EVIDENCES[posterior.evidence]}",
         "Population": population_in_words(posterior),

@@ -47,6 +47,28 @@ class Move(NamedTuple):
     at_target: bool = True
 
 
+class Stopping(NamedTuple):
+    """How a stopping rule has ended a run of independent draws.
+
+    Attributes:
+        rule: the rule with its settings, as it is written in Python.
+        said: what the rule shows, in words.
+        answer: the rule's answer; None for none.
+        draws: the draws that were enough, which the posterior holds; all, where none were.
+        most: how many would have been drawn without the rule.
+        unused: draws of the last batch that came after those, and are left out.
+        enough: whether the rule has stopped the run.
+    """
+
+    rule: str
+    said: str
+    answer: str | None
+    draws: int
+    most: int
+    unused: int
+    enough: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Remedies:
     """What to change for which trouble, by the names of the sampler's own settings.
@@ -87,6 +109,7 @@ class Provenance:
         step_cost: what one of its steps costs, in words.
         unit: what its steps are: a step of reasoning, a rung of a ladder, an iteration of chains.
         stopped: what ended the run before it was done; "" for nothing.
+        stopping: how a stopping rule ended it; None without such a rule.
         reasons: why it is heuristic, if it is.
         independent: whether the trajectories were drawn independently and weighted at their end.
         from_prior: whether they are independent draws from the prior.
@@ -120,6 +143,7 @@ class Provenance:
     step_cost: str = ""
     unit: Unit = "step"
     stopped: Stopped = ""
+    stopping: Stopping | None = None
     reasons: tuple[Reason, ...] = ()
     independent: bool = False
     from_prior: bool = False
@@ -151,6 +175,7 @@ class Provenance:
         """Give all of it in plain values, as JSON can hold them."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return plain | {
+            "stopping": None if self.stopping is None else self.stopping._asdict(),
             "reasons": [reason._asdict() for reason in self.reasons],
             "moves": [move._asdict() for move in self.moves],
             "doubts": list(self.doubts),
@@ -167,6 +192,8 @@ class Provenance:
             values[name] = tuple(values.get(name, ()))
         if values.get("seed") is not None:
             values["seed"] = tuple(values["seed"])
+        if values.get("stopping") is not None:
+            values["stopping"] = Stopping(**values["stopping"])
         values["reasons"] = tuple(Reason(**reason) for reason in values.get("reasons", ()))
         values["moves"] = tuple(Move(**move) for move in values.get("moves", ()))
         values["remedies"] = Remedies(**values.get("remedies", {}))

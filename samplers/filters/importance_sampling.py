@@ -12,12 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import checks
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
+from ...ppl.statespace import StateSpaceModel
 from ...smc import History, Resampling, RunKeys, State, advance, ess, normalise, start
 from ...smc.driver import movable
 from ..base import AllParticlesDead, PopulationSampler
 from ..bound import BoundSampler, Draws
 from ..run_facts import Advice
+from ..stopping.drawn_solutions import Solutions
+from ..stopping.looking import ended, first_stop
+from ..stopping.stopping_rule import StoppingRule
+from ..stopping.stopping_rules import stopping_rule
 
 NEVER = Resampling(ess_threshold=0)
 
@@ -30,12 +36,15 @@ class Blocks(NamedTuple):
         current: the block under way; None between blocks.
         root: what they begin with, before any step.
         steps: taken so far.
+        enough: how many of the complete trajectories were enough for the stopping rule; 0 before it
+            has stopped.
     """
 
     particles: tuple[Reasoning, ...]
     current: State | None
     root: Reasoning
     steps: int
+    enough: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +52,16 @@ class ImportanceSampling(PopulationSampler):
     """Independent trajectories with self-normalised weights gamma(x) / q(x).
 
     Target: the model's, whatever it declares. Guarantee: consistent as N grows; heuristic where the
-    proposal misses part of the prior's support. Evidence: unbiased for Z, the mean of gamma / q;
-    consistent under a budget, where the number of trajectories depends on how long they were. Cost
+    proposal misses part of the prior's support, and under a stopping rule that looks at answers.
+    Evidence: unbiased for Z, the mean of gamma / q; consistent under a budget, where the number of
+    trajectories depends on how long they were; none under a rule that looks at answers. Cost
     of a step: the tokens of one step for each open living trajectory, and the reward model's pass
     over the new tokens of each distinct one. Source: Kong, Liu and Wong (1994); Owen (2013),
     chapter 9.
 
     Attributes:
-        particles: N, trajectories of a block; without a budget there is one block.
+        particles: N, trajectories of a block; without a budget there is one block. With a stopping
+            rule the most that are drawn.
         proposal: what steps are drawn from; the model's prior when None.
         budget: generated tokens after which no new block is begun (a block that was begun is
             finished: to drop what takes long would bend the target). What bias is left, since many
@@ -71,6 +82,11 @@ class ImportanceSampling(PopulationSampler):
         ('consistent', 8)
     """
 
+    stop: StoppingRule | str | Mapping[str, Any] | None = field(
+        default=None, metadata={"later": True}
+    )
+    batch: int = field(default=4, metadata={"later": True})
+
     name = "importance_sampling"
     independent = True
     bent_by_budget = False
@@ -86,6 +102,29 @@ class ImportanceSampling(PopulationSampler):
         "of each distinct one"
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.settle(self, batch=checks.count("batch", self.batch))
+        if self.stop is not None:
+            checks.settle(self, stop=stopping_rule(self.stop))
+
+    @property
+    def rule(self) -> StoppingRule | None:
+        """The stopping rule, if there is one."""
+        return None if self.stop is None else stopping_rule(self.stop)
+
+    def check(self, model: Declared) -> None:
+        if self.rule is not None:
+            scored = model.settings().get("prm") is not None
+            self.rule.check(scored=scored, bounded=self.log_bound(model) < inf)
+
+    def log_bound(self, model: Declared) -> float:
+        """Return the most that log gamma / q can be, in nats; infinity where nothing is known."""
+        from_prior = self.proposed(model) == model.prior
+        if not isinstance(model, StateSpaceModel) or not from_prior or model.alpha < 1:
+            return inf
+        return 0.0 if model.likelihood is None else model.likelihood.log_bound
+
     def bind(self, model: Declared, keys: RunKeys) -> BoundBlocks:
         return BoundBlocks(self, model, keys, self.proposed(model))
 
@@ -95,21 +134,36 @@ class BoundBlocks(BoundSampler[Blocks]):
     """Blocks of independent trajectories of a declared posterior."""
 
     _of_root: list[tuple[Reasoning, Stepwise]] = field(default_factory=list, init=False, repr=False)
+    _seen: list[tuple[str | None, float]] = field(default_factory=list, init=False, repr=False)
 
     def init(self) -> Blocks:
         return Blocks((), None, self.model.root(), 0)
 
     def step(self, state: Blocks) -> Blocks:
-        n = self.sampler.particles
-        keys = replace(self.keys, iteration=len(state.particles) // n)
+        keys, slots = self._next_block(state)
         stepwise = self._stepwise(state)
-        current = state.current or start(stepwise, keys, n)
+        current = state.current or start(stepwise, keys, slots)
         population = advance(stepwise, current, keys, NEVER).state
         if len(movable(stepwise, population.particles, population.log_weights)):
             return state._replace(current=population, steps=state.steps + 1)
-        return Blocks((*state.particles, *population.particles), None, state.root, state.steps + 1)
+        complete = (*state.particles, *population.particles)
+        after = Blocks(complete, None, state.root, state.steps + 1)
+        if self.sampler.rule is None:
+            return after
+        looked = len(state.particles)
+        enough = first_stop(self.sampler.rule, self._solutions(after), looked)
+        return after._replace(enough=enough)
+
+    def _next_block(self, state: Blocks) -> tuple[RunKeys, int]:
+        """Give the keys of the block under way, or of the next one, and how many slots it has."""
+        done, most = len(state.particles), self.sampler.particles
+        if self.sampler.rule is None:
+            return replace(self.keys, iteration=done // most), most
+        return replace(self.keys, part=(done, most)), min(self.sampler.batch, most - done)
 
     def done(self, state: Blocks) -> bool:
+        if self.sampler.rule is not None:
+            return state.enough > 0 or len(state.particles) >= self.sampler.particles
         return self.sampler.budget is None and len(state.particles) > 0
 
     def whole(self, state: Blocks) -> bool:
@@ -130,19 +184,50 @@ class BoundBlocks(BoundSampler[Blocks]):
             return Draws(
                 list(state.current.particles), state.current.log_weights, guarantee="heuristic"
             )
+        kept = state.particles[: state.enough or None]
         stepwise = self._stepwise(state)
-        history = independent([stepwise.log_potentials(x) for x in state.particles])
+        history = independent([stepwise.log_potentials(x) for x in kept])
         if (log_evidence := float(history.log_increments.sum())) == -inf:
-            raise AllParticlesDead(
-                int(np.argmax(history.log_increments == -inf)) + 1, len(state.particles)
-            )
-        fixed = self.sampler.budget is None and len(state.particles) == self.sampler.particles
-        return Draws(
-            state.particles,
+            raise AllParticlesDead(int(np.argmax(history.log_increments == -inf)) + 1, len(kept))
+        rule = self.sampler.rule
+        fixed = self.sampler.budget is None and len(kept) == self.sampler.particles
+        drawn = Draws(
+            kept,
             history.log_weights[-1],
             log_evidence,
             history,
             evidence="unbiased" if fixed else "consistent",
+        )
+        return drawn if rule is None else self._stopped(rule, state, drawn)
+
+    def _stopped(self, rule: StoppingRule, state: Blocks, drawn: Draws) -> Draws:
+        """Give what a run with a stopping rule amounts to."""
+        most = self.sampler.particles
+        stopping, voters = ended(rule, self._solutions(state), state.enough, most)
+        if not rule.looks_at_answers:
+            known = stopping.enough and self.sampler.budget is None
+            return drawn._replace(
+                stopping=stopping, evidence="unbiased" if known else drawn.evidence
+            )
+        log_weights = drawn.log_weights
+        if voters is not None:
+            silent = np.ones(len(log_weights), bool)
+            silent[list(voters)] = False
+            log_weights, _ = normalise(np.where(silent, -inf, log_weights))
+        return Draws(drawn.particles, log_weights, stopping=stopping, guarantee="heuristic")
+
+    def _solutions(self, state: Blocks) -> Solutions:
+        """Give the complete trajectories as a stopping rule sees them."""
+        stepwise = self._stepwise(state)
+        for x in state.particles[len(self._seen) :]:
+            self._seen.append((self.model.answer_of(x), sum(stepwise.log_potentials(x))))
+        seen = self._seen[: len(state.particles)]
+        scored = self.model.settings().get("prm") is not None
+        return Solutions(
+            answers=tuple(answer for answer, _ in seen),
+            log_weights=np.array([weight for _, weight in seen], np.float64),
+            log_bound=self.sampler.log_bound(self.model),
+            log_odds=tuple(x.log_odds for x in state.particles) if scored else None,
         )
 
     def _stepwise(self, state: Blocks) -> Stepwise:

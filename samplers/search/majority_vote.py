@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ... import checks
 from ...ppl.interfaces import Declared
@@ -10,6 +12,8 @@ from ...ppl.posterior.posterior import Posterior
 from ...ppl.statespace import StateSpaceModel
 from ..base import Seed
 from ..filters.importance_sampling import ImportanceSampling
+from ..stopping.stopping_rule import StoppingRule
+from ..stopping.stopping_rules import stopping_rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +25,12 @@ class MajorityVote:
     one. Source: Wang et al. (2023), arXiv:2203.11171.
 
     Attributes:
-        samples: N, how many vote.
+        samples: N, how many vote; with a stopping rule the most that do.
+        stop, batch: when to stop before, and how many are drawn at a time; see
+            `ImportanceSampling`. None to draw all N.
 
     Raises:
-        TypeError, ValueError: `samples` is not an integer of at least 1.
+        TypeError, ValueError: an attribute is not of its kind, or out of its range.
 
     Example:
         >>> from motes.models import FunctionReward, TableLM
@@ -38,9 +44,18 @@ class MajorityVote:
     """
 
     samples: int = 16
+    stop: StoppingRule | str | Mapping[str, Any] | None = field(
+        default=None, metadata={"later": True}
+    )
+    batch: int = field(default=4, metadata={"later": True})
 
     def __post_init__(self) -> None:
-        checks.settle(self, samples=checks.count("samples", self.samples))
+        checks.settle(
+            self,
+            samples=checks.count("samples", self.samples),
+            batch=checks.count("batch", self.batch),
+            stop=None if self.stop is None else stopping_rule(self.stop),
+        )
 
     def run(self, model: Declared, seed: Seed = 0, progress: bool = False) -> Posterior:
         """Draw the solutions.
@@ -51,6 +66,5 @@ class MajorityVote:
         """
         if not isinstance(model, StateSpaceModel):
             raise TypeError(f"model must be a StateSpaceModel, not {model!r}")
-        return ImportanceSampling(particles=self.samples).run(
-            replace(model, prm=None, alpha=1.0), seed=seed, progress=progress
-        )
+        votes = ImportanceSampling(particles=self.samples, stop=self.stop, batch=self.batch)
+        return votes.run(replace(model, prm=None, alpha=1.0), seed=seed, progress=progress)

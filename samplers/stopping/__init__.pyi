@@ -1,0 +1,9 @@
+from .agreement import Agreement as Agreement
+from .certificate import Certificate as Certificate
+from .drawn_solutions import Solutions as Solutions
+from .published_certificate import PublishedCertificate as PublishedCertificate
+from .stopping_rule import StoppingRule as StoppingRule
+from .stopping_rule import Verdict as Verdict
+from .stopping_rules import RULES as RULES
+from .stopping_rules import stopping_rule as stopping_rule
+from .windowed_agreement import WindowedAgreement as WindowedAgreement
