@@ -57,6 +57,15 @@ class ComputeOptimal:
         choices: the arms that each bin's two folds chose, from the easiest bin to the hardest.
         by_bin: the held-out accuracy in each bin, shape (bins,).
         bins: the bin of each question, 0 the easiest, shape (I,).
+
+    Example:
+        >>> chosen = ComputeOptimal(
+        ...     accuracy=0.8, interval=(0.7, 0.9), single=0.7, single_interval=(0.6, 0.8),
+        ...     same_fold=0.85, tokens=900.0, tokens_in_all=5000.0, single_tokens=1000.0,
+        ...     choices=((0, 0), (1, 0)), by_bin=np.array([1.0, 0.6]), bins=np.array([0, 1]),
+        ... )
+        >>> str(chosen).partition(" at ")[0]
+        'by difficulty 0.800 (0.700 to 0.900)'
     """
 
     accuracy: float

@@ -73,26 +73,13 @@ def iterative_decoding(
         return Scored(x, float(score(x)))
 
     def iterative_decoding(asked: str) -> str | None:
-        best: Scored | None = None
-        text = asked
+        text, kept = asked, list[Scored]()  # the best so far, once there is one
         for t in range(1, rounds + 1):
-            drawn = []
-            for i in range(1, candidates + 1):
-                x = solution(
-                    f"candidate_{t}_{i}",
-                    lm,
-                    text,
-                    most_steps=most_steps,
-                    prior=prior,
-                    answer=answer,
-                )
-                drawn.append(Scored(x, float(score(x))))
-            here = max(drawn, key=lambda each: each.score)  # of equals the first
+            drawn = [candidate(f"candidate_{t}_{i}", text) for i in range(1, candidates + 1)]
+            best = max([*kept, *drawn], key=lambda each: each.score)  # of equals the first
             worst = min(drawn, key=lambda each: each.score)
-            if best is None or here.score > best.score:
-                best = here
-            text = prompt(asked, best, worst)
-        assert best is not None
+            text, kept = prompt(asked, best, worst), [best]
+        [best] = kept
         return best.trajectory.answer
 
     return Program(iterative_decoding, question)
