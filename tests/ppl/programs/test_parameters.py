@@ -156,11 +156,11 @@ def test_chains_have_the_posterior_of_a_grid(sampler):
             ess_threshold=1,
             resampling="multinomial",
         ),
-        ParameterGibbs(particles=2, chains=4, iterations=1200, warmup=100),
+        ParameterGibbs(particles=2, chains=4, iterations=500, warmup=100),
         ParameterGibbs(
             particles=4,
             chains=4,
-            iterations=1000,
+            iterations=400,
             warmup=100,
             resampling="killing",
             ess_threshold=1,
@@ -490,7 +490,7 @@ def test_ranks_of_overconfident_draws_are_not():
     ids=lambda sampler: sampler.name,
 )
 def test_ranks_of_simulated_truths_are_uniform_at_length(sampler):
-    ordinary, nearer = ranks(sampler, runs=200)
+    ordinary, nearer = ranks(sampler, runs=100)
     assert uneven(ordinary) < 33.7 and uneven(nearer) < 33.7
 
 
