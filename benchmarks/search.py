@@ -63,7 +63,8 @@ def main() -> None:
     count = parser.parse_args().problems
     asked = list(islice(problems("test", seed=0), count))
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
-    methods = {name: settings | {"particles": N} for name, settings in LEVELS.items()}
+    methods: dict[str, dict[str, Any]] = {}
+    methods |= {name: settings | {"particles": N} for name, settings in LEVELS.items()}
     methods |= {name: settings | {"budget": TOKENS} for name, settings in BY_NODE.items()}
     print(
         "| method | accuracy | tokens | PRM tokens | computed for one generated | for one kept "
