@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from contrast import CONTRAST
+from searches import Table
 
 from motes.diagnostics.report import report
+from motes.samplers import make_sampler
 from motes.smc import lineages
 
 CHROMIUM = shutil.which("chromium")
@@ -164,6 +166,25 @@ def test_pointing_follows_a_line(slots, opened, forked):
                 assert numbers["texts"][numbers["text"][i]] in panel
         page.mouse.move(5, 5)
         assert page.evaluate(ON) == [] and page.locator("#panel").is_hidden()
+
+
+def test_a_search_shows_its_tree(opened):
+    """What is pointed at is shown with its value, its visits and what came before."""
+    posterior = make_sampler("rebase", particles=12).run(Table(seed=3).model(), seed=1)
+    with opened(posterior) as page:
+        assert page.locator("#ancestry h2").inner_text() == "Tree"
+        numbers = page.evaluate("JSON.parse(document.getElementById('ancestry-data').textContent)")
+        last = len(numbers["step"]) - 1
+        page.locator(".dots circle").nth(last).hover(force=True)
+        line, i = {last}, last
+        while numbers["parent"][i] >= 0:
+            i = numbers["parent"][i]
+            line.add(i)
+        assert set(page.evaluate(ON)) == line
+        panel = page.locator("#panel").inner_text()
+        assert f"Step {numbers['step'][last]}, node {numbers['slot'][last]}" in panel
+        for word in ("value", "visits", "weight in the end"):
+            assert word in panel
 
 
 def test_the_keyboard_follows_lines(opened, forked):
