@@ -63,6 +63,7 @@ def test_requests_at_once_share_forward_passes_and_draw_what_each_would_alone(
     passes, engine = served.service.lm.cost.forward_passes, served.service.engine
     gate = threading.Event()
     engine.submit(lambda batched: gate.wait(60))  # until all have come
+    until(lambda: engine.running == 1 and not engine.waiting)  # so that none gets in beside it
     with ThreadPoolExecutor(5) as pool:
         asked = [pool.submit(ask, client, question, seed=3) for question in QUESTIONS[:5]]
         until(lambda: engine.waiting == 5)
