@@ -262,6 +262,31 @@ def test_a_refilled_beam_draws_n_every_round_and_ends_with_n_answers(table):
         assert all(not x.open for x in posterior.trajectories)
 
 
+def test_of_equal_values_the_first_slot_wins(table):
+    small = table(seed=9)
+    alike = small.model(prm=FunctionReward(lambda x: 0.0))
+    for seed in range(10):
+        posterior = make_sampler("best_of_n", particles=8).run(alike, seed=seed)
+        finished = [x.finished for x in posterior.trajectories]
+        assert int(np.argmax(posterior.log_weights)) == finished.index(True)
+
+
+def test_no_answer_is_copied_to_fill_the_vote(table):
+    """A refilled beam most of whose nodes die finds fewer answers than it was asked for."""
+    small = table(seed=9)
+    dying = FunctionReward(lambda x: -np.inf if x.token_ids[-1] != EOS and x.depth > 1 else 0.0)
+    sampler = make_sampler("beam_search", particles=6, expansions=2, finished="refill")
+    few = 0
+    for seed in range(30):
+        try:
+            posterior = sampler.run(small.model(prm=dying), seed=seed)
+        except AllParticlesDead:
+            continue
+        assert (posterior.tree.draws >= 0).sum() == len(posterior.trajectories)
+        few += len(posterior.trajectories) < 6
+    assert few > 5
+
+
 @pytest.mark.parametrize("name", ["best_of_n", "beam_search", "dvts"])
 def test_tokens_of_solutions_of_one_length(table, name):
     """T6. Fixed length T: N T tokens, of which the tree knows where each went."""
