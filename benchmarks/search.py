@@ -1,8 +1,9 @@
 """Every search on the pocket, at 64 leaves or as many tokens: accuracy, tokens, where time goes.
 
 The first problems of the test split (2 to 8 steps), the prior at temperature 1. Searches that go
-level by level have N = 64; A* and Monte Carlo tree search get the tokens that 64 solutions take on
-average, and a batch of 8 nodes. The particle filter stands beside them. For each method
+level by level have N = 64; the others get the tokens that 64 solutions take on average, and a batch
+of 8 nodes (RAIN one, whose simulations follow one another). The particle filter stands beside them.
+For each method
 
     accuracy      of the most probable answer, with its 95% credible interval (Jeffreys)
     tokens        generated for a problem
@@ -14,7 +15,7 @@ average, and a batch of 8 nodes. The particle filter stands beside them. For eac
 
 One thread, unless OMP_NUM_THREADS says otherwise.
 
-Run: python benchmarks/search.py [--problems 40]
+Run: python benchmarks/search.py [--problems 40] [--methods a_star mcts]
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ LEVELS: dict[str, dict[str, Any]] = {
 BY_NODE: dict[str, dict[str, Any]] = {
     "a_star": {"answers": 8, "batch": 8},
     "mcts": {"iterations": 400, "batch": 8},
+    "ab_mcts": {"iterations": 400, "batch": 8},
+    "rain": {"iterations": 20},
 }
 
 
@@ -60,7 +63,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", type=int, default=40)
-    count = parser.parse_args().problems
+    parser.add_argument("--methods", nargs="*", default=[*LEVELS, *BY_NODE])
+    given = parser.parse_args()
+    count = given.problems
     asked = list(islice(problems("test", seed=0), count))
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
     methods: dict[str, dict[str, Any]] = {}
@@ -71,7 +76,8 @@ def main() -> None:
         "| overhead |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, settings in methods.items():
+    for name in given.methods:
+        settings = methods[name]
         motes.solve(asked[0].question, lm=lm, prm=prm, sampler=name, **settings)  # compiles
         right, kept, total = 0, 0, Cost()
         for i, problem in enumerate(asked):

@@ -84,7 +84,7 @@ def branching_node(
             mean = MEANS[score_model]
             new = mean(Moments(*seen.generated[node]), random)
             generates = new >= mean(Moments(*seen.continued[node]), random)
-            scores = [mean(Moments(*seen.subtree[child]), random) for child in below]
+            scores = np.asarray(mean(Moments(*seen.subtree[below].T), random))
         if generates:
             return node
         node = int(below[np.argmax(scores)])

@@ -13,17 +13,18 @@ of its scores, not of another score:
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
+
+from ...aliases import Array
 
 M, KAPPA, NU, TAU2 = 0.0, 1.0, 1.0, 0.1
 JEFFREYS = 0.5
 
 
 class Moments(NamedTuple):
-    """The scores of an arm, as far as a model needs to know them.
+    """The scores of an arm, or of several as arrays, as far as a model needs to know them.
 
     Attributes:
         size: n, how many there are.
@@ -31,54 +32,58 @@ class Moments(NamedTuple):
         squares: the sum of their squares.
     """
 
-    size: float = 0
-    total: float = 0.0
-    squares: float = 0.0
+    size: Array = 0
+    total: Array = 0.0
+    squares: Array = 0.0
 
     @property
-    def spread(self) -> float:
+    def mean(self) -> Array:
+        """Their mean; 0 where there are none."""
+        return self.total / (self.size + (self.size == 0))
+
+    @property
+    def spread(self) -> Array:
         """The sum of squared distances from the mean."""
-        return max(0.0, self.squares - self.total**2 / self.size) if self.size else 0.0
+        return np.maximum(0.0, self.squares - self.total * self.mean)
 
 
 class Gaussian(NamedTuple):
     """Parameters of the Gaussian model: m, kappa, nu, tau^2."""
 
-    m: float
-    kappa: float
-    nu: float
-    tau2: float
+    m: Array
+    kappa: Array
+    nu: Array
+    tau2: Array
 
 
 def gaussian(scores: Moments) -> Gaussian:
     """Return the posterior's parameters.
 
     Example:
-        >>> gaussian(Moments(1, 0.6, 0.36))
-        Gaussian(m=0.3, kappa=2.0, nu=2.0, tau2=0.14)
+        >>> [round(float(value), 6) for value in gaussian(Moments(1, 0.6, 0.36))]
+        [0.3, 2.0, 2.0, 0.14]
     """
     n = scores.size
     kappa, nu = KAPPA + n, NU + n
-    mean = scores.total / n if n else M
-    shift = n * KAPPA / kappa * (M - mean) ** 2
+    shift = n * KAPPA / kappa * (M - scores.mean) ** 2
     return Gaussian(
         (KAPPA * M + scores.total) / kappa, kappa, nu, (NU * TAU2 + scores.spread + shift) / nu
     )
 
 
-def gaussian_mean(scores: Moments, random: np.random.Generator) -> float:
-    """Draw the mean of an arm's scores from the Gaussian model."""
+def gaussian_mean(scores: Moments, random: np.random.Generator) -> Array:
+    """Draw the mean of each arm's scores from the Gaussian model."""
     m, kappa, nu, tau2 = gaussian(scores)
-    return m + sqrt(tau2 / kappa) * float(random.standard_t(nu))
+    return m + np.sqrt(tau2 / kappa) * random.standard_t(nu)
 
 
-def beta_mean(scores: Moments, random: np.random.Generator) -> float:
-    """Draw the mean of an arm's scores from the beta model."""
+def beta_mean(scores: Moments, random: np.random.Generator) -> Array:
+    """Draw the mean of each arm's scores from the beta model."""
     lacking = scores.size - scores.total
-    return float(random.beta(JEFFREYS + scores.total, JEFFREYS + lacking))
+    return random.beta(JEFFREYS + scores.total, JEFFREYS + lacking)
 
 
-MEANS: dict[str, Callable[[Moments, np.random.Generator], float]] = {
+MEANS: dict[str, Callable[[Moments, np.random.Generator], Array]] = {
     "gaussian": gaussian_mean,
     "beta": beta_mean,
 }
