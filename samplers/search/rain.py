@@ -53,7 +53,8 @@ class RAIN(SimulatingSearch):
     arrives is expanded by M children, and the value of the first choice among them is brought back
     to the committed node. When the most visited child has more than `least_visits` visits and q
     above `confidence`, or after S simulations, it is committed to, with all that was written below.
-    The answer is the one path that is committed to in the end.
+    Where all below a committed step turns out to be worth nothing, the step before it is gone back
+    to. The answer is the one path that is committed to in the end.
 
     As published, nodes are sets of tokens that grow in size, a language model judges itself, visits
     are shared between siblings of similar embedding, and children are added where these are all
@@ -140,7 +141,9 @@ class BoundRAIN(BoundSimulations[Rewinding]):
             if visited.alive[parent]:
                 nothing = np.zeros(len(visited.counts), np.int64)
                 self._end(visited, self.best_child(visited, parent, nothing), state.root)
-        return Rewinding(visited, state.root, state.since, state.steps + 1)
+        root = self._rewound(visited, state.root)
+        since = state.since if root == state.root else int(visited.counts[root])
+        return Rewinding(visited, root, since, state.steps + 1)
 
     def done(self, state: Rewinding) -> bool:
         return not state.visited.open(state.root)
@@ -188,6 +191,10 @@ class BoundRAIN(BoundSimulations[Rewinding]):
         [q] = self._means(visited, np.array([best]))
         sure = visited.counts[best] > self.sampler.least_visits and q > self.sampler.confidence
         return best if spent or sure else None
+
+    def _rewound(self, visited: VisitedTree, root: int) -> int:
+        """Give the committed node, or the last above it below which anything is left."""
+        return next(node for node in visited.above(root) if visited.alive[node])
 
     def _selected(self, visited: VisitedTree, state: Rewinding) -> list[int]:
         """Choose the nodes to expand; simulations that arrive at an end are done on the way."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from searches import DEPTH, EOS, Table
 
-from motes.models import FunctionReward
+from motes.models import FunctionReward, TableLM
 from motes.samplers import make_sampler
 from motes.smc import RunKeys
 
@@ -112,3 +112,26 @@ def test_a_better_value_is_committed_to(table):
         scores = [small.log_odds(p.trajectories[0].token_ids) for p in (path, draw)]
         gains.append(scores[0] - scores[1])
     assert np.mean(gains) > 4 * np.std(gains) / np.sqrt(60)
+
+
+def test_a_step_below_which_nothing_is_left_is_gone_back_from(table):
+    """Step 0 looks best and leads nowhere: it is committed to at once, and then left for step 1."""
+
+    def reward(x):
+        if x.token_ids[0] == 1:
+            return 0.0
+        return 3.0 if x.depth == 1 else -np.inf
+
+    lm = TableLM(lambda prefix: [0.5, 0.5, 0.0], eos=EOS)
+    model = table().model(lm=lm, prm=FunctionReward(reward))
+    rewound = 0
+    for seed in range(20):
+        for batch in (1, 3):
+            sampler = make_sampler("rain", expansions=6, iterations=2, batch=batch)
+            posterior = sampler.run(model, seed=seed)
+            [x] = posterior.trajectories
+            assert x.token_ids[0] == 1 and x.depth == DEPTH
+            tree = posterior.tree
+            first = [node for node in np.flatnonzero(tree.expanded) if tree.depths[node] == 1]
+            rewound += any(tree.texts[node].strip() == "0" for node in first)
+    assert rewound > 10
