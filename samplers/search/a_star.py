@@ -54,10 +54,12 @@ class AStar(ExpandingBatchSearch):
         "increase"    max(0, h(s') - h(s)): losses count twice and gains are taken back. f may fall,
                       and the first answer need not have the least f
 
-    Of equal costs the deeper node comes first, then the one drawn first. A batch takes the B open
-    nodes of least cost. A closed one is taken only when nothing of the batch precedes it, so the
-    first answer keeps its property; what a batch loses is that nodes are expanded which a child of
-    the same batch would have made needless. With M = 1 this is one draw from the prior.
+    Siblings with the same tokens are one state: the first stands for all, and the others are
+    counted, not gone on with. Of equal costs the deeper node comes first, then the one drawn first.
+    A batch takes the B open nodes of least cost. A closed one is taken only when nothing of the
+    batch precedes it, so the first answer keeps its property; what a batch loses is that nodes are
+    expanded which a child of the same batch would have made needless. With M = 1 this is one draw
+    from the prior.
 
     Target: none; the declared one is only compared with. Guarantee: heuristic. Evidence: none. Cost
     of a step: the tokens of M steps for each node of the batch, and the reward model's pass over
@@ -141,7 +143,7 @@ class BoundAStar(BoundBatches[OpenList]):
         tree = self.with_children(state.tree, t, parents)
         drawn = range(state.tree.length, tree.length)
         costs = np.append(state.costs, [self._cost(tree, state.costs, node) for node in drawn])
-        waiting += [node for node in drawn if costs[node] < inf]
+        waiting += [node for node in first_of_equals(tree, drawn) if costs[node] < inf]
         if not waiting and not answers:
             raise AllParticlesDead(t, len(drawn))
         waiting.sort(key=lambda node: (costs[node], -tree.node(node).particle.length, node))
@@ -172,3 +174,11 @@ class BoundAStar(BoundBatches[OpenList]):
 def _left(tree: GrowingTree, number: int) -> float:
     """Give h, what a node's value leaves to be wished for."""
     return 1 - exp(tree.node(number).log_value) if number else 0.0
+
+
+def first_of_equals(tree: GrowingTree, nodes: Sequence[int]) -> list[int]:
+    """Give of each group of equal siblings, which share their trajectory, the first."""
+    firsts: dict[int, int] = {}
+    for node in nodes:
+        firsts.setdefault(id(tree.node(node).particle.trajectory), node)
+    return [*firsts.values()]

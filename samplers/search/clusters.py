@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.cluster.vq import kmeans2
-from scipy.spatial.distance import pdist
 
 CLUSTERS = ("text", "tfidf")
 
@@ -46,6 +43,11 @@ def cluster_labels(
         return _numbered(vectors.tolist())
     if len(texts) == 1:
         return np.zeros(1, np.int64)
+    # not at start-up: every user of samplers would wait for it
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.cluster.vq import kmeans2
+    from scipy.spatial.distance import pdist
+
     if count is not None:
         most = min(count, len(np.unique(vectors, axis=0)))
         _, labels = kmeans2(np.asarray(vectors, np.float64), most, minit="++", rng=0)

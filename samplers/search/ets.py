@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, milp
-from scipy.sparse import lil_array
 
 from ... import checks
 from .clusters import CLUSTERS, Embedding, cluster_labels
@@ -44,6 +42,10 @@ def best_leaves(
         >>> best_leaves([0.6, 0.3, 0.1], [[0], [0], [0]], None, 0.8, 0.0)
         [0, 1]
     """
+    # not at start-up: every user of samplers would wait for it
+    from scipy.optimize import Bounds, milp
+    from scipy.sparse import lil_array
+
     inner = {node: place for place, node in enumerate(sorted({n for path in paths for n in path}))}
     clusters = 0 if labels is None else int(labels.max()) + 1
     leaves = len(gains)

@@ -206,7 +206,7 @@ class BoundLevels(BoundSearch[Level]):
         living = [candidate for candidate in found if candidate.log_value > -inf]
         if not living and not self.answers(state):
             raise AllParticlesDead(t, len(found))
-        if state.completing:
+        if state.completing or not living:  # there is nothing to choose among
             chosen = Chosen([each.keep(1, settled=not each.open) for each in living])
         else:
             chosen = self.sampler.select(Round(self, state, grown, living, valued))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log
 from typing import Any
 
@@ -44,13 +44,13 @@ class PhiDecoding(Expanding):
     holds the share `agreement`, or after `most_steps`; the beams are then completed, and one is
     picked by the same weights, which are the posterior's.
 
-    No reward model is asked. A closed node, which nothing can be added to, has its own last step in
+    No reward model is asked; where there is one, it scores the steps of the tree, to be looked at.
+    A closed node, which nothing can be added to, has its own last step in
     the place of a completion; once it is drawn it is an answer for good.
 
     Target: none; the declared one is only compared with. Guarantee: heuristic. Evidence: none. Cost
-    of a step: the tokens of N steps and of a whole completion of each that is not pruned; a reward
-    model, where there is one, reads them all. Source: Xu et al. (2025), arXiv:2503.13288,
-    algorithm 1.
+    of a step: the tokens of N steps and of a whole completion of each that is not pruned. Source:
+    Xu et al. (2025), arXiv:2503.13288, algorithm 1.
 
     Attributes:
         particles: N, steps drawn in a round; a multiple of M.
@@ -125,7 +125,10 @@ class PhiDecoding(Expanding):
         keys = bound.keys.rejuvenation(drawn.round, drawn.of, [drawn.slots[i] for i in kept])
         before = [children[i] for i in kept]
         most = bound.model.max_steps
-        ends, tokens = rolled_out(bound.stepwise, bound.proposed, keys, before, most)
+        # completions are not judged: their text is thrown away
+        assert isinstance(bound.model, StateSpaceModel)
+        unjudged = replace(bound.model, prm=None).stepwise(bound.proposed)
+        ends, tokens = rolled_out(unjudged, bound.proposed, keys, before, most)
         texts = [""] * len(children)
         for i, start, end in zip(kept, before, ends, strict=True):
             log_values[i] = mean_logprob(start, end)

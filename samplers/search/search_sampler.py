@@ -11,7 +11,7 @@ Ends. A node that states its answer is finished, one that is out of steps or con
     Both are closed. A truncated one keeps its place and its weight, under no answer; it is the best
     only where nothing is finished.
 Equals. Siblings with the same tokens are drawn, counted and valued as often as they come up, and
-    share everything that is computed.
+    share everything that is computed. (A*, whose nodes are states, goes on with one of them.)
 Dead. A node of value zero is never gone on with and never an answer. A search whose nodes are all
     dead has failed (`AllParticlesDead`).
 

@@ -136,6 +136,18 @@ def test_the_answer_of_best_is_the_first(table):
     assert found == sorted(found)
 
 
+def test_equal_siblings_are_one_state(table):
+    """However often a step was drawn, it is gone on with and answered once."""
+    small = table(seed=5)
+    for seed in range(10):
+        posterior = make_sampler("a_star", expansions=8, answers=6).run(small.model(), seed=seed)
+        tree = posterior.tree
+        expanded = prefixes(tree, np.flatnonzero(tree.expanded))
+        answers = [x.token_ids for x in posterior.trajectories]
+        assert tree.reused > 0
+        assert len(set(expanded)) == len(expanded) and len(set(answers)) == len(answers)
+
+
 def test_settings(table):
     with pytest.raises(ValueError, match="answers must be at least 1"):
         make_sampler("a_star", answers=0)

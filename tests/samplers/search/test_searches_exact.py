@@ -15,7 +15,8 @@ from searches import DEPTH, EOS, closed, drawn_by, fits, tokens, winner
 from motes.log_odds import sigmoid
 from motes.models import FunctionReward
 from motes.ppl import StateSpaceModel
-from motes.samplers import AllParticlesDead, make_sampler
+from motes.samplers import SAMPLERS, AllParticlesDead, make_sampler
+from motes.samplers.search.level_search import LevelSearch
 
 
 def law_of_best(probs: dict, scores: dict, n: int) -> dict:
@@ -321,6 +322,49 @@ def test_last_round_answers_are_finished(table):
         assert all(x.finished for x in whole.trajectories if x.token_ids not in tokens(one))
         more += len(whole.trajectories) > len(one.trajectories)
     assert more > 5
+
+
+LEVELS = [name for name, kind in SAMPLERS.items() if issubclass(kind, LevelSearch)]
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_dead_ends_leave_answers_or_say_so(table, name):
+    """Four nodes of ten are ruled out, some of them the last ones of a search that has answers."""
+    ended = 0
+    for seed in range(25):
+        small = table(seed=seed)
+        dies = lambda x: np.random.default_rng([seed, 9, *x.token_ids]).random() < 0.4
+        model = small.model(
+            prm=FunctionReward(lambda x, small=small: small.log_odds(x.token_ids)),
+            constraint=lambda x, dies=dies: not dies(x),
+        )
+        try:
+            posterior = make_sampler(name, particles=4).run(model, seed=seed)
+        except AllParticlesDead:
+            continue
+        alive = posterior.log_weights > -np.inf
+        ends = [x for x, living in zip(posterior.trajectories, alive, strict=True) if living]
+        assert ends and not any(x.open or dies(x) for x in ends)
+        ended += 1
+    assert ended > 5
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_what_is_left_may_die_when_there_are_answers(table, name):
+    """Only solutions of one step are allowed: whatever goes on dies in the end."""
+    ended = 0
+    for seed in range(20):
+        small = table(seed=seed)
+        model = small.model(constraint=lambda x: x.depth == 1)
+        try:
+            posterior = make_sampler(name, particles=16).run(model, seed=seed)
+        except AllParticlesDead:
+            continue
+        living = posterior.log_weights > -np.inf
+        kept = [x for x, alive in zip(posterior.trajectories, living, strict=True) if alive]
+        assert kept and all(x.depth == 1 for x in kept)
+        ended += 1
+    assert ended > 2
 
 
 def test_values_of_other_kinds(table):

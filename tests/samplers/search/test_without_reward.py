@@ -13,6 +13,7 @@ import pytest
 from searches import fits, tokens
 
 from motes.log_odds import log_sigmoid
+from motes.models import FunctionReward
 from motes.samplers import make_sampler
 from motes.samplers.search.random_choice import drawn_without_replacement
 from motes.smc import RunKeys
@@ -196,6 +197,18 @@ def test_what_foresight_costs(table):
     ).run(small.model(), seed=0)
     assert posterior.tree.tokens_aside == 6 * (3 + 2 + 1)
     assert posterior.cost.generated_tokens == 6 * 3 + 2 * 1 + posterior.tree.tokens_aside
+
+
+def test_completions_are_not_judged(table):
+    """The reward model reads the tree, and none of what is thrown away."""
+    small = table(seed=8)
+    read = []
+    prm = FunctionReward(lambda x: read.append(x) or 0.0)
+    posterior = make_sampler("phi_decoding", particles=6, expansions=3).run(
+        small.model(prm=prm), seed=0
+    )
+    tree = posterior.tree
+    assert tree.tokens_aside > 0 and len(read) == len(np.unique(tree.merged)) - 1
 
 
 def test_a_completion_is_valued_by_what_it_adds(table):
