@@ -38,6 +38,7 @@ from motes.ppl import Posterior
 from motes.samplers import AllParticlesDead
 
 N = 64
+WARM = 5  # problems that are solved before anything is counted
 TOKENS = 5_000  # of 64 solutions, about: for searches without N
 LEVELS: dict[str, dict[str, Any]] = {
     "particle_filter": {},
@@ -78,7 +79,8 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in given.methods:
         settings = methods[name]
-        motes.solve(asked[0].question, lm=lm, prm=prm, sampler=name, **settings)  # compiles
+        for problem in asked[:WARM]:  # every number of rows is compiled once
+            motes.solve(problem.question, lm=lm, prm=prm, sampler=name, **settings)
         right, kept, total = 0, 0, Cost()
         for i, problem in enumerate(asked):
             try:

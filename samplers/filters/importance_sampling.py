@@ -67,6 +67,10 @@ class ImportanceSampling(PopulationSampler):
             finished: to drop what takes long would bend the target). What bias is left, since many
             trajectories are drawn where they are short, vanishes as the budget grows. None for one
             block.
+        stop: when enough has been drawn: a rule of `motes.samplers.stopping`, its name, or its name
+            with settings; None for no rule.
+        batch: trajectories drawn at once under a rule, which looks after each of them: what a batch
+            draws beyond its end is paid for, and left out.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.

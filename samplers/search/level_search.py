@@ -64,14 +64,12 @@ class Candidate(NamedTuple):
         slot: the slot in which it was drawn, or the first of those that it holds.
         log_value: what it is worth.
         open: whether another step may follow.
-        place: the place of the frontier that it comes from.
     """
 
     node: int
     slot: int
     log_value: float
     open: bool
-    place: int
 
     def keep(self, width: int, settled: bool = False) -> Kept:
         """Give it a place in the next round."""
@@ -184,25 +182,20 @@ class BoundLevels(BoundSearch[Level]):
         slot = 0
         parents: list[int] = []
         slots: list[int] = []
-        drawn: list[int] = []  # the place that each child comes from
-        held: list[tuple[int, int]] = []  # closed places that compete, each with its slot
+        held: list[tuple[int, int]] = []  # closed nodes that compete, each after its slot
         settled: list[Kept] = []
-        for number, place in enumerate(state.frontier):
+        for place in state.frontier:
             if tree.node(place.node).particle.open:
                 parents += [place.node] * place.width
-                drawn += [number] * place.width
                 slots += range(slot, slot + place.width)
             elif place.settled:
                 settled.append(Kept(slot, place))
             else:
-                held.append((number, slot))
+                held.append((slot, place.node))
             slot += place.width
         grown, valued = self.expanded(tree, t, parents, slots, self.slots(slot), state.completing)
-        rows = [
-            *((tree.length + i, slots[i], drawn[i]) for i in range(len(parents))),
-            *((state.frontier[number].node, first, number) for number, first in held),
-        ]
-        found = [_candidate(grown, *row) for row in sorted(rows, key=lambda row: row[1])]
+        drawn = [(own, tree.length + i) for i, own in enumerate(slots)]
+        found = [_candidate(grown, own, node) for own, node in sorted([*drawn, *held])]
         living = [candidate for candidate in found if candidate.log_value > -inf]
         if not living and not self.answers(state):
             raise AllParticlesDead(t, len(found))
@@ -244,10 +237,10 @@ class BoundLevels(BoundSearch[Level]):
         return state.completing
 
 
-def _candidate(tree: GrowingTree, number: int, slot: int, place: int) -> Candidate:
+def _candidate(tree: GrowingTree, slot: int, number: int) -> Candidate:
     """Give a node as a candidate of its slot."""
     node = tree.node(number)
-    return Candidate(number, slot, node.log_value, node.particle.open, place)
+    return Candidate(number, slot, node.log_value, node.particle.open)
 
 
 def best(found: Sequence[Candidate], count: int) -> list[Candidate]:
