@@ -9,9 +9,12 @@ from .coverage_curve import coverage as coverage
 from .coverage_curve import pass_at_k as pass_at_k
 from .coverage_curve import plot_coverage as plot_coverage
 from .evaluation import Evaluation as Evaluation
+from .law_rows import LawRow as LawRow
+from .law_rows import LawSection as LawSection
 from .ratio import Ratio as Ratio
 from .records import Record as Record
 from .risk import RiskCurve as RiskCurve
+from .risk import plot_risk as plot_risk
 from .risk import risk_curve as risk_curve
 from .risk import risk_of_arm as risk_of_arm
 from .runner import evaluate as evaluate

@@ -43,6 +43,11 @@ class Arm(NamedTuple):
     settings: dict[str, Any]
 
     @property
+    def title(self) -> str:
+        """The method, and its budget in brackets where it has several."""
+        return f"{self.name} ({self.budget})" if self.budget else self.name
+
+    @property
     def key(self) -> tuple[str, str]:
         """What tells it from other arms, whatever the other arms are."""
         return arm_key(self.name, self.settings)

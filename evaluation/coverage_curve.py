@@ -19,18 +19,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import checks
+from ..diagnostics.formatting import counted
 from ..diagnostics.plots.canvas import frame, legend, one
 from ..diagnostics.plots.shades import NAMED, readable
 from .accuracy_table import credible_mean
+from .law_rows import LawRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from .arms import Arm
     from .results import Results
 
 BAND = 0.18  # opacity
+WORDS = "How often at least one of the runs is right: unbiased, mean over problems."
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,15 @@ class Coverage:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return the coverage of the fewest and of the most runs."""
+        found = []
+        for place in dict.fromkeys((0, len(self.k) - 1)):
+            ends = float(self.low[place]), float(self.high[place])
+            name = f"coverage of {counted(int(self.k[place]), 'run')}"
+            found.append(LawRow(name, float(self.mean[place]), *ends, WORDS, self.arm))
+        return tuple(found)
 
 
 def pass_at_k(right: ArrayLike, runs: int, k: int) -> np.ndarray:
@@ -134,7 +145,7 @@ def coverage(evaluation: Results, k: Iterable[int] | None = None) -> tuple[Cover
     if not numbers:
         raise ValueError("k must hold at least one number of runs")
     return tuple(
-        _of_arm(_name(arm), evaluation.right[:, place], repeats, numbers)
+        _of_arm(arm.title, evaluation.right[:, place], repeats, numbers)
         for place, arm in enumerate(evaluation.arms)
     )
 
@@ -181,11 +192,6 @@ def plot_coverage(evaluation: Results, *, ax: Axes | None = None) -> Axes:
     frame(ax, title=title, x="runs (k)", y="at least one is right", grid="both")
     legend(ax, lines)
     return ax
-
-
-def _name(arm: Arm) -> str:
-    """Return what an arm is called in a legend."""
-    return f"{arm.name} ({arm.budget})" if arm.budget else arm.name
 
 
 def _of_arm(name: str, right: np.ndarray, runs: int, numbers: list[int]) -> Coverage:

@@ -14,14 +14,20 @@ random order, and the figures are expectations over it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import checks
+from ..diagnostics.plots.canvas import frame, legend, one
+from ..diagnostics.plots.shades import NAMED, readable
+from .law_rows import LawRow
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from .results import Results
@@ -57,6 +63,46 @@ class RiskCurve:
     def augrc(self) -> float:
         """The area under the curve of risk times coverage; in a random order about half a risk."""
         return float(np.mean(self.risk * self.coverage))
+
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return the two areas, and the error that is left when everything is answered."""
+        return (
+            LawRow("AURC", self.aurc, nan, nan, "Mean risk over all shares that are answered."),
+            LawRow("AUGRC", self.augrc, nan, nan, "Mean share that is answered, and wrong."),
+        )
+
+
+def plot_risk(curves: Mapping[str, RiskCurve], *, ax: Axes | None = None) -> Axes:
+    """Plot risk against coverage: how often each arm is wrong where it answers its surest share.
+
+    Args:
+        curves: by the names of their arms.
+        ax: where to draw; on a new figure when None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are no curves.
+
+    Example:
+        >>> from motes.evaluation import plot_risk, risk_curve
+        >>> plot_risk({"vote": risk_curve([0.9, 0.4], [True, False])}).get_xlabel()
+        'share that is answered'
+    """
+    if not curves:
+        raise ValueError("curves must hold at least one curve")
+    ax = one(ax, 6.4, 3.8)
+    lines = []
+    for place, (name, curve) in enumerate(curves.items()):
+        label = f"{readable(name)}  (AURC {curve.aurc:.3f})"
+        colour = NAMED[place % len(NAMED)]
+        lines += ax.plot(curve.coverage, curve.risk, "-", color=colour, label=label)
+    frame(ax, title="Risk against coverage", x="share that is answered", y="wrong", grid="both")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(bottom=0)
+    legend(ax, lines)
+    return ax
 
 
 def risk_curve(confidence: ArrayLike, right: ArrayLike) -> RiskCurve:

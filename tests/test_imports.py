@@ -65,9 +65,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/findings": SHOWN,
     "diagnostics/plots": SHOWN,
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
-    "evaluation": SHOWN | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search"},
+    "evaluation": SHOWN
+    | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search", "evaluation/laws"},
     "evaluation/abstention": {"evaluation"},
-    "evaluation/laws": {"evaluation", "ppl/decisions", "diagnostics/plots"},
+    "evaluation/laws": {"evaluation", "ppl/decisions", "diagnostics", "diagnostics/plots"},
     "serving": SHOWN | {"diagnostics/report", "samplers"},
     "commands": SHOWN | {"models/pocket", "models/reward", "samplers", "evaluation", "serving"},
 }

@@ -3,6 +3,7 @@ from .beta_coverage import Estimate as Estimate
 from .beta_coverage import coverage_law_of_arm as coverage_law_of_arm
 from .beta_coverage import fit_coverage_law as fit_coverage_law
 from .beta_coverage import plot_coverage_law as plot_coverage_law
+from .law_sections import law_sections as law_sections
 from .token_gains import Arise as Arise
 from .token_gains import arise as arise
 from .token_gains import arise_of_methods as arise_of_methods

@@ -15,7 +15,7 @@ the tail through the beta family alone: that some can never be solved is not par
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ... import checks
-from ...diagnostics.plots.canvas import frame, legend, one
-from ...diagnostics.plots.shades import NAMED
+from ...diagnostics.plots.canvas import FAINT, frame, legend, one
+from ...diagnostics.plots.shades import NAMED, readable
+from ..law_rows import LawRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +41,11 @@ B = np.geomspace(0.05, 60.0, 24)
 C = np.linspace(0.1, 1.0, 10)
 LOW, MIDDLE, HIGH = 0.025, 0.5, 0.975
 BAND = 0.18  # opacity
+EXPONENT = "Failures of all k runs fall like k to minus this number."
+EXTRAPOLATED = (
+    "How often at least one of so many runs would be right, if rates of right runs follow a scaled "
+    "beta law."
+)
 
 
 class Estimate(NamedTuple):
@@ -99,13 +105,13 @@ class CoverageLaw:
         failed = (1 - C[:, None] * points[:, :, None, :]) ** k
         return _estimate(1 - np.einsum("abx,abcx->abc", shares, failed), self.weights)
 
-    def row(self) -> dict[str, str]:
-        """Return what a report says of the law, as names and figures in words."""
-        far, exponent = self.coverage(10 * self.runs), self.exponent
-        return {
-            "exponent of the tail": _words(exponent, 2),
-            f"coverage of {10 * self.runs} runs": _words(far, 3),
-        }
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return the exponent, and the coverage of ten times the runs there were."""
+        far = 10 * self.runs
+        return (
+            LawRow("exponent of the tail", *self.exponent, EXPONENT),
+            LawRow(f"coverage of {far} runs", *self.coverage(far), EXTRAPOLATED),
+        )
 
 
 def fit_coverage_law(right: ArrayLike, runs: int) -> CoverageLaw:
@@ -159,20 +165,24 @@ def coverage_law_of_arm(evaluation: Results, arm: int = 0) -> CoverageLaw:
         ...     prm=None, max_steps=3, repeats=4, progress=False,
         ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
         ... )
-        >>> list(coverage_law_of_arm(evaluation).row())
+        >>> [row.name for row in coverage_law_of_arm(evaluation).rows()]
         ['exponent of the tail', 'coverage of 40 runs']
     """
     arm = checks.count("arm", arm, least=0, most=len(evaluation.arms) - 1)
     if not evaluation.whole:
         raise ValueError("a law needs at least one problem that all samplers are done with")
+    if evaluation.repeats < 2:
+        raise ValueError("a law of coverage needs an evaluation of two repeats or more")
     return fit_coverage_law(evaluation.right[:, arm], evaluation.repeats)
 
 
-def plot_coverage_law(law: CoverageLaw, k: Iterable[int], *, ax: Axes | None = None) -> Axes:
-    """Plot the law's coverage against the number of runs, with its 95% credible interval.
+def plot_coverage_law(
+    laws: Mapping[str, CoverageLaw], k: Iterable[int], *, ax: Axes | None = None
+) -> Axes:
+    """Plot each law's coverage against the number of runs, with its 95% credible interval.
 
     Args:
-        law: of an arm.
+        laws: by the names of their arms, of equally many runs.
         k: numbers of runs, each from 1 to 2,000.
         ax: where to draw; on a new figure when None.
 
@@ -180,22 +190,34 @@ def plot_coverage_law(law: CoverageLaw, k: Iterable[int], *, ax: Axes | None = N
         The axes.
 
     Raises:
-        TypeError, ValueError: a k is not an integer, or out of its range.
+        TypeError, ValueError: a k is not an integer, or out of its range; there is no law, or they
+            are of different numbers of runs or problems.
 
     Example:
         >>> from motes.evaluation.laws import fit_coverage_law, plot_coverage_law
-        >>> plot_coverage_law(fit_coverage_law([0, 1, 4], runs=4), [1, 4, 16]).get_xlabel()
+        >>> law = fit_coverage_law([0, 1, 4], runs=4)
+        >>> plot_coverage_law({"vote": law}, [1, 4, 16]).get_xlabel()
         'runs (k)'
     """
+    sizes = {(law.runs, law.problems) for law in laws.values()}
+    if len(sizes) != 1:
+        raise ValueError(
+            "laws must hold one law or more, of equal numbers of runs and problems, not of "
+            f"{sorted(sizes)}"
+        )
+    runs, problems = sizes.pop()
     numbers = list(k)
-    median, low, high = np.array([law.coverage(number) for number in numbers]).T
     ax = one(ax, 6.4, 3.8)
-    ax.fill_between(numbers, low, high, color=NAMED[0], alpha=BAND, linewidth=0)
-    lines = ax.plot(numbers, median, "-", color=NAMED[0], label="scaled beta law")
-    lines.append(ax.axvline(law.runs, color=NAMED[1], linestyle=":", label="runs there were"))
+    lines = []
+    for place, (name, law) in enumerate(laws.items()):
+        colour = NAMED[place % len(NAMED)]
+        median, low, high = np.array([law.coverage(number) for number in numbers]).T
+        ax.fill_between(numbers, low, high, color=colour, alpha=BAND, linewidth=0)
+        lines += ax.plot(numbers, median, "-", color=colour, label=readable(name))
+    lines.append(ax.axvline(runs, color=FAINT, linestyle=":", label="runs there were"))
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    title = f"Coverage, extrapolated from {law.problems} problems (band: 95% interval)"
+    title = f"Coverage, extrapolated from {problems} problems (band: 95% interval)"
     frame(ax, title=title, x="runs (k)", y="at least one is right", grid="both")
     legend(ax, lines)
     return ax
@@ -236,8 +258,3 @@ def _estimate(values: np.ndarray, weights: np.ndarray) -> Estimate:
     places = np.searchsorted(total, [LOW, MIDDLE, HIGH]).clip(max=len(flat) - 1)
     low, median, high = flat[order][places].tolist()
     return Estimate(median, low, high)
-
-
-def _words(estimate: Estimate, digits: int) -> str:
-    median, low, high = (f"{value:.{digits}f}" for value in estimate)
-    return f"{median} ({low} to {high})"

@@ -17,12 +17,15 @@ import numpy as np
 
 from ...diagnostics.plots.canvas import frame, one
 from ...diagnostics.plots.shades import NAMED, readable
+from ..law_rows import LawRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from ..results import Results
+
+WORDS = "What more tokens turned right: a gain counts by the ratio of its tokens, a loss by the inverse."
 
 
 class Arise(NamedTuple):
@@ -35,8 +38,8 @@ class Arise(NamedTuple):
 
     Example:
         >>> from motes.evaluation.laws import Arise
-        >>> Arise("vote", 0.2, 0.1, 0.3).row()
-        {'ARISE': '0.200 (0.100 to 0.300)'}
+        >>> [row.figures for row in Arise("vote", 0.2, 0.1, 0.3).rows()]
+        ['0.200 (0.100 to 0.300)']
     """
 
     method: str
@@ -44,9 +47,9 @@ class Arise(NamedTuple):
     low: float
     high: float
 
-    def row(self) -> dict[str, str]:
-        """Return what a report says of the score, as a name and figures in words."""
-        return {"ARISE": f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"}
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return the score as a row."""
+        return (LawRow("ARISE", self.mean, self.low, self.high, WORDS, self.method),)
 
 
 def arise(right: ArrayLike, tokens: ArrayLike) -> np.ndarray:

@@ -12,25 +12,34 @@ Kapoor and Narayanan (2024), arXiv:2411.17501. A problem of which nothing passed
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import checks
-from ...diagnostics.plots.canvas import frame, legend, one
-from ...diagnostics.plots.shades import NAMED
+from ...diagnostics.formatting import counted
+from ...diagnostics.plots.canvas import INK, frame, legend, one
+from ...diagnostics.plots.shades import NAMED, readable
 from ...ppl.decisions import pool_of
 from ..accuracy_table import credible_mean
 from ..coverage_curve import pass_at_k
+from ..law_rows import LawRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
     from ..results import Results
 
 BAND = 0.18  # opacity
+FIRST = (
+    "How often the first draw that passes the verifier is right; nothing is given where none does."
+)
+PERFECT = "How often one of the draws is right."
+CEILING = "The share of right ones among draws that pass: no number of draws gives more."
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +52,7 @@ class VerifierLimit:
         low, high: ends of its 95% credible interval over problems, shape (K,).
         coverage: how often one of k draws is right, what a perfect verifier would reach; (K,).
         ceiling: the mean share of right ones among the draws that pass.
+        ceiling_ends: of its 95% credible interval over problems.
 
     Example:
         >>> import numpy as np
@@ -60,16 +70,18 @@ class VerifierLimit:
     high: np.ndarray
     coverage: np.ndarray
     ceiling: float
+    ceiling_ends: tuple[float, float]
 
-    def row(self) -> dict[str, str]:
-        """Return what a report says of the limit, as names and figures in words."""
-        draws = int(self.k[-1])
-        last = f"{self.mean[-1]:.3f} ({self.low[-1]:.3f} to {self.high[-1]:.3f})"
-        return {
-            f"right by the first of {draws} draws that passes": last,
-            f"right by a perfect verifier of {draws} draws": f"{self.coverage[-1]:.3f}",
-            "ceiling of the verifier": f"{self.ceiling:.3f}",
-        }
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return what most draws reach, what a perfect verifier would make of them, the ceiling."""
+        of = f"of {counted(int(self.k[-1]), 'draw')}"
+        last, perfect = float(self.mean[-1]), float(self.coverage[-1])
+        ends = float(self.low[-1]), float(self.high[-1])
+        return (
+            LawRow(f"right by the first {of} that passes", last, *ends, FIRST),
+            LawRow(f"right by a perfect verifier {of}", perfect, nan, nan, PERFECT),
+            LawRow("ceiling of the verifier", self.ceiling, *self.ceiling_ends, CEILING),
+        )
 
 
 def verifier_limit(
@@ -118,6 +130,7 @@ def verifier_limit(
         intervals[:, 1],
         np.array([pass_at_k(found, draws, number).mean() for number in numbers]),
         float(share.mean()),
+        credible_mean(share, draws),
     )
 
 
@@ -177,31 +190,51 @@ def verifier_limit_of_arm(
     return verifier_limit(np.array(right, np.bool_), np.array(passed, np.bool_))
 
 
-def plot_verifier_limit(limit: VerifierLimit, *, ax: Axes | None = None) -> Axes:
+def plot_verifier_limit(limits: Mapping[str, VerifierLimit], *, ax: Axes | None = None) -> Axes:
     """Plot how often a right answer is given against the number of draws, below its ceiling.
 
     Args:
-        limit: of a verifier.
+        limits: by the names of their arms.
         ax: where to draw; on a new figure when None.
 
     Returns:
         The axes.
 
+    Raises:
+        ValueError: there are no limits.
+
     Example:
         >>> import numpy as np
         >>> from motes.evaluation.laws import plot_verifier_limit, verifier_limit
         >>> right = np.array([[True, False], [False, False]])
-        >>> plot_verifier_limit(verifier_limit(right, right)).get_xlabel()
+        >>> plot_verifier_limit({"draws": verifier_limit(right, right)}).get_xlabel()
         'draws (k)'
     """
+    if not limits:
+        raise ValueError("limits must hold at least one limit")
     ax = one(ax, 6.4, 3.8)
-    ax.fill_between(limit.k, limit.low, limit.high, color=NAMED[0], alpha=BAND, linewidth=0)
-    lines = ax.plot(limit.k, limit.mean, "o-", color=NAMED[0], label="first that passes")
-    lines += ax.plot(limit.k, limit.coverage, "-", color=NAMED[1], label="perfect verifier")
-    lines.append(ax.axhline(limit.ceiling, color=NAMED[0], linestyle=":", label="ceiling"))
+    for place, limit in enumerate(limits.values()):
+        colour = NAMED[place % len(NAMED)]
+        ax.fill_between(limit.k, limit.low, limit.high, color=colour, alpha=BAND, linewidth=0)
+        ax.plot(limit.k, limit.mean, "o-", color=colour)
+        ax.plot(limit.k, limit.coverage, "--", color=colour)
+        ax.axhline(limit.ceiling, color=colour, linestyle=":")
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    title = "Drawing until a verifier passes (band: 95% interval)"
+    title = "Drawing until a verifier passes (bands: 95% intervals)"
     frame(ax, title=title, x="draws (k)", y="answered rightly", grid="both")
-    legend(ax, lines)
+    legend(ax, _keys(list(limits)))
     return ax
+
+
+def _keys(names: list[str]) -> list[Line2D]:
+    """Return what a legend says: a colour for each arm, a style for each line."""
+    from matplotlib.lines import Line2D
+
+    keys = []
+    for place, name in enumerate(names):
+        keys.append(Line2D([], [], color=NAMED[place % len(NAMED)], label=readable(name)))
+    keys.append(Line2D([], [], color=INK, marker="o", label="first that passes"))
+    keys.append(Line2D([], [], color=INK, linestyle="--", label="perfect verifier"))
+    keys.append(Line2D([], [], color=INK, linestyle=":", label="ceiling"))
+    return keys

@@ -82,9 +82,13 @@ def test_an_arm_has_the_law_of_its_counts(run):
     evaluation = run(repeats=2)
     law = coverage_law_of_arm(evaluation, 1)
     np.testing.assert_array_equal(law.weights, fit_coverage_law(evaluation.right[:, 1], 2).weights)
-    assert list(law.row()) == ["exponent of the tail", "coverage of 20 runs"]
+    exponent, far = law.rows()
+    assert (exponent.name, exponent.estimate) == ("exponent of the tail", law.exponent.median)
+    assert far[:4] == ("coverage of 20 runs", *law.coverage(20))
     ax = Figure().subplots()
-    assert plot_coverage_law(law, [1, 2, 20], ax=ax) is ax
+    assert plot_coverage_law({"one": law, "two": law}, [1, 2, 20], ax=ax) is ax
+    with pytest.raises(ValueError, match="of equal numbers"):
+        plot_coverage_law({"one": law, "two": fit_coverage_law([1, 3], 4)}, [1])
     with pytest.raises(ValueError, match="arm must be at most 3"):
         coverage_law_of_arm(evaluation, 4)
     with pytest.raises(ValueError, match="runs must be at least 2"):

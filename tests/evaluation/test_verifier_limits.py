@@ -58,9 +58,12 @@ def test_an_arm_has_the_limit_of_its_draws(run):
     np.testing.assert_allclose(limit.mean, limit.mean[0])
     assert limit.mean[0] == pytest.approx(limit.ceiling)
     assert not verifier_limit_of_arm(evaluation, least=50.0).mean.any()
-    assert "ceiling of the verifier" in limit.row()
+    assert [row.estimate for row in limit.rows()][1:] == [limit.coverage[-1], limit.ceiling]
+    assert all(row.low <= row.estimate <= row.high for row in limit.rows()[::2])
     ax = Figure().subplots()
-    assert plot_verifier_limit(limit, ax=ax) is ax
+    assert plot_verifier_limit({"one": limit, "two": limit}, ax=ax) is ax
+    with pytest.raises(ValueError, match="at least one limit"):
+        plot_verifier_limit({})
 
 
 def test_other_data_are_refused(run):

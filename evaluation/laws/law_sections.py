@@ -1,0 +1,143 @@
+"""All laws of an evaluation, each as a section of a report.
+
+A section has the law's numbers with their intervals, for every arm that it can be told of, and its
+picture; or the one sentence that says why this evaluation does not tell it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+
+from ..coverage_curve import coverage, plot_coverage
+from ..law_rows import LawRow, LawSection
+from ..results import Results
+from ..risk import plot_risk, risk_of_arm
+from .beta_coverage import FARTHEST, coverage_law_of_arm, plot_coverage_law
+from .token_gains import arise_of_methods, plot_arise
+from .verifier_limits import plot_verifier_limit, verifier_limit_of_arm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINTS = 41  # of an extrapolated curve
+
+
+class _Told(Protocol):
+    """What has rows."""
+
+    def rows(self) -> tuple[LawRow, ...]: ...
+
+
+Law = TypeVar("Law", bound=_Told)
+Plot = Callable[["Axes | None"], "Axes"]
+Contents = tuple[tuple[LawRow, ...], Plot]
+
+
+def law_sections(evaluation: Results) -> tuple[LawSection, ...]:
+    """Return what each law says of an evaluation, or why it says nothing.
+
+    The laws: coverage of repeated runs, its extrapolation, the limit of the reward model as a
+    verifier, ARISE, and risk against coverage.
+
+    Args:
+        evaluation: finished or not; only problems that all arms are done with count.
+
+    Example:
+        >>> import motes, tempfile
+        >>> from pathlib import Path
+        >>> from motes.evaluation.laws import law_sections
+        >>> from motes.models import TableLM
+        >>> evaluation = motes.evaluate(
+        ...     [("?", 1), ("!", 0)],
+        ...     samplers={"vote": motes.samplers.MajorityVote(samples=3)},
+        ...     answer=lambda x: str(x.token_ids[0]) if x.finished else None,
+        ...     lm=TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2),
+        ...     prm=None, max_steps=3, progress=False,
+        ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
+        ... )
+        >>> risk = law_sections(evaluation)[-1]
+        >>> risk.title, [row.name for row in risk.rows]
+        ('Risk against coverage', ['AURC', 'AUGRC'])
+        >>> law_sections(evaluation)[3].missing
+        'ARISE needs a method with two budgets or more'
+    """
+    return tuple(_section(title, make, evaluation) for title, make in _MAKERS.items())
+
+
+def _section(title: str, make: Callable[[Results], Contents], evaluation: Results) -> LawSection:
+    """Return a law's section, with the reason where the law cannot be told."""
+    try:
+        rows, plot = make(evaluation)
+    except ValueError as reason:
+        return LawSection(title, missing=str(reason))
+    return LawSection(title, rows, plot)
+
+
+def _coverage(evaluation: Results) -> Contents:
+    laws = coverage(evaluation)
+    if evaluation.repeats < 2:
+        raise ValueError("coverage of several runs needs an evaluation of two repeats or more")
+    rows = tuple(row for law in laws for row in law.rows())
+    return rows, lambda ax: plot_coverage(evaluation, ax=ax)
+
+
+def _extrapolation(evaluation: Results) -> Contents:
+    laws = _by_arm(evaluation, coverage_law_of_arm)
+    farthest = min(10 * evaluation.repeats, FARTHEST)
+    numbers = np.unique(np.geomspace(1, farthest, POINTS).round().astype(np.int64)).tolist()
+    return _rows(laws), lambda ax: plot_coverage_law(laws, numbers, ax=ax)
+
+
+def _verifier(evaluation: Results) -> Contents:
+    limits = _by_arm(evaluation, verifier_limit_of_arm)
+    return _rows(limits), lambda ax: plot_verifier_limit(limits, ax=ax)
+
+
+def _arise(evaluation: Results) -> Contents:
+    scores = arise_of_methods(evaluation)
+    if not scores:
+        raise ValueError("ARISE needs a method with two budgets or more")
+    rows = tuple(row for score in scores for row in score.rows())
+    return rows, lambda ax: plot_arise(evaluation, ax=ax)
+
+
+def _risk(evaluation: Results) -> Contents:
+    curves = _by_arm(evaluation, risk_of_arm)
+    return _rows(curves), lambda ax: plot_risk(curves, ax=ax)
+
+
+_MAKERS: dict[str, Callable[[Results], Contents]] = {
+    "Coverage of repeated runs": _coverage,
+    "Coverage of more runs than there were": _extrapolation,
+    "The reward model as a verifier": _verifier,
+    "ARISE": _arise,
+    "Risk against coverage": _risk,
+}
+
+
+def _by_arm(evaluation: Results, make: Callable[[Results, int], Law]) -> dict[str, Law]:
+    """Return the law of each arm that it can be told of, by the arm's title.
+
+    Raises:
+        ValueError: it can be told of none; the reason is the first arm's.
+    """
+    laws, reasons = {}, []
+    for place, arm in enumerate(evaluation.arms):
+        try:
+            laws[arm.title] = make(evaluation, place)
+        except ValueError as reason:
+            reasons.append(reason)
+    if not laws:
+        raise reasons[0]
+    return laws
+
+
+def _rows(laws: Mapping[str, _Told]) -> tuple[LawRow, ...]:
+    """Return the rows of all laws, each with its arm."""
+    found = []
+    for arm, law in laws.items():
+        found += [row._replace(arm=arm) for row in law.rows()]
+    return tuple(found)
