@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from ..results import Results
 
-WORDS = "What more tokens turned right: a gain counts by the ratio of its tokens, a loss by the inverse."
+WORDS = (
+    "What more tokens turned right: a gain counts by the ratio of tokens, a loss by its inverse."
+)
 
 
 class Arise(NamedTuple):
