@@ -1,9 +1,10 @@
 """Every search on the pocket, at 64 leaves or as many tokens: accuracy, tokens, where time goes.
 
 The first problems of the test split (2 to 8 steps), the prior at temperature 1. Searches that go
-level by level have N = 64; the others get the tokens that 64 solutions take on average, and a batch
-of 8 nodes (RAIN one, whose simulations follow one another). The particle filter stands beside them.
-For each method
+level by level have N = 64; the others get the tokens that 64 solutions take on average, and expand
+so many nodes at a time that 64 steps are drawn in a batch (RAIN one node, whose simulations follow
+one another). What a batch loses is in the rows with a batch of one node, which is the sequential
+algorithm. The particle filter stands beside them. For each method
 
     accuracy      of the most probable answer, with its 95% credible interval (Jeffreys)
     tokens        generated for a problem
@@ -15,7 +16,7 @@ For each method
 
 One thread, unless OMP_NUM_THREADS says otherwise.
 
-Run: python benchmarks/search.py [--problems 40] [--methods a_star mcts]
+Run: python benchmarks/search.py [--problems 40] [--rows a_star mcts]
 """
 
 from __future__ import annotations
@@ -53,32 +54,39 @@ LEVELS: dict[str, dict[str, Any]] = {
     "phi_decoding": {},
 }
 BY_NODE: dict[str, dict[str, Any]] = {
-    "a_star": {"answers": 8, "batch": 8},
-    "mcts": {"iterations": 400, "batch": 8},
-    "ab_mcts": {"iterations": 400, "batch": 8},
+    "a_star": {"answers": 8, "batch": 16},
+    "mcts": {"iterations": 400, "batch": 16},
+    "ab_mcts": {"iterations": 400, "batch": 64},
     "rain": {"iterations": 20},
 }
+
+
+def rows() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the method and the settings of each row."""
+    named = {name: (name, {**settings, "particles": N}) for name, settings in LEVELS.items()}
+    for name, settings in BY_NODE.items():
+        named[name] = name, {**settings, "budget": TOKENS}
+    for name in ("a_star", "mcts", "ab_mcts"):
+        named[f"{name}, one by one"] = name, {**BY_NODE[name], "batch": 1, "budget": TOKENS}
+    return named
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", type=int, default=40)
-    parser.add_argument("--methods", nargs="*", default=[*LEVELS, *BY_NODE])
+    parser.add_argument("--rows", nargs="*", default=list(rows()))
     given = parser.parse_args()
     count = given.problems
     asked = list(islice(problems("test", seed=0), count))
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
-    methods: dict[str, dict[str, Any]] = {}
-    methods |= {name: settings | {"particles": N} for name, settings in LEVELS.items()}
-    methods |= {name: settings | {"budget": TOKENS} for name, settings in BY_NODE.items()}
     print(
         "| method | accuracy | tokens | PRM tokens | computed for one generated | for one kept "
         "| overhead |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name in given.methods:
-        settings = methods[name]
+    for label in given.rows:
+        name, settings = rows()[label]
         for problem in asked[:WARM]:  # every number of rows is compiled once
             motes.solve(problem.question, lm=lm, prm=prm, sampler=name, **settings)
         right, kept, total = 0, 0, Cost()
@@ -92,7 +100,7 @@ def main() -> None:
             right += posterior.answer == str(problem.answer)
             kept += kept_tokens(posterior)
             total += posterior.cost
-        print(row(name, right, count, kept, total), flush=True)
+        print(row(label, right, count, kept, total), flush=True)
 
 
 def kept_tokens(posterior: Posterior) -> int:
@@ -103,13 +111,13 @@ def kept_tokens(posterior: Posterior) -> int:
     return sum(len(node.step_token_ids) for node in nodes.values())
 
 
-def row(name: str, right: int, count: int, kept: int, cost: Cost) -> str:
+def row(label: str, right: int, count: int, kept: int, cost: Cost) -> str:
     """Write a line of the table."""
     low, high = np.asarray(jeffreys(right, count)).tolist()
     computed = cost.generated_tokens + cost.rescored_tokens + cost.prompt_tokens
     overhead = 1 - (cost.forward_seconds + cost.cache_seconds) / cost.seconds
     cells = (
-        name,
+        label,
         f"{right / count:.2f} ({low:.2f} to {high:.2f})",
         f"{cost.generated_tokens / count:,.0f}",
         f"{cost.prm_tokens / count:,.0f}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +42,10 @@ class Cost:
     seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            **{
-                field.name: getattr(self, field.name) + getattr(other, field.name)
-                for field in fields(self)
-            }
-        )
+        return Cost(**{name: value + vars(other)[name] for name, value in vars(self).items()})
 
     def __sub__(self, other: Cost) -> Cost:
-        return Cost(
-            **{
-                field.name: getattr(self, field.name) - getattr(other, field.name)
-                for field in fields(self)
-            }
-        )
+        return Cost(**{name: value - vars(other)[name] for name, value in vars(self).items()})
 
     def asdict(self) -> dict[str, int | float]:
         """The counters by name."""

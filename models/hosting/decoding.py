@@ -27,23 +27,17 @@ class StepEnding:
     """
 
     def __init__(self, detokenizer: Detokenizer, end_ids: frozenset[int]) -> None:
-        self.detokenizer, self.rule, self.end_ids = (
-            detokenizer,
-            detokenizer.rule,
-            np.array(sorted(end_ids), dtype=np.int64),
-        )
+        self.detokenizer, self.rule, self.end_ids = detokenizer, detokenizer.rule, end_ids
         self.longest = self.rule.longest
+        self._may_end = detokenizer.may_end()
+        self._may_end[[token for token in end_ids if token < len(self._may_end)]] = True
 
     def may_be(self, tokens: np.ndarray, count: int) -> np.ndarray:
         """Whether each of these tokens, as number `count` of its step, could be the last.
 
         Bool, same shape.
         """
-        return (
-            np.isin(tokens, self.end_ids)
-            | self.detokenizer.may_end(tokens)
-            | (count == self.longest)
-        )
+        return self._may_end[tokens] | (count == self.longest)
 
     def child(
         self,

@@ -50,12 +50,12 @@ class Detokenizer:
                 ends = any(rule.delimiter[-1] in text or PARTIAL in text for text in pair)
                 self._may_end[token] |= ends
 
-    def may_end(self, tokens: np.ndarray) -> np.ndarray:
-        """Return whether each of these tokens could be a step's last by the rule's text conditions.
+    def may_end(self) -> np.ndarray:
+        """Return whether each token could be a step's last by the rule's text conditions.
 
-        Bool, same shape.
+        Bool, (vocabulary,); a copy.
         """
-        return self._may_end[tokens]
+        return self._may_end.copy()
 
     def text(self, parent: Trajectory, tokens: Sequence[int], *, last: bool = False) -> str:
         """Return the text of `tokens` behind a trajectory.

@@ -99,7 +99,9 @@ class TorchLM:
         self._tree = TreeCache(
             model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved
         )
-        self._detokenizer = Detokenizer(tokenizer, self.step, config.vocab_size)
+        self._ending = StepEnding(
+            Detokenizer(tokenizer, self.step, config.vocab_size), self.end_ids
+        )
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
 
@@ -263,7 +265,7 @@ class TorchLM:
             forward=self._forward_tokens,
             store=self._tree.store,
             select=self._tree.select,
-            ending=StepEnding(self._detokenizer, self.end_ids),
+            ending=self._ending,
             sampling=sampling,
             prior=prior,
             name=self.name,
@@ -351,7 +353,7 @@ class TorchLM:
 
         The log-probabilities are those of its tokens.
         """
-        first, ending = 0, StepEnding(self._detokenizer, self.end_ids)
+        first, ending = 0, self._ending
         for step in steps:
             tokens, room, last = (
                 step.step_token_ids,
