@@ -3,6 +3,10 @@ from .answer_sets import AnswerSetRule as AnswerSetRule
 from .answer_sets import calibrate_answer_sets as calibrate_answer_sets
 from .known_questions import CalibrationSet as CalibrationSet
 from .known_questions import calibration_set as calibration_set
+from .optimised_selection import Judgement as Judgement
+from .optimised_selection import OptimisedSelectionRule as OptimisedSelectionRule
+from .optimised_selection import calibrate_optimised_selection as calibrate_optimised_selection
+from .record_scores import SCORES as SCORES
 from .risk_control import calibrate_risk_control as calibrate_risk_control
 from .selection import SelectionRule as SelectionRule
 from .selection import calibrate_selection as calibrate_selection

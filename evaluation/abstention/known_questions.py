@@ -8,14 +8,17 @@ It is a promise on average over questions, not for each one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ..records import Record
+    from .record_scores import Score
+
+FALSE_ALARM = 1e-4  # that exchangeable questions are refused
 
 
 class Origin(NamedTuple):
@@ -43,6 +46,9 @@ class CalibrationSet:
         right: shape (n,), bool.
         right_probability: of each question's right answer; shape (n,); None where not known.
         origin: of the records; None where there were none, and nothing can be compared.
+        scores: K further confidences in each answer, shape (n, K), float64; None where there are
+            none.
+        scorers: how they are computed from a record, by name; empty where they were given.
 
     Raises:
         TypeError: `right` holds something other than truths.
@@ -59,6 +65,8 @@ class CalibrationSet:
     right: np.ndarray
     right_probability: np.ndarray | None = None
     origin: Origin | None = None
+    scores: np.ndarray | None = None
+    scorers: Mapping[str, Score] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.right.dtype != np.bool_:
@@ -73,6 +81,8 @@ class CalibrationSet:
             )
         if not np.isfinite(self.confidence).all():
             raise ValueError("confidence must be finite")
+        if self.scores is not None:
+            check_scores(self.scores, self.size)
 
     @property
     def size(self) -> int:
@@ -104,15 +114,52 @@ class CalibrationSet:
                 "does not hold for it"
             )
 
+    def check_together(self, new: CalibrationSet) -> None:
+        """Raise ValueError where confidences of new questions are seen to follow another law.
 
-def calibration_set(records: Sequence[Record]) -> CalibrationSet:
+        Kolmogorov and Smirnov's test of two samples, of the confidence and of each score; all
+        tests together refuse exchangeable questions with probability 1e-4 at most. A score that was
+        tuned on the calibration differs there from what it is elsewhere, and is seen so where the
+        difference is large for the numbers of questions.
+        """
+        from scipy.stats import ks_2samp
+
+        pairs = [(self.confidence, new.confidence)]
+        if self.scores is not None and new.scores is not None:
+            pairs += zip(self.scores.T, new.scores.T, strict=True)
+        for here, there in pairs:
+            value = float(ks_2samp(here, there).pvalue)
+            if value < FALSE_ALARM / len(pairs):
+                raise ValueError(
+                    "the confidences of the new questions follow another law than those of the "
+                    f"calibration (p = {value:.1g}), so the rule's promise does not hold for them"
+                )
+
+
+def check_scores(scores: np.ndarray, questions: int) -> None:
+    """Raise ValueError where scores are not finite numbers of the shape (questions, K)."""
+    if scores.ndim != 2 or len(scores) != questions or not scores.shape[1]:
+        raise ValueError(
+            f"scores must have the shape (n, K) with n = {questions} and K at least 1, not "
+            f"{scores.shape}"
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite")
+
+
+def calibration_set(
+    records: Sequence[Record], scores: Mapping[str, Score] | None = None
+) -> CalibrationSet:
     """Return the calibration of one arm's records, with the answer's probability for confidence.
 
     Args:
         records: one run on each of n problems, all of one arm of one evaluation.
+        scores: further confidences, each a function of one record alone, by name;
+            `motes.evaluation.abstention.SCORES` has some. None for none.
 
     Raises:
-        ValueError: there are none; they are of several evaluations or arms; a question comes twice.
+        ValueError: there are none; they are of several evaluations or arms; a question comes twice;
+            a score is not finite.
 
     Example:
         >>> import motes, tempfile
@@ -138,7 +185,15 @@ def calibration_set(records: Sequence[Record]) -> CalibrationSet:
         np.array([record.right for record in records], np.bool_),
         np.array([_one_right_answer(record) for record in records], np.float64),
         origin,
+        _scored(records, scores) if scores else None,
+        dict(scores or {}),
     )
+
+
+def _scored(records: Sequence[Record], scores: Mapping[str, Score]) -> np.ndarray:
+    """Return each score of each record, shape (n, K)."""
+    rows = [[float(score(record)) for score in scores.values()] for record in records]
+    return np.array(rows, np.float64)
 
 
 def _origin(records: Sequence[Record]) -> Origin:

@@ -77,6 +77,7 @@ class SelectionRule:
         new = calibration_set(records)
         for record in records:
             self.calibration.check(record)
+        self.calibration.check_together(new)
         picked = self.picks(new.confidence).tolist()
         return tuple(
             record.answer if pick else None for record, pick in zip(records, picked, strict=True)
