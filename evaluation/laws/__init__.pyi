@@ -4,6 +4,10 @@ from .beta_coverage import coverage_law_of_arm as coverage_law_of_arm
 from .beta_coverage import fit_coverage_law as fit_coverage_law
 from .beta_coverage import plot_coverage_law as plot_coverage_law
 from .law_sections import law_sections as law_sections
+from .search_crossing import Crossing as Crossing
+from .search_crossing import crossing as crossing
+from .search_crossing import crossing_of_methods as crossing_of_methods
+from .search_crossing import plot_crossing as plot_crossing
 from .token_gains import Arise as Arise
 from .token_gains import arise as arise
 from .token_gains import arise_of_methods as arise_of_methods
