@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -128,7 +128,8 @@ class CalibrationSet:
         if self.scores is not None and new.scores is not None:
             pairs += zip(self.scores.T, new.scores.T, strict=True)
         for here, there in pairs:
-            _, value = ks_2samp(here, there)
+            test: Any = ks_2samp(here, there)
+            value = float(test.pvalue)
             if value < FALSE_ALARM / len(pairs):
                 raise ValueError(
                     "the confidences of the new questions follow another law than those of the "

@@ -6,6 +6,7 @@ picture; or the one sentence that says why this evaluation does not tell it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from ..law_rows import LawRow, LawSection
 from ..results import Results
 from ..risk import plot_risk, risk_of_arm
 from .beta_coverage import FARTHEST, coverage_law_of_arm, plot_coverage_law
+from .search_crossing import crossing_of_methods, plot_crossing
 from .token_gains import arise_of_methods, plot_arise
 from .verifier_limits import plot_verifier_limit, verifier_limit_of_arm
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POINTS = 41  # of an extrapolated curve
+NO_PAIR = (
+    "a crossing needs a method that searches and one that samples from the prior, of two budgets "
+    "or more each"
+)
 
 
 class _Told(Protocol):
@@ -40,7 +46,7 @@ def law_sections(evaluation: Results) -> tuple[LawSection, ...]:
     """Return what each law says of an evaluation, or why it says nothing.
 
     The laws: coverage of repeated runs, its extrapolation, the limit of the reward model as a
-    verifier, ARISE, and risk against coverage.
+    verifier, where searches lose to sampling, ARISE, and risk against coverage.
 
     Args:
         evaluation: finished or not; only problems that all arms are done with count.
@@ -61,7 +67,7 @@ def law_sections(evaluation: Results) -> tuple[LawSection, ...]:
         >>> risk = law_sections(evaluation)[-1]
         >>> risk.title, [row.name for row in risk.rows]
         ('Risk against coverage', ['AURC', 'AUGRC'])
-        >>> law_sections(evaluation)[3].missing
+        >>> law_sections(evaluation)[4].missing
         'ARISE needs a method with two budgets or more'
     """
     return tuple(_section(title, make, evaluation) for title, make in _MAKERS.items())
@@ -96,6 +102,37 @@ def _verifier(evaluation: Results) -> Contents:
     return _rows(limits), lambda ax: plot_verifier_limit(limits, ax=ax)
 
 
+def _crossing(evaluation: Results) -> Contents:
+    if not evaluation.whole:
+        raise ValueError("a crossing needs at least one problem that all samplers are done with")
+    searches, samplings = _searches_and_samplings(evaluation)
+    found, reasons = [], [NO_PAIR]
+    for search in searches:
+        for sampling in samplings:
+            try:
+                found.append(crossing_of_methods(evaluation, search, sampling))
+            except ValueError as reason:
+                reasons.append(str(reason))
+    if not found:
+        raise ValueError(reasons[-1])
+    rows = tuple(row for one in found for row in one.rows())
+    return rows, lambda ax: plot_crossing(found, ax=ax)
+
+
+def _searches_and_samplings(evaluation: Results) -> tuple[list[str], list[str]]:
+    """Return the methods of two budgets or more: others, and those that draw from the prior."""
+    arms = Counter(arm.name for arm in evaluation.arms)
+    sampling = {name: True for name, count in arms.items() if count > 1}
+    for record in evaluation.records:
+        if record.draws is not None and not record.draws["from_prior"]:
+            sampling[record.sampler] = False
+    several = [name for name in arms if arms[name] > 1]
+    return (
+        [name for name in several if not sampling[name]],
+        [name for name in several if sampling[name]],
+    )
+
+
 def _arise(evaluation: Results) -> Contents:
     scores = arise_of_methods(evaluation)
     if not scores:
@@ -113,6 +150,7 @@ _MAKERS: dict[str, Callable[[Results], Contents]] = {
     "Coverage of repeated runs": _coverage,
     "Coverage of more runs than there were": _extrapolation,
     "The reward model as a verifier": _verifier,
+    "Where search loses to sampling": _crossing,
     "ARISE": _arise,
     "Risk against coverage": _risk,
 }

@@ -65,8 +65,8 @@ class Crossing:
         >>> search = np.repeat([[1.0, 0.5]], 40, axis=0)
         >>> sampling = np.repeat([[0.5, 1.0]], 40, axis=0)
         >>> found = crossing(search, sampling, [100, 400])
-        >>> found.point, found.ends
-        (200.0, (100.0, 400.0))
+        >>> round(found.point), found.ends
+        (200, (100.0, 400.0))
     """
 
     search: str
@@ -193,6 +193,8 @@ def crossing_of_methods(
     spent = evaluation.tokens.mean(axis=0) if costs is None else np.asarray(costs, np.float64)
     if spent.shape != (len(evaluation.arms),):
         raise ValueError(f"costs must be one for each of {len(evaluation.arms)} arms")
+    if not np.all(np.isfinite(spent) & (spent > 0)):
+        raise ValueError(f"costs of arms must be positive, not {checks.shown(spent.tolist())}")
     ours, theirs = (_arms(evaluation, name, spent) for name in (search, sampling))
     inside = [arm for arm in ours if spent[theirs[0]] <= spent[arm] <= spent[theirs[-1]]]
     if len(inside) < 2:
@@ -208,8 +210,8 @@ def crossing_of_methods(
 def plot_crossing(crossings: Sequence[Crossing], *, ax: Axes | None = None) -> Axes:
     """Plot by how much each search is ahead of sampling at equal cost, and where it loses.
 
-    Bands are 95% intervals at each cost; the dot is the crossing, the thick line its interval, up
-    to the edge where it has no end.
+    Bands are 95% intervals at each cost; the dot is the crossing, the thick line at the bottom its
+    interval, up to the edge where it has no end.
 
     Args:
         crossings: of one unit.
@@ -242,15 +244,23 @@ def plot_crossing(crossings: Sequence[Crossing], *, ax: Axes | None = None) -> A
         ax.fill_between(found.cost, found.low, found.high, color=colour, alpha=BAND, linewidth=0)
         lines += ax.plot(found.cost, found.advantage, "-", color=colour, label=label)
         interval = np.clip(found.ends, least, most)
-        ax.plot(interval, [0, 0], "-", color=colour, linewidth=4, alpha=0.6)
+        height = 0.02 + 0.03 * place  # share of the axes' height
+        bottom = ax.get_xaxis_transform()
+        ax.plot(interval, [height, height], color=colour, linewidth=4, transform=bottom)
         if least <= found.point <= most:
             ax.plot([found.point], [0], "o", color=colour, markersize=8)
-    ax.set_xscale("log")
+    ax.set_xscale("log", base=2)
     ax.set_xlim(least, most)
+    ax.xaxis.set_major_formatter(lambda value, _: _short(value))
     title = "Where search loses to sampling (bands: 95% intervals)"
     frame(ax, title=title, x=units.pop(), y="advantage of the search", grid="both")
     legend(ax, lines)
     return ax
+
+
+def _short(value: float) -> str:
+    """Return a cost for an axis: in full, or as a power of ten where it is large."""
+    return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
 
 
 def falling(values: np.ndarray) -> np.ndarray:

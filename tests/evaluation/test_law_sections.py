@@ -8,9 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from motes.evaluation import Evaluation, LawRow, coverage, risk_of_arm
-from motes.evaluation.laws import arise_of_methods, law_sections
-from motes.samplers import ImportanceSampling
+from motes.evaluation.laws import arise_of_methods, crossing_of_methods, law_sections
+from motes.samplers import ImportanceSampling, MajorityVote, ParticleFilter
 
+CROSSING = "Where search loses to sampling"
 EVERYTHING = {
     "draws": [ImportanceSampling(particles=2), ImportanceSampling(particles=4)],
 }
@@ -27,10 +28,13 @@ def test_all_laws_can_be_told_of_draws_that_were_repeated(sections):
     titles = {arm.title for arm in evaluation.arms}
     assert len(titles) == 2
     for section in found.values():
+        if section.title == CROSSING:
+            assert "one that samples from the prior" in section.missing
+            continue
         assert section.missing == ""
         ax = Figure().subplots()
         assert section.plot(ax) is ax
-        if section.title != "ARISE":
+        if section.title not in ("ARISE", CROSSING):
             assert {row.arm for row in section.rows} == titles
         for row in section.rows:
             assert row.words.endswith(".")
@@ -47,9 +51,24 @@ def test_rows_are_those_of_the_laws(sections):
     assert found["Risk against coverage"].rows[2].estimate == risk_of_arm(evaluation, 1).aurc
 
 
+def test_searches_and_sampling_are_told_apart_by_their_draws(run):
+    evaluation = run(
+        samplers={
+            "one": MajorityVote(samples=2),
+            "vote": [MajorityVote(samples=n) for n in (1, 8)],
+            "filter": [ParticleFilter(particles=n) for n in (2, 3)],
+        }
+    )
+    found = {section.title: section for section in law_sections(evaluation)}[CROSSING]
+    assert found.rows == crossing_of_methods(evaluation, "filter", "vote").rows()
+    ax = Figure().subplots()
+    assert found.plot(ax) is ax
+
+
 def test_a_law_that_cannot_be_told_says_why(run):
     found = {section.title: section for section in law_sections(run())}
     reasons = {title: section.missing for title, section in found.items() if section.missing}
+    assert "one that samples" in reasons.pop(CROSSING)
     assert reasons == {
         "Coverage of repeated runs": (
             "coverage of several runs needs an evaluation of two repeats or more"
