@@ -1,7 +1,12 @@
 from .agreement import Agreement as Agreement
 from .certificate import Certificate as Certificate
+from .confidence import Confidence as Confidence
+from .confidence import isotonic_curve as isotonic_curve
 from .drawn_solutions import Solutions as Solutions
+from .optimal_stopping import OptimalStopping as OptimalStopping
 from .published_certificate import PublishedCertificate as PublishedCertificate
+from .saturation import Saturation as Saturation
+from .saturation import fit_saturation as fit_saturation
 from .stopping_rule import StoppingRule as StoppingRule
 from .stopping_rule import Verdict as Verdict
 from .stopping_rules import RULES as RULES

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...ppl.answers import group
+from ...ppl.targets import Final
 
 
 class Tally(NamedTuple):
@@ -63,6 +64,40 @@ class Solutions:
         for answer, living in zip(self.answers, alive, strict=True):
             stated.append(answer if living else None)
         return tuple(group(stated))
+
+    def scores(self, score: str) -> np.ndarray:
+        """Return R(x) of each solution, 0 of those without a weight; in [0, 1], shape (N,).
+
+        Args:
+            score: how R is made of the steps' probabilities: "last", "min", "product" or "mean".
+
+        Raises:
+            ValueError: there are no scores.
+        """
+        if self.log_odds is None:
+            raise ValueError("these solutions have no scores: no reward model was asked")
+        aggregate: Any = score
+        target = Final(aggregate=aggregate)
+        found = np.zeros(len(self))
+        for i, row in enumerate(self.log_odds):
+            if self.log_weights[i] > -inf and len(row):
+                found[i] = np.exp(target.log_likelihood(row))
+        return found
+
+    def best(self, score: str) -> tuple[int | None, float]:
+        """Return the number and the score of the best solution that states an answer.
+
+        Of equals the first; None and 0 where none states any.
+
+        Args:
+            score: as of `scores`.
+        """
+        values = self.scores(score)
+        stating = [i for i, label in enumerate(self.labels) if label is not None]
+        if not stating:
+            return None, 0.0
+        best = max(stating, key=lambda i: (values[i], -i))
+        return best, float(values[best])
 
     @cached_property
     def weights(self) -> np.ndarray:

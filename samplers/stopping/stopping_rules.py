@@ -8,12 +8,24 @@ from typing import Any
 
 from .agreement import Agreement
 from .certificate import Certificate
+from .confidence import Confidence
+from .optimal_stopping import OptimalStopping
 from .published_certificate import PublishedCertificate
+from .saturation import Saturation
 from .stopping_rule import StoppingRule
 from .windowed_agreement import WindowedAgreement
 
 RULES: dict[str, type[StoppingRule]] = {
-    rule.name: rule for rule in (Certificate, PublishedCertificate, Agreement, WindowedAgreement)
+    rule.name: rule
+    for rule in (
+        Certificate,
+        PublishedCertificate,
+        Agreement,
+        WindowedAgreement,
+        OptimalStopping,
+        Confidence,
+        Saturation,
+    )
 }
 
 
