@@ -1,7 +1,7 @@
 from .agreement import Agreement as Agreement
+from .calibrated_confidence import Confidence as Confidence
+from .calibrated_confidence import isotonic_curve as isotonic_curve
 from .certificate import Certificate as Certificate
-from .confidence import Confidence as Confidence
-from .confidence import isotonic_curve as isotonic_curve
 from .drawn_solutions import Solutions as Solutions
 from .optimal_stopping import OptimalStopping as OptimalStopping
 from .published_certificate import PublishedCertificate as PublishedCertificate

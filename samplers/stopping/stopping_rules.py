@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from .agreement import Agreement
+from .calibrated_confidence import Confidence
 from .certificate import Certificate
-from .confidence import Confidence
 from .optimal_stopping import OptimalStopping
 from .published_certificate import PublishedCertificate
 from .saturation import Saturation
