@@ -3,7 +3,14 @@ from .beta_coverage import Estimate as Estimate
 from .beta_coverage import coverage_law_of_arm as coverage_law_of_arm
 from .beta_coverage import fit_coverage_law as fit_coverage_law
 from .beta_coverage import plot_coverage_law as plot_coverage_law
+from .equivalent_flops import ArmFlops as ArmFlops
+from .equivalent_flops import EquivalentFlops as EquivalentFlops
+from .equivalent_flops import equivalent_flops as equivalent_flops
+from .equivalent_flops import equivalent_flops_of_arms as equivalent_flops_of_arms
+from .equivalent_flops import plot_equivalent_flops as plot_equivalent_flops
 from .law_sections import law_sections as law_sections
+from .model_shape import ModelShape as ModelShape
+from .model_shape import model_shape as model_shape
 from .search_crossing import Crossing as Crossing
 from .search_crossing import crossing as crossing
 from .search_crossing import crossing_of_methods as crossing_of_methods

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..law_rows import LawRow, LawSection
 from ..results import Results
 from ..risk import plot_risk, risk_of_arm
 from .beta_coverage import FARTHEST, coverage_law_of_arm, plot_coverage_law
+from .equivalent_flops import equivalent_flops_of_arms, plot_equivalent_flops
+from .model_shape import ModelShape
 from .search_crossing import crossing_of_methods, plot_crossing
 from .token_gains import arise_of_methods, plot_arise
 from .verifier_limits import plot_verifier_limit, verifier_limit_of_arm
@@ -29,6 +32,7 @@ NO_PAIR = (
     "a crossing needs a method that searches and one that samples from the prior, of two budgets "
     "or more each"
 )
+NO_SHAPE = "eFLOPs need the shape of the language model: see motes.evaluation.laws.model_shape"
 
 
 class _Told(Protocol):
@@ -42,14 +46,18 @@ Plot = Callable[["Axes | None"], "Axes"]
 Contents = tuple[tuple[LawRow, ...], Plot]
 
 
-def law_sections(evaluation: Results) -> tuple[LawSection, ...]:
+def law_sections(
+    evaluation: Results, *, lm: ModelShape | None = None, prm: ModelShape | None = None
+) -> tuple[LawSection, ...]:
     """Return what each law says of an evaluation, or why it says nothing.
 
     The laws: coverage of repeated runs, its extrapolation, the limit of the reward model as a
-    verifier, where searches lose to sampling, ARISE, and risk against coverage.
+    verifier, where searches lose to sampling, ARISE, risk against coverage, and eFLOPs.
 
     Args:
         evaluation: finished or not; only problems that all arms are done with count.
+        lm, prm: shapes of the language model, without which there are no eFLOPs, and of the reward
+            model, which costs nothing when None.
 
     Example:
         >>> import motes, tempfile
@@ -64,13 +72,14 @@ def law_sections(evaluation: Results) -> tuple[LawSection, ...]:
         ...     prm=None, max_steps=3, progress=False,
         ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
         ... )
-        >>> risk = law_sections(evaluation)[-1]
+        >>> risk = law_sections(evaluation)[5]
         >>> risk.title, [row.name for row in risk.rows]
         ('Risk against coverage', ['AURC', 'AUGRC'])
         >>> law_sections(evaluation)[4].missing
         'ARISE needs a method with two budgets or more'
     """
-    return tuple(_section(title, make, evaluation) for title, make in _MAKERS.items())
+    makers = {**_MAKERS, "Equivalent FLOPs": partial(_equivalent_flops, lm=lm, prm=prm)}
+    return tuple(_section(title, make, evaluation) for title, make in makers.items())
 
 
 def _section(title: str, make: Callable[[Results], Contents], evaluation: Results) -> LawSection:
@@ -144,6 +153,16 @@ def _arise(evaluation: Results) -> Contents:
 def _risk(evaluation: Results) -> Contents:
     curves = _by_arm(evaluation, risk_of_arm)
     return _rows(curves), lambda ax: plot_risk(curves, ax=ax)
+
+
+def _equivalent_flops(
+    evaluation: Results, lm: ModelShape | None, prm: ModelShape | None
+) -> Contents:
+    if lm is None:
+        raise ValueError(NO_SHAPE)
+    arms = equivalent_flops_of_arms(evaluation, lm, prm)
+    rows = tuple(row for arm in arms for row in arm.rows())
+    return rows, lambda ax: plot_equivalent_flops(arms, ax=ax)
 
 
 _MAKERS: dict[str, Callable[[Results], Contents]] = {

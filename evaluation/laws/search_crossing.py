@@ -153,7 +153,7 @@ def crossing_of_methods(
         search, sampling: names of methods in `evaluation.methods`.
         success: "answer", that the run's answer is right, or "any draw", that one of its draws is
             (so that selection plays no part).
-        costs: of each arm, mean over problems, such as `equivalent_flops_of_arm` gives; generated
+        costs: of each arm, mean over problems, such as `equivalent_flops_of_arms` gives; generated
             tokens when None.
         unit: of the costs, for captions.
 

@@ -8,10 +8,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from motes.evaluation import Evaluation, LawRow, coverage, risk_of_arm
-from motes.evaluation.laws import arise_of_methods, crossing_of_methods, law_sections
+from motes.evaluation.laws import (
+    ModelShape,
+    arise_of_methods,
+    crossing_of_methods,
+    law_sections,
+)
 from motes.samplers import ImportanceSampling, MajorityVote, ParticleFilter
 
 CROSSING = "Where search loses to sampling"
+SHAPE = ModelShape(parameters=1e6, query_width=512, key_width=512)
 EVERYTHING = {
     "draws": [ImportanceSampling(particles=2), ImportanceSampling(particles=4)],
 }
@@ -20,7 +26,7 @@ EVERYTHING = {
 @pytest.fixture
 def sections(run):
     evaluation = run(samplers=EVERYTHING, repeats=2)
-    return evaluation, {section.title: section for section in law_sections(evaluation)}
+    return evaluation, {section.title: section for section in law_sections(evaluation, lm=SHAPE)}
 
 
 def test_all_laws_can_be_told_of_draws_that_were_repeated(sections):
@@ -69,6 +75,7 @@ def test_a_law_that_cannot_be_told_says_why(run):
     found = {section.title: section for section in law_sections(run())}
     reasons = {title: section.missing for title, section in found.items() if section.missing}
     assert "one that samples" in reasons.pop(CROSSING)
+    assert "shape of the language model" in reasons.pop("Equivalent FLOPs")
     assert reasons == {
         "Coverage of repeated runs": (
             "coverage of several runs needs an evaluation of two repeats or more"
@@ -84,7 +91,7 @@ def test_a_law_that_cannot_be_told_says_why(run):
 
 def test_nothing_done_is_said_of_all_laws(run):
     whole = run()
-    sections = law_sections(Evaluation(whole.arms, 5, whole.records[:1]))
+    sections = law_sections(Evaluation(whole.arms, 5, whole.records[:1]), lm=SHAPE)
     assert [section.rows for section in sections] == [()] * len(sections)
     assert all("at least one problem" in section.missing for section in sections)
 
