@@ -44,6 +44,7 @@ from .resampling import CONDITIONAL as CONDITIONAL
 from .resampling import SCHEMES as SCHEMES
 from .resampling import Resampling as Resampling
 from .resampling import Selection as Selection
+from .resampling import chopthin as chopthin
 from .resampling import optimal as optimal
 from .running import Run as Run
 from .running import run as run

@@ -97,7 +97,8 @@ def temper(
         moves: steps of the kernel between two powers. Waste-free keeps them all, P = moves + 1, and
             N must be a multiple of P.
         waste_free: whether every state of a chain is kept, or the last one alone.
-        scheme: one of `motes.smc.SCHEMES`; the population is resampled at every power.
+        scheme: one of `motes.smc.SCHEMES`, or "chopthin"; the population is resampled at every
+            power.
         max_steps: limit of an adaptive ladder.
 
     Returns:

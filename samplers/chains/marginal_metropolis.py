@@ -52,7 +52,7 @@ class ParticleMarginalMetropolis(ChainSampler):
         tries: filters drawn for the start of a chain, at most, each at parameters of its own from
             the prior.
         particles: N of each filter.
-        resampling: one of `motes.smc.SCHEMES`.
+        resampling: one of `motes.smc.SCHEMES`, or "chopthin".
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
         step_size: the walk's standard deviation, in unconstrained coordinates, above 0;
             found in the warm-up, from there, if there is one.

@@ -32,7 +32,7 @@ class ParameterSampler(Protocol):
 
     Attributes:
         particles: N of each filter.
-        resampling: one of `motes.smc.SCHEMES`.
+        resampling: one of `motes.smc.SCHEMES`, or "chopthin".
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N.
         step_size: of the proposal, in unconstrained coordinates, above 0; found in the warm-up,
             from there, if there is one.

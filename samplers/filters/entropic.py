@@ -95,7 +95,7 @@ class EntropicParticleFilter(PopulationSampler):
         diversity: in [0, 1], below which the population is resampled; at 1 before every step but
             the first.
         look_ahead: K, steps drawn ahead; 0 for none.
-        resampling: one of `motes.smc.SCHEMES`.
+        resampling: one of `motes.smc.SCHEMES`, or "chopthin".
         proposal: what steps are drawn from; the model's prior when None.
         budget: as of `ParticleFilter`.
 

@@ -34,7 +34,7 @@ class ParticleFilter(PopulationSampler):
 
     Attributes:
         particles: N, at least 1.
-        resampling: one of `motes.smc.SCHEMES`.
+        resampling: one of `motes.smc.SCHEMES`, or "chopthin".
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N; at 0 never, at 1 before every
             step but the first.
         proposal: what steps are drawn from; the model's prior when None.

@@ -73,7 +73,8 @@ class TemperedSMC(PopulationSampler):
             in (0, 1).
         moves: suffix moves of a chain between two powers, at least 1.
         waste_free: whether every state of a chain is kept as a particle, or the last one alone.
-        resampling: one of `motes.smc.SCHEMES`; the population is resampled at every power.
+        resampling: one of `motes.smc.SCHEMES`, or "chopthin"; the population is resampled at every
+            power.
         proposal: what trajectories are drawn from; the model's prior when None.
         budget: generated tokens after which no power is begun; a result under a budget is
             heuristic. None for no limit.

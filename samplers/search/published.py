@@ -31,7 +31,6 @@ from ...ppl.posterior.provenance import Reason
 from ...ppl.statespace import StateSpaceModel
 from ...smc import (
     GrowingHistory,
-    Resampling,
     RunKeys,
     entropy,
     ess,
@@ -40,7 +39,7 @@ from ...smc import (
     subkeys,
 )
 from ...smc.arrays import objects
-from ...smc.resampling import draw_ancestors, pick_at
+from ...smc.resampling import SCHEMES, draw_ancestors, pick_at
 from ..base import AllParticlesDead, PopulationSampler
 from ..bound import BoundSampler, Draws
 from ..filters.entropic import Foresight, temperature
@@ -200,7 +199,7 @@ class Puri2025(PopulationSampler):
     )
 
     def __post_init__(self) -> None:
-        Resampling(self.resampling)
+        checks.choice("resampling", self.resampling, SCHEMES)
         super().__post_init__()
 
     def check(self, model: Declared) -> None:
@@ -282,7 +281,7 @@ class Giannone2025(PopulationSampler):
     def __post_init__(self) -> None:
         foresight = self.foresight
         checks.settle(self, diversity=foresight.diversity, look_ahead=foresight.look_ahead)
-        Resampling(self.resampling)
+        checks.choice("resampling", self.resampling, SCHEMES)
         super().__post_init__()
 
     @property

@@ -1,3 +1,4 @@
+from .chopthin import chopthin as chopthin
 from .conditional import CONDITIONAL as CONDITIONAL
 from .drawing import draw_ancestors as draw_ancestors
 from .drawing import pick as pick

@@ -18,6 +18,7 @@ from ...aliases import Array, LogWeights, PRNGKey
 from ..arrays import float64
 from ..keys import IMPL, uniforms
 from ..weights import log_sum_exp
+from .chopthin import chopthin
 from .conditional import CONDITIONAL
 from .offspring import search
 from .schemes import SCHEMES
@@ -54,6 +55,24 @@ def _compiled(name: str, conditional: bool) -> Callable[..., Any]:
     return jax.jit(
         lambda key, *arguments: scheme(jax.random.wrap_key_data(key, impl=IMPL), *arguments)
     )
+
+
+def draw_chopthin(key: PRNGKey, probabilities: Array) -> tuple[Array, Array]:
+    """Ancestors by chopthin and by how much the weight of each is divided, both of shape (N,).
+
+    Args:
+        key: a typed JAX random key; on the host its data, uint32, shape (2,).
+        probabilities: shape (N,), summing to one.
+    """
+    if isinstance(probabilities, jax.Array):
+        return chopthin(key, probabilities)
+    ancestors, spent = _compiled_chopthin(key, probabilities)
+    return np.asarray(ancestors), np.asarray(spent)
+
+
+@jax.jit
+def _compiled_chopthin(key: PRNGKey, probabilities: Array) -> tuple[Array, Array]:
+    return chopthin(jax.random.wrap_key_data(key, impl=IMPL), probabilities)
 
 
 @jax.jit

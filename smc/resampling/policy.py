@@ -8,7 +8,7 @@ weight W, or to W times a *look-ahead* eta > 0 (the auxiliary particle filter: P
     slot i gets  W_{A_i} / (N rho_{A_i}),
 
 which sums to 1 only in expectation; the sum belongs to the evidence. Without look-ahead it is 1/N
-for everyone.
+for everyone, but for chopthin, which leaves weights that differ by a bounded factor.
 
 Copies may be told apart again by an MCMC kernel that leaves gamma_t-1 invariant (*resample-move*:
 Gilks and Berzuini 2001).
@@ -29,7 +29,8 @@ from ...aliases import Array, Particles, Time
 from ..arrays import branch, float64, namespace, objects, take
 from ..keys import RunKeys, TracedKeys
 from ..weights import entropy, ess, normalise, reweighed
-from .drawing import draw_ancestors
+from .chopthin import NAME as CHOPTHIN
+from .drawing import draw_ancestors, draw_chopthin
 from .schemes import SCHEMES
 
 LookAhead = Callable[[Any, Any], Array]
@@ -71,7 +72,8 @@ class Resampling:
     """When to resample, and how.
 
     Attributes:
-        scheme: one of `SCHEMES`.
+        scheme: one of `SCHEMES`, whose offspring weigh the same; or "chopthin", whose weights
+            differ by a factor of at most 3 + sqrt(8), and which leaves more different particles.
         ess_threshold: kappa in [0, 1]: resample when ESS < kappa N. At 0 never (sequential
             importance sampling), at 1 before every step but the first, where weights are equal.
         entropy_threshold: the same for the entropy of the weights relative to log N; where given it
@@ -113,7 +115,7 @@ class Resampling:
             entropy_threshold = checks.fraction("entropy_threshold", entropy_threshold)
         checks.settle(
             self,
-            scheme=checks.choice("resampling", self.scheme, SCHEMES),
+            scheme=checks.choice("resampling", self.scheme, (*SCHEMES, CHOPTHIN)),
             ess_threshold=checks.fraction("ess_threshold", self.ess_threshold),
             entropy_threshold=entropy_threshold,
         )
@@ -171,8 +173,14 @@ class Resampling:
                 selected = log_rho
                 if self.annealing is not None:
                     selected, _ = normalise(self.annealing(t, log_rho) * log_rho)
-                ancestors = draw_ancestors(self.scheme, keys.resampling(t), xp.exp(selected), first)
-                left = reweighed(log_weights, -selected)[ancestors] - log(slots)
+                if self.scheme == CHOPTHIN:
+                    ancestors, spent = draw_chopthin(keys.resampling(t), xp.exp(selected))
+                    left = log_weights[ancestors] - xp.log(spent)
+                else:
+                    ancestors = draw_ancestors(
+                        self.scheme, keys.resampling(t), xp.exp(selected), first
+                    )
+                    left = reweighed(log_weights, -selected)[ancestors] - log(slots)
                 left = left + fault + first_fault
             return Selection(take(particles, ancestors), left, ancestors, xp.asarray(True))
 
