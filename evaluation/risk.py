@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,18 @@ from .. import checks
 from ..diagnostics.plots.canvas import frame, legend, one
 from ..diagnostics.plots.shades import NAMED, readable
 from .law_rows import LawRow
+from .risk_intervals import Ranked, area_ends, risk_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from .results import Results
+
+BAND = 0.18  # opacity
+AURC = "Mean share of wrong answers among those given, over all shares that are answered."
+AUGRC = "Mean share of questions that are answered, and wrong, over all shares that are answered."
+EXCESS = "0 where every right answer is held with more confidence than every wrong one."
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +46,7 @@ class RiskCurve:
 
     Attributes:
         risk: share of wrong answers among the first m = 1, ..., n, shape (n,).
+        answers: that it is of, for intervals.
 
     Example:
         >>> from motes.evaluation import risk_curve
@@ -48,11 +56,22 @@ class RiskCurve:
     """
 
     risk: np.ndarray
+    answers: Ranked
 
     @property
     def coverage(self) -> np.ndarray:
         """The share of questions that is answered, m / n, shape (n,)."""
         return np.arange(1, len(self.risk) + 1) / len(self.risk)
+
+    @cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lower and upper ends of the risk's 95% credible intervals, each of shape (n,)."""
+        return risk_ends(self.risk, self.answers)
+
+    @cached_property
+    def area_ends(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The 95% intervals of AURC and of AUGRC; see `motes.evaluation.risk_intervals`."""
+        return area_ends(self.answers)
 
     @property
     def aurc(self) -> float:
@@ -60,15 +79,26 @@ class RiskCurve:
         return float(self.risk.mean())
 
     @property
+    def excess_aurc(self) -> float:
+        """How much larger the area is than that of the perfect order, right answers first."""
+        count = len(self.risk)
+        wrong = round(float(self.risk[-1]) * count)
+        answered = np.arange(count - wrong + 1, count + 1)  # the wrong ones come last
+        least = np.sum((answered - (count - wrong)) / answered) / count
+        return self.aurc - float(least)
+
+    @property
     def augrc(self) -> float:
         """The area under the curve of risk times coverage; in a random order about half a risk."""
         return float(np.mean(self.risk * self.coverage))
 
     def rows(self) -> tuple[LawRow, ...]:
-        """Return the two areas, and the error that is left when everything is answered."""
+        """Return the two areas, and by how much the first exceeds that of the perfect order."""
+        aurc_ends, augrc_ends = self.area_ends
         return (
-            LawRow("AURC", self.aurc, nan, nan, "Mean risk over all shares that are answered."),
-            LawRow("AUGRC", self.augrc, nan, nan, "Mean share that is answered, and wrong."),
+            LawRow("AURC", self.aurc, *aurc_ends, AURC),
+            LawRow("AUGRC", self.augrc, *augrc_ends, AUGRC),
+            LawRow("AURC above the perfect order's", self.excess_aurc, nan, nan, EXCESS),
         )
 
 
@@ -97,20 +127,26 @@ def plot_risk(curves: Mapping[str, RiskCurve], *, ax: Axes | None = None) -> Axe
     for place, (name, curve) in enumerate(curves.items()):
         label = f"{readable(name)}  (AURC {curve.aurc:.3f})"
         colour = NAMED[place % len(NAMED)]
+        ax.fill_between(curve.coverage, *curve.ends, color=colour, alpha=BAND, linewidth=0)
         lines += ax.plot(curve.coverage, curve.risk, "-", color=colour, label=label)
-    frame(ax, title="Risk against coverage", x="share that is answered", y="wrong", grid="both")
+    title = "Risk against coverage (bands: 95% intervals)"
+    frame(ax, title=title, x="share that is answered", y="wrong among them", grid="both")
     ax.set_xlim(0, 1)
     ax.set_ylim(bottom=0)
     legend(ax, lines)
     return ax
 
 
-def risk_curve(confidence: ArrayLike, right: ArrayLike) -> RiskCurve:
+def risk_curve(
+    confidence: ArrayLike, right: ArrayLike, question: ArrayLike | None = None
+) -> RiskCurve:
     """Return the curve of answers held with these confidences.
 
     Args:
         confidence: of each of n answers, finite, on any scale, shape (n,).
         right: whether each is, shape (n,).
+        question: what each is an answer to, integers, shape (n,); another one for each when None.
+            Answers to one question are not independent, and intervals are the wider for it.
 
     Raises:
         TypeError: `right` holds something other than truths.
@@ -131,10 +167,17 @@ def risk_curve(confidence: ArrayLike, right: ArrayLike) -> RiskCurve:
         )
     if not np.isfinite(sure).all():
         raise ValueError("confidence must be finite")
-    _, group, size = np.unique(-sure, return_inverse=True, return_counts=True)
+    asked = np.arange(len(sure)) if question is None else np.asarray(question)
+    if asked.shape != sure.shape:
+        raise ValueError(f"question must have the shape {sure.shape}, not {asked.shape}")
+    order = np.argsort(-sure, kind="stable")
+    _, group, size = np.unique(-sure[order], return_inverse=True, return_counts=True)
+    _, number = np.unique(asked[order], return_inverse=True)
+    wrong = ~truths[order]
     # in a random order, each place of a group of ties has the mean loss of the group
-    loss = np.repeat(np.bincount(group, ~truths) / size, size)
-    return RiskCurve(np.cumsum(loss) / np.arange(1, len(loss) + 1))
+    loss = np.repeat(np.bincount(group, wrong) / size, size)
+    risk = np.cumsum(loss) / np.arange(1, len(loss) + 1)
+    return RiskCurve(risk, Ranked(wrong, group, number))
 
 
 def risk_of_arm(evaluation: Results, arm: int = 0) -> RiskCurve:
@@ -170,4 +213,8 @@ def risk_of_arm(evaluation: Results, arm: int = 0) -> RiskCurve:
     if not whole:
         raise ValueError("a risk curve needs at least one problem that all samplers are done with")
     runs = [run for run in evaluation.records if run.arm == arm and run.problem in whole]
-    return risk_curve([run.probability for run in runs], [run.right for run in runs])
+    return risk_curve(
+        [run.probability for run in runs],
+        [run.right for run in runs],
+        [run.problem for run in runs],
+    )

@@ -74,7 +74,7 @@ def law_sections(
         ... )
         >>> risk = law_sections(evaluation)[5]
         >>> risk.title, [row.name for row in risk.rows]
-        ('Risk against coverage', ['AURC', 'AUGRC'])
+        ('Risk against coverage', ['AURC', 'AUGRC', "AURC above the perfect order's"])
         >>> law_sections(evaluation)[4].missing
         'ARISE needs a method with two budgets or more'
     """

@@ -54,7 +54,7 @@ def test_rows_are_those_of_the_laws(sections):
     assert row[:4] == ("coverage of 2 runs", law.mean[1], law.low[1], law.high[1])
     [score] = arise_of_methods(evaluation)
     assert found["ARISE"].rows == score.rows()
-    assert found["Risk against coverage"].rows[2].estimate == risk_of_arm(evaluation, 1).aurc
+    assert found["Risk against coverage"].rows[3].estimate == risk_of_arm(evaluation, 1).aurc
 
 
 def test_searches_and_sampling_are_told_apart_by_their_draws(run):
