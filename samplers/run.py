@@ -33,8 +33,6 @@ def run(
     """Run a bound sampler to its end, its budget or an interrupt; see `SteppedSampler.run`."""
     sampler, model = bound.sampler, bound.model
     marks = _marks(bound)
-    texts = {name: mark.text for name, mark in marks.items() if mark.text is not None}
-    asked = _settings(bound)
     keeper = None
     if checkpoint is not None:
         check_vouched(marks, "checkpoint")
@@ -43,7 +41,7 @@ def run(
             "question": model.question,
             "seed": [bound.keys.seed, bound.keys.run],
         }
-        keeper = _Keeper(checkpoint, place | asked | texts)
+        keeper = _Keeper(checkpoint, place | _settings(bound) | _texts(marks))
     course = _Course(bound, keeper)
     with tqdm(
         total=bound.total(),
@@ -52,12 +50,7 @@ def run(
         disable=not progress,
     ) as bar:
         stopped = course.follow(bar)
-    draws = bound.draws(course.state, complete=not stopped)
-    settings = {**asked, "identity": texts, "seed": _plain(seed), "stopped": stopped}
-    doubts = model.doubts(sampler.proposals(model))
-    if doubts:
-        settings["doubts"] = doubts
-    posterior = posterior_of(bound, draws, settings, course.cost())
+    posterior = concluded(bound, course.state, seed, course.cost(), stopped, marks)
     if stopped == "interrupt":
         left = (
             "the posterior is unfinished and heuristic"
@@ -67,6 +60,33 @@ def run(
         message = f"interrupted after {bound.count(course.state)} {sampler.unit}s: {left}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
     return posterior
+
+
+def concluded(
+    bound: BoundSampler[Any],
+    state: object,
+    seed: object,
+    cost: Cost,
+    stopped: str = "",
+    marks: Mapping[str, Mark] | None = None,
+) -> Posterior:
+    """Return the posterior of what a run has come to.
+
+    Args:
+        bound: the sampler that ran.
+        state: its last state.
+        seed: of the run, as it was given.
+        cost: what was computed.
+        stopped: "budget" or "interrupt" where that stopped it, else "".
+        marks: of its models and functions, where they are known already.
+    """
+    texts = _texts(_marks(bound) if marks is None else marks)
+    draws = bound.draws(state, complete=not stopped)
+    settings = {**_settings(bound), "identity": texts, "seed": _plain(seed), "stopped": stopped}
+    doubts = bound.model.doubts(bound.sampler.proposals(bound.model))
+    if doubts:
+        settings["doubts"] = doubts
+    return posterior_of(bound, draws, settings, cost)
 
 
 class _Course:
@@ -134,6 +154,11 @@ def _marks(bound: BoundSampler[Any]) -> dict[str, Mark]:
     own = {field.name: getattr(bound.sampler, field.name) for field in fields(bound.sampler)}
     functions = {name: value for name, value in own.items() if callable(value)}
     return {name: identify(value) for name, value in (functions | bound.model.functions()).items()}
+
+
+def _texts(marks: Mapping[str, Mark]) -> dict[str, str]:
+    """What tells models and functions apart, as texts."""
+    return {name: mark.text for name, mark in marks.items() if mark.text is not None}
 
 
 def _settings(bound: BoundSampler[Any]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from ..models.pairing import AUTO, POCKET
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import Answer, StateSpaceModel, check_declaration
 from ..ppl.targets import Target
+from .allocation.allocated_runs import allocated, check_allocated
+from .allocation.allocation_base import Allocation
+from .allocation.allocation_rules import allocation_rule
 from .base import AllParticlesDead, Sampler, Seed, run_keys
 from .forecast import step_bar
 from .given_models import checked_models, load_models
@@ -152,6 +155,7 @@ def solve_many(
     progress: bool = False,
     at_once: int = 16,
     dead: Literal["raise", "keep"] = "raise",
+    allocation: Allocation | Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> list[Any]:
     """Sample the posteriors of several questions, whose particles share forward passes.
@@ -169,6 +173,11 @@ def solve_many(
         at_once: questions under way at any time, at most.
         dead: what becomes of a question all of whose particles died: "raise" the error, or "keep"
             it in the posterior's place.
+        allocation: a rule of `motes.samplers.allocation` that shares one budget of solutions among
+            the questions, or a mapping with its name as "rule" and its "budget"; of a sampler of
+            independent solutions, whose number of them is then the most that a question gets. The
+            draws of a question are the first of those that it has without a rule. `at_once` is then
+            the rule's `width`. None for as many for each as the sampler says.
         arguments: any other argument of `solve`, the same for all questions, but `checkpoint` and
             `runs`.
 
@@ -196,6 +205,7 @@ def solve_many(
     if names := [name for name in ("checkpoint", "runs") if name in arguments]:
         raise ValueError(f"{names[0]} is for one question: see solve")
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
+    rule = None if allocation is None else allocation_rule(allocation)
     own = {
         name: arguments.pop(name, defaults[name])
         for name in (
@@ -216,8 +226,19 @@ def solve_many(
     declared = [_declared(question, prior=prior, **of_model) for question in questions]
     run_keys(seed)
     chosen = _sampler(own.pop("sampler"), own, arguments)
+    if rule is not None:
+        check_allocated(chosen)
 
     loaded = load_models(*checked_models(lm, prm), device)
+    if rule is not None:
+        models = [each(*loaded) for each in declared]
+        with tqdm(total=rule.budget, desc="solutions", disable=not progress) as bar:
+            seeds = [(seed, number) for number in range(len(models))]
+            posteriors = allocated(chosen, models, rule, seeds, bar.update)
+        deaths = [each for each in posteriors if isinstance(each, AllParticlesDead)]
+        if deaths and dead == "raise":
+            raise deaths[0]
+        return posteriors
 
     def run(number: int, shared: Any) -> Any:
         try:

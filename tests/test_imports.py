@@ -54,8 +54,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ppl/programs": DECLARED | {"smc/resampling"},
     "ppl/refinement": {"models", "ppl/answers", "ppl/programs"},
     "samplers": DECLARED
-    | {"samplers/filters", "samplers/chains", "samplers/search", "samplers/stopping"},
+    | {
+        "samplers/allocation",
+        "samplers/filters",
+        "samplers/chains",
+        "samplers/search",
+        "samplers/stopping",
+    },
     "samplers/stopping": DECLARED,
+    "samplers/allocation": DECLARED
+    | {"samplers", "samplers/filters", "samplers/search", "samplers/stopping"},
     "samplers/filters": DECLARED | {"smc/resampling", "samplers", "samplers/stopping"},
     "samplers/chains": DECLARED
     | {"smc/resampling", "ppl/programs", "samplers", "samplers/filters"},

@@ -155,7 +155,7 @@ class BoundBlocks(BoundSampler[Blocks]):
         if self.sampler.rule is None:
             return after
         looked = len(state.particles)
-        enough = first_stop(self.sampler.rule, self._solutions(after), looked)
+        enough = first_stop(self.sampler.rule, self.solutions(after), looked)
         return after._replace(enough=enough)
 
     def _next_block(self, state: Blocks) -> tuple[RunKeys, int]:
@@ -207,7 +207,7 @@ class BoundBlocks(BoundSampler[Blocks]):
     def _stopped(self, rule: StoppingRule, state: Blocks, drawn: Draws) -> Draws:
         """Give what a run with a stopping rule amounts to."""
         most = self.sampler.particles
-        stopping, voters = ended(rule, self._solutions(state), state.enough, most)
+        stopping, voters = ended(rule, self.solutions(state), state.enough, most)
         if not rule.looks_at_answers:
             known = stopping.enough and self.sampler.budget is None
             return drawn._replace(
@@ -220,7 +220,7 @@ class BoundBlocks(BoundSampler[Blocks]):
             log_weights, _ = normalise(np.where(silent, -inf, log_weights))
         return Draws(drawn.particles, log_weights, stopping=stopping, guarantee="heuristic")
 
-    def _solutions(self, state: Blocks) -> Solutions:
+    def solutions(self, state: Blocks) -> Solutions:
         """Give the complete trajectories as a stopping rule sees them."""
         stepwise = self._stepwise(state)
         for x in state.particles[len(self._seen) :]:

@@ -64,7 +64,16 @@ class MajorityVote:
             TypeError: the model is not a StateSpaceModel, whose prior can be had apart.
             AllParticlesDead: none of them satisfies the constraint.
         """
+        sampler, plain = self.votes(model)
+        return sampler.run(plain, seed=seed, progress=progress)
+
+    def votes(self, model: Declared) -> tuple[ImportanceSampling, StateSpaceModel]:
+        """Return the sampler that draws the solutions, and what it samples.
+
+        Raises:
+            TypeError: the model is not a StateSpaceModel.
+        """
         if not isinstance(model, StateSpaceModel):
             raise TypeError(f"model must be a StateSpaceModel, not {model!r}")
         votes = ImportanceSampling(particles=self.samples, stop=self.stop, batch=self.batch)
-        return votes.run(replace(model, prm=None, alpha=1.0), seed=seed, progress=progress)
+        return votes, replace(model, prm=None, alpha=1.0)

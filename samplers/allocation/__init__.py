@@ -1,0 +1,5 @@
+"""Rules that share a budget among questions, configurations, solutions and verifications."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from .allocated_runs import allocated as allocated
+from .allocated_runs import check_allocated as check_allocated
+from .allocation_base import Allocation as Allocation
+from .allocation_base import EqualShares as EqualShares
+from .allocation_base import Grant as Grant
+from .allocation_rules import ALLOCATIONS as ALLOCATIONS
+from .allocation_rules import allocation_rule as allocation_rule
+from .knowledge_gradient import KnowledgeGradient as KnowledgeGradient
+from .osca import Mix as Mix
+from .osca import best_mix as best_mix
+from .replayed_shares import replayed as replayed
+from .replayed_shares import solutions_of as solutions_of
+from .thompson import Thompson as Thompson
