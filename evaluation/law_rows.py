@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..frequencies import jeffreys
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -72,6 +74,32 @@ class LawSection:
     rows: tuple[LawRow, ...] = ()
     plot: Callable[[Axes | None], Axes] | None = None
     missing: str = ""
+
+
+def frequency_row(name: str, count: int, trials: int, words: str) -> LawRow:
+    """Return the row of a frequency, with Jeffreys' interval.
+
+    Args:
+        name, words: of the row.
+        count: how often, from 0 to `trials`.
+        trials: of how many, at least 1.
+
+    Example:
+        >>> frequency_row("right", 3, 4, "Of four.").figures
+        '0.750 (0.284 to 0.972)'
+    """
+    low, high = jeffreys(count, trials)
+    return LawRow(name, count / trials, float(low), float(high), words)
+
+
+def sentence(promise: str) -> str:
+    """Return a promise as a sentence of its own.
+
+    Example:
+        >>> sentence("it holds")
+        'It holds.'
+    """
+    return f"{promise[:1].upper()}{promise[1:]}."
 
 
 def _shown(value: float) -> str:

@@ -75,8 +75,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
     "evaluation": SHOWN
     | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search", "evaluation/laws"},
-    "evaluation/abstention": {"evaluation", "ppl/decisions"},
-    "evaluation/laws": {"evaluation", "ppl/decisions", "diagnostics", "diagnostics/plots"},
+    "evaluation/abstention": {"evaluation", "ppl/decisions", "diagnostics/plots"},
+    "evaluation/laws": {
+        "evaluation",
+        "evaluation/abstention",
+        "ppl/decisions",
+        "diagnostics",
+        "diagnostics/plots",
+    },
     "serving": SHOWN | {"diagnostics/report", "samplers"},
     "commands": SHOWN | {"models/pocket", "models/reward", "samplers", "evaluation", "serving"},
 }

@@ -1,3 +1,7 @@
+from .abstention_plots import plot_answer_sets as plot_answer_sets
+from .abstention_plots import plot_optimised_selection as plot_optimised_selection
+from .abstention_plots import plot_selection as plot_selection
+from .abstention_plots import plot_threshold_rule as plot_threshold_rule
 from .answer_sets import OTHER as OTHER
 from .answer_sets import AnswerSetRule as AnswerSetRule
 from .answer_sets import calibrate_answer_sets as calibrate_answer_sets

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import floor, nan
 from typing import Final
 
 import numpy as np
 
 from ... import checks
+from ..law_rows import LawRow, frequency_row, sentence
 from .known_questions import CalibrationSet
+from .threshold_rule import ON_CALIBRATION
 
 OTHER: Final = "<another answer>"
 """Stands in a set for all answers that were never sampled."""
@@ -45,6 +47,16 @@ class AnswerSetRule:
     bound: float
     promise: str
     calibration: CalibrationSet
+
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return the bound, and how often the right answer reaches it on the calibration."""
+        known = self.calibration
+        rows = (LawRow("bound of the sets", self.bound, nan, nan, sentence(self.promise)),)
+        if known.right_probability is None:
+            return rows
+        inside = int(np.sum(known.right_probability >= self.bound))
+        name = "right answers in the sets"
+        return (*rows, frequency_row(name, inside, known.size, ON_CALIBRATION))
 
     def answers(
         self, probabilities: Mapping[str, float] | Mapping[str | None, float]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..law_rows import LawRow, frequency_row, sentence
 from .known_questions import CalibrationSet
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ..records import Record
+
+ON_CALIBRATION = "On the calibration, where the rule was chosen."
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,17 @@ class ThresholdRule:
     threshold: float
     promise: str
     calibration: CalibrationSet
+
+    def rows(self) -> tuple[LawRow, ...]:
+        """Return the threshold, and what it answers of the calibration, on which it was chosen."""
+        known = self.calibration
+        answered = known.confidence >= self.threshold
+        count, wrong = int(answered.sum()), int((answered & ~known.right).sum())
+        share = frequency_row("share that is answered", count, known.size, ON_CALIBRATION)
+        rows = (LawRow("threshold", self.threshold, nan, nan, sentence(self.promise)), share)
+        if not count:
+            return rows
+        return (*rows, frequency_row("wrong among the answers", wrong, count, ON_CALIBRATION))
 
     def answers(self, confidence: ArrayLike) -> np.ndarray:
         """Return whether to answer at each confidence, in its shape."""

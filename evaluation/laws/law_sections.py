@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
+from ..abstention import (
+    ThresholdRule,
+    calibrate_selective_risk,
+    calibration_set,
+    plot_threshold_rule,
+)
 from ..coverage_curve import coverage, plot_coverage
 from ..law_rows import LawRow, LawSection
 from ..results import Results
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POINTS = 41  # of an extrapolated curve
+RISK = 0.1  # of the rule for abstaining
 NO_PAIR = (
     "a crossing needs a method that searches and one that samples from the prior, of two budgets "
     "or more each"
@@ -43,7 +50,7 @@ class _Told(Protocol):
 
 Law = TypeVar("Law", bound=_Told)
 Plot = Callable[["Axes | None"], "Axes"]
-Contents = tuple[tuple[LawRow, ...], Plot]
+Contents = tuple[tuple[LawRow, ...], Plot | None]
 
 
 def law_sections(
@@ -52,7 +59,8 @@ def law_sections(
     """Return what each law says of an evaluation, or why it says nothing.
 
     The laws: coverage of repeated runs, its extrapolation, the limit of the reward model as a
-    verifier, where searches lose to sampling, ARISE, risk against coverage, and eFLOPs.
+    verifier, where searches lose to sampling, ARISE, risk against coverage, a rule for
+    abstaining, and eFLOPs.
 
     Args:
         evaluation: finished or not; only problems that all arms are done with count.
@@ -155,6 +163,29 @@ def _risk(evaluation: Results) -> Contents:
     return _rows(curves), lambda ax: plot_risk(curves, ax=ax)
 
 
+def _abstention(evaluation: Results) -> Contents:
+    rules = _by_arm(evaluation, _rule_of_arm)
+    first = next(iter(rules.values()))
+    plot = partial(_plot_rule, first) if len(rules) == 1 else None
+    return _rows(rules), plot
+
+
+def _rule_of_arm(evaluation: Results, arm: int) -> ThresholdRule:
+    """Return the rule for abstaining that is calibrated on the first run on each problem."""
+    whole = set(evaluation.whole)
+    if not whole:
+        raise ValueError("a rule needs at least one problem that all samplers are done with")
+    records = []
+    for record in evaluation.records:
+        if record.arm == arm and record.repeat == 0 and record.problem in whole:
+            records.append(record)
+    return calibrate_selective_risk(calibration_set(records), RISK)
+
+
+def _plot_rule(rule: ThresholdRule, ax: Axes | None) -> Axes:
+    return plot_threshold_rule(rule, ax=ax)
+
+
 def _equivalent_flops(
     evaluation: Results, lm: ModelShape | None, prm: ModelShape | None
 ) -> Contents:
@@ -172,6 +203,7 @@ _MAKERS: dict[str, Callable[[Results], Contents]] = {
     "Where search loses to sampling": _crossing,
     "ARISE": _arise,
     "Risk against coverage": _risk,
+    f"Answering so that at most {RISK:.0%} of the answers are wrong": _abstention,
 }
 
 
