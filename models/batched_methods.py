@@ -21,7 +21,7 @@ import numpy as np
 
 from ..aliases import PRNGKeys
 from . import calls
-from .protocols import LanguageModel, RewardModel, capabilities
+from .protocols import Capabilities, LanguageModel, RewardModel, capabilities
 from .randomness import raw_keys
 
 
@@ -31,6 +31,8 @@ class BatchedMethod:
 
     Attributes:
         call: asks the model, and checks what comes back (see `calls`).
+        of: what kind of model has it.
+        there: whether a model of these capabilities has it.
         by_row: how many of its first arguments have a row for each answer; others hold for all.
         split: makes rows of those arguments.
         join: makes those arguments of the rows of several runs.
@@ -39,6 +41,8 @@ class BatchedMethod:
     """
 
     call: Callable[..., Any]
+    of: type = LanguageModel
+    there: Callable[[Capabilities], bool] = lambda can: True
     by_row: int = 1
     split: Callable[..., tuple[Sequence[Any], ...]] = lambda *rows: rows
     join: Callable[..., tuple[Any, ...]] = lambda *columns: columns
@@ -65,26 +69,23 @@ METHODS: dict[str, BatchedMethod] = {
         join=_join_keys,
         tokens=lambda child: len(child.step_token_ids),
     ),
-    "logprob": BatchedMethod(call=calls.logprob, by_row=2),
-    "continued": BatchedMethod(call=calls.continued),
+    "logprob": BatchedMethod(call=calls.logprob, there=lambda can: can.scoring, by_row=2),
+    "continued": BatchedMethod(call=calls.continued, there=lambda can: can.continuation),
     # steps wait until all others are scored, so that all runs draw their next ones together
-    "score": BatchedMethod(call=calls.score, order=1),
+    "score": BatchedMethod(call=calls.score, of=RewardModel, order=1),
 }
 
 
 def offered(model: object) -> list[str]:
-    """Return which of these methods a model has, by its capabilities.
+    """Return which of these methods a model has, by its kind and its capabilities.
 
     Example:
         >>> from motes.models import FunctionReward, TableLM
         >>> offered(TableLM(lambda prefix: [1.0])), offered(FunctionReward(lambda x: 0.0))
         (['extend', 'logprob', 'continued'], ['score'])
     """
-    names = []
-    if isinstance(model, LanguageModel):
-        can = capabilities(model)
-        has = {"extend": True, "logprob": can.scoring, "continued": can.continuation}
-        names += [name for name, there in has.items() if there]
-    if isinstance(model, RewardModel):
-        names.append("score")
-    return names
+    return [
+        name
+        for name, method in METHODS.items()
+        if isinstance(model, method.of) and method.there(capabilities(model))
+    ]

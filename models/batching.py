@@ -289,10 +289,8 @@ class BatchedModel:
 
     def __init__(self, run: BatchedRun[Any], model: Any) -> None:
         self.name, self.cost, self.original, self._run = model.name, Cost(), model, run
-        names = offered(model)
-        if "extend" in names:
-            self.capabilities = capabilities(model)
-        for name in names:
+        self.capabilities = replace(capabilities(model), checked=True)
+        for name in offered(model):
             setattr(self, name, partial(self._ask, name))
 
     @property

@@ -72,8 +72,8 @@ def extend(
     can = capabilities(lm)
     check_sampling(lm, sampling, prior)
     children = lm.extend(trajectories, keys, sampling=sampling, prior=prior)
-    if is_stand_in(lm):
-        return children  # checked where the batch was answered
+    if can.checked:
+        return children
     _check_children(lm, can, trajectories, children)
     if can.sampling is None:
         behaviour.watch(lm, trajectories, keys, children, sampling, prior)
@@ -190,10 +190,9 @@ def continued(
     return list(heads)
 
 
-def can_read(prm: object, trajectory: Trajectory) -> bool:
+def can_read(prm: Any, trajectory: Trajectory) -> bool:
     """Return whether a reward model's context holds a trajectory; True of one that does not say."""
-    reads = getattr(prm, "can_read", None)
-    return reads is None or bool(reads(trajectory))
+    return not capabilities(prm).limited or bool(prm.can_read(trajectory))
 
 
 def check_question(prm: RewardModel, root: Trajectory) -> None:
@@ -226,7 +225,7 @@ def score(prm: RewardModel, trajectories: Sequence[Trajectory]) -> np.ndarray:
     if not all(read):
         return _score_those_read(prm, trajectories, read)
     scores = prm.score(trajectories)
-    if is_stand_in(prm):
+    if capabilities(prm).checked:
         return scores
     if _are_truths(scores):
         raise TypeError(
@@ -259,14 +258,6 @@ def _score_those_read(
         rows = np.flatnonzero(read)
         values[rows] = score(prm, [trajectories[i] for i in rows.tolist()])
     return values
-
-
-def is_stand_in(model: object) -> bool:
-    """Say whether this stands for a model that several runs share (see `batching`).
-
-    The answers of such a model have been checked already.
-    """
-    return getattr(model, "original", None) is not None
 
 
 def _check_children(

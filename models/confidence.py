@@ -14,6 +14,7 @@ other tokens little.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def token_confidences(
             f"the language model {lm.name!r} cannot tell its confidence: it has no method "
             "token_confidences, which needs the probabilities of its likeliest tokens"
         )
-    answer = getattr(lm, "token_confidences")(trajectories, top=top)  # noqa: B009
+    answer = cast("Any", lm).token_confidences(trajectories, top=top)
     return [np.asarray(row, np.float64) for row in answer]
 
 

@@ -165,7 +165,9 @@ class RewardModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What can be asked of a language model.
+    """What can be asked of a model.
+
+    Of a reward model only `limited` and `checked` say anything.
 
     Attributes:
         sampling: whether steps are drawn as `sampling` asks, and told their log-probability under
@@ -179,6 +181,9 @@ class Capabilities:
         step_rule: where its steps end; None where it follows no `StepRule`.
         confidences: whether it has a method `token_confidences`, which tells how sure it was of
             every token of given trajectories: see `motes.models.token_confidences`.
+        limited: whether a reward model has a method `can_read`, since it cannot read any length.
+        checked: whether its answers have been checked already: those of a model that stands for one
+            that several runs share.
 
     Example:
         >>> Capabilities(scoring=True).continuation
@@ -191,13 +196,15 @@ class Capabilities:
     continuation: bool = False
     step_rule: StepRule | None = None
     confidences: bool = False
+    limited: bool = False
+    checked: bool = False
 
 
-def capabilities(lm: object) -> Capabilities:
-    """Return what a language model can do: what it declares, or what its methods show.
+def capabilities(model: object) -> Capabilities:
+    """Return what a model can do: what it declares, or what its methods show.
 
     Args:
-        lm: a language model; its attribute `capabilities`, where it has one, is a `Capabilities`.
+        model: its attribute `capabilities`, where it has one, is a `Capabilities`.
 
     Raises:
         TypeError: the attribute is something else.
@@ -207,25 +214,26 @@ def capabilities(lm: object) -> Capabilities:
         >>> capabilities(TableLM(lambda prefix: [0.5, 0.5])).scoring
         True
     """
-    declared = getattr(lm, "capabilities", None)
+    declared = getattr(model, "capabilities", None)
     if declared is None:
-        return _inferred(lm)
+        return _inferred(model)
     if not isinstance(declared, Capabilities):
         raise TypeError(
-            f"the attribute capabilities of {lm!r} must be a Capabilities, not {declared!r}"
+            f"the attribute capabilities of {model!r} must be a Capabilities, not {declared!r}"
         )
     return declared
 
 
-def _inferred(lm: object) -> Capabilities:
-    scoring, rule = callable(getattr(lm, "logprob", None)), getattr(lm, "step", None)
+def _inferred(model: object) -> Capabilities:
+    scoring, rule = callable(getattr(model, "logprob", None)), getattr(model, "step", None)
     return Capabilities(
         sampling=None,
         probabilities=scoring,  # NaN is allowed of a model that cannot score a text either
         scoring=scoring,
-        continuation=scoring and callable(getattr(lm, "continued", None)),
+        continuation=scoring and callable(getattr(model, "continued", None)),
         step_rule=rule if isinstance(rule, StepRule) else None,
-        confidences=callable(getattr(lm, "token_confidences", None)),
+        confidences=callable(getattr(model, "token_confidences", None)),
+        limited=callable(getattr(model, "can_read", None)),
     )
 
 

@@ -15,7 +15,7 @@ from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..identity import identify
-from ..protocols import nan_score
+from ..protocols import Capabilities, nan_score
 from ..trajectory import Trajectory
 from .readers import Reader
 from .reading_tree import ReadingTree
@@ -50,6 +50,8 @@ class TorchPRM:
         >>> type(load_prm("pocket")).__name__
         'TorchPRM'
     """
+
+    capabilities = Capabilities(limited=True)
 
     def __init__(
         self,
