@@ -11,6 +11,8 @@ from .equivalent_flops import plot_equivalent_flops as plot_equivalent_flops
 from .law_sections import law_sections as law_sections
 from .model_shape import ModelShape as ModelShape
 from .model_shape import model_shape as model_shape
+from .rival_law import NeverSolved as NeverSolved
+from .rival_law import never_solved as never_solved
 from .search_crossing import Crossing as Crossing
 from .search_crossing import crossing as crossing
 from .search_crossing import crossing_of_methods as crossing_of_methods

@@ -10,7 +10,8 @@ so a is the exponent of the tail: Schaeffer et al. (2025), arXiv:2502.17578. Exp
 Gauss-Jacobi quadrature, exact for polynomials of degree up to 2 NODES - 1.
 
 The posterior is on a grid, flat in log a, log b and c. Problems that no run solved say something of
-the tail through the beta family alone: that some can never be solved is not part of the model.
+the tail through the beta family alone; `motes.evaluation.laws.never_solved` is its rival, in which
+some can never be solved.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import numpy as np
 from ... import checks
 from ...diagnostics.plots.canvas import FAINT, frame, legend, one
 from ...diagnostics.plots.shades import NAMED, readable
+from ..accuracy_table import credible_mean
+from ..coverage_curve import pass_at_k
 from ..law_rows import LawRow
 
 if TYPE_CHECKING:
@@ -71,8 +74,7 @@ class CoverageLaw:
 
     Attributes:
         weights: posterior probability of each cell (a, b, c), shape (24, 24, 10).
-        runs: how many each problem had.
-        problems: how many there were.
+        counts: how many problems had 0, 1, ..., n right runs, shape (n + 1,), int64.
 
     Example:
         >>> from motes.evaluation.laws import fit_coverage_law
@@ -83,13 +85,22 @@ class CoverageLaw:
     """
 
     weights: np.ndarray
-    runs: int
-    problems: int
+    counts: np.ndarray
+
+    @property
+    def runs(self) -> int:
+        """How many runs each problem had, n."""
+        return len(self.counts) - 1
+
+    @property
+    def problems(self) -> int:
+        """How many problems there were."""
+        return int(self.counts.sum())
 
     @property
     def exponent(self) -> Estimate:
         """The tail's exponent a: failures of all k runs fall like k^(-a)."""
-        return _estimate(np.broadcast_to(A[:, None, None], self.weights.shape), self.weights)
+        return estimate_of(np.broadcast_to(A[:, None, None], self.weights.shape), self.weights)
 
     def coverage(self, k: int) -> Estimate:
         """Return how often at least one of k runs would be right, on problems like these.
@@ -100,10 +111,7 @@ class CoverageLaw:
         Raises:
             TypeError, ValueError: k is not an integer, or out of its range.
         """
-        k = checks.count("k", k, most=FARTHEST)
-        points, shares = _quadrature()
-        failed = (1 - C[:, None] * points[:, :, None, :]) ** k
-        return _estimate(1 - np.einsum("abx,abcx->abc", shares, failed), self.weights)
+        return estimate_of(coverage_of_cells(k), self.weights)
 
     def rows(self) -> tuple[LawRow, ...]:
         """Return the exponent, and the coverage of ten times the runs there were."""
@@ -136,9 +144,10 @@ def fit_coverage_law(right: ArrayLike, runs: int) -> CoverageLaw:
         raise TypeError(f"right must hold integers, not {counts.dtype}")
     if counts.ndim != 1 or not counts.size or counts.min() < 0 or counts.max() > runs:
         raise ValueError(f"right must hold one or more numbers from 0 to runs = {runs}")
-    log_likelihood = _log_law(runs) @ np.bincount(counts, minlength=runs + 1)
+    each = np.bincount(counts, minlength=runs + 1)
+    log_likelihood = log_law(runs) @ each
     weights = np.exp(log_likelihood - log_likelihood.max())
-    return CoverageLaw(weights / weights.sum(), runs, len(counts))
+    return CoverageLaw(weights / weights.sum(), each)
 
 
 def coverage_law_of_arm(evaluation: Results, arm: int = 0) -> CoverageLaw:
@@ -181,6 +190,8 @@ def plot_coverage_law(
 ) -> Axes:
     """Plot each law's coverage against the number of runs, with its 95% credible interval.
 
+    Dots are the unbiased estimates without the law (pass@k), up to the runs there were.
+
     Args:
         laws: by the names of their arms, of equally many runs.
         k: numbers of runs, each from 1 to 2,000.
@@ -214,6 +225,7 @@ def plot_coverage_law(
         median, low, high = np.array([law.coverage(number) for number in numbers]).T
         ax.fill_between(numbers, low, high, color=colour, alpha=BAND, linewidth=0)
         lines += ax.plot(numbers, median, "-", color=colour, label=readable(name))
+        _dots(ax, law, [number for number in numbers if number <= runs], colour)
     lines.append(ax.axvline(runs, color=FAINT, linestyle=":", label="runs there were"))
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -221,6 +233,17 @@ def plot_coverage_law(
     frame(ax, title=title, x="runs (k)", y="at least one is right", grid="both")
     legend(ax, lines)
     return ax
+
+
+def _dots(ax: Axes, law: CoverageLaw, numbers: list[int], colour: str) -> None:
+    """Draw the unbiased coverage of each number of runs, with its interval."""
+    right = np.repeat(np.arange(law.runs + 1), law.counts)
+    for number in numbers:
+        values = pass_at_k(right, law.runs, number)
+        low, high = credible_mean(values, law.runs)
+        mean = float(values.mean())
+        ends = [[mean - low], [high - mean]]
+        ax.errorbar([number], [mean], ends, fmt="o", color=colour, markersize=4, linewidth=1)
 
 
 @lru_cache(maxsize=1)
@@ -238,7 +261,7 @@ def _quadrature() -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=8)
-def _log_law(runs: int) -> np.ndarray:
+def log_law(runs: int) -> np.ndarray:
     """Return the log-probability of k right runs in each cell, shape (24, 24, 10, runs + 1)."""
     from scipy.stats import binom
 
@@ -251,7 +274,15 @@ def _log_law(runs: int) -> np.ndarray:
     return np.log(np.maximum(law, np.finfo(np.float64).tiny))
 
 
-def _estimate(values: np.ndarray, weights: np.ndarray) -> Estimate:
+def coverage_of_cells(k: int) -> np.ndarray:
+    """Return the coverage of k runs, from 1 to 2,000, under each cell, shape (24, 24, 10)."""
+    k = checks.count("k", k, most=FARTHEST)
+    points, shares = _quadrature()
+    failed = (1 - C[:, None] * points[:, :, None, :]) ** k
+    return 1 - np.einsum("abx,abcx->abc", shares, failed)
+
+
+def estimate_of(values: np.ndarray, weights: np.ndarray) -> Estimate:
     """Return the weighted median and quantiles of the values of all cells."""
     flat, order = values.ravel(), np.argsort(values, axis=None)
     total = np.cumsum(weights.ravel()[order])

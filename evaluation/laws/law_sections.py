@@ -26,6 +26,7 @@ from ..risk import plot_risk, risk_of_arm
 from .beta_coverage import FARTHEST, coverage_law_of_arm, plot_coverage_law
 from .equivalent_flops import equivalent_flops_of_arms, plot_equivalent_flops
 from .model_shape import ModelShape
+from .rival_law import never_solved
 from .search_crossing import crossing_of_methods, plot_crossing
 from .token_gains import arise_of_methods, plot_arise
 from .verifier_limits import plot_verifier_limit, verifier_limit_of_arm
@@ -111,7 +112,9 @@ def _extrapolation(evaluation: Results) -> Contents:
     laws = _by_arm(evaluation, coverage_law_of_arm)
     farthest = min(10 * evaluation.repeats, FARTHEST)
     numbers = np.unique(np.geomspace(1, farthest, POINTS).round().astype(np.int64)).tolist()
-    return _rows(laws), lambda ax: plot_coverage_law(laws, numbers, ax=ax)
+    rivals = {arm: never_solved(law) for arm, law in laws.items()}
+    rows = _rows(laws) + _rows(rivals)
+    return rows, lambda ax: plot_coverage_law(laws, numbers, ax=ax)
 
 
 def _verifier(evaluation: Results) -> Contents:

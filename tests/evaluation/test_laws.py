@@ -20,7 +20,7 @@ def at_cell(i, j, c=-1):
     """The law that is sure of one cell."""
     weights = np.zeros((len(A), len(B), len(C)))
     weights[i, j, c] = 1.0
-    return CoverageLaw(weights, 8, 1)
+    return CoverageLaw(weights, np.eye(9, dtype=np.int64)[0])
 
 
 def simulated(generator, problems, runs, a, b, scale):
@@ -85,6 +85,7 @@ def test_an_arm_has_the_law_of_its_counts(run):
     exponent, far = law.rows()
     assert (exponent.name, exponent.estimate) == ("exponent of the tail", law.exponent.median)
     assert far[:4] == ("coverage of 20 runs", *law.coverage(20))
+    assert law.runs == 2 and law.problems == 5 and law.counts.sum() == 5
     ax = Figure().subplots()
     assert plot_coverage_law({"one": law, "two": law}, [1, 2, 20], ax=ax) is ax
     with pytest.raises(ValueError, match="of equal numbers"):
