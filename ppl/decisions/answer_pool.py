@@ -89,6 +89,32 @@ class Pool:
         """Whether all draws have one weight."""
         return bool(np.ptp(self.weights) <= 1e-9 / len(self))
 
+    def first(self, count: int) -> Pool:
+        """Return the pool of the first draws alone, as if no others had been drawn.
+
+        Args:
+            count: how many, from 1 to N.
+
+        Raises:
+            TypeError, ValueError: it is not in that range, or the draws are not independent.
+        """
+        count = checks.count("count", count, most=len(self))
+        self.need_independence("a part of a pool")
+        kept = self.log_weights[:count]
+        with np.errstate(invalid="ignore"):
+            kept = np.where(kept > -np.inf, kept - np.logaddexp.reduce(kept), -np.inf)
+        return Pool(
+            answers=self.answers[:count],
+            log_weights=kept,
+            logprobs=self.logprobs[:count],
+            log_odds=self.log_odds[:count],
+            tokens=self.tokens[:count],
+            ends=self.ends[:count],
+            paths=self.paths[:count],
+            independent=True,
+            from_prior=self.from_prior,
+        )
+
     def need_logprobs(self, rule: str) -> np.ndarray:
         """Return the log-probabilities, nats, shape (N,).
 

@@ -47,6 +47,22 @@ def test_a_pool_knows_what_its_draws_are(sampler, prm, facts):
     assert pool.equally_weighted == (prm is None)
 
 
+def test_the_first_draws_are_a_pool_of_their_own():
+    """The same as that of a run stopped there, whose weights are worked out anew."""
+    sampler = ImportanceSampling(particles=9)
+    pool = pool_of(motes.solve("?", sampler=sampler, prm=PRM, seed=3, **ASK))
+    part = pool.first(4)
+    assert part.answers == pool.answers[:4] and part.tokens.tolist() == pool.tokens[:4].tolist()
+    np.testing.assert_allclose(part.weights, pool.weights[:4] / pool.weights[:4].sum())
+    np.testing.assert_allclose(np.exp(part.log_weights).sum(), 1)
+    assert part.from_prior and part.paths.tolist() == pool.paths[:4].tolist()
+    with pytest.raises(ValueError, match="count must be"):
+        pool.first(10)
+    filtered = pool_of(motes.solve("?", sampler=ParticleFilter(particles=9), prm=PRM, **ASK))
+    with pytest.raises(ValueError, match="a part of a pool needs draws that are independent"):
+        filtered.first(4)
+
+
 def test_copies_are_not_independent_draws():
     posterior = motes.solve("?", sampler=MajorityVote(samples=9), prm=None, **ASK)
     copied = pool_of(posterior.resampled(5))
