@@ -25,3 +25,7 @@ from .verifier_limits import VerifierLimit as VerifierLimit
 from .verifier_limits import plot_verifier_limit as plot_verifier_limit
 from .verifier_limits import verifier_limit as verifier_limit
 from .verifier_limits import verifier_limit_of_arm as verifier_limit_of_arm
+from .worth_of_draws import DrawingValue as DrawingValue
+from .worth_of_draws import drawing_value as drawing_value
+from .worth_of_draws import drawing_value_of_arm as drawing_value_of_arm
+from .worth_of_draws import plot_drawing_value as plot_drawing_value

@@ -105,14 +105,7 @@ def verifier_limit(
         >>> verifier_limit(right, ~right).mean.tolist()
         [0.0, 0.0]
     """
-    right, passed = np.asarray(right), np.asarray(passed)
-    if right.dtype != np.bool_ or passed.dtype != np.bool_:
-        raise TypeError(f"right and passed must hold truths, not {right.dtype} and {passed.dtype}")
-    if right.ndim != 2 or right.shape != passed.shape or not right.size:
-        raise ValueError(
-            f"right and passed must have one shape (problems, n), not {right.shape} and "
-            f"{passed.shape}"
-        )
+    right, passed = check_passes(right, passed)
     draws = right.shape[1]
     asked = range(1, draws + 1) if k is None else k
     numbers = [checks.count("k", value, most=draws) for value in asked]
@@ -132,6 +125,19 @@ def verifier_limit(
         float(share.mean()),
         credible_mean(share, draws),
     )
+
+
+def check_passes(right: np.ndarray, passed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both arrays. Raises TypeError, ValueError where they are not as they must be."""
+    right, passed = np.asarray(right), np.asarray(passed)
+    if right.dtype != np.bool_ or passed.dtype != np.bool_:
+        raise TypeError(f"right and passed must hold truths, not {right.dtype} and {passed.dtype}")
+    if right.ndim != 2 or right.shape != passed.shape or not right.size:
+        raise ValueError(
+            f"right and passed must have one shape (problems, n), not {right.shape} and "
+            f"{passed.shape}"
+        )
+    return right, passed
 
 
 def verifier_limit_of_arm(
@@ -168,6 +174,17 @@ def verifier_limit_of_arm(
         >>> verifier_limit_of_arm(evaluation).k.tolist()
         [1, 2, 3, 4]
     """
+    return verifier_limit(*passes_of_arm(evaluation, arm, least))
+
+
+def passes_of_arm(evaluation: Results, arm: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return which draws of an arm are right, and which pass the reward model.
+
+    Args, Raises: of `verifier_limit_of_arm`.
+
+    Returns:
+        Two arrays of shape (problems, n), bool.
+    """
     arm = checks.count("arm", arm, least=0, most=len(evaluation.arms) - 1)
     least = checks.number("least", least)
     whole = set(evaluation.whole)
@@ -187,7 +204,7 @@ def verifier_limit_of_arm(
         raise ValueError(
             "a verifier's limit needs at least one problem, and equally many draws for each"
         )
-    return verifier_limit(np.array(right, np.bool_), np.array(passed, np.bool_))
+    return np.array(right, np.bool_), np.array(passed, np.bool_)
 
 
 def plot_verifier_limit(limits: Mapping[str, VerifierLimit], *, ax: Axes | None = None) -> Axes:
