@@ -1,4 +1,4 @@
-"""What drawing until one passes is worth: by all orders of the draws, unbiased for a known verifier,
+"""What drawing until one passes is worth: by all orders of the draws, unbiased for a known law,
 and with a best number of draws only where problems differ."""
 
 from __future__ import annotations
