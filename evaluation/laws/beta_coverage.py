@@ -29,6 +29,7 @@ from ...diagnostics.plots.shades import NAMED, readable
 from ..accuracy_table import credible_mean
 from ..coverage_curve import pass_at_k
 from ..law_rows import LawRow
+from .prior_draws import prior_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,6 +184,40 @@ def coverage_law_of_arm(evaluation: Results, arm: int = 0) -> CoverageLaw:
     if evaluation.repeats < 2:
         raise ValueError("a law of coverage needs an evaluation of two repeats or more")
     return fit_coverage_law(evaluation.right[:, arm], evaluation.repeats)
+
+
+def coverage_law_of_draws(evaluation: Results, arm: int = 0) -> CoverageLaw:
+    """Return the law of an arm's single draws, from one run on each problem.
+
+    Each of the run's n independent draws from the prior counts as a run of its own.
+
+    Args:
+        evaluation: of a sampler of independent draws from the prior, such as votes.
+        arm: its place in `evaluation.arms`.
+
+    Raises:
+        TypeError, ValueError: `arm` is not an integer, or out of range; no problem is done; draws
+            were not kept, are not independent ones of the prior, or are not equally many for all
+            problems, from 2 to 127.
+
+    Example:
+        >>> import motes, tempfile
+        >>> from pathlib import Path
+        >>> from motes.evaluation.laws import coverage_law_of_draws
+        >>> from motes.models import TableLM
+        >>> evaluation = motes.evaluate(
+        ...     [("?", 1), ("!", 0)],
+        ...     samplers={"vote": motes.samplers.MajorityVote(samples=8)},
+        ...     answer=lambda x: str(x.token_ids[0]) if x.finished else None,
+        ...     lm=TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2),
+        ...     prm=None, max_steps=3, progress=False,
+        ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
+        ... )
+        >>> coverage_law_of_draws(evaluation).runs
+        8
+    """
+    _, right = prior_draws(evaluation, arm, "a law of draws")
+    return fit_coverage_law(right.sum(axis=1), right.shape[1])
 
 
 def plot_coverage_law(

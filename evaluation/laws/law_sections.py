@@ -23,7 +23,13 @@ from ..coverage_curve import coverage, plot_coverage
 from ..law_rows import LawRow, LawSection
 from ..results import Results
 from ..risk import plot_risk, risk_of_arm
-from .beta_coverage import FARTHEST, coverage_law_of_arm, plot_coverage_law
+from .beta_coverage import (
+    FARTHEST,
+    CoverageLaw,
+    coverage_law_of_arm,
+    coverage_law_of_draws,
+    plot_coverage_law,
+)
 from .equivalent_flops import equivalent_flops_of_arms, plot_equivalent_flops
 from .model_shape import ModelShape
 from .rival_law import never_solved
@@ -59,8 +65,8 @@ def law_sections(
 ) -> tuple[LawSection, ...]:
     """Return what each law says of an evaluation, or why it says nothing.
 
-    The laws: coverage of repeated runs, its extrapolation, the limit of the reward model as a
-    verifier, where searches lose to sampling, ARISE, risk against coverage, a rule for
+    The laws: coverage of repeated runs and of draws, extrapolated, the limit of the reward model
+    as a verifier, where searches lose to sampling, ARISE, risk against coverage, a rule for
     abstaining, and eFLOPs.
 
     Args:
@@ -81,10 +87,10 @@ def law_sections(
         ...     prm=None, max_steps=3, progress=False,
         ...     results=Path(tempfile.mkdtemp()) / "results.jsonl",
         ... )
-        >>> risk = law_sections(evaluation)[5]
+        >>> risk = law_sections(evaluation)[6]
         >>> risk.title, [row.name for row in risk.rows]
         ('Risk against coverage', ['AURC', 'AUGRC', "AURC above the perfect order's"])
-        >>> law_sections(evaluation)[4].missing
+        >>> law_sections(evaluation)[5].missing
         'ARISE needs a method with two budgets or more'
     """
     makers = {**_MAKERS, "Equivalent FLOPs": partial(_equivalent_flops, lm=lm, prm=prm)}
@@ -109,8 +115,19 @@ def _coverage(evaluation: Results) -> Contents:
 
 
 def _extrapolation(evaluation: Results) -> Contents:
-    laws = _by_arm(evaluation, coverage_law_of_arm)
-    farthest = min(10 * evaluation.repeats, FARTHEST)
+    return _laws_and_rivals(_by_arm(evaluation, coverage_law_of_arm))
+
+
+def _draws(evaluation: Results) -> Contents:
+    laws = _by_arm(evaluation, coverage_law_of_draws)
+    # one picture is of equally many draws
+    most = max(law.runs for law in laws.values())
+    return _laws_and_rivals({arm: law for arm, law in laws.items() if law.runs == most})
+
+
+def _laws_and_rivals(laws: dict[str, CoverageLaw]) -> Contents:
+    """Return what is said of laws of equally many runs, and their picture."""
+    farthest = min(10 * next(iter(laws.values())).runs, FARTHEST)
     numbers = np.unique(np.geomspace(1, farthest, POINTS).round().astype(np.int64)).tolist()
     rivals = {arm: never_solved(law) for arm, law in laws.items()}
     rows = _rows(laws) + _rows(rivals)
@@ -202,6 +219,7 @@ def _equivalent_flops(
 _MAKERS: dict[str, Callable[[Results], Contents]] = {
     "Coverage of repeated runs": _coverage,
     "Coverage of more runs than there were": _extrapolation,
+    "Coverage of more draws than there were": _draws,
     "The reward model as a verifier": _verifier,
     "Where search loses to sampling": _crossing,
     "ARISE": _arise,

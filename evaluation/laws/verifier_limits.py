@@ -23,10 +23,10 @@ from ... import checks
 from ...diagnostics.formatting import counted
 from ...diagnostics.plots.canvas import INK, frame, legend, one
 from ...diagnostics.plots.shades import NAMED, readable
-from ...ppl.decisions import pool_of
 from ..accuracy_table import credible_mean
 from ..coverage_curve import pass_at_k
 from ..law_rows import LawRow
+from .prior_draws import prior_draws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -185,26 +185,14 @@ def passes_of_arm(evaluation: Results, arm: int, least: float) -> tuple[np.ndarr
     Returns:
         Two arrays of shape (problems, n), bool.
     """
-    arm = checks.count("arm", arm, least=0, most=len(evaluation.arms) - 1)
     least = checks.number("least", least)
-    whole = set(evaluation.whole)
-    right, passed = [], []
-    for record in evaluation.records:
-        if record.arm != arm or record.repeat or record.problem not in whole:
-            continue
-        pool = pool_of(record)
-        if not pool.from_prior or not pool.independent:
-            raise ValueError("a verifier's limit needs independent draws from the prior")
+    pools, right = prior_draws(evaluation, arm, "a verifier's limit")
+    passed = []
+    for pool in pools:
         if not all(odds.size for odds in pool.log_odds):
             raise ValueError("a verifier's limit needs scores of a reward model for every draw")
-        answers = set(record.right_answers or ())
-        right.append([answer in answers for answer in pool.answers])
         passed.append([bool(odds[-1] >= least) for odds in pool.log_odds])
-    if len({len(row) for row in right}) != 1:
-        raise ValueError(
-            "a verifier's limit needs at least one problem, and equally many draws for each"
-        )
-    return np.array(right, np.bool_), np.array(passed, np.bool_)
+    return right, np.array(passed, np.bool_)
 
 
 def plot_verifier_limit(limits: Mapping[str, VerifierLimit], *, ax: Axes | None = None) -> Axes:

@@ -8,8 +8,15 @@ from matplotlib.figure import Figure
 from scipy.special import betaln
 from scipy.stats import betabinom, binom
 
-from motes.evaluation.laws import coverage_law_of_arm, fit_coverage_law, plot_coverage_law
+from motes.evaluation.laws import (
+    coverage_law_of_arm,
+    coverage_law_of_draws,
+    fit_coverage_law,
+    plot_coverage_law,
+)
 from motes.evaluation.laws.beta_coverage import A, B, C, CoverageLaw
+from motes.ppl.decisions import pool_of
+from motes.samplers import MajorityVote, ParticleFilter
 
 REPEATS = 100
 # an interval of exact 95% misses 13 or more of 100 times with probability 0.0015
@@ -76,6 +83,21 @@ def test_equal_rates_are_told_from_spread_ones():
     """16 runs on each of 200 problems of one rate: hardly any would fail all of 160 runs."""
     right = binom.rvs(16, 0.2, size=200, random_state=1)
     assert fit_coverage_law(right, 16).coverage(160).low > 0.98
+
+
+def test_draws_of_one_run_are_runs_of_their_own(run):
+    evaluation = run(samplers={"vote": MajorityVote(samples=5), "filter": ParticleFilter()})
+    counts = []
+    for record in evaluation.records:
+        if record.arm == 0:
+            pool = pool_of(record)
+            counts.append(sum(answer in record.right_answers for answer in pool.answers))
+    law = coverage_law_of_draws(evaluation)
+    np.testing.assert_array_equal(law.weights, fit_coverage_law(counts, 5).weights)
+    with pytest.raises(ValueError, match="a law of draws needs independent draws from the prior"):
+        coverage_law_of_draws(evaluation, 1)
+    with pytest.raises(ValueError, match="arm must be at most 1"):
+        coverage_law_of_draws(evaluation, 2)
 
 
 def test_an_arm_has_the_law_of_its_counts(run):
