@@ -30,6 +30,7 @@ from .search.dvts import DVTS as DVTS
 from .search.ets import ETS as ETS
 from .search.majority_vote import MajorityVote as MajorityVote
 from .search.mcts import MCTS as MCTS
+from .search.momentum_uncertainty import MomentumUncertainty as MomentumUncertainty
 from .search.phi_decoding import PhiDecoding as PhiDecoding
 from .search.published import Giannone2025 as Giannone2025
 from .search.published import Puri2025 as Puri2025

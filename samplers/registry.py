@@ -25,6 +25,7 @@ from .search.dvts import DVTS
 from .search.ets import ETS
 from .search.majority_vote import MajorityVote
 from .search.mcts import MCTS
+from .search.momentum_uncertainty import MomentumUncertainty
 from .search.phi_decoding import PhiDecoding
 from .search.published import Giannone2025, Puri2025
 from .search.rain import RAIN
@@ -54,6 +55,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         DVTS,
         AStar,
         MCTS,
+        MomentumUncertainty,
         Rebase,
         ETS,
         SelfEvaluationBeam,

@@ -44,7 +44,7 @@ VARIANTS = {
 }
 CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
 CHAINS = ("particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering")
-ASK_FOR_PROBABILITIES = ("self_evaluation_beam", "phi_decoding")
+ASK_FOR_PROBABILITIES = ("self_evaluation_beam", "phi_decoding", "momentum_uncertainty")
 ASK_NO_REWARD_MODEL = ("phi_decoding",)
 POPULATIONS = [name for name in SAMPLERS if name not in CHAINS]
 
