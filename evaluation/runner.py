@@ -14,7 +14,8 @@ from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
 from ..models.identity import check_vouched, identify
 from ..models.pairing import AUTO, POCKET
-from ..ppl.statespace import Answer, check_declaration
+from ..ppl.answers import Answer
+from ..ppl.declaration import Declaration
 from ..ppl.targets import Target
 from ..samplers.base import Sampler
 from ..samplers.given_models import checked_models
@@ -141,7 +142,7 @@ def evaluate(
         "max_steps": max_steps,
     }
     declared |= {"answer": answer, "constraint": constraint}
-    check_declaration(given[0].question, **declared)
+    declarations = [Declaration(problem.question, **declared) for problem in given]
     seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
     repeats = checks.count("repeats", repeats)
     _check(correct)
@@ -161,7 +162,7 @@ def evaluate(
     if there is not None and all(key in there.records for key in keys.values()):
         return Evaluation.of(plan, there.records)
 
-    task = Task(given, arms, plan, seed, declared, correct, digest_of(arguments))
+    task = Task(given, arms, plan, seed, declarations, correct, digest_of(arguments))
     with writing(path, arguments, hosts.sources, plan) as file:
         warn_of_damage(path, file.contents)
         done = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..models import Cost, LanguageModel, QuestionTooLong, RewardModel
 from ..models.own_time import own_seconds
 from ..ppl.decisions import pool_of
+from ..ppl.declaration import Declaration
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.statespace import StateSpaceModel
 from ..samplers.base import AllParticlesDead, Sampler
@@ -32,7 +33,7 @@ class Task(NamedTuple):
         arms: with their samplers.
         plan: the same as the file of results knows it.
         seed: of all runs.
-        declared: what is to be sampled.
+        declarations: what is to be sampled of each problem.
         correct: the user's word on what is right, if any.
         evaluation: the digest of the evaluation's arguments.
     """
@@ -41,7 +42,7 @@ class Task(NamedTuple):
     arms: Sequence[tuple[Arm, Sampler]]
     plan: Plan
     seed: int
-    declared: Mapping[str, Any]
+    declarations: Sequence[Declaration]
     correct: Correct | None
     evaluation: str
 
@@ -102,8 +103,8 @@ def _run_one(
 
     And the cost.
     """
-    question = task.problems[place.problem].question
-    model, began = StateSpaceModel(question, lm=lm, prm=prm, **task.declared), own_seconds()
+    began = own_seconds()
+    model = StateSpaceModel.of(task.declarations[place.problem], lm, prm)
     try:
         posterior = task.arms[place.arm][1].run(model, seed=seed)
     except (AllParticlesDead, QuestionTooLong) as failure:

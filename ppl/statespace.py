@@ -19,8 +19,8 @@ same seen by a filter.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, replace
-from functools import cached_property
+from copy import copy
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from math import inf, isnan
 from typing import Any
 
@@ -40,10 +40,11 @@ from ..models import (
 )
 from ..models.protocols import check_extend
 from .answers import Answer, read, settled, stated
+from .declaration import PARTS, Declaration
 from .interfaces import Proposal, Shared
 from .particle import Particle
 from .stepwise import StepwiseModel, Twist
-from .targets import MOST_POWER, Target, resolve
+from .targets import Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,38 +96,44 @@ class StateSpaceModel:
     answer: Answer | None = None
     stop_at_answer: bool = True
     constraint: Callable[[Trajectory], bool] | None = None
+    _likelihood: Target | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_declaration(
-            self.question,
-            self.target,
-            self.beta,
-            self.prior,
-            self.max_steps,
-            self.answer,
-            alpha=self.alpha,
-            constraint=self.constraint,
-            max_tokens=self.max_tokens,
-        )
-        checks.settle(
-            self,
-            beta=float(self.beta),
-            alpha=float(self.alpha),
-            max_steps=checks.count("max_steps", self.max_steps),
-            stop_at_answer=checks.flag("stop_at_answer", self.stop_at_answer),
-        )
-        check_lm(self.lm)
-        check_prm(self.prm)
-        calls.check_sampling(self.lm, self.prior)
+        parts = {name: getattr(self, name) for name in PARTS}
+        self._settle(Declaration(**parts), self.lm, self.prm)
+
+    @classmethod
+    def of(
+        cls, declaration: Declaration, lm: LanguageModel, prm: RewardModel | None
+    ) -> StateSpaceModel:
+        """Return the model of a declaration, which was checked before there were these models.
+
+        Raises:
+            TypeError, ValueError: one of them is no model, or cannot be sampled as declared.
+
+        Example:
+            >>> from motes.models import TableLM
+            >>> from motes.ppl.declaration import Declaration
+            >>> lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+            >>> StateSpaceModel.of(Declaration("?", max_steps=4), lm, None).max_steps
+            4
+        """
+        model = cls.__new__(cls)
+        model._settle(declaration, lm, prm)
+        return model
+
+    def _settle(self, declaration: Declaration, lm: LanguageModel, prm: RewardModel | None) -> None:
+        """Take a declaration as it is, and check its models."""
+        likelihood = None if prm is None else declaration.likelihood
+        checks.settle(self, lm=lm, prm=prm, _likelihood=likelihood, **declaration.parts())
+        check_lm(lm)
+        check_prm(prm)
+        calls.check_sampling(lm, self.prior)
 
     @property
     def likelihood(self) -> Target | None:
         """The declared likelihood; None without a reward model."""
         return self._likelihood
-
-    @cached_property
-    def _likelihood(self) -> Target | None:
-        return None if self.prm is None else resolve(self.target, self.beta)
 
     @property
     def target_name(self) -> str:
@@ -158,7 +165,9 @@ class StateSpaceModel:
 
     def via(self, shared: Shared) -> StateSpaceModel:
         """Return the model over what stands for its language model and its reward model."""
-        return replace(self, lm=shared(self.lm), prm=shared(self.prm))
+        model = copy(self)  # all of it has been checked
+        checks.settle(model, lm=shared(self.lm), prm=shared(self.prm))
+        return model
 
     def covers(self, proposal: Sampling | None) -> bool:
         """Return whether the proposal can draw all that the prior can."""
@@ -335,36 +344,6 @@ class StateSpaceModel:
         if self.prm is None or not trajectories:
             return []
         return calls.score(self.prm, trajectories).tolist()
-
-
-def check_declaration(
-    question: object,
-    target: str | Target,
-    beta: float,
-    prior: object,
-    max_steps: object,
-    answer: object,
-    *,
-    alpha: object = 1.0,
-    constraint: object = None,
-    max_tokens: object = None,
-) -> None:
-    """Raise what `StateSpaceModel` raises of the parts of a declaration that are not models."""
-    if not isinstance(question, str):
-        raise TypeError(f"question must be a str, not {question!r}")
-    if not question.strip():
-        raise ValueError("question must not be empty")
-    resolve(target, beta)
-    checks.number("alpha", alpha, least=1 / MOST_POWER, most=MOST_POWER)
-    if constraint is not None:
-        checks.function("constraint", constraint, "a trajectory to a bool")
-    if not isinstance(prior, Sampling):
-        raise TypeError(f"prior must be a Sampling, not {prior!r}")
-    checks.count("max_steps", max_steps)
-    if max_tokens is not None:
-        checks.count("max_tokens", max_tokens)
-    if answer is not None:
-        checks.function("answer", answer, "a trajectory to a str or None")
 
 
 def check_lm(lm: object) -> None:

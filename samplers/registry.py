@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from .base import SteppedSampler
 from .chains.metropolis import PowerMetropolis, SuffixMetropolis
@@ -70,6 +71,8 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
 # the prior alone.
 BASELINES: dict[str, type[MajorityVote]] = {"majority_vote": MajorityVote}
 
+SamplerClass: TypeAlias = "type[SteppedSampler] | type[MajorityVote]"
+
 
 def make_sampler(name: str, /, **settings: Any) -> SteppedSampler | MajorityVote:
     """Return the sampler of this name with these settings.
@@ -81,20 +84,58 @@ def make_sampler(name: str, /, **settings: Any) -> SteppedSampler | MajorityVote
         >>> make_sampler("majority_vote", samples=8)
         MajorityVote(samples=8, stop=None, batch=4)
     """
-    known = settings_of(name)
-    for setting, value in settings.items():
-        if setting not in known:
-            further = instead(setting, value) or f"which has {', '.join(known)}"
-            raise ValueError(f"{setting} is not a setting of {name!r}, {further}")
-    return _named()[name](**settings)
+    return configured(name, sampler_class(name), settings)
 
 
 def settings_of(name: str) -> list[str]:
     """Return the names of a sampler's settings. Raises ValueError where its own name is unknown."""
+    return setting_names(sampler_class(name))
+
+
+def sampler_class(name: str) -> SamplerClass:
+    """Return the class of the sampler of this name.
+
+    Raises:
+        ValueError: the name is unknown.
+
+    Example:
+        >>> sampler_class("particle_filter")().name
+        'particle_filter'
+    """
     named = _named()
     if name not in named:
         raise ValueError(f"sampler must be one of {', '.join(named)}, not {name!r}")
-    return sorted(field.name for field in fields(named[name]))
+    return named[name]
+
+
+def setting_names(kind: SamplerClass) -> list[str]:
+    """Return the names of the settings of a sampler's class, sorted.
+
+    Example:
+        >>> setting_names(MajorityVote)
+        ['batch', 'samples', 'stop']
+    """
+    return sorted(field.name for field in fields(kind))
+
+
+def configured(
+    name: str, kind: SamplerClass, settings: Mapping[str, Any]
+) -> SteppedSampler | MajorityVote:
+    """Return a sampler of a class with these settings, by the name that it is known by.
+
+    Raises:
+        ValueError: it has no such setting, or a value is out of its range.
+
+    Example:
+        >>> configured("majority_vote", MajorityVote, {"samples": 8})
+        MajorityVote(samples=8, stop=None, batch=4)
+    """
+    known = setting_names(kind)
+    for setting, value in settings.items():
+        if setting not in known:
+            further = instead(setting, value) or f"which has {', '.join(known)}"
+            raise ValueError(f"{setting} is not a setting of {name!r}, {further}")
+    return kind(**settings)
 
 
 def known_samplers() -> list[str]:
@@ -121,5 +162,5 @@ def size_setting(name: str) -> str | None:
     return next((setting for setting in SIZES if setting in known), None)
 
 
-def _named() -> dict[str, Any]:
+def _named() -> dict[str, SamplerClass]:
     return {**SAMPLERS, **BASELINES}

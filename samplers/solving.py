@@ -13,8 +13,10 @@ from tqdm.auto import tqdm
 from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
 from ..models.pairing import AUTO, POCKET
+from ..ppl.answers import Answer
+from ..ppl.declaration import Declaration
 from ..ppl.posterior.posterior import Posterior
-from ..ppl.statespace import Answer, StateSpaceModel, check_declaration
+from ..ppl.statespace import StateSpaceModel
 from ..ppl.targets import Target
 from .allocation.allocated_runs import allocated, check_allocated
 from .allocation.allocation_base import Allocation
@@ -23,7 +25,7 @@ from .base import AllParticlesDead, Sampler, Seed, run_keys
 from .forecast import step_bar
 from .given_models import checked_models, load_models
 from .mistaken import instead
-from .registry import make_sampler, settings_of
+from .registry import configured, sampler_class, setting_names
 from .repeated_runs import repeated
 from .stopping.stopping_rule import StoppingRule
 from .stopping.stopping_rules import stopping_rule
@@ -105,7 +107,7 @@ def solve(
         >>> posterior.guarantee, posterior.evidence
         ('consistent', 'unbiased')
     """
-    declared = _declared(
+    declaration = Declaration(
         question,
         target=target,
         beta=beta,
@@ -133,7 +135,7 @@ def solve(
     if runs == 1:
         given |= {"stop": rule, "batch": batch}
     chosen = _sampler(sampler, given, settings)
-    model = declared(*load_models(*checked_models(lm, prm), device))
+    model = StateSpaceModel.of(declaration, *load_models(*checked_models(lm, prm), device))
     with step_bar(model.lm, max_steps, progress):
         if runs > 1:
             return repeated(chosen, model, runs, cast("int", seed), progress, rule, batch)
@@ -223,7 +225,7 @@ def solve_many(
         name: arguments.pop(name, defaults[name])
         for name in ("target", "beta", "alpha", "max_steps", "max_tokens", "answer", "constraint")
     }
-    declared = [_declared(question, prior=prior, **of_model) for question in questions]
+    declarations = [Declaration(question, prior=prior, **of_model) for question in questions]
     run_keys(seed)
     chosen = _sampler(own.pop("sampler"), own, arguments)
     if rule is not None:
@@ -231,7 +233,7 @@ def solve_many(
 
     loaded = load_models(*checked_models(lm, prm), device)
     if rule is not None:
-        models = [each(*loaded) for each in declared]
+        models = [StateSpaceModel.of(each, *loaded) for each in declarations]
         with tqdm(total=rule.budget, desc="solutions", disable=not progress) as bar:
             seeds = [(seed, number) for number in range(len(models))]
             posteriors = allocated(chosen, models, rule, seeds, bar.update)
@@ -242,7 +244,8 @@ def solve_many(
 
     def run(number: int, shared: Any) -> Any:
         try:
-            return chosen.run(declared[number](*map(shared, loaded)), seed=(seed, number))
+            model = StateSpaceModel.of(declarations[number], *map(shared, loaded))
+            return chosen.run(model, seed=(seed, number))
         except AllParticlesDead as death:
             if dead == "raise":
                 raise
@@ -254,14 +257,6 @@ def solve_many(
     ):
         runs = [partial(run, number) for number in range(len(questions))]
         return run_batched(runs, at_once=at_once, ended=lambda *_: bar.update())
-
-
-def _declared(
-    question: Any, **parts: Any
-) -> Callable[[LanguageModel, RewardModel | None], StateSpaceModel]:
-    """A declaration that has been checked, as a function of its models."""
-    check_declaration(question, **parts)
-    return lambda lm, prm: StateSpaceModel(question, lm=lm, prm=prm, **parts)
 
 
 def _is(value: Any, default: Any) -> bool:
@@ -277,9 +272,10 @@ def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> S
     defaults = {name: parameter.default for name, parameter in signature(solve).parameters.items()}
     changed = {name: value for name, value in given.items() if not _is(value, defaults[name])}
     if isinstance(sampler, str):
-        known = settings_of(sampler)
+        kind = sampler_class(sampler)
+        known = setting_names(kind)
         own = {name: value for name, value in given.items() if name in known and value is not None}
-        return make_sampler(sampler, **own | changed | settings)
+        return configured(sampler, kind, own | changed | settings)
     if isinstance(sampler, type) or not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a name or a sampler, not {sampler!r}")
     for name, value in {**changed, **settings}.items():

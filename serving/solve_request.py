@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from .. import checks
 from ..models import Sampling
-from ..ppl.statespace import check_declaration
+from ..ppl.declaration import Declaration
 from ..samplers import make_sampler
 from ..samplers.registry import settings_of, size_setting
 from .asked_question import check_done, question_of
@@ -136,7 +136,7 @@ def _arguments(
     sampler = make_sampler(name_of_sampler, **settings)
     runs = checks.count("runs", 1 if options.runs is None else options.runs)
     declared = {**defaults.declared, **_declared(body, options, defaults)}
-    check_declaration(question, **declared)
+    Declaration(question, **declared)  # raises what is wrong before the request has to wait
     _check_size(sampler, runs, declared["max_steps"], limits)
     seed = randbelow(MOST_SEED + 1) if body.seed is None else body.seed
     return {"sampler": sampler, "seed": seed, "runs": runs, **declared}
