@@ -278,7 +278,7 @@ def _real(name: str, value: object) -> float:
 
 
 def _range(least: float, most: float, above: float, below: float) -> str:
-    """A range in words."""
+    """Return a range in words."""
     low = f"[{least:g}" if least > -inf else f"({above:g}"
     high = f"{most:g}]" if most < inf else f"{below:g})"
     if max(least, above) > -inf and min(most, below) < inf:

@@ -110,7 +110,7 @@ def models_command(args: argparse.Namespace) -> int:
 
 
 def _describe(folder: Path) -> str:
-    """Parameters, context and size of a model in Hugging Face format, read without loading it."""
+    """Read parameters, context and size of a model in Hugging Face format, without loading it."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         return "its weights are missing (`make pocket` makes them)"

@@ -83,7 +83,7 @@ class ScalingDraws(NutsFit):
         return Curve(at, *np.quantile(self.accuracies(sampler, at), (0.5, low, high), axis=(0, 1)))
 
     def accuracies(self, sampler: str, tokens: np.ndarray) -> np.ndarray:
-        """Draws of the accuracy at n numbers of tokens, shape (C, D, n).
+        """Return draws of the accuracy at n numbers of tokens, shape (C, D, n).
 
         Raises ValueError where the sampler is unknown.
         """
@@ -91,7 +91,7 @@ class ScalingDraws(NutsFit):
         return accuracy(level, slope, ceiling, spread, np.log2(tokens) - self.centre)
 
     def of(self, sampler: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Draws of a sampler's level, slope and ceiling, and of the spread, shape (C, D).
+        """Return draws of a sampler's level, slope, ceiling, and of the spread, shape (C, D).
 
         Raises ValueError where it is unknown.
         """

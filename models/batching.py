@@ -207,7 +207,7 @@ class BatchedRun(Generic[T]):
         self._thread.start()
 
     def batched(self, model: object) -> Any:
-        """What stands for a model in this run."""
+        """Return what stands for a model in this run."""
         if model is None or any(model is stand_in for stand_in in self._stand_ins.values()):
             return model
         if id(model) not in self._stand_ins:
@@ -220,7 +220,7 @@ class BatchedRun(Generic[T]):
         self._back.acquire()
 
     def returned(self) -> T:
-        """What the run returned, or raises what it raised."""
+        """Return what the run returned, or raise what it raised."""
         if self._error is not None:
             raise self._error
         return self._outcome[0]
@@ -240,7 +240,7 @@ class BatchedRun(Generic[T]):
         self.question, self._refusal = None, error
 
     def ask(self, question: _Question) -> Any:
-        """Called by the run: wait for an answer."""
+        """Wait for an answer; called by the run."""
         self.question = question
         self._wait()
         if self._refusal is not None:
@@ -389,7 +389,7 @@ def _share(askers: Askers, answers: Any, cost: Cost, seconds: float) -> None:
 
 
 def _between(total: Any, first: int, last: int, rows: int) -> Any:
-    """The part of a total that falls to rows `first` to `last`.
+    """Return the part of a total that falls to rows `first` to `last`.
 
     Whole numbers stay whole, and add up.
     """

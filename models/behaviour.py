@@ -146,7 +146,7 @@ def _alike(one: Trajectory, other: Trajectory) -> bool:
 
 
 def _record(lm: LanguageModel) -> Record:
-    """The model's record, which is forgotten with it."""
+    """Return the model's record, which is forgotten with it."""
     known = _records.get(id(lm))
     if known is not None and known[0]() is lm:
         return known[1]

@@ -313,7 +313,7 @@ def _check_step(
 
 
 def _numbers(values: object, count: int, what: str) -> np.ndarray:
-    """What a model returned as float64, shape (count,)."""
+    """Return what a model returned as float64, shape (count,)."""
     try:
         array = np.asarray(values)
         plain = array.dtype.kind in "fiu" or all(

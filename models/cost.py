@@ -48,5 +48,5 @@ class Cost:
         return Cost(**{name: value - vars(other)[name] for name, value in vars(self).items()})
 
     def asdict(self) -> dict[str, int | float]:
-        """The counters by name."""
+        """Return the counters by name."""
         return asdict(self)

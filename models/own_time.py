@@ -20,15 +20,15 @@ class OwnTime:
         self._waits = True
 
     def go_on(self) -> None:
-        """The run's turn begins."""
+        """Begin the run's turn."""
         self._since, self._waits = time.perf_counter(), False
 
     def wait(self) -> None:
-        """The run's turn ends."""
+        """End the run's turn."""
         self._seconds, self._waits = self.seconds, True
 
     def add(self, seconds: float) -> None:
-        """What falls to the run of work that was done for several."""
+        """Add what falls to the run of work that was done for several."""
         self._seconds += seconds
 
     @property
@@ -41,7 +41,7 @@ CLOCK: ContextVar[OwnTime | None] = ContextVar("motes_own_time", default=None)
 
 
 def own_seconds() -> float:
-    """Seconds, counted from anywhere, that fall to the present run; differences are what matters.
+    """Return the seconds that fall to the present run; only their differences mean anything.
 
     Example:
         >>> began = own_seconds()

@@ -60,7 +60,7 @@ class LanguageModel(Protocol):
     def cost(self) -> Cost: ...
 
     def start(self, question: str) -> Trajectory:
-        """The root of a new tree, without steps.
+        """Return the root of a new tree, without steps.
 
         Raises:
             ValueError: the question is empty; or, `QuestionTooLong`, it leaves no room in the
@@ -152,7 +152,7 @@ class RewardModel(Protocol):
     def cost(self) -> Cost: ...
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        """Log-odds logit(r_t) that the last step of each trajectory is right, in one batch.
+        """Compute the log-odds logit(r_t) that each trajectory's last step is right, in one batch.
 
         Returns:
             float64, shape (N,); minus and plus infinity are allowed.

@@ -36,7 +36,7 @@ class SlotUniforms:
         self._block, self._values = -1, np.empty((rows, 0))
 
     def at(self, token: int) -> np.ndarray:
-        """Uniforms in [0, 1) for token number `token` of the step.
+        """Draw uniforms in [0, 1) for token number `token` of the step.
 
         Float64 with 53 random bits, shape (N,).
         """
@@ -52,7 +52,7 @@ class SlotUniforms:
 
 
 def raw_keys(keys: PRNGKeys, rows: int) -> np.ndarray:
-    """The words of `rows` JAX keys, typed or raw: uint32 (rows, 2).
+    """Return the words of `rows` JAX keys, typed or raw: uint32 (rows, 2).
 
     Raises:
         ValueError: `keys` is not one key a row.

@@ -55,7 +55,7 @@ class Sampling:
         return self.top_p < 1 or self.top_k is not None
 
     def covers(self, prior: Sampling) -> bool:
-        """Whether every token that `prior` can draw can be drawn by this, whatever the logits."""
+        """Say whether this can draw every token that `prior` can, whatever the logits."""
         if self == prior or not self.truncates:
             return True
         # the k likeliest tokens are the same at every temperature, and top-p may only remove from
@@ -68,7 +68,7 @@ class Sampling:
         )
 
     def log_probs(self, logits: np.ndarray) -> np.ndarray:
-        """Normalised log-probabilities.
+        """Return normalised log-probabilities.
 
         Args:
             logits: shape (..., vocabulary); minus infinity is allowed.

@@ -57,7 +57,7 @@ class StepRule:
         return self.cap if self.tokens is None else min(self.cap, self.tokens)
 
     def ends(self, text: str) -> bool:
-        """Whether a step with this text is complete by its text alone."""
+        """Say whether a step with this text is complete by its text alone."""
         return bool(
             (self.delimiter and self.delimiter in text) or (self.predicate and self.predicate(text))
         )

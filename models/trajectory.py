@@ -69,7 +69,7 @@ class Trajectory:
         truncated: bool = False,
         delimited: bool = True,
     ) -> Trajectory:
-        """This trajectory and one more step.
+        """Return this trajectory and one more step.
 
         `logprob` and `proposal_logprob` are that step's own, in nats.
         """
@@ -89,7 +89,7 @@ class Trajectory:
     def close(
         self, *, finished: bool = False, truncated: bool = False, answer: str | None = None
     ) -> Trajectory:
-        """A copy of this node that is finished, with this answer, or truncated."""
+        """Return a copy of this node that is finished, with this answer, or truncated."""
         return replace(
             self,
             finished=self.finished or finished,
@@ -157,7 +157,7 @@ class Trajectory:
         return _restored, (self._near_ancestors(), *own)
 
     def _near_ancestors(self) -> tuple[Trajectory, ...]:
-        """A few ancestors, the farthest first and the parent last; none at the root.
+        """Return a few ancestors, the farthest first and the parent last; none at the root.
 
         See the module.
         """
@@ -180,7 +180,7 @@ class Trajectory:
 
 
 def _restored(near_ancestors: tuple[Trajectory, ...], *own: Any) -> Trajectory:
-    """The node that was pickled."""
+    """Return the node that was pickled."""
     names = [field.name for field in fields(Trajectory) if field.name != "parent"]
     parent = near_ancestors[-1] if near_ancestors else None
     return Trajectory(parent=parent, **dict(zip(names, own, strict=True)))

@@ -172,7 +172,7 @@ class StepwiseModel(Steps):
         return [distinct[i] for i in firsts]
 
     def log_potentials(self, particle: Particle) -> list[float]:
-        """log G_1, log G_2, ...
+        """Compute log G_1, log G_2, ...
 
         Of a particle's steps, up to the first that is minus infinity; their sum is its log gamma_t
         / q, in nats.

@@ -73,7 +73,7 @@ class Target(ABC):
         return self._powered(self._log_potential(log_odds, closed), log_odds) if self.beta else 0.0
 
     def log_likelihood(self, log_odds: Sequence[float]) -> float:
-        """log L(x)^beta of a closed trajectory, in nats, from all its log-odds.
+        """Compute log L(x)^beta of a closed trajectory, in nats, from all its log-odds.
 
         Raises as `log_potential` does.
         """

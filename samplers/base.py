@@ -141,11 +141,11 @@ class SteppedSampler(ABC):
         """
 
     def proposed(self, model: Declared) -> Sampling | None:
-        """What steps are drawn from; None for what each is declared to be."""
+        """Return what steps are drawn from; None for what each is declared to be."""
         return self.proposal or model.prior
 
     def proposals(self, model: Declared) -> Sequence[Sampling | None]:
-        """All that steps are drawn from, where that changes on the way."""
+        """Return all that steps are drawn from, where that changes on the way."""
         return [self.proposed(model)]
 
     def check(self, model: Declared) -> None:  # noqa: B027 (most samplers sample anything)
@@ -223,7 +223,7 @@ class PopulationSampler(SteppedSampler):
 
 
 def run_keys(seed: object) -> RunKeys:
-    """The keys of a run.
+    """Return the keys of a run.
 
     Raises:
         TypeError, ValueError: it is not a seed.

@@ -75,15 +75,15 @@ class BoundSampler(ABC, Generic[S]):
 
     @abstractmethod
     def init(self) -> S:
-        """The state before the first step."""
+        """Return the state before the first step."""
 
     @abstractmethod
     def step(self, state: S) -> S:
-        """The state one step on."""
+        """Return the state one step on."""
 
     @abstractmethod
     def done(self, state: S) -> bool:
-        """Whether there is nothing left to do."""
+        """Say whether there is nothing left to do."""
 
     @abstractmethod
     def draws(self, state: S, complete: bool) -> Draws:
@@ -91,16 +91,16 @@ class BoundSampler(ABC, Generic[S]):
 
     @abstractmethod
     def count(self, state: S) -> int:
-        """Steps taken."""
+        """Count the steps taken."""
 
     def total(self) -> int | None:
-        """Steps there will be, at most; None where that is unknown."""
+        """Return how many steps there will be, at most; None where that is unknown."""
         return self.model.max_steps
 
     def whole(self, state: S) -> bool:
-        """Whether a budget may end the run here."""
+        """Say whether a budget may end the run here."""
         return True
 
     def vitals(self, state: S) -> Mapping[str, Any]:
-        """A few figures to watch."""
+        """Return a few figures to watch."""
         return {}

@@ -50,7 +50,7 @@ def save(path: str | Path, identity: Mapping[str, Any], state: object, cost: Cos
 
 
 def load(path: str | Path, identity: Mapping[str, Any]) -> tuple[Any, Cost] | None:
-    """A run's state and cost; None where there is no such file.
+    """Load a run's state and cost; None where there is no such file.
 
     Raises:
         OSError: the file cannot be read.

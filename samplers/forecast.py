@@ -114,7 +114,7 @@ def step_bar(lm: LanguageModel, max_steps: int, shown: bool) -> Iterator[None]:
 
 
 def _span(seconds: float) -> str:
-    """A duration in words, of two units."""
+    """Return a duration in words, of two units."""
     minutes = round(seconds / 60)
     days, hours = divmod(minutes // 60, 24)
     if days:

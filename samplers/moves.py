@@ -49,7 +49,7 @@ def suffix_move(
     stop: int | None = None,
     anew: np.ndarray | None = None,
 ) -> Moved:
-    """One move of each trajectory, all in one batch.
+    """Make one move of each trajectory, all in one batch.
 
     Args:
         stepwise: the model, step by step, which judges and closes steps.

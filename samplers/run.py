@@ -100,7 +100,7 @@ class _Course:
         self._so_far = self._spent  # at the end of the last whole step
 
     def cost(self) -> Cost:
-        """What the run has cost by now, before it was taken up too."""
+        """Return what the run has cost by now, before it was taken up too."""
         return self._spent + replace(
             self.bound.model.cost - self._before, seconds=own_seconds() - self._began
         )
@@ -150,19 +150,19 @@ class _Course:
 
 
 def _marks(bound: BoundSampler[Any]) -> dict[str, Mark]:
-    """Models and functions by what they do: the sampler's, and those of the declaration."""
+    """Identify models and functions by what they do: the sampler's, and the declaration's."""
     own = {field.name: getattr(bound.sampler, field.name) for field in fields(bound.sampler)}
     functions = {name: value for name, value in own.items() if callable(value)}
     return {name: identify(value) for name, value in (functions | bound.model.functions()).items()}
 
 
 def _texts(marks: Mapping[str, Mark]) -> dict[str, str]:
-    """What tells models and functions apart, as texts."""
+    """Return what tells models and functions apart, as texts."""
     return {name: mark.text for name, mark in marks.items() if mark.text is not None}
 
 
 def _settings(bound: BoundSampler[Any]) -> dict[str, Any]:
-    """Everything that the run is asked to do, in plain values."""
+    """Return everything that the run is asked to do, in plain values."""
     own = {
         field.name: _plain(getattr(bound.sampler, field.name)) for field in fields(bound.sampler)
     }
@@ -195,7 +195,7 @@ class _Keeper:
 
 
 def _plain(value: object) -> Any:
-    """A setting as JSON can hold it."""
+    """Return a setting as JSON can hold it."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, tuple | list):

@@ -117,7 +117,7 @@ def _reasons(bound: BoundSampler[Any], draws: Draws, stopped: str) -> Iterator[R
 
 
 def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Numbers of N particles by name, shape (N, ...).
+    """Return the numbers of N particles by name, shape (N, ...).
 
     NaN where a particle has none of this name, or of another shape.
     """

@@ -260,12 +260,12 @@ def solve_many(
 
 
 def _is(value: Any, default: Any) -> bool:
-    """Whether a setting was left at its default; an array, which has no one truth, was not."""
+    """Say whether a setting was left at its default; an array, which has no one truth, was not."""
     return not getattr(value, "ndim", 0) and value == default
 
 
 def _sampler(sampler: Any, given: dict[str, Any], settings: dict[str, Any]) -> Sampler:
-    """The sampler of this name with the settings it has.
+    """Return the sampler of this name with the settings it has.
 
     Or the sampler as it is, if nothing was asked of it that it would ignore.
     """

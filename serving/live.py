@@ -90,7 +90,7 @@ class Live:
         self._tell({"event": "scores", "scores": scores, "closed": closed})
 
     def _numbered(self, trajectory: Trajectory) -> list[int]:
-        """The numbers of all that say what this step says, behind the same; none of a root."""
+        """Return the numbers of all that say what this step says, behind the same past."""
         if trajectory.parent is None:
             return []
         return self._said.get(trajectory.parent, {}).get(trajectory.step_token_ids, [])

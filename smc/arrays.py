@@ -87,7 +87,7 @@ def put(particles: P, index: int, particle: P) -> P:
 
 
 def stack(generations: Iterable[P]) -> P:
-    """Values of one structure, stacked along a new first axis on the host."""
+    """Stack values of one structure along a new first axis on the host."""
     return jax.tree.map(
         lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *generations
     )

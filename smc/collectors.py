@@ -60,22 +60,22 @@ Collectors: TypeAlias = Mapping[str, Collector]
 
 
 def ess(step: Step) -> Any:
-    """Effective sample size after reweighing, in particles."""
+    """Compute the effective sample size after reweighing, in particles."""
     return weights.ess(step.state.log_weights)
 
 
 def entropy(step: Step) -> Any:
-    """Entropy of the weights after reweighing, in nats."""
+    """Compute the entropy of the weights after reweighing, in nats."""
     return weights.entropy(step.state.log_weights)
 
 
 def resampled(step: Step) -> Any:
-    """Whether the population was resampled just before the move."""
+    """Say whether the population was resampled just before the move."""
     return step.resampled
 
 
 def log_increments(step: Step) -> Any:
-    """log sum_i W_t-1^i G_t^i, in nats."""
+    """Compute log sum_i W_t-1^i G_t^i, in nats."""
     return step.log_increment
 
 
@@ -85,7 +85,7 @@ def ancestors(step: Step) -> Array:
 
 
 def log_weights(step: Step) -> Array:
-    """Normalised log-weights after the step, shape (N,)."""
+    """Return the normalised log-weights after the step, shape (N,)."""
     return step.state.log_weights
 
 

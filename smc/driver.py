@@ -151,7 +151,7 @@ def start(model: FeynmanKac[Any], keys: RunKeys | TracedKeys, slots: int) -> Sta
 def advance(
     model: FeynmanKac[Any], state: State, keys: RunKeys | TracedKeys, resampling: Resampling
 ) -> Step:
-    """One step: resample if due, move, reweigh.
+    """Take one step: resample if due, move, reweigh.
 
     Raises:
         FloatingPointError: a potential is NaN, or plus infinity; in a trace the evidence
@@ -282,7 +282,7 @@ def _propagate_traced(
 
 
 def _described(particles: Particles) -> str:
-    """Structure, shapes and types of a population, in words."""
+    """Describe the structure, shapes and types of a population."""
     return str(
         jax.tree.map(
             lambda leaf: f"{jax.numpy.asarray(leaf).dtype}{list(jax.numpy.shape(leaf))}", particles
@@ -318,7 +318,7 @@ def _propagate_hosted(
 
 
 def movable(model: Hosted, particles: Particles, log_weights: np.ndarray) -> np.ndarray:
-    """Slots whose particle is open and alive."""
+    """Return the slots whose particle is open and alive."""
     return np.array(
         [slot for slot in np.flatnonzero(log_weights > -np.inf) if model.open(particles[slot])],
         np.intp,

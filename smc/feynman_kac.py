@@ -102,7 +102,7 @@ class Hosted(Protocol):
     """
 
     def open(self, particle: Particle, /) -> bool:
-        """Whether the particle can move."""
+        """Say whether the particle can move."""
         ...
 
 
@@ -123,7 +123,7 @@ class Tractable(Protocol):
     """
 
     def log_transition(self, t: Time, before: Particles, after: Particles, /) -> Array:
-        """log M_t(x_t | x_t-1) of each pair, in nats, shape (N,)."""
+        """Compute log M_t(x_t | x_t-1) of each pair, in nats, shape (N,)."""
         ...
 
 
@@ -144,7 +144,7 @@ class Spliceable(Protocol):
     """
 
     def log_splice(self, t: Time, particles: Particles, reference: Particles, /) -> Array:
-        """How well each particle's past fits the reference's remainder, in nats, shape (N,).
+        """Compute how well each past fits the reference's remainder, in nats, shape (N,).
 
             log gamma_T(x_0:t-1, x'_t:T) - log gamma_t-1(x_0:t-1), up to a constant
 
@@ -201,7 +201,7 @@ class Model:
     density: Callable[[Any, Any, Any], Array] | None = None
 
     def log_transition(self, t: Time, before: Particles, after: Particles) -> Array:
-        """log M_t(x_t | x_t-1), shape (N,).
+        """Compute log M_t(x_t | x_t-1), shape (N,).
 
         Raises:
             ValueError: the model has no density.

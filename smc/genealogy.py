@@ -88,7 +88,7 @@ def distinct_ancestors(ancestors: np.ndarray, log_weights: np.ndarray) -> np.nda
 
 
 def coalescence_time(ancestors: np.ndarray, log_weights: np.ndarray) -> int | None:
-    """How many generations back the most recent common ancestor of the living final particles is.
+    """Count the generations back to the last common ancestor of the living final particles.
 
     The smallest d >= 0 such that they all descend from one slot of generation T - d: 0 where one
     particle is left. None if there is no such generation, which includes that all are dead.

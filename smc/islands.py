@@ -95,7 +95,7 @@ def islands(
     resampling: Resampling = Resampling(),
     collect: Collectors = MappingProxyType({}),
 ) -> tuple[list[Run], Islands]:
-    """K independent filters, and what they say together.
+    """Run K independent filters, and put together what they say.
 
     Args:
         model: traced, and then the groups are one vectorised computation; or hosted, and then they

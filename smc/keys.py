@@ -68,7 +68,7 @@ class RunKeys:
         checks.settle(self, seed=checks.seed(self.seed))
 
     def moves(self, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
-        """Keys of the chosen slots out of `slots` slots: JAX random keys, shape (len(chosen),)."""
+        """Return the JAX keys of the chosen slots out of `slots` slots, shape (len(chosen),)."""
         return self._chosen(_MOVES, generation, slots, chosen)
 
     def rejuvenation(self, generation: int, slots: int, chosen: Sequence[int] | np.ndarray) -> Any:
@@ -79,7 +79,7 @@ class RunKeys:
         return self._chosen(_REJUVENATION, generation, slots, chosen)
 
     def resampling(self, generation: int) -> np.ndarray:
-        """Key data for the resampling that precedes this generation's moves: uint32, shape (2,)."""
+        """Return key data for the resampling before this generation's moves: uint32, shape (2,)."""
         return self._single(_RESAMPLING, generation)
 
     def ancestor(self, generation: int) -> np.ndarray:
@@ -90,7 +90,7 @@ class RunKeys:
         return self._single(_ANCESTOR, generation)
 
     def choice(self, generation: int) -> np.ndarray:
-        """Key data for choosing among the particles of this generation: uint32, shape (2,)."""
+        """Return key data for choosing among this generation's particles: uint32, shape (2,)."""
         return self._single(_CHOICE, generation)
 
     def _chosen(
@@ -226,7 +226,7 @@ def subkeys(keys: PRNGKeys, part: int | Sequence[int], chosen: Sequence[int] | N
 
 @jax.jit
 def _folded(rows: Array, parts: Array) -> Any:
-    """Key data folded with a number each, uint32, shape (_ROWS, 2)."""
+    """Fold key data with a number each, uint32, shape (_ROWS, 2)."""
     return jax.random.key_data(
         jax.vmap(
             lambda row, part: jax.random.fold_in(jax.random.wrap_key_data(row, impl=IMPL), part)
@@ -236,7 +236,7 @@ def _folded(rows: Array, parts: Array) -> Any:
 
 @partial(jax.jit, static_argnames="slots")
 def _slot_keys(seed: Array, place: Array, slots: int) -> Any:
-    """Key data of all slots at one place, uint32, shape (slots, 2)."""
+    """Return the key data of all slots at one place, uint32, shape (slots, 2)."""
     key = jax.random.key(seed, impl=IMPL)
     for part in place:
         key = jax.random.fold_in(key, part)

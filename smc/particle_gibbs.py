@@ -80,7 +80,7 @@ def sweep(
     resampling: Resampling = Resampling("killing"),
     past: str = "ancestor",
 ) -> tuple[Any, Array]:
-    """One step of the chain from the path `reference`.
+    """Take one step of the chain from the path `reference`.
 
     Args:
         model: traced, and then this may be traced too; or hosted.

@@ -229,7 +229,7 @@ def _on_host(run: Tempered, steps: Array) -> Tempered:
 
 
 def _state_log_weights(state: State) -> Array:
-    """Normalised log-weights of all states of all chains, float64, shape (M P,)."""
+    """Return normalised log-weights of all states of all chains, float64, shape (M P,)."""
     chains = state.particles
     within = log_power(chains.log_likelihood, chains.gain[:, None])
     with float64():

@@ -85,7 +85,7 @@ def tempering_model(
     moves: int,
     states: int,
 ) -> Model:
-    """Tempering as a Feynman-Kac model of chains.
+    """Make the Feynman-Kac model of chains that is tempering.
 
     An adaptive one (`ladder` None) needs resampling before every step.
 
@@ -102,7 +102,7 @@ def tempering_model(
     """
 
     def weighed(t: Time, positions: PyTree, power: Array) -> Chains:
-        """Chains at their next power."""
+        """Return the chains at their next power."""
         chains, length = jax.tree.leaves(positions)[0].shape[:2]
         flat = jax.tree.map(lambda leaf: leaf.reshape(chains * length, *leaf.shape[2:]), positions)
         log_likelihood = jnp.asarray(tempering.log_likelihood(flat))

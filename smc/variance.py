@@ -93,7 +93,7 @@ def mean_variance(
 
 
 def relative_variance(eves: np.ndarray, log_weights: np.ndarray, events: int) -> Estimate:
-    """V, the variance of Z-hat over Z squared, to first order that of log Z-hat.
+    """Estimate V, the variance of Z-hat over Z squared, to first order that of log Z-hat.
 
     It is returned as it comes out, since exp(2 log Z-hat) V is unbiased only so: 0 for constant
     potentials without resampling, sometimes negative where the variance is small, and 1, which says
@@ -126,7 +126,7 @@ def eves(history: History, *, since: int = 1) -> np.ndarray:
 
 
 def living_eves(history: History, log_weights: np.ndarray, *, since: int = 1) -> int:
-    """How many eves the particles of positive weight descend from.
+    """Count the eves that the particles of positive weight descend from.
 
     Args:
         history: of N particles.
@@ -226,7 +226,7 @@ def standard_error(
 
 
 def log_evidence_variance(history: History, log_weights: np.ndarray, *, since: int = 1) -> Estimate:
-    """V, to first order the variance of log Z-hat, in nats squared; see `relative_variance`.
+    """Estimate V, about the variance of log Z-hat, in nats squared; see `relative_variance`.
 
     Args:
         history: of N particles.

@@ -25,7 +25,7 @@ from .arrays import float64, namespace
 
 
 def log_sum_exp(log_weights: Array) -> Any:
-    """log sum_i exp(l_i), in nats; minus infinity where all are dead or there are none.
+    """Compute log sum_i exp(l_i), in nats; minus infinity where all are dead or there are none.
 
     Args:
         log_weights: shape (N,).
@@ -49,7 +49,7 @@ def log_sum_exp(log_weights: Array) -> Any:
 
 
 def log_mean_exp(log_weights: Array) -> Any:
-    """log of the mean of exp(l_i), in nats; `log_weights` has shape (N,), N at least 1.
+    """Compute the log of the mean of exp(l_i), in nats; `log_weights` has shape (N,), N >= 1.
 
     Example:
         >>> import numpy as np
@@ -61,7 +61,7 @@ def log_mean_exp(log_weights: Array) -> Any:
 
 
 def normalise(log_weights: Array, *, source: str = "log_weights") -> tuple[Array, Any]:
-    """Log-weights that sum to one on the natural scale, and the log of what they summed to.
+    """Normalise log-weights to sum to one on the natural scale, and return the log of their sum.
 
     Args:
         log_weights: shape (N,).
@@ -117,7 +117,7 @@ def check(total: float, log_weights: np.ndarray, source: str) -> None:
 
 
 def ess(log_weights: Array) -> Any:
-    """Effective sample size, in particles: between 1 and N, and 0 where every particle is dead.
+    """Compute the effective sample size: between 1 and N particles, and 0 where all are dead.
 
     Args:
         log_weights: shape (N,), normalised or not.

@@ -21,6 +21,12 @@ NOT_PLAIN = re.compile(
     r"\blikewise\b|\bnot a number\b|\bnot-a-number\b|\bheeded\b|\buntold\b", re.IGNORECASE
 )
 
+# with which a docstring begins that says what there is, where it should say what a function does
+NO_VERBS = {"a", "all", "an", "any", "both", "called", "each", "every", "everything", "for", "how"}
+NO_VERBS |= {"if", "in", "it", "its", "no", "none", "of", "one", "own", "some", "that", "the"}
+NO_VERBS |= {"these", "this", "those", "two", "what", "when", "where", "whether", "which", "who"}
+NO_VERBS |= {"ancestors", "draws", "keys", "log-odds", "log-weights", "normalised", "numbers"}
+
 
 def is_text_or_list(node: ast.expr) -> bool:
     """Whether an expression is a literal text or list."""
@@ -60,9 +66,22 @@ def not_plain(source: str) -> Iterator[tuple[int, str]]:
             yield number, f"the word {match.group()!r}"
 
 
+def without_a_verb(source: str) -> Iterator[tuple[int, str]]:
+    """Every function whose docstring begins with what there is, and not with what it does."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+        words = (ast.get_docstring(node) or "").split()
+        if words and not any(name.endswith("property") for name in decorators):
+            first = words[0].rstrip(",:;.")
+            if first.lower() in NO_VERBS or not first[:1].isupper():
+                yield node.lineno, f"no verb first: {first!r}"
+
+
 def complaints(source: str) -> list[tuple[int, str]]:
     """All that is wrong with a source, by line."""
-    return sorted([*dense(source), *not_plain(source)])
+    return sorted([*dense(source), *not_plain(source), *without_a_verb(source)])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -79,6 +98,9 @@ def test_what_is_dense_or_not_plain_is_found() -> None:
             "j = [k for l in m for n in l for k in n]",
             "# o is NaN where p is untold; likewise q",
             "r = '-' * 10 + 's' * t",
+            "def u():\n    'Return v.'",
+            "def w():\n    'The x of y.'",
+            "@property\ndef z():\n    'The a.'",
         ]
     )
     assert complaints(source) == [
@@ -89,6 +111,7 @@ def test_what_is_dense_or_not_plain_is_found() -> None:
         (4, "a comprehension of more than two loops"),
         (5, "the word 'likewise'"),
         (5, "the word 'untold'"),
+        (9, "no verb first: 'The'"),
     ]
 
 

@@ -33,7 +33,7 @@ class StepEnding:
         self._may_end[[token for token in end_ids if token < len(self._may_end)]] = True
 
     def may_be(self, tokens: np.ndarray, count: int) -> np.ndarray:
-        """Whether each of these tokens, as number `count` of its step, could be the last.
+        """Say whether each of these tokens, as number `count` of its step, could be the last.
 
         Bool, same shape.
         """
@@ -48,7 +48,7 @@ class StepEnding:
         *,
         full: bool,
     ) -> Trajectory | None:
-        """The child of `parent`, if these tokens complete its step.
+        """Return the child of `parent`, if these tokens complete its step.
 
         `full` where they fill the model's context.
         """

@@ -74,7 +74,7 @@ class Detokenizer:
         return self._decode(tokens) if last else self._stable(tokens)
 
     def _before(self, parent: Trajectory) -> list[int]:
-        """The last few tokens of a trajectory, from the beginning of a character on."""
+        """Return the last few tokens of a trajectory, from the beginning of a character on."""
         tokens: list[int] = []
         node: Trajectory | None = parent
         while node is not None:
@@ -88,7 +88,7 @@ class Detokenizer:
         return tokens
 
     def _stable(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, up to the last character that is whole."""
+        """Return the text of tokens, up to the last character that is whole."""
         text = self._decode(tokens)
         if not text.endswith(PARTIAL):
             return text
@@ -105,7 +105,7 @@ class Detokenizer:
         return self.tokenizer.decode(shown, clean_up_tokenization_spaces=False) if shown else ""
 
     def _texts(self, known: int) -> tuple[list[str], list[str]]:
-        """The texts of the first `known` tokens.
+        """Return the texts of the first `known` tokens.
 
         Each at the beginning of a text, and each behind another token.
         """
@@ -145,7 +145,7 @@ class Detokenizer:
 
 
 def _hidden(tokenizer: Tokenizer, delimiter: str) -> frozenset[int]:
-    """The ids of the special tokens that the delimiter does not name."""
+    """Return the ids of the special tokens that the delimiter does not name."""
     added = tokenizer.added_tokens_decoder
     special = {
         *tokenizer.all_special_ids,

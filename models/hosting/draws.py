@@ -13,7 +13,7 @@ LEAST = 1e-30  # temperature that float32 can still divide by
 
 
 def log_probs(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Normalised log-probabilities of next tokens, as `Sampling.log_probs` defines them.
+    """Return normalised log-probabilities of next tokens, as `Sampling.log_probs` has them.
 
     Args:
         logits: (..., vocabulary), any floating type.

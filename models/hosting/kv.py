@@ -73,7 +73,7 @@ class Pool:
         return self.keys.shape[2] - 1 - len(self._free)
 
     def take(self, count: int) -> np.ndarray | None:
-        """Own `count` slots; None where the budget does not allow it."""
+        """Reserve `count` slots; None where the budget does not allow it."""
         if self.owned + count > self.limit:
             return None
         if count > len(self._free):
@@ -86,7 +86,7 @@ class Pool:
         self._free.extend(slots.tolist())
 
     def gather(self, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of a (rows, columns) table of slots.
+        """Return the keys and values of a (rows, columns) table of slots.
 
         Two tensors [layers, rows, heads, columns, dim].
         """
@@ -209,7 +209,7 @@ class Rows(Cache):
         return cls(keys, values, mask, torch.tensor(lengths, device=pool.device), columns)
 
     def select(self, rows: Sequence[int]) -> Rows:
-        """These rows, in this order; a row may be taken several times or not at all."""
+        """Take these rows, in this order; a row may be taken several times or not at all."""
         if list(rows) == list(range(self.keys.shape[1])):
             return self
         index = torch.tensor(rows, device=self.keys.device)
@@ -246,7 +246,7 @@ class Rows(Cache):
         return self.mask[:, :end], positions
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values at M (row, column) pairs: two tensors [layers, heads, M, dim]."""
+        """Return keys and values at M (row, column) pairs: two tensors [layers, heads, M, dim]."""
         row, column = (torch.from_numpy(index).to(self.keys.device) for index in (rows, columns))
         keys, values = (
             side[:, row, :, column].permute(1, 2, 0, 3) for side in (self.keys, self.values)

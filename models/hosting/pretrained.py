@@ -290,7 +290,7 @@ def _dequantized(gguf: str | None) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no reports of transformers, for as long as this lasts.
+    """Silence progress bars and reports of transformers, for as long as this lasts.
 
     What they say is raised here.
     """

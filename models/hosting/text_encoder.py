@@ -127,7 +127,7 @@ class TextEncoder:
         return disarmed(self.tokenizer, sorted(self._control)) if self.tokenizer.is_fast else None
 
     def _mentions(self, text: str) -> list[tuple[int, int]]:
-        """Where data mentions control tokens: from and to which character."""
+        """Find where data mentions control tokens: from and to which character."""
         spans = [match.span() for match in self._pattern.finditer(text)]
         if self._folds:  # a tokenizer that folds case, say, finds tokens in other spellings as well
             encoding = self.tokenizer(
@@ -170,7 +170,7 @@ class TextEncoder:
     def _marked(
         self, ids: Sequence[int], offsets: Sequence[tuple[int, int]], parts: Sequence[_Part]
     ) -> tuple[int, ...]:
-        """The ids, in which the marker's stand for nothing but the reader's own."""
+        """Return the ids, in which the marker's stand for nothing but the reader's own."""
         if not self._marker:
             return tuple(ids)
         own, first = [], 0
@@ -205,7 +205,7 @@ class TextEncoder:
         return frozenset(forms - {()})
 
     def _spelled(self, token: int, *, in_bytes: bool) -> list[int]:
-        """The ids of a token's characters, or of one's bytes.
+        """Return the ids of a token's characters, or of one's bytes.
 
         The token itself where there are none.
         """
@@ -223,7 +223,7 @@ class TextEncoder:
         return ids
 
     def _in_pieces(self, parts: Sequence[_Part]) -> tuple[int, ...]:
-        """For tokenizers without a fast backend.
+        """Encode piece by piece, for tokenizers without a fast backend.
 
         What is quoted is encoded character by character.
         """
@@ -270,7 +270,7 @@ def encodable(text: str) -> str:
 
 
 def _without_surrogates(text: str) -> str:
-    """Pairs of surrogates joined to the character that they mean, lone ones replaced."""
+    """Join pairs of surrogates to the character that they mean, and replace lone ones."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -283,7 +283,7 @@ def _begin(tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def _known(tokenizer: Tokenizer, names: Sequence[str]) -> list[int]:
-    """The ids of tokens by name; none where one is not in the vocabulary."""
+    """Return the ids of tokens by name; none where one is not in the vocabulary."""
     ids = [tokenizer.convert_tokens_to_ids(name) for name in names]
     return ids if None not in ids and tokenizer.unk_token_id not in ids else []
 
@@ -291,7 +291,7 @@ def _known(tokenizer: Tokenizer, names: Sequence[str]) -> list[int]:
 def _within(
     ids: Sequence[int], offsets: Sequence[tuple[int, int]], span: tuple[int, int]
 ) -> tuple[int, ...]:
-    """The tokens that hold some of these characters."""
+    """Return the tokens that hold some of these characters."""
     return tuple(token for token, place in zip(ids, offsets, strict=True) if _overlap(place, span))
 
 

@@ -96,7 +96,7 @@ class TreeCache:
         self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
 
     def logits_at(self, nodes: Sequence[Trajectory]) -> Computed:
-        """The model's outputs behind the last token of each node.
+        """Return the model's outputs behind the last token of each node.
 
         Distinct nodes, any part of the tree cached or not.
 
@@ -123,7 +123,7 @@ class TreeCache:
         )
 
     def rows(self, nodes: Sequence[Trajectory]) -> Rows:
-        """The contexts of nodes that `logits_at` has just read, gathered.
+        """Gather the contexts of nodes that `logits_at` has just read.
 
         A node may occur several times.
         """
@@ -134,7 +134,7 @@ class TreeCache:
         return rows
 
     def select(self, rows: Rows, index: Sequence[int]) -> Rows:
-        """`Rows.select`, its time counted."""
+        """Select rows as `Rows.select` does, and count the time."""
         began = time.perf_counter()
         selected = rows.select(index)
         self.on_move(time.perf_counter() - began)
@@ -148,7 +148,7 @@ class TreeCache:
         tokens: Tokens,
         keep: torch.Tensor | int = 1,
     ) -> torch.Tensor:
-        """One forward pass: `ids` (rows, width), of which row i's first counts[i] are tokens.
+        """Run one forward pass over `ids` (rows, width); row i's first counts[i] are tokens.
 
         Returns:
             The model's outputs (rows, kept, outputs), at the last `keep` columns (0: all) or at the
@@ -214,7 +214,7 @@ class TreeCache:
         return COPIES * (columns * self._pool.token_bytes + outputs * OUTPUT_BYTES)
 
     def length(self, node: Trajectory) -> int:
-        """How many tokens the model reads for a node and all above it."""
+        """Count the tokens that the model reads for a node and all above it."""
         return sum(len(self._entry(ancestor).tokens) for ancestor in node.path)
 
     def drop(self) -> None:
@@ -231,7 +231,7 @@ class TreeCache:
         return path
 
     def _pending(self, paths: Sequence[tuple[Trajectory, ...]]) -> dict[Trajectory, None]:
-        """The nodes with unread tokens, parents first."""
+        """Return the nodes with unread tokens, parents first."""
         pending: dict[Trajectory, None] = {}
         for path in paths:
             stale = False
@@ -318,7 +318,7 @@ class TreeCache:
         return entry
 
     def _slots(self, path: Sequence[Trajectory], *, partial: bool = False) -> np.ndarray:
-        """The slots of a path's tokens.
+        """Return the slots of a path's tokens.
 
         Only the last node may have unread tokens, and only if `partial`.
         """
@@ -330,7 +330,7 @@ class TreeCache:
         return np.concatenate([entry.slots for entry in entries])
 
     def _take(self, count: int) -> np.ndarray | None:
-        """Slots from the pool, from the nodes unused for longest if need be.
+        """Take slots from the pool, from the nodes unused for longest if need be.
 
         None if only this batch's are left.
         """
@@ -351,7 +351,7 @@ class TreeCache:
 
 
 def _chains(pending: dict[Trajectory, None]) -> list[list[Trajectory]]:
-    """The pending nodes that can be read now.
+    """Return the pending nodes that can be read now.
 
     From each whose parent is not pending down to the next fork.
     """

@@ -84,7 +84,7 @@ class PromptWriter:
         return Prompt(self._encoder.unquoted(text), ids[:kept], datetime.now().date().isoformat())
 
     def _chat(self) -> ChatPrompt | None:
-        """The conversation that the chat template renders; None where the template isn't used."""
+        """Return the conversation that the chat template renders; None where it isn't used."""
         if isinstance(self.write, ChatPrompt):
             return self.write
         return ChatPrompt() if self.write is None and self.tokenizer.chat_template else None

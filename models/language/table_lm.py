@@ -64,7 +64,7 @@ class TableLM:
         self.cost = Cost()
 
     def start(self, question: str) -> Trajectory:
-        """The root; a table reads no question."""
+        """Return the root; a table reads no question."""
         return Trajectory(question=question)
 
     def extend(
@@ -96,7 +96,7 @@ class TableLM:
         *,
         prior: Sampling | None = None,
     ) -> np.ndarray:
-        """Log-probability of each continuation under the prior; see `LanguageModel.logprob`."""
+        """Return the log-probability of each continuation; see `LanguageModel.logprob`."""
         prior = prior or Sampling()
         totals = np.zeros(len(trajectories))
         for i, (trajectory, continuation) in enumerate(
@@ -120,7 +120,7 @@ class TableLM:
         prior: Sampling,
         proposal: Sampling,
     ) -> list[Trajectory | None]:
-        """Each trajectory followed by the tokens of these steps; see `motes.models.continued`."""
+        """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
         self.cost += Cost(rescored_tokens=len(steps) * len(trajectories), forward_passes=len(steps))
         heads: list[Trajectory | None] = list(trajectories)
         for i, head in enumerate(trajectories):
@@ -137,7 +137,7 @@ class TableLM:
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: int | None
     ) -> list[np.ndarray]:
-        """How sure it was of every token; see `motes.models.token_confidences`."""
+        """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         rows = []
         for trajectory in trajectories:
             tokens, values = trajectory.token_ids, []
@@ -217,7 +217,7 @@ class FunctionReward:
         self.cost = Cost()
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        """Log-odds of each trajectory's last step; see `RewardModel.score`."""
+        """Return the log-odds of each trajectory's last step; see `RewardModel.score`."""
         scores = np.array(
             [self._log_odds(trajectory) for trajectory in trajectories], dtype=np.float64
         )
@@ -228,7 +228,7 @@ class FunctionReward:
     def from_probability(
         cls, fn: Callable[[Trajectory], float], *, name: str = "function"
     ) -> FunctionReward:
-        """The reward model of a function that gives a probability.
+        """Make the reward model of a function that gives a probability.
 
         Args:
             fn: maps a trajectory to the probability r in [0, 1] that its last step is right; True

@@ -111,7 +111,7 @@ class TorchLM:
         return Capabilities(scoring=True, continuation=True, step_rule=self.step, confidences=True)
 
     def start(self, question: str) -> Trajectory:
-        """The root of a new tree; see `LanguageModel.start`."""
+        """Return the root of a new tree; see `LanguageModel.start`."""
         if not question.strip():
             raise ValueError("question must be a text that is not blank")
         root = Trajectory(question=question)
@@ -167,7 +167,7 @@ class TorchLM:
         *,
         prior: Sampling | None = None,
     ) -> np.ndarray:
-        """Log-probability of each continuation under the prior; see `LanguageModel.logprob`."""
+        """Return the log-probability of each continuation; see `LanguageModel.logprob`."""
         if not trajectories:
             return np.zeros(0)
 
@@ -192,7 +192,7 @@ class TorchLM:
         prior: Sampling,
         proposal: Sampling,
     ) -> list[Trajectory | None]:
-        """Each trajectory followed by the tokens of these steps, scored in one pass.
+        """Put the tokens of these steps after each trajectory, scored in one pass.
 
         See `motes.models.continued`.
         """
@@ -223,7 +223,7 @@ class TorchLM:
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: int | None
     ) -> list[np.ndarray]:
-        """How sure it was of every token; see `motes.models.token_confidences`."""
+        """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         results = [np.zeros(0) for _ in trajectories]
         written = [i for i, trajectory in enumerate(trajectories) if trajectory.depth]
         roots = [trajectories[i].path[0] for i in written]
@@ -304,7 +304,7 @@ class TorchLM:
         return in_batches(run, rows, sizes, self._tree.device)
 
     def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
-        """The logits behind each parent, and a batch of their contexts, a row each."""
+        """Return the logits behind each parent, and a batch of their contexts, a row each."""
         distinct = list(dict.fromkeys(parents))
         place = {parent: i for i, parent in enumerate(distinct)}
         index = [place[parent] for parent in parents]
@@ -323,7 +323,7 @@ class TorchLM:
         continuations: list[tuple[int, ...]],
         laws: Sequence[Sampling],
     ) -> list[np.ndarray]:
-        """For each of the laws the log-probability of every token.
+        """Return, for each of the laws, the log-probability of every token.
 
         Float64 (rows, tokens of the longest), 0 behind a row's last.
         """
@@ -336,7 +336,7 @@ class TorchLM:
         continuations: list[tuple[int, ...]],
         measures: Sequence[Measure],
     ) -> list[np.ndarray]:
-        """For each measure its value at every token; see `motes.models.hosting.token_measures`."""
+        """Return each measure's value at every token; see `motes.models.hosting.token_measures`."""
         logits, rows = self._fork(trajectories)
         values = measured(self._tree, logits, rows, continuations, measures)
         for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))):
@@ -377,7 +377,7 @@ class TorchLM:
         return head
 
     def _room(self, trajectory: Trajectory) -> int:
-        """How many more tokens fit into the model's context."""
+        """Count how many more tokens fit into the model's context."""
         return self.context - sum(len(self._tokens_of(node)) for node in trajectory.path)
 
     def _forward_tokens(
@@ -404,7 +404,7 @@ class TorchLM:
 
 
 def _end_ids(model: Network, tokenizer: Tokenizer) -> frozenset[int]:
-    """The ids that end a text: there may be several."""
+    """Return the ids that end a text: there may be several."""
     ids: set[int] = set()
     for source in (getattr(model, "generation_config", None), model.config, tokenizer):
         value = getattr(source, "eos_token_id", None)

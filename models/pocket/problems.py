@@ -178,7 +178,7 @@ class Problem:
         return tuple(verdicts)
 
     def _statements(self, i: int) -> set[str]:
-        """The right ways to state quantity i.
+        """Return the right ways to state quantity i.
 
         Its expression, operands of a sum or product in either order.
         """
@@ -357,7 +357,7 @@ def computed_value(rule: str, k: int, values: Sequence[int]) -> Fraction:
 def _topological(
     rng: random.Random, nodes: Sequence[Quantity], wanted: Sequence[int]
 ) -> tuple[int, ...]:
-    """A random order of the wanted quantities in which sources come first."""
+    """Draw a random order of the wanted quantities in which sources come first."""
     waiting, done = list(wanted), []
     while waiting:
         ready = [i for i in waiting if not set(nodes[i].sources) & set(waiting)]

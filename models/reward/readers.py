@@ -205,6 +205,6 @@ def bare(step: str, separator: str) -> str:
 
 
 def marked(separator: str) -> str:
-    """The separator as only a reader writes it; blank space is not told from that in a text."""
+    """Return the separator as only a reader writes it; blank space stays as a text has it."""
     visible = separator.strip()
     return separator.replace(visible, MARKER) if visible else separator

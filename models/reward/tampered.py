@@ -91,7 +91,7 @@ class Tampered:
         )
 
     def _normal(self, trajectory: Trajectory) -> float:
-        """A standard normal number, fixed by the seed, the question and the tokens."""
+        """Draw a standard normal number, fixed by the seed, the question and the tokens."""
         said = repr((self.seed, trajectory.question, trajectory.token_ids)).encode()
         drawn = int.from_bytes(blake2b(said, digest_size=8).digest(), "big") >> 12
         return float(ndtri((drawn + 0.5) / 2.0**52))  # 52 bits: neither 0 nor 1 by rounding

@@ -85,7 +85,7 @@ class TorchPRM:
 
     @torch.inference_mode()
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
-        """Log-odds of each trajectory's last step; see `RewardModel.score`.
+        """Return the log-odds of each trajectory's last step; see `RewardModel.score`.
 
         Raises:
             ValueError: a trajectory has no step, or does not fit into the model's context.
@@ -137,7 +137,7 @@ class TorchPRM:
         return self.reader.log_odds(outputs).double().tolist()
 
     def _length(self, trajectory: Trajectory) -> int:
-        """How many tokens the model reads for a trajectory."""
+        """Count the tokens that the model reads for a trajectory."""
         return self._tree.length(self._reading.node(trajectory))
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:

@@ -354,7 +354,7 @@ class Posterior:
         return to_datatree(self, prior)
 
     def resampled(self, draws: int, seed: int = 0) -> Posterior:
-        """Equally weighted draws, for what ignores weights.
+        """Draw equally weighted trajectories, for what ignores weights.
 
         See `motes.ppl.posterior.pooling.resampled`.
         """

@@ -129,7 +129,7 @@ class Density:
         _, self._unravel = ravel_pytree([shapes[name] for name in self.names])
 
     def __call__(self, u: Array) -> Placed:
-        """Parameters at u, an array or a trace of one, shape (P,).
+        """Return the parameters at u, an array or a trace of one, shape (P,).
 
         Raises:
             ValueError: the program cannot be traced at its parameters, or does not always have the

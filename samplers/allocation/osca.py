@@ -161,7 +161,7 @@ def _exchanged(
 def _can_add(
     tables: Sequence[np.ndarray], prices: np.ndarray, draws: Sequence[int], k: int, left: float
 ) -> bool:
-    """Whether another solution of configuration k can be had."""
+    """Say whether another solution of configuration k can be had."""
     return bool(prices[k] <= left + 1e-9) and draws[k] + 1 < tables[k].shape[1]
 
 

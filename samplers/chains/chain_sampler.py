@@ -122,14 +122,14 @@ class BoundChains(BoundSampler[Chains]):
 
     @abstractmethod
     def sweep(self, keys: RunKeys, state: Chains) -> Swept:
-        """One iteration of all chains; its keys are the run's with the iteration's number."""
+        """Take one iteration of all chains; its keys are the run's with the iteration's number."""
 
     @abstractmethod
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
-        """How the chains moved, from sums over their iterations."""
+        """Return how the chains moved, from sums over their iterations."""
 
     def begin(self) -> Started:
-        """Where the chains start."""
+        """Return where the chains start."""
         return self.started()
 
     def started(self, picks: int = 1) -> Started:
@@ -149,7 +149,7 @@ class BoundChains(BoundSampler[Chains]):
         )
 
     def held(self, state: Any) -> Reasoning:
-        """The reasoning at which a chain is."""
+        """Return the reasoning at which a chain is."""
         return state
 
     def init(self) -> Chains:
@@ -196,7 +196,7 @@ class BoundChains(BoundSampler[Chains]):
 
 
 def summed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The sum of two arrays, the shorter of two rows filled up with zeros; one may be empty."""
+    """Add two arrays, the shorter of two rows filled up with zeros; one may be empty."""
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if one.shape == other.shape:
         return np.asarray(one + other)

@@ -133,7 +133,7 @@ class BoundMarginal(BoundParameters):
         return state.execution
 
     def _found(self, keys: RunKeys, program: Program) -> Estimated | None:
-        """A place from the prior; None where its filter dies."""
+        """Draw a place from the prior; None where its filter dies."""
         stepwise = program.stepwise(None)
         [drawn], generation = stepwise.initial(None, 1), 0
         while (
@@ -178,7 +178,7 @@ class BoundMarginal(BoundParameters):
     def _filtered(
         self, program: Program, keys: RunKeys, values: Mapping[str, Any]
     ) -> Estimated | None:
-        """A filter at these parameters, and a draw from its last population; None where it dies."""
+        """Run a filter at these parameters, and draw from its end; None where it dies."""
         given = program.given_values(values)
         root = given.root()
         if not root.open:  # nothing is left to be drawn

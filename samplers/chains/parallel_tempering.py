@@ -176,7 +176,7 @@ class BoundTempered(BoundChains):
     def _moved(
         self, keys: RunKeys, number: int, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray]:
-        """Every replica, moved at its own power; and which of them are new."""
+        """Move every replica at its own power, and say which of them are new."""
         models, stepwise, proposal, sampler = (
             self.models,
             self.stepwise,
@@ -209,7 +209,7 @@ class BoundTempered(BoundChains):
     def _swapped(
         self, keys: RunKeys, state: Chains, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
-        """Neighbours swapped; for each chain which of its places each replica came from.
+        """Swap neighbours, and return for each chain which place each replica came from.
 
         Attempted and successful swaps by pair.
         """

@@ -147,7 +147,7 @@ class BoundParameterGibbs(BoundParameters):
     def _kicked(
         self, key: PRNGKey, execution: Execution, step_size: float
     ) -> tuple[Execution, float]:
-        """The program's run with its parameters moved, and how often that was accepted."""
+        """Move the parameters of the program's run, and count how often that was accepted."""
         program, sampler = self.model, self.sampler
         if any(isinstance(draw.fn, SubInference) for draw in execution.all_draws):
             raise ValueError(

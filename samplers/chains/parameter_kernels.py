@@ -43,7 +43,7 @@ def transition(
 
 
 def _random_walk(density: Density, key: PRNGKey, u: Array, step_size: float) -> tuple[Any, float]:
-    """One transition; run eagerly where the program cannot be traced."""
+    """Take one transition; run eagerly where the program cannot be traced."""
     try:
         return _transited("random_walk", density, key, u, step_size)
     except ValueError:
@@ -52,7 +52,7 @@ def _random_walk(density: Density, key: PRNGKey, u: Array, step_size: float) -> 
 
 
 def _nuts(density: Density, key: PRNGKey, u: Array, step_size: float) -> tuple[Any, float]:
-    """One transition."""
+    """Take one transition."""
     return _transited("nuts", density, key, u, step_size)
 
 

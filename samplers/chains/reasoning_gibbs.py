@@ -146,7 +146,7 @@ def gibbs_moves(
     resampling: Resampling,
     past: str,
 ) -> list[tuple[Reasoning, np.ndarray]]:
-    """One sweep of particle Gibbs from each trajectory, all in one batch.
+    """Make one sweep of particle Gibbs from each trajectory, all in one batch.
 
     Args:
         models: of each; they share their language model and their reward model.

@@ -271,7 +271,7 @@ def annealing(schedule: str | None, steps: int) -> Callable[[int, np.ndarray], f
 
 
 def temperature(schedule: str, share: float, log_weights: np.ndarray) -> float:
-    """temp, of weights after this share of all steps."""
+    """Return temp, of weights after this share of all steps."""
     if schedule == "ess":
         return max(1.0, (1 - share) * len(log_weights) / ess(log_weights))
     if schedule == "entropy":

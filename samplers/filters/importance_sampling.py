@@ -247,7 +247,7 @@ class BoundBlocks(BoundSampler[Blocks]):
 
 
 def independent(log_potentials: Sequence[Sequence[float]]) -> History:
-    """The history of independent trajectories, from the log-potentials of their steps.
+    """Make the history of independent trajectories, from the log-potentials of their steps.
 
     One that has died or ended stays as it is.
     """

@@ -109,12 +109,12 @@ class PowerSMC(PopulationSampler):
         ]
 
     def exponent(self, model: Declared, t: int) -> float:
-        """alpha_t, for t >= 1."""
+        """Return alpha_t, for t >= 1."""
         return model.alpha if t >= self.ramp else 1 + (model.alpha - 1) * t / self.ramp
 
 
 def sharpened(prior: Sampling | None, alpha: float) -> Sampling | None:
-    """A proposal in proportion to p^alpha as far as temperature goes.
+    """Make a proposal in proportion to p^alpha as far as temperature goes.
 
     The prior's support, and more where top-p cuts that.
     """

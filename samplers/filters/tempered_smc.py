@@ -300,7 +300,7 @@ class PowerLadder:
         return [list(chain) for chain in zip(*visited[-self.states :], strict=True)], accepted
 
     def _next(self, t: int, power: float, excess: np.ndarray) -> float:
-        """The power that follows, from the log-excess of all states."""
+        """Choose the power that follows, from the log-excess of all states."""
         shift = int(self.proposal != self.model.prior)
         if t <= shift:
             return 0.0
@@ -312,6 +312,6 @@ class PowerLadder:
 
 
 def _within(rung: Rung) -> np.ndarray:
-    """Log-shares of a chain's states in its weight, shape (P,)."""
+    """Return the log-shares of a chain's states in its weight, shape (P,)."""
     shares, total = normalise(np.array(rung.log_gains))
     return shares if total > -inf else np.full(len(shares), -log(len(shares)))

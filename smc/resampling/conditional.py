@@ -51,7 +51,7 @@ class KillingNoise(NamedTuple):
 
 @in_float64
 def systematic_noise(key: PRNGKey, slots: int) -> SystematicNoise:
-    """Offset and order."""
+    """Draw an offset and an order."""
     offset, order = jax.random.split(key)
     return SystematicNoise(
         schemes.one_uniform(offset, slots),
@@ -61,7 +61,7 @@ def systematic_noise(key: PRNGKey, slots: int) -> SystematicNoise:
 
 @in_float64
 def killing_noise(key: PRNGKey, slots: int) -> KillingNoise:
-    """Rotation, and two uniforms for every slot."""
+    """Draw a rotation, and two uniforms for every slot."""
     rotation, ordinary = jax.random.split(key)
     return KillingNoise(
         schemes.one_uniform(rotation, slots), schemes.killing_noise(ordinary, slots)
@@ -70,7 +70,7 @@ def killing_noise(key: PRNGKey, slots: int) -> KillingNoise:
 
 @in_float64
 def multinomial(noise: jax.Array, weights: Weights, ancestor: Array) -> jax.Array:
-    """Independent draws in all slots but the first; noise and weights have shape (N,)."""
+    """Draw independently in all slots but the first; noise and weights have shape (N,)."""
     return schemes.multinomial(noise, weights).at[0].set(ancestor)
 
 

@@ -27,7 +27,7 @@ from .schemes import SCHEMES
 def draw_ancestors(
     scheme: str, key: PRNGKey, probabilities: Array, first: Array | None = None
 ) -> Array:
-    """Ancestors by the scheme of this name, shape (N,).
+    """Draw ancestors by the scheme of this name, shape (N,).
 
     Args:
         scheme: one of `SCHEMES`; of `CONDITIONAL` where `first` is given.
@@ -58,7 +58,7 @@ def _compiled(name: str, conditional: bool) -> Callable[..., Any]:
 
 
 def draw_chopthin(key: PRNGKey, probabilities: Array) -> tuple[Array, Array]:
-    """Ancestors by chopthin and by how much the weight of each is divided, both of shape (N,).
+    """Draw ancestors by chopthin, and by how much the weight of each is divided, shapes (N,).
 
     Args:
         key: a typed JAX random key; on the host its data, uint32, shape (2,).
@@ -98,7 +98,7 @@ def pick_at(uniform: float, log_weights: np.ndarray) -> int:
 
 
 def pick(key: PRNGKey, log_weights: Array) -> Any:
-    """One index with probability proportional to its weight; never one whose weight is zero.
+    """Draw one index in proportion to its weight; never one whose weight is zero.
 
     Args:
         key: a JAX random key; on the host its data, uint32, shape (2,).

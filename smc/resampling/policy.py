@@ -121,7 +121,7 @@ class Resampling:
         )
 
     def due(self, log_weights: Array) -> Any:
-        """Whether a population with these log-weights, shape (N,), is to be resampled."""
+        """Say whether a population with these log-weights, shape (N,), is to be resampled."""
         threshold, evenness, most = self.ess_threshold, ess, len(log_weights)
         if self.entropy_threshold is not None:
             threshold, evenness, most = self.entropy_threshold, entropy, log(len(log_weights))

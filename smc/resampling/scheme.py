@@ -38,7 +38,7 @@ class Scheme:
     place: Callable[[Any, Any], jax.Array]
 
     def __call__(self, key: PRNGKey, weights: Weights) -> jax.Array:
-        """Ancestors in [0, N), int32, shape (N,), for normalised weights of shape (N,)."""
+        """Draw ancestors in [0, N), int32, shape (N,), for normalised weights of shape (N,)."""
         return self.place(self.noise(key, weights.shape[0]), weights)
 
 

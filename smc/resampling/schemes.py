@@ -48,19 +48,19 @@ def one_uniform(key: PRNGKey, slots: int) -> jax.Array:
 
 
 def killing_noise(key: PRNGKey, slots: int) -> KillingNoise:
-    """Two uniforms for every slot."""
+    """Draw two uniforms for every slot."""
     return KillingNoise(*uniforms(key, 2, slots))
 
 
 @in_float64
 def multinomial(noise: jax.Array, weights: Weights) -> jax.Array:
-    """Every slot for itself; noise and weights have shape (N,)."""
+    """Draw every slot for itself; noise and weights have shape (N,)."""
     return search(noise, jnp.asarray(weights).astype(jnp.float64))
 
 
 @in_float64
 def stratified(noise: jax.Array, weights: Weights) -> jax.Array:
-    """One point in each of N equal strata; noise and weights have shape (N,)."""
+    """Draw one point in each of N equal strata; noise and weights have shape (N,)."""
     weights = jnp.asarray(weights).astype(jnp.float64)
     size = weights.shape[0]
     sums = size * cumulative(weights)
@@ -126,7 +126,7 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def expected_offspring(weights: Weights) -> tuple[jax.Array, jax.Array]:
-    """N W_i as whole parts, int32, and fractions, float64: both of shape (N,)."""
+    """Split N W_i into whole parts, int32, and fractions, float64: both of shape (N,)."""
     weights = jnp.asarray(weights).astype(jnp.float64)
     total = jnp.sum(weights)
     shares = weights.shape[0] * (weights / jnp.where(total > 0, total, 1.0))

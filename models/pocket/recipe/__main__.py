@@ -196,7 +196,7 @@ class Making:
         return model.to(self.device).eval()
 
     def _labelled_problems(self, file: Path) -> int:
-        """How many problems a file of labels holds in whole rounds; anything behind is cut off."""
+        """Count the problems that a file of labels holds in whole rounds, and cut off the rest."""
         if not file.exists():
             return 0
         lines = file.read_text().splitlines(keepends=True)

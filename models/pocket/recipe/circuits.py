@@ -65,7 +65,7 @@ def look_up_from_the_start(model: Any, seed: int = 0) -> None:
 
 
 def _orthogonal(width: int, generator: torch.Generator) -> torch.Tensor:
-    """Random orthonormal rows, none of which reads the coordinate that all tokens share."""
+    """Draw random orthonormal rows, none of which reads the coordinate that all tokens share."""
     rows = torch.randn(width - 1, width - 1, generator=generator)
     directions = torch.zeros(width - 1, width)
     directions[:, 1:] = torch.linalg.qr(rows).Q

@@ -121,7 +121,7 @@ def _scores(prm: RewardModel, trajectories: Sequence[Any], rows: int = 512) -> n
 
 
 def _elected(leaves: Sequence[Node]) -> str:
-    """The last line that most solutions end with."""
+    """Return the last line that most solutions end with."""
     votes: dict[str, int] = {}
     for leaf in leaves:
         line = leaf.trajectory.step_text.strip()

@@ -173,7 +173,7 @@ def enlarged(language_model: Any) -> Any:
 def losses(
     model: Any, drawn: Batch, device: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The three losses of a batch: of the values, of the siblings' contrasts, of the text."""
+    """Compute a batch's losses: of the values, of the siblings' contrasts, of the text."""
     hidden = model.model(input_ids=drawn.ids.to(device)).last_hidden_state
     rows, columns = drawn.places.to(device)
     scores, labels = log_odds(model, hidden[rows, columns]), drawn.labels.to(device)
@@ -193,14 +193,14 @@ def losses(
 
 
 def log_odds(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """The reward model's log-odds from its last hidden states."""
+    """Compute the reward model's log-odds from its last hidden states."""
     logits = model.score(hidden)
     return logits[..., 1] - logits[..., 0]
 
 
 @torch.no_grad()
 def siblings_auc(model: Any, batches: Sequence[Batch], device: str) -> float:
-    """How often a step labelled right outscores a sibling labelled wrong."""
+    """Count how often a step labelled right outscores a sibling labelled wrong."""
     model.eval()
     won = pairs = 0.0
     for drawn in batches:
@@ -272,7 +272,7 @@ def affine(
 
 
 def _batches(labelled: Sequence[Labelled], seed: int) -> list[list[Labelled]]:
-    """Batches of whole problems, in random order."""
+    """Yield batches of whole problems, in random order."""
     rng = random.Random(seed)
     groups = [
         renamed(list(group), rng) for _, group in groupby(labelled, key=lambda item: item.problem)

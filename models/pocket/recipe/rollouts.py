@@ -114,7 +114,7 @@ def _judge(node: Node) -> None:
 
 
 def _posterior(rate: float, node: Node) -> float:
-    """The probability that a step is right whose siblings, where right, arrive at this rate."""
+    """Return how probably a step is right whose siblings, where right, arrive at this rate."""
     if not node.trajectory.open:  # nothing was rolled out: the answer itself is right or wrong
         return float(node.arrived > 0)
     missed = node.tried - node.arrived
@@ -124,7 +124,7 @@ def _posterior(rate: float, node: Node) -> float:
 
 
 def _beginnings(number: int, problem: Problem, root: Node) -> Iterator[Labelled]:
-    """Paths, from the root to an end, that together hold every next step of a promising prefix."""
+    """Return paths to an end that together hold every next step of a promising prefix."""
     names = {id(node): number * 10_000 + i for i, node in enumerate(root.nodes())}
     paths: list[list[Node]] = []
     stands_in: Counter[int] = Counter()
@@ -145,7 +145,7 @@ def _beginnings(number: int, problem: Problem, root: Node) -> Iterator[Labelled]
 
 
 def _through(node: Node) -> list[Node]:
-    """The path through a node, root excluded, down to an end by the steps sampled most often."""
+    """Return the path through a node down to an end, by the steps sampled most often."""
     path = [node]
     while path[-1].children:
         path.append(max(path[-1].children.values(), key=lambda child: child.sampled))

@@ -154,6 +154,6 @@ class Sampler:
 
 
 def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary positions, in halves as transformers lays them out."""
+    """Rotate by position, in halves as transformers lays them out."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

@@ -47,5 +47,5 @@ def complete(
 
 
 def solved(problem: Problem, trajectory: Trajectory) -> bool:
-    """Whether a trajectory has ended with the problem's answer."""
+    """Say whether a trajectory has ended with the problem's answer."""
     return trajectory.finished and trajectory.steps[-1].strip() == problem.solution[-1]

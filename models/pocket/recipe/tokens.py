@@ -65,7 +65,7 @@ def make_tokenizer(*, examples: int = 4000) -> PreTrainedTokenizerFast:
 
 
 def _texts(examples: int) -> list[str]:
-    """Questions and solutions, and every number that a careless writer may arrive at."""
+    """Yield questions and solutions, and every number that a careless writer may arrive at."""
     drawn = list(islice(problems("train", seed=0), examples))
     texts = [text for problem in drawn for text in (problem.question, written(problem.solution))]
     return [*texts, *(f" {number}" for number in range(LARGEST + 1))]
