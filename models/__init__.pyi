@@ -2,6 +2,7 @@ from .batching import run_batched as run_batched
 from .calls import continued as continued
 from .confidence import token_confidences as token_confidences
 from .cost import Cost as Cost
+from .language.budget_forcing import BudgetForcing as BudgetForcing
 from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM
 from .language.torch_lm import TorchLM as TorchLM
