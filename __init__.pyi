@@ -9,6 +9,7 @@ from .diagnostics.summary import summary as summary
 from .evaluation import evaluate as evaluate
 from .models import load_lm as load_lm
 from .models import load_prm as load_prm
+from .models import prompts as prompts
 from .samplers import solve as solve
 from .samplers import solve_many as solve_many
 

@@ -7,6 +7,7 @@
     motes samplers             says which samplers there are, and what holds of each
     motes problems             prints problems of the pocket reasoner's family, with their answers
     motes models               says which models ship with motes, and which others it loads
+    motes prompts              says which prompts of the field there are, and their sources
 
 Results go to stdout, everything else to stderr. Exit status: 0; 1 where a run fails (all particles
 dead, a model that gives NaN, a file that cannot be written); 2 for bad input; 130 when interrupted.

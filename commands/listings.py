@@ -1,4 +1,4 @@
-"""The commands that list what there is: samplers, problems and models."""
+"""The commands that list what there is: samplers, problems, prompts and models."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--format", choices=formats, default="text", help="json prints one object a line"
     )
 
+    text = "say which prompts of the field there are, and their sources"
+    parser = commands.add_parser("prompts", help=text, description=text.capitalize() + ".")
+    parser.set_defaults(command=prompts_command)
+
     text = "say which models ship with motes, and which others it loads"
     parser = commands.add_parser("models", help=text, description=text.capitalize() + ".")
     parser.set_defaults(command=models_command)
@@ -57,6 +61,15 @@ def samplers_command(args: argparse.Namespace) -> int:
     for name, sampler in BASELINES.items():
         table.add_row(name, "of the prior", "none", _first_line(sampler))
     Console(file=sys.stdout, highlight=False).print(table)
+    return 0
+
+
+def prompts_command(args: argparse.Namespace) -> int:
+    """Print what each preset is and where it comes from."""
+    from ..models.prompts import PRESETS
+
+    for name, preset in PRESETS.items():
+        print(f"{name}\n    {preset.about}\n    {preset.source}")
     return 0
 
 

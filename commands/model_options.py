@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import models
-from ..models import ChatPrompt, LanguageModel, StepRule
+from ..models import ChatPrompt, LanguageModel, StepRule, prompts
 from ..models.pairing import paired
 from ..models.progress import TellsProgress
-from ..models.prompt_forms import check_form
 from ..samplers.forecast import Forecast
 from .option_groups import setting
 from .problem_files import read_rows
@@ -77,23 +77,28 @@ def _step_rule(args: argparse.Namespace) -> StepRule | None:
     return StepRule(**rule) if rule else None
 
 
-def _prompt(args: argparse.Namespace) -> ChatPrompt | str | None:
+def _prompt(args: argparse.Namespace) -> prompts.PromptForm:
     chat: dict[str, Any] = {}
     if args.system is not None:
         chat["system"] = text_of("system", args.system)
     if args.examples is not None:
         chat["examples"] = _examples(Path(args.examples))
     if args.template:
-        chat["template"] = dict(setting("template", text) for text in args.template)
+        chat["template_arguments"] = dict(setting("template", text) for text in args.template)
+    if args.user is not None:
+        chat["user"] = text_of("user", args.user)
+    if args.prefill is not None:
+        chat["prefill"] = _unescaped(text_of("prefill", args.prefill))
     if args.prompt is None:
         return ChatPrompt(**chat) if chat else None
-    if chat:
+    form = prompts.chosen_form(text_of("prompt", args.prompt))
+    if chat and not isinstance(form, ChatPrompt):
+        option = {"template_arguments": "template"}.get(name := next(iter(chat)), name)
         raise ValueError(
-            f"prompt must be left out beside --{next(iter(chat))}, which the chat template takes"
+            f"prompt must be left out beside --{option}, which the chat template takes, or name a "
+            "prompt for chats"
         )
-    text = text_of("prompt", args.prompt)
-    check_form(text)
-    return text
+    return replace(form, **chat) if isinstance(form, ChatPrompt) else form
 
 
 def _examples(path: Path) -> list[tuple[str, str]]:

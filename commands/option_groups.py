@@ -45,6 +45,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
     add = prompt.add_argument
     add("--system", metavar="TEXT", help="system prompt")
+    add("--user", metavar="TEXT", help="what the user's turn says, with {question} in it")
+    add("--prefill", metavar="TEXT", help=r"how the answer begins; \n for a line break")
     add(
         "--examples",
         metavar="FILE.jsonl",
@@ -60,7 +62,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--prompt",
         metavar="TEXT",
-        help="in place of the chat template, a text with {question} in it",
+        help="a prompt by name (motes prompts lists them), or, in place of the chat template, a "
+        "text with {question} in it",
     )
 
     steps = parser.add_argument_group("steps")

@@ -25,7 +25,7 @@ def last_number(trajectory: Trajectory) -> str | None:
         >>> last_number(written) is None, last_number(written.close(finished=True))
         (True, '1200')
     """
-    found = [] if trajectory.open else NUMBER.findall(trajectory.text)
+    found = [] if trajectory.open else NUMBER.findall(trajectory.answer_text)
     return found[-1].replace(",", "") if found else None
 
 
@@ -38,7 +38,7 @@ def last_line(trajectory: Trajectory) -> str | None:
         >>> last_line(written.close(finished=True))
         'yes'
     """
-    lines = [] if trajectory.open else trajectory.text.split("\n")
+    lines = [] if trajectory.open else trajectory.answer_text.split("\n")
     written = [line.strip() for line in lines if line.strip()]
     return written[-1] if written else None
 
@@ -61,7 +61,7 @@ def answer_rule(text: str) -> Answer:
         group = 1 if pattern.groups else 0
 
         def by_pattern(trajectory: Trajectory) -> str | None:
-            found = list(pattern.finditer(trajectory.text))
+            found = list(pattern.finditer(trajectory.answer_text))
             return (found[-1][group] or "").strip() or None if found else None
 
         return by_pattern

@@ -1,3 +1,4 @@
+from . import prompts as prompts
 from .batching import run_batched as run_batched
 from .calls import continued as continued
 from .confidence import token_confidences as token_confidences
@@ -9,7 +10,8 @@ from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
 from .loading import load_lm as load_lm
 from .loading import load_prm as load_prm
-from .prompt_forms import ChatPrompt as ChatPrompt
+from .opening import Opening as Opening
+from .prompts import ChatPrompt as ChatPrompt
 from .prompts import Prompt as Prompt
 from .prompts import prompt_of as prompt_of
 from .protocols import Capabilities as Capabilities

@@ -10,7 +10,8 @@ from ..aliases import Config
 from .hosting.pretrained import Place, classes_of, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
-from .prompt_forms import PromptForm, check_form
+from .prompt_forms import PromptForm
+from .prompt_presets import chosen_form
 from .reward.families import PLAIN, Signs, family_of, unknown
 from .reward.heads import Head, read_head, with_head
 from .reward.readers import Reader
@@ -46,8 +47,9 @@ def load_lm(
         dtype: "auto" (the checkpoint's on CUDA, float32 on the CPU), or the name of a torch type.
         step: when a step ends; at a blank line by default.
         prompt: what the model reads before it writes: a `ChatPrompt` (system prompt, examples,
-            arguments of the chat template), a text with {question} in it, or a function from a
-            question to a text; the chat template with the question alone where None.
+            arguments of the chat template, prefill), the name of one of `motes.prompts.PRESETS`, a
+            text with {question} in it, or a function from a question to a text; the chat template
+            with the question alone where None.
         cache_bytes: the most bytes of keys and values to keep.
         probe: whether to find out that the model's law does not depend on what else is in a batch
             (see `motes.models.hosting.probe`); it takes a fraction of a second.
@@ -65,7 +67,7 @@ def load_lm(
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    check_form(prompt)
+    prompt = chosen_form(prompt)
     place = _locate(source, shipped=LM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})

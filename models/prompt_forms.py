@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from .. import checks
+
 PLACE = "{question}"
 RESERVED = (
     "conversation",
     "messages",
     "tokenize",
     "add_generation_prompt",
+    "continue_final_message",
+    "chat_template",
     "return_tensors",
     "return_dict",
 )
@@ -21,29 +25,41 @@ RESERVED = (
 class ChatPrompt:
     """A conversation in the model's own chat template.
 
-    A system prompt, solved examples, then the question.
+    A system prompt, solved examples, then the question; the model goes on from there, or from the
+    beginning of its answer that is put into its mouth.
 
     Attributes:
         system: what the system turn says; None for no such turn.
         examples: pairs of a question and its answer, which come first, as turns of user and
             assistant.
-        template: further arguments of the chat template, such as {"enable_thinking": False}.
+        user: what a turn of the user says, with {question} in it, where the question goes; those of
+            the examples too.
+        template_arguments: further arguments of the chat template, such as {"enable_thinking":
+            False}.
+        prefill: how the model's answer begins. The model reads it as its own text; it belongs to
+            the solution, of which the reward model reads the steps and the answer is read, and is
+            no part of what is drawn.
 
     Raises:
-        TypeError: `system` is no text, `examples` are no pairs of texts, or `template` is no
-            mapping from names.
-        ValueError: `template` gives an argument that is motes' to give.
+        TypeError: `system`, `user` or `prefill` is no text, `examples` are no pairs of texts, or
+            `template_arguments` is no mapping from names.
+        ValueError: `user` has no {question} in it, or `template_arguments` gives an argument that
+            is motes' to give.
 
     Example:
         >>> example = ("1 + 1?", "The answer is 2.")
         >>> prompt = ChatPrompt(system="Reason step by step.", examples=[example])
         >>> [turn["role"] for turn in prompt.messages("2 + 3?")]
         ['system', 'user', 'assistant', 'user']
+        >>> ChatPrompt(user="{question} Answer in English.").messages("2 + 3?")[0]["content"]
+        '2 + 3? Answer in English.'
     """
 
     system: str | None = None
     examples: Sequence[tuple[str, str]] = ()
-    template: Mapping[str, Any] = field(default_factory=dict)
+    user: str = PLACE
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    prefill: str = ""
 
     def __post_init__(self) -> None:
         if not (self.system is None or isinstance(self.system, str)):
@@ -52,59 +68,47 @@ class ChatPrompt:
             raise TypeError(
                 f"examples must be pairs of a question and its answer, not {self.examples!r:.100}"
             )
-        object.__setattr__(
-            self, "examples", tuple((question, answer) for question, answer in self.examples)
-        )
-        if not isinstance(self.template, Mapping) or not all(
-            isinstance(name, str) for name in self.template
-        ):
-            raise TypeError(
-                "template must map names of the chat template's arguments to values, not "
-                f"{self.template!r:.100}"
+        pairs = tuple((question, answer) for question, answer in self.examples)
+        checks.settle(self, examples=pairs)
+        if not isinstance(self.user, str):
+            raise TypeError(f"user must be a text with {PLACE} in it, not {self.user!r:.100}")
+        if PLACE not in self.user:
+            raise ValueError(
+                f"user must have {PLACE} in its text, where the question goes, not "
+                f"{self.user!r:.100}"
             )
-        for name in RESERVED:
-            if name in self.template:
-                raise ValueError(f"template cannot give {name!r}, which motes gives")
+        if not isinstance(self.prefill, str):
+            raise TypeError(f"prefill must be a text, not {self.prefill!r:.100}")
+        _check_arguments(self.template_arguments)
 
     def messages(self, question: str) -> list[dict[str, str]]:
         """Return the turns up to the question, as chat templates take them."""
         turns = [] if self.system is None else [{"role": "system", "content": self.system}]
         for asked, answered in self.examples:
-            turns += [
-                {"role": "user", "content": asked},
-                {"role": "assistant", "content": answered},
-            ]
-        return [*turns, {"role": "user", "content": question}]
+            turns += [self._asked(asked), {"role": "assistant", "content": answered}]
+        return [*turns, self._asked(question)]
+
+    def _asked(self, question: str) -> dict[str, str]:
+        return {"role": "user", "content": self.user.replace(PLACE, question)}
 
 
 PromptForm: TypeAlias = "Callable[[str], str] | str | ChatPrompt | None"
 """A function from a question to the prompt's text, a text with {question} in it, or `ChatPrompt`.
 
 None stands for the tokenizer's chat template with the question alone; where there is none, for the
-question as it is.
+question as it is. A text without {question} is the name of a preset.
 """
 
 
-def check_form(prompt: object) -> None:
-    r"""Raise TypeError or ValueError where this is no form of a prompt.
-
-    Example:
-        >>> check_form("Q: {question}\nA:")
-        >>> check_form("Q:")
-        Traceback (most recent call last):
-        ValueError: prompt must have {question} in its text, where the question goes, not 'Q:'
-    """
-    if isinstance(prompt, str):
-        if PLACE not in prompt:
-            raise ValueError(
-                f"prompt must have {PLACE} in its text, where the question goes, not "
-                f"{prompt!r:.100}"
-            )
-    elif not (prompt is None or isinstance(prompt, ChatPrompt) or callable(prompt)):
+def _check_arguments(arguments: object) -> None:
+    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
         raise TypeError(
-            f"prompt must be a function from a question to a text, a text with {PLACE} in it, a "
-            f"ChatPrompt or None, not {prompt!r:.100}"
+            "template_arguments must map names of the chat template's arguments to values, not "
+            f"{arguments!r:.100}"
         )
+    for name in RESERVED:
+        if name in arguments:
+            raise ValueError(f"template_arguments cannot give {name!r}, which motes gives")
 
 
 def _is_pair(example: object) -> bool:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from .opening import Opening
+
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True, kw_only=True)
 class Trajectory:
@@ -38,6 +40,7 @@ class Trajectory:
             False where it was cut at a cap, at a number of tokens or by a predicate. True of models
             whose steps are whole.
         answer: what it answers, where somebody has read that; only of a finished one.
+        opening: what the model's turn began with, before the first step.
 
     Example:
         >>> law = {"logprob": -0.7, "proposal_logprob": -0.7}
@@ -57,6 +60,7 @@ class Trajectory:
     truncated: bool = False
     delimited: bool = True
     answer: str | None = None
+    opening: Opening = Opening()
 
     def child(
         self,
@@ -84,6 +88,7 @@ class Trajectory:
             finished=finished,
             truncated=truncated,
             delimited=delimited,
+            opening=self.opening,
         )
 
     def close(
@@ -130,6 +135,27 @@ class Trajectory:
     def text(self) -> str:
         """All that was generated, the steps one behind the other."""
         return "".join(self.steps)
+
+    @property
+    def solution_steps(self) -> tuple[str, ...]:
+        """The texts of the steps as a reader of the solution, such as a reward model, sees them.
+
+        The first one follows the prefill.
+
+        Example:
+            >>> root = Trajectory(question="2 + 2?", opening=Opening(prefill="The sum is "))
+            >>> root.child("4.", (5,), logprob=0.0, proposal_logprob=0.0).solution_steps
+            ('The sum is 4.',)
+        """
+        steps = self.steps
+        if not (steps and self.opening.prefill):
+            return steps
+        return self.opening.prefill + steps[0], *steps[1:]
+
+    @property
+    def answer_text(self) -> str:
+        """The text of which an answer is read: the prefill and what was generated after it."""
+        return self.opening.prefill + self.text
 
     @property
     def token_ids(self) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from .. import checks
 from ..models import (
     Cost,
     LanguageModel,
+    Opening,
     RewardModel,
     Sampling,
     Trajectory,
@@ -198,6 +199,7 @@ class StateSpaceModel:
             "prompt": prompt.text,
             "prompt_token_ids": [*prompt.token_ids],
             "prompt_date": prompt.date,
+            **({} if prompt.opening == Opening() else {"opening": [*prompt.opening]}),
         }
 
     def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:

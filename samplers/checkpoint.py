@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..files import replacing
-from ..models import Cost, Trajectory
+from ..models import Cost, Opening, Trajectory
 from ..smc.arrays import objects
 
 FORMAT = 3
@@ -127,7 +127,8 @@ class _Writer:
                     ancestor.proposal_logprob,
                 )
                 ended = ancestor.finished, ancestor.truncated, ancestor.delimited, ancestor.answer
-                self.nodes.append([parent, ancestor.question, *said, *ended])
+                opening = [] if ancestor.opening == Opening() else [list(ancestor.opening)]
+                self.nodes.append([parent, ancestor.question, *said, *ended, *opening])
                 self._numbers[ancestor] = len(self.nodes) - 1
         return self._numbers[node]
 
@@ -138,7 +139,7 @@ class _Reader:
     def __init__(self, nodes: list[list[Any]]) -> None:
         self._nodes: list[Trajectory] = []
         for parent, question, text, token_ids, logprob, proposal_logprob, *ended in nodes:
-            finished, truncated, delimited, answer = ended
+            finished, truncated, delimited, answer, *opening = ended
             above = None if parent is None else self._nodes[parent]
             self._nodes.append(
                 Trajectory(
@@ -153,6 +154,7 @@ class _Reader:
                     truncated=truncated,
                     delimited=delimited,
                     answer=answer,
+                    opening=Opening(*opening[0]) if opening else Opening(),
                 )
             )
 

@@ -4,6 +4,7 @@ evaluations."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import motes
 from motes.cli import main
 from motes.commands.rules_by_name import answer_rule, constraint_rule
 from motes.models import ChatPrompt, FunctionReward, StepRule, TableLM, Trajectory
+from motes.models.prompts import PRESETS
 
 TEXTS = ("Ben has 7 + 3 = 10.\n\n", "So, 17", "So, 18")
 
@@ -84,9 +86,16 @@ def test_the_whole_path(
             "device": "cpu",
             "dtype": "float32",
             "step": StepRule(delimiter="\n\n", cap=64),
-            "prompt": ChatPrompt(system="Think, é.\n", examples=examples, template=template),
+            "prompt": ChatPrompt(
+                system="Think, é.\n", examples=examples, template_arguments=template
+            ),
         }
     ]
+    solved(
+        capsys, "--prompt", "qwen2.5-math", "--prefill", r"## Step 1:\n", "--user", "{question}."
+    )
+    boxed = PRESETS["qwen2.5-math"].form
+    assert loads[1]["prompt"] == replace(boxed, prefill="## Step 1:\n", user="{question}.")
     assert told["settings"]["prior"] == {"temperature": 0.7, "top_p": 0.9, "top_k": 2}
     assert told["target"] == "prior" and told["settings"]["max_steps"] == 6
 
@@ -244,9 +253,12 @@ def test_evaluate_takes_settings_and_loads_with_options(
 BAD: dict[str, list[str]] = {
     "prompt must have {question} in its text": ["--prompt", "Q:"],
     "prompt must be left out beside --system": ["--prompt", "{question}", "--system", "x"],
+    "prompt must be left out beside --template": ["--prompt", "gsm8k", "--template", "x=1"],
+    "or be one of qwen2.5-math, ": ["--prompt", "qwen"],
+    "user must have {question} in its text": ["--user", "Solve:"],
     "system: '/nowhere.txt' cannot be read": ["--system", "@/nowhere.txt"],
     "template must be NAME=VALUE": ["--template", "thinking"],
-    "template cannot give 'tokenize'": ["--template", "tokenize=true"],
+    "template_arguments cannot give 'tokenize'": ["--template", "tokenize=true"],
     "examples: line 1 of": ["--examples", "BROKEN"],
     "tokens must be": ["--step-tokens", "0"],
     "cap must be": ["--step-cap", "0"],

@@ -15,8 +15,11 @@ from functools import lru_cache
 
 from ...aliases import Tokenizer
 from ..hosting.chat_template import rendered
+from ..hosting.template_use import check_use
 from ..hosting.text_encoder import TextEncoder
-from ..prompt_forms import PLACE, ChatPrompt, PromptForm, check_form
+from ..opening import Opening
+from ..prompt_forms import PLACE, ChatPrompt, PromptForm
+from ..prompt_presets import chosen_form
 from ..prompts import Prompt
 
 KEPT = 256  # prompts that a writer remembers
@@ -35,18 +38,20 @@ class PromptWriter:
 
     Raises:
         TypeError, ValueError: `write` is no form of a prompt, or a `ChatPrompt` for a tokenizer
-            without a chat template.
+            without a chat template, or for a chat template that would leave a part of it out.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, end_ids: Collection[int], write: PromptForm | None = None
     ) -> None:
-        check_form(write)
+        write = chosen_form(write)
         if isinstance(write, ChatPrompt) and not tokenizer.chat_template:
             raise ValueError(
                 "a ChatPrompt needs a chat template, and the tokenizer has none: give prompt as a "
                 "text with {question} in it"
             )
+        if isinstance(write, ChatPrompt):
+            check_use(tokenizer, write)
         self.tokenizer, self.write = tokenizer, write
         self._end_ids, self._encoder = frozenset(end_ids), TextEncoder(tokenizer)
         self._remembered = lru_cache(KEPT)(self._prompt)
@@ -63,7 +68,7 @@ class PromptWriter:
     def _prompt(self, question: str) -> Prompt:
         quoted = self._encoder.quoted(question)
         chat = self._chat()
-        text = self._written(quoted) if chat is None else self._in_template(chat, quoted)
+        text = self._written(quoted) if chat is None else self._in_template(chat, question)
         ids, begin = self._encoder.encode(text), self._encoder.begin
         # a chat template writes its own beginning, or none
         if chat is None and ids[: len(begin)] != begin:
@@ -71,6 +76,9 @@ class PromptWriter:
         kept = len(ids)
         while kept and ids[kept - 1] in self._end_ids and ids[:kept] != begin:
             kept -= 1
+        prefill = chat.prefill if chat else ""
+        if kept < len(ids) and prefill:
+            raise ValueError(f"prefill must not end the model's turn, as {prefill!r:.100} does")
         if kept < len(ids):
             message = (
                 "the prompt ends with end of text, which was left out: a model writes something "
@@ -81,7 +89,8 @@ class PromptWriter:
             raise ValueError(
                 f"the prompt must have at least one token, and that of {question!r} has none"
             )
-        return Prompt(self._encoder.unquoted(text), ids[:kept], datetime.now().date().isoformat())
+        today = datetime.now().date().isoformat()
+        return Prompt(self._encoder.unquoted(text), ids[:kept], today, Opening(prefill))
 
     def _chat(self) -> ChatPrompt | None:
         """Return the conversation that the chat template renders; None where it isn't used."""
@@ -89,12 +98,15 @@ class PromptWriter:
             return self.write
         return ChatPrompt() if self.write is None and self.tokenizer.chat_template else None
 
-    def _in_template(self, chat: ChatPrompt, quoted: str) -> str:
-        """Quote the control tokens of a conversation, but for those that the template writes."""
-        turns = chat.messages(quoted)
-        for turn in turns[:-1]:
+    def _in_template(self, chat: ChatPrompt, question: str) -> str:
+        """Quote the control tokens of a conversation, but for those that the template writes.
+
+        The prefill is the user's as the template is: what it writes are control tokens.
+        """
+        turns = chat.messages(question)
+        for turn in turns:
             turn["content"] = self._encoder.quoted(turn["content"])
-        return rendered(self.tokenizer, turns, chat.template)
+        return rendered(self.tokenizer, turns, chat.template_arguments) + chat.prefill
 
     def _written(self, quoted: str) -> str:
         if isinstance(self.write, str):

@@ -46,9 +46,9 @@ class TorchLM:
         model: the model, on its device, in evaluation mode.
         tokenizer: its tokenizer; its chat template, where it has one, makes the prompt.
         step: when a step ends; part of the declared prior.
-        prompt: what it reads before it writes: a `ChatPrompt`, a text with {question} in it, or a
-            function from a question to a text; the chat template with the question alone where
-            None.
+        prompt: what it reads before it writes: a `ChatPrompt`, the name of a preset, a text with
+            {question} in it, or a function from a question to a text; the chat template with the
+            question alone where None.
         name: what reports call it.
         cache_bytes: the most bytes of keys and values to keep between calls; they are recomputed
             when dropped.
@@ -114,7 +114,7 @@ class TorchLM:
         """Return the root of a new tree; see `LanguageModel.start`."""
         if not question.strip():
             raise ValueError("question must be a text that is not blank")
-        root = Trajectory(question=question)
+        root = Trajectory(question=question, opening=self.rendered(question).opening)
         length = len(self._tokens_of(root))
         if length >= self.context:
             raise QuestionTooLong(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..cost import Cost
+from ..opening import Opening
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
@@ -69,7 +70,8 @@ def request(asked: str, trajectory: Trajectory, *rest: Any) -> str:
     """
     steps = [[node.step_text, node.step_token_ids] for node in trajectory.path]
     state = [trajectory.finished, trajectory.truncated, trajectory.answer]
-    said = json.dumps([asked, trajectory.question, steps, state, *rest])
+    opening = [trajectory.opening] if trajectory.opening != Opening() else []
+    said = json.dumps([asked, trajectory.question, *opening, steps, state, *rest])
     return blake2b(said.encode(), digest_size=12).hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ...aliases import PRNGKeys
 from ..cost import Cost
+from ..opening import Opening
 from ..prompts import Prompt
 from ..protocols import Capabilities, QuestionTooLong
 from ..randomness import raw_keys
@@ -123,12 +125,16 @@ class ReplayedLM(Replayed):
         answer = self._started(root)
         if "too long" in answer:
             raise QuestionTooLong(answer["too long"])
-        return root
+        prompt = self.rendered(question)
+        return root if prompt is None else replace(root, opening=prompt.opening)
 
     def rendered(self, question: str) -> Prompt | None:
         """Return the prompt that the model read, as it was then; None where it showed none."""
         prompt = self._started(Trajectory(question=question)).get("prompt")
-        return None if prompt is None else Prompt(prompt[0], tuple(prompt[1]), prompt[2])
+        if prompt is None:
+            return None
+        text, token_ids, date, *opening = prompt  # recordings of before there were openings
+        return Prompt(text, tuple(token_ids), date, *(Opening(*fields) for fields in opening))
 
     def extend(
         self,

@@ -62,7 +62,7 @@ class MarkedReader:
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the question and the steps, up to the last step's mark."""
         text = self._encoder.quoted(trajectory.question)
-        for number, step in enumerate(trajectory.steps, start=1):
+        for number, step in enumerate(trajectory.solution_steps, start=1):
             text += self.opening if number == 1 else self.between
             text += self._step(number, step) + self.before + self._mark
         return self._encoder.begin + self._encoder.encode(text)
@@ -111,7 +111,7 @@ class LineReader:
         """Return the ids of the question and the lines, with a line break behind each."""
         question = self._encoder.quoted(trajectory.question)
         ids = self._encoder.encode(f"{self.tokenizer.bos_token}{question}\n")
-        for step in trajectory.steps:
+        for step in trajectory.solution_steps:
             for line in step.strip().split("\n"):
                 ids += self._encoder.encode(self._encoder.quoted(line)) + self._break
         return ids
@@ -146,9 +146,11 @@ class CompletedReader:
         question = self._encoder.quoted(trajectory.question) + self.NO_REFERENCE
         turns = [{"role": "system", "content": self.SYSTEM}, {"role": "user", "content": question}]
         ids = self._encoder.encode(rendered(self.tokenizer, turns))
-        if not trajectory.steps:
+        if not trajectory.solution_steps:
             return ids
-        said = "".join(f"{self._encoder.quoted(step.strip())}\n\n" for step in trajectory.steps)
+        said = "".join(
+            f"{self._encoder.quoted(step.strip())}\n\n" for step in trajectory.solution_steps
+        )
         return (*ids, *self._encoder.encode(said), self.tokenizer.eos_token_id)
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
@@ -181,7 +183,7 @@ class SeparatedReader:
         separator = self.tokenizer.pad_token
         text = f"Question:\n{self._encoder.quoted(trajectory.question)}\nAnswer:\n"
         text += f"Let's think step by step.\n{separator}"
-        for step in trajectory.steps:
+        for step in trajectory.solution_steps:
             text += self._encoder.quoted(step.strip()) + separator
         ids = self._encoder.encode(text)
         kept = tuple(token for token in ids if token != self.tokenizer.pad_token_id)

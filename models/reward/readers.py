@@ -87,9 +87,9 @@ class SeparatorReader:
         """Return the ids of the question and the steps, with a separator behind each."""
         if self.chat:
             text = self._question(trajectory.question)
-            return self._encoder.encode(text + "".join(map(self._step, trajectory.steps)))
+            return self._encoder.encode(text + "".join(map(self._step, trajectory.solution_steps)))
         ids = self.prompt(trajectory.question)
-        for step in trajectory.steps:
+        for step in trajectory.solution_steps:
             ids += self.tokens(step)
         return ids
 
@@ -150,7 +150,7 @@ class TurnsReader:
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the turns up to where the model answers the last step."""
         question = self._encoder.quoted(trajectory.question)
-        steps = [self._encoder.quoted(step.strip()) for step in trajectory.steps]
+        steps = [self._encoder.quoted(step.strip()) for step in trajectory.solution_steps]
         if steps:
             return self._answered(question, steps, self.texts[0])[:-1]
         # up to the end of the question, which the first step follows in the same turn

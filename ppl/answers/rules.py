@@ -27,7 +27,7 @@ def stated(trajectory: Trajectory) -> str | None:
         >>> stated(root.child("The answer is 17.", (1,), logprob=0.0, proposal_logprob=0.0))
         '17'
     """
-    return last_answer(trajectory.text, ended=trajectory.delimited or not trajectory.open)
+    return last_answer(trajectory.answer_text, ended=trajectory.delimited or not trajectory.open)
 
 
 def read(rule: Answer, trajectory: Trajectory) -> str | None:

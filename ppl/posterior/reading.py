@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 from xarray import DataTree
 
-from ...models import Cost, Trajectory
+from ...models import Cost, Opening, Trajectory
 from ...smc import History, normalise
 from .errors import errors_of
 from .pooling import pool
@@ -106,7 +106,7 @@ def _posterior(tree: DataTree, rows: slice, /, *, cost: dict[str, Any], **parts:
         latents[site] = _values(tree, f"population/{name}", rows)
     return Posterior(
         question=question,
-        trajectories=_trajectories(tree, question, rows),
+        trajectories=_trajectories(tree, question, _opening(parts["settings"]), rows),
         log_odds=tuple(row[~np.isnan(row)] for row in log_odds),
         extracted=tuple(str(answer) if stated else None for answer, stated in answers),
         latents=latents,
@@ -154,7 +154,13 @@ def _history(tree: DataTree, row: int, steps: int) -> History:
     return History(*(np.asarray(tree[f"smc/{name}"])[row, :steps] for name in names))
 
 
-def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajectory, ...]:
+def _opening(settings: dict[str, Any]) -> Opening:
+    return Opening(*settings.get("opening", ()))
+
+
+def _trajectories(
+    tree: DataTree, question: str, opening: Opening, rows: slice
+) -> tuple[Trajectory, ...]:
     names = (
         "population/depth",
         "population/finished",
@@ -168,7 +174,7 @@ def _trajectories(tree: DataTree, question: str, rows: slice) -> tuple[Trajector
         "text/stated",
         "text/answer",
     )
-    root = Trajectory(question=question)
+    root = Trajectory(question=question, opening=opening)
     nodes: dict[tuple[object, ...], Trajectory] = {}
     columns = [_values(tree, name, rows).tolist() for name in names]
     return tuple(_trajectory(root, nodes, *row) for row in zip(*columns, strict=True))
@@ -214,6 +220,7 @@ def _trajectory(
                 truncated=status[1],
                 delimited=step_delimited[step],
                 answer=status[2],
+                opening=root.opening,
             )
         node, start = nodes[key], end
     return node if depth else root.close(finished=finished, truncated=truncated)

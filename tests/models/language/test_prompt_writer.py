@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
+from chat_tokenizers import CHAT, chatty, writer
 from tokenizer_families import FAMILIES
-from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from motes.models import ChatPrompt, StepRule, TorchLM, load_lm, prompt_of
 from motes.models.identity import identify
@@ -17,31 +16,12 @@ from motes.models.language.prompt_writer import PromptWriter
 from motes.ppl import StateSpaceModel
 from motes.samplers import ParticleFilter
 
-CHAT = "{{ bos_token }}{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}"
 TEMPLATES = {
     "plain": CHAT,
     "trims": CHAT.replace("m['content']", "m['content'] | trim"),
     "splits": CHAT.replace("m['content']", "m['content'].split('<|end|>')[0]"),
     "replaces": CHAT.replace("m['content']", "m['content'].replace('<|end|>', '!') | upper"),
 }
-
-
-def chatty(template: str, family: str = "byte_level") -> Any:
-    made = FAMILIES[family]()
-    state = Tokenizer.from_str(made.backend_tokenizer.to_str())
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=state,
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        additional_special_tokens=["<|user|>", "<|end|>"],
-    )
-    tokenizer.chat_template = template
-    return tokenizer
-
-
-def writer(tokenizer: Any, write: Callable[[str], str] | None = None) -> PromptWriter:
-    return PromptWriter(tokenizer, {tokenizer.eos_token_id}, write)
 
 
 CLOCKS = ["motes.models.language.prompt_writer", "transformers.utils.chat_template_utils"]
@@ -163,7 +143,7 @@ def test_bad_prompts() -> None:
     with pytest.raises(
         TypeError, match="prompt must be a function from a question to a text, and it returned None"
     ):
-        writer(tokenizer, lambda question: None)("How many?")  # type: ignore[arg-type, return-value]
+        writer(tokenizer, lambda question: None)("How many?")
     with pytest.raises(
         ValueError, match="the prompt must have at least one token, and that of 'How many"
     ):
@@ -240,7 +220,7 @@ def test_examples_and_system_prompts_are_text_too() -> None:
 def test_arguments_of_the_template() -> None:
     tokenizer = chatty("{{ bos_token }}{% if thinking %}hmm{% endif %}" + CHAT)
     texts = [
-        writer(tokenizer, ChatPrompt(template={"thinking": on}))("How many?").text
+        writer(tokenizer, ChatPrompt(template_arguments={"thinking": on}))("How many?").text
         for on in (True, False)
     ]
     assert texts[0].startswith("<s>hmm") and texts[0].replace("hmm", "") == texts[1]
@@ -266,11 +246,15 @@ def test_a_text_with_a_place_for_the_question() -> None:
         (lambda: ChatPrompt(examples=[("a",)]), TypeError, "examples must be pairs"),
         (lambda: ChatPrompt(examples=["ab"]), TypeError, "examples must be pairs"),
         (lambda: ChatPrompt(examples=3), TypeError, "examples must be pairs"),
-        (lambda: ChatPrompt(template={1: 2}), TypeError, "template must map names"),
         (
-            lambda: ChatPrompt(template={"tokenize": True}),
+            lambda: ChatPrompt(template_arguments={1: 2}),
+            TypeError,
+            "template_arguments must map names",
+        ),
+        (
+            lambda: ChatPrompt(template_arguments={"tokenize": True}),
             ValueError,
-            "template cannot give 'tokenize'",
+            "template_arguments cannot give 'tokenize'",
         ),
     ],
 )

@@ -28,7 +28,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from motes.models import Trajectory, load_prm
+from motes.models import Opening, Trajectory, load_prm
 from motes.models.reward.families import BOXED, FAMILIES, named
 
 DOCS = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
@@ -328,6 +328,24 @@ def grown(steps: list[str]) -> list[Trajectory]:
     for i, step in enumerate(steps):
         nodes.append(nodes[-1].child(step, (i,), logprob=0.0, proposal_logprob=0.0))
     return nodes[1:]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_prefill_of_an_answer_is_read_before_its_first_step(name: str) -> None:
+    """What was put into the language model's mouth is a part of the solution that is judged."""
+    case = CASES[name]
+    tokenizer = tokenizer_for(case)
+    config = CONFIGS[case.backbone][0](vocab_size=len(tokenizer))
+    reader = named(name).reader(tokenizer, config)
+    begun = Trajectory(question=QUESTION, opening=Opening(prefill="Let us see: "))
+    x, asked = begun, [reader.conversation(begun)]
+    for step in STEPS:
+        x = x.child(step, (1,), logprob=0.0, proposal_logprob=0.0)
+        asked.append(reader.conversation(x))
+    whole = [f"Let us see: {BARE[0]}", *BARE[1:]]
+    for count in (1, 2, 3):
+        assert list(asked[count]) == list(case.ids(tokenizer, whole[:count]))
+    assert asked[0] == reader.conversation(Trajectory(question=QUESTION))
 
 
 def by_hand(case: Case, place: Path, steps: list[str]) -> float:
