@@ -282,6 +282,7 @@ def test_the_face_holds_what_it_lists() -> None:
         "load_prm",
         "models",
         "ppl",
+        "prompts",
         "samplers",
         "serving",
         "smc",
