@@ -1,3 +1,5 @@
+from .adapted_power import adapted_power_vote as adapted_power_vote
+from .adapted_power import agreement_gradient as agreement_gradient
 from .answer_likelihoods import answer_likelihood as answer_likelihood
 from .answer_likelihoods import fobar as fobar
 from .answer_pool import Pool as Pool
@@ -16,6 +18,9 @@ from .exact_laws import first_finish_law as first_finish_law
 from .exact_laws import short_vote_law as short_vote_law
 from .exact_laws import soft_best_of_n_law as soft_best_of_n_law
 from .exact_laws import vote_law as vote_law
+from .latent_signals import LatentSignals as LatentSignals
+from .latent_signals import latent_signals as latent_signals
+from .latent_signals import signal_vote as signal_vote
 from .model_choice import aggregated as aggregated
 from .model_choice import universal_self_consistency as universal_self_consistency
 from .order_statistics import best_of_n as best_of_n

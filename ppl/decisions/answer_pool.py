@@ -98,19 +98,31 @@ class Pool:
         Raises:
             TypeError, ValueError: it is not in that range, or the draws are not independent.
         """
-        count = checks.count("count", count, most=len(self))
+        return self.part(0, checks.count("count", count, most=len(self)))
+
+    def part(self, begin: int, end: int) -> Pool:
+        """Return the pool of the draws from `begin` to before `end`, as if there were no others.
+
+        Args:
+            begin, end: with 0 <= begin < end <= N.
+
+        Raises:
+            TypeError, ValueError: they are not, or the draws are not independent.
+        """
+        begin = checks.count("begin", begin, least=0, most=len(self) - 1)
+        end = checks.count("end", end, least=begin + 1, most=len(self))
         self.need_independence("a part of a pool")
-        kept = self.log_weights[:count]
+        kept = self.log_weights[begin:end]
         with np.errstate(invalid="ignore"):
             kept = np.where(kept > -np.inf, kept - np.logaddexp.reduce(kept), -np.inf)
         return Pool(
-            answers=self.answers[:count],
+            answers=self.answers[begin:end],
             log_weights=kept,
-            logprobs=self.logprobs[:count],
-            log_odds=self.log_odds[:count],
-            tokens=self.tokens[:count],
-            ends=self.ends[:count],
-            paths=self.paths[:count],
+            logprobs=self.logprobs[begin:end],
+            log_odds=self.log_odds[begin:end],
+            tokens=self.tokens[begin:end],
+            ends=self.ends[begin:end],
+            paths=self.paths[begin:end],
             independent=True,
             from_prior=self.from_prior,
         )

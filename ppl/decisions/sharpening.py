@@ -57,17 +57,26 @@ def power_vote(pool: Pool, *, alpha: float) -> Decision:
     return _noted(pool, base_log_weights(pool) + factors, law)
 
 
-def softsat_vote(pool: Pool, *, beta: float = 1.0, saturation: float = 0.75) -> Decision:
+def softsat_vote(
+    pool: Pool,
+    *,
+    beta: float = 1.0,
+    saturation: float = 0.75,
+    clip: tuple[float, float] | None = None,
+) -> Decision:
     """Return the answer of a vote weighted by the ranks of the draws' log-probabilities.
 
     Args:
         pool: of N independent draws from the prior with known log-probabilities.
         beta: how much the rank counts, at least 0.
         saturation: m in (0, 1], the rank above which all draws count the same.
+        clip: the least and the largest that exp(beta S) may be; (0.75, 17) as published, which
+            changes nothing up to beta = log 17, about 2.8. None for no clip.
 
     Returns:
-        The decision. In the limit the target is p(x) exp(beta S(F(log p(x)))), with F the
-        distribution function of log p under the prior; weights differ by exp(beta) at most.
+        The decision. In the limit, without a clip, the target is p(x) exp(beta S(F(log p(x)))),
+        with F the distribution function of log p under the prior; weights differ by exp(beta) at
+        most.
 
     Raises:
         ValueError: the draws are not of the prior, a log-probability is not known, or an argument
@@ -94,7 +103,13 @@ def softsat_vote(pool: Pool, *, beta: float = 1.0, saturation: float = 0.75) -> 
         f"the mode of p(x) exp({beta:g} S(u)), with u the rank of log p(x) among draws and S flat "
         f"above u = {saturation:g}"
     )
-    return _noted(pool, beta * saturated, law)
+    log_weights = beta * saturated
+    if clip is not None:
+        low = checks.positive("the least of clip", clip[0])
+        high = checks.number("the most of clip", clip[1], least=low)
+        log_weights = np.clip(log_weights, np.log(low), np.log(high))
+        law += f", weights kept from {low:g} to {high:g}"
+    return _noted(pool, log_weights, law)
 
 
 def _noted(pool: Pool, log_weights: np.ndarray, law: str) -> Decision:
