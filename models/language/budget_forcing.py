@@ -97,7 +97,7 @@ class BudgetForcing:
         return Capabilities(sampling=can.sampling, probabilities=False, step_rule=can.step_rule)
 
     def start(self, question: str) -> Trajectory:
-        """The root of a new tree; see `LanguageModel.start`."""
+        """Return the root of a new tree; see `LanguageModel.start`."""
         return self.lm.start(question)
 
     def extend(
@@ -148,7 +148,7 @@ def _encoded(name: str, text: str, encode: Encode | None, tokenizer: Any) -> tup
 
 
 def _ends_with(node: Trajectory, ids: tuple[int, ...]) -> bool:
-    """Whether a step ends with these tokens."""
+    """Return whether a step ends with these tokens."""
     return node.step_token_ids[-len(ids) :] == ids
 
 
