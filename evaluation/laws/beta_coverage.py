@@ -6,19 +6,18 @@ probability
 
     coverage(k) = 1 - E[(1 - c x)^k],     1 - coverage(k) ~ k^(-a) for large k,
 
-so a is the exponent of the tail: Schaeffer et al. (2025), arXiv:2502.17578. Expectations are by
-Gauss-Jacobi quadrature, exact for polynomials of degree up to 2 NODES - 1.
+so a is the exponent of the tail: Schaeffer et al. (2025), arXiv:2502.17578.
 
-The posterior is on a grid, flat in log a, log b and c. Problems that no run solved say something of
+The posterior is on a grid that is made finer where it lies, from a prior that is flat in log a,
+log b and c (`motes.evaluation.laws.rate_grid`). Problems that no run solved say something of
 the tail through the beta family alone; `motes.evaluation.laws.never_solved` is its rival, in which
 some can never be solved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from ..accuracy_table import credible_mean
 from ..coverage_curve import pass_at_k
 from ..law_rows import LawRow
 from .prior_draws import prior_draws
+from .rate_grid import COARSE, MOST_RUNS, ROUNDS, RateGrid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 
     from ..results import Results
 
-NODES = 64
-MOST_RUNS = 2 * NODES - 1
-FARTHEST = 2000  # runs; up to there the quadrature errs by less than 3e-5
-A = np.geomspace(0.05, 12.0, 24)
-B = np.geomspace(0.05, 60.0, 24)
-C = np.linspace(0.1, 1.0, 10)
 LOW, MIDDLE, HIGH = 0.025, 0.5, 0.975
 BAND = 0.18  # opacity
 EXPONENT = "Failures of all k runs fall like k to minus this number."
@@ -74,7 +68,8 @@ class CoverageLaw:
     """The posterior of a scaled beta law of rates, on a grid.
 
     Attributes:
-        weights: posterior probability of each cell (a, b, c), shape (24, 24, 10).
+        grid: of a, b and c, of A B C cells.
+        weights: posterior probability of each cell, shape (A, B, C).
         counts: how many problems had 0, 1, ..., n right runs, shape (n + 1,), int64.
 
     Example:
@@ -85,6 +80,7 @@ class CoverageLaw:
         True
     """
 
+    grid: RateGrid
     weights: np.ndarray
     counts: np.ndarray
 
@@ -101,18 +97,18 @@ class CoverageLaw:
     @property
     def exponent(self) -> Estimate:
         """The tail's exponent a: failures of all k runs fall like k^(-a)."""
-        return estimate_of(np.broadcast_to(A[:, None, None], self.weights.shape), self.weights)
+        return estimate_of(self.grid.a, self.weights.sum(axis=(1, 2)))
 
     def coverage(self, k: int) -> Estimate:
         """Return how often at least one of k runs would be right, on problems like these.
 
         Args:
-            k: from 1 to 2,000.
+            k: from 1 to a million.
 
         Raises:
             TypeError, ValueError: k is not an integer, or out of its range.
         """
-        return estimate_of(coverage_of_cells(k), self.weights)
+        return estimate_of(self.grid.coverage(k), self.weights)
 
     def rows(self) -> tuple[LawRow, ...]:
         """Return the exponent, and the coverage of ten times the runs there were."""
@@ -128,7 +124,7 @@ def fit_coverage_law(right: ArrayLike, runs: int) -> CoverageLaw:
 
     Args:
         right: integers from 0 to `runs`, shape (problems,).
-        runs: how many each problem had, from 2 to 127: of one run only the mean rate is known.
+        runs: how many each problem had, from 2 to 500: of one run only the mean rate is known.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range.
@@ -146,9 +142,8 @@ def fit_coverage_law(right: ArrayLike, runs: int) -> CoverageLaw:
     if counts.ndim != 1 or not counts.size or counts.min() < 0 or counts.max() > runs:
         raise ValueError(f"right must hold one or more numbers from 0 to runs = {runs}")
     each = np.bincount(counts, minlength=runs + 1)
-    log_likelihood = log_law(runs) @ each
-    weights = np.exp(log_likelihood - log_likelihood.max())
-    return CoverageLaw(weights / weights.sum(), each)
+    grid, weights = posterior_grid(lambda grid: grid.log_law(runs) @ each)
+    return CoverageLaw(grid, weights, each)
 
 
 def coverage_law_of_arm(evaluation: Results, arm: int = 0) -> CoverageLaw:
@@ -198,7 +193,7 @@ def coverage_law_of_draws(evaluation: Results, arm: int = 0) -> CoverageLaw:
     Raises:
         TypeError, ValueError: `arm` is not an integer, or out of range; no problem is done; draws
             were not kept, are not independent ones of the prior, or are not equally many for all
-            problems, from 2 to 127.
+            problems, from 2 to 500.
 
     Example:
         >>> import motes, tempfile
@@ -229,7 +224,7 @@ def plot_coverage_law(
 
     Args:
         laws: by the names of their arms, of equally many runs.
-        k: numbers of runs, each from 1 to 2,000.
+        k: numbers of runs, each from 1 to a million.
         ax: where to draw; on a new figure when None.
 
     Returns:
@@ -281,46 +276,36 @@ def _dots(ax: Axes, law: CoverageLaw, numbers: list[int], colour: str) -> None:
         ax.errorbar([number], [mean], ends, fmt="o", color=colour, markersize=4, linewidth=1)
 
 
-@lru_cache(maxsize=1)
-def _quadrature() -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes x in (0, 1) of Beta(a, b), and their probabilities, both (24, 24, NODES)."""
-    from scipy.special import roots_jacobi
+def posterior_grid(
+    log_likelihood: Callable[[RateGrid], np.ndarray],
+) -> tuple[RateGrid, np.ndarray]:
+    """Return a grid that is fine where the posterior is, and the probabilities of its cells.
 
-    points = np.empty((len(A), len(B), NODES))
-    shares = np.empty_like(points)
-    for i, a in enumerate(A):
-        for j, b in enumerate(B):
-            roots, weights = roots_jacobi(NODES, b - 1, a - 1)
-            points[i, j], shares[i, j] = (1 + roots) / 2, weights / weights.sum()
-    return points, shares
-
-
-@lru_cache(maxsize=8)
-def log_law(runs: int) -> np.ndarray:
-    """Return the log-probability of k right runs in each cell, shape (24, 24, 10, runs + 1)."""
-    from scipy.stats import binom
-
-    points, shares = _quadrature()
-    law = np.empty((len(A), len(B), len(C), runs + 1))
-    counts = np.arange(runs + 1)
-    for place, scale in enumerate(C):
-        each = binom.pmf(counts, runs, scale * points[..., None])
-        law[:, :, place] = np.einsum("abx,abxk->abk", shares, each)
-    return np.log(np.maximum(law, np.finfo(np.float64).tiny))
-
-
-def coverage_of_cells(k: int) -> np.ndarray:
-    """Return the coverage of k runs, from 1 to 2,000, under each cell, shape (24, 24, 10)."""
-    k = checks.count("k", k, most=FARTHEST)
-    points, shares = _quadrature()
-    failed = (1 - C[:, None] * points[:, :, None, :]) ** k
-    return 1 - np.einsum("abx,abcx->abc", shares, failed)
+    Args:
+        log_likelihood: of each cell of a grid, shape (A, B, C).
+    """
+    grid = COARSE
+    weights = _normalised(log_likelihood(grid), grid)
+    for _ in range(ROUNDS):
+        grid = grid.finer(weights)
+        weights = _normalised(log_likelihood(grid), grid)
+    return grid, weights
 
 
 def estimate_of(values: np.ndarray, weights: np.ndarray) -> Estimate:
-    """Return the weighted median and quantiles of the values of all cells."""
-    flat, order = values.ravel(), np.argsort(values, axis=None)
-    total = np.cumsum(weights.ravel()[order])
-    places = np.searchsorted(total, [LOW, MIDDLE, HIGH]).clip(max=len(flat) - 1)
-    low, median, high = flat[order][places].tolist()
+    """Return the weighted median and quantiles of the values of all cells.
+
+    Half of a cell's weight lies below its value, and between values the quantiles are on lines.
+    """
+    flat, mass = values.ravel(), weights.ravel()
+    order = np.argsort(flat)
+    order = order[mass[order] > 0]
+    middle = np.cumsum(mass[order]) - mass[order] / 2
+    low, median, high = np.interp([LOW, MIDDLE, HIGH], middle, flat[order]).tolist()
     return Estimate(median, low, high)
+
+
+def _normalised(logs: np.ndarray, grid: RateGrid) -> np.ndarray:
+    """Return the posterior of cells, from their log-likelihoods, both (A, B, C)."""
+    weights = np.exp(logs - logs.max()) * grid.volumes
+    return weights / weights.sum()

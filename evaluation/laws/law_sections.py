@@ -24,7 +24,6 @@ from ..law_rows import LawRow, LawSection
 from ..results import Results
 from ..risk import plot_risk, risk_of_arm
 from .beta_coverage import (
-    FARTHEST,
     CoverageLaw,
     coverage_law_of_arm,
     coverage_law_of_draws,
@@ -32,6 +31,7 @@ from .beta_coverage import (
 )
 from .equivalent_flops import equivalent_flops_of_arms, plot_equivalent_flops
 from .model_shape import ModelShape
+from .rate_grid import FARTHEST
 from .rival_law import never_solved
 from .search_crossing import crossing_of_methods, plot_crossing
 from .token_gains import arise_of_methods, plot_arise

@@ -19,13 +19,8 @@ from math import nan
 import numpy as np
 
 from ..law_rows import LawRow
-from .beta_coverage import (
-    CoverageLaw,
-    Estimate,
-    coverage_of_cells,
-    estimate_of,
-    log_law,
-)
+from .beta_coverage import CoverageLaw, Estimate, estimate_of, posterior_grid
+from .rate_grid import RateGrid
 
 V = (np.arange(50) + 0.5) / 50
 SHARE = "The share of problems that no number of runs would solve, if there are such problems."
@@ -41,7 +36,8 @@ class NeverSolved:
     """The posterior of the rival law, on a grid.
 
     Attributes:
-        weights: posterior probability of each cell (a, b, c, v), shape (24, 24, 10, 50).
+        grid: of a, b and c, of A B C cells.
+        weights: posterior probability of each cell and each v, shape (A, B, C, 50).
         bayes_factor: for it, against the law without problems that are never solved.
         runs: how many each problem had.
 
@@ -52,6 +48,7 @@ class NeverSolved:
         (True, True)
     """
 
+    grid: RateGrid
     weights: np.ndarray
     bayes_factor: float
     runs: int
@@ -65,12 +62,12 @@ class NeverSolved:
         """Return how often at least one of k runs would be right, on problems like these.
 
         Args:
-            k: from 1 to 2,000.
+            k: from 1 to a million.
 
         Raises:
             TypeError, ValueError: k is not an integer, or out of its range.
         """
-        return estimate_of(coverage_of_cells(k)[..., None] * (1 - V), self.weights)
+        return estimate_of(self.grid.coverage(k)[..., None] * (1 - V), self.weights)
 
     def rows(self) -> tuple[LawRow, ...]:
         """Return the share, the Bayes factor, and the coverage of ten times the runs there were."""
@@ -94,13 +91,28 @@ def never_solved(law: CoverageLaw) -> NeverSolved:
         >>> round(float(rival.weights.sum()), 6)
         1.0
     """
-    each, none = log_law(law.runs), law.counts[0]
-    solved = law.problems - none
-    known = each[..., 1:] @ law.counts[1:]  # of problems with a right run
-    alone = known + none * each[..., 0]
-    hopeless = np.log(V + (1 - V) * np.exp(each[..., :1]))
-    rival = known[..., None] + none * hopeless + solved * np.log1p(-V)
-    most = max(alone.max(), rival.max())
-    weights = np.exp(rival - most)
-    factor = float(weights.mean() / np.exp(alone - most).mean())
-    return NeverSolved(weights / weights.sum(), factor, law.runs)
+    grid, _ = posterior_grid(lambda grid: _log_of_mean(_log_rival(grid, law.counts)))
+    logs = _log_rival(grid, law.counts)
+    weights = np.exp(logs - logs.max()) * grid.volumes[..., None]
+    alone = law.grid.log_law(law.runs) @ law.counts
+    factor = np.exp(_log_evidence(grid, _log_of_mean(logs)) - _log_evidence(law.grid, alone))
+    return NeverSolved(grid, weights / weights.sum(), float(factor), law.runs)
+
+
+def _log_rival(grid: RateGrid, counts: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of each cell and each v, shape (A, B, C, 50)."""
+    each = grid.log_law(len(counts) - 1)
+    solved = (each[..., 1:] @ counts[1:])[..., None] + counts[1:].sum() * np.log1p(-V)
+    return solved + counts[0] * np.log(V + (1 - V) * np.exp(each[..., :1]))
+
+
+def _log_of_mean(logs: np.ndarray) -> np.ndarray:
+    """Return the log of the mean over v of what is given by its logs."""
+    most = logs.max(axis=-1)
+    return most + np.log(np.mean(np.exp(logs - most[..., None]), axis=-1))
+
+
+def _log_evidence(grid: RateGrid, logs: np.ndarray) -> float:
+    """Return the log of the integral over log a, log b and c of what is given by its logs."""
+    most = float(logs.max())
+    return most + float(np.log(np.sum(np.exp(logs - most) * grid.volumes)))

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import betabinom
 
 from motes.evaluation.laws import fit_coverage_law, never_solved
-from motes.evaluation.laws.beta_coverage import A, B
 from motes.evaluation.laws.rival_law import V
 
 
@@ -21,10 +20,11 @@ def test_the_posterior_is_that_of_the_mixture():
     counts, runs = np.array([0, 0, 0, 1, 5, 6]), 6
     law = fit_coverage_law(counts, runs)
     rival = never_solved(law)
-    one = rival.weights[:, :, -1]  # scale 1: a beta-binomial
+    assert rival.grid.c[-1] == 1.0
+    one = (rival.weights / rival.grid.volumes[..., None])[:, :, -1]  # scale 1: a beta-binomial
     mixture = np.empty_like(one)
-    for i, a in enumerate(A):
-        for j, b in enumerate(B):
+    for i, a in enumerate(rival.grid.a):
+        for j, b in enumerate(rival.grid.b):
             each = betabinom.pmf(counts, runs, a, b)
             mixture[i, j] = np.prod(V[:, None] * (counts == 0) + (1 - V[:, None]) * each, axis=1)
     np.testing.assert_allclose(one / one.sum(), mixture / mixture.sum(), rtol=1e-6, atol=1e-12)
@@ -40,17 +40,17 @@ def test_the_factor_is_the_ratio_of_mean_likelihoods(monkeypatch):
 
 
 def test_intervals_hold_the_share_and_the_coverage():
-    """Of 40 intervals at 95%, 34 or more hold the truth: fewer do at one seed in 300."""
+    """Of 30 intervals at 95%, 25 or more hold the truth: fewer do at one seed in 300."""
     generator = np.random.default_rng(6)
     rates = generator.beta(1.5, 2.0, 1_000_000)
     truth = 0.7 * np.mean(1 - (1 - rates) ** 160)
     share = coverage = 0
-    for _ in range(40):
+    for _ in range(30):
         rival = never_solved(fit_coverage_law(simulated(generator, 150, 16, 1.5, 2.0, 0.3), 16))
         share += rival.share.low <= 0.3 <= rival.share.high
         far = rival.coverage(160)
         coverage += far.low <= truth <= far.high
-    assert min(share, coverage) >= 34
+    assert min(share, coverage) >= 25
 
 
 def test_hopeless_problems_are_found_and_none_are_invented():
