@@ -32,9 +32,15 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(command=evaluate_command)
     parser.add_argument(
         "problems",
-        type=Path,
-        metavar="FILE.jsonl",
-        help="an object a line, with question (or problem) and answer (or solution); - reads stdin",
+        metavar="PROBLEMS",
+        help="a file (.jsonl, .json, .csv, .tsv, .parquet) whose rows have question (or problem) "
+        "and answer (or solution), a folder of the datasets library, the name of a data set "
+        "(gsm8k, math500, aime24, aime25, aimo-aime, amc23) or a Hugging Face id; - reads JSON "
+        "Lines from stdin",
+    )
+    parser.add_argument("--subset", metavar="NAME", help="of a Hugging Face data set")
+    parser.add_argument(
+        "--split", metavar="NAME", help="of a data set: the first of test, validation, train"
     )
     add_models(parser)
     add_declaration(parser)
@@ -54,6 +60,7 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     evaluation = parser.add_argument_group("evaluation")
     add = evaluation.add_argument
+    add("--by", metavar="COLUMN", help="a table by this column too: level, subject, ...")
     add("--count", type=int, metavar="K", help="the first K problems; all where left out")
     add("--repeats", type=int, default=1, metavar="R", help="runs of each sampler on each problem")
     add("--seed", type=int, default=0, help="the same seed gives the same draws")
@@ -78,14 +85,20 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def evaluate_command(args: argparse.Namespace) -> int:
     """Do what is missing in the file of results, and show the table of accuracy."""
     check_destination("results", args.results)
-    from ..evaluation import evaluate
+    from ..evaluation import evaluate, load_problems
+    from ..evaluation.golds import warn_of_unread
+    from ..evaluation.questions import read_problems
     from .model_options import models_of
-    from .problem_files import read_rows
+    from .rules_by_name import reads_texts
 
     methods = _methods(args.sampler or ["particle_filter"], args.budgets)
     arguments = {**stated_options(args), **models_of(args, by_name=True)}
-    problems = read_rows(args.problems, "problems")
+    problems = load_problems(args.problems, subset=args.subset, split=args.split, count=args.count)
+    groups = None if args.by is None else _column(problems, args.by)
     try:
+        if args.answer is not None and reads_texts(args.answer):
+            golds = [problem.answer for problem in read_problems(problems, None)]
+            warn_of_unread(golds, arguments["answer"])
         with redirect_stdout(sys.stderr):  # whatever a model prints is not the result
             found = evaluate(
                 problems,
@@ -94,19 +107,35 @@ def evaluate_command(args: argparse.Namespace) -> int:
                 results=args.results,
                 at_once=args.at_once,
                 repeats=args.repeats,
-                count=args.count,
                 **arguments,
             )
     except FloatingPointError as error:
         return failed(error, 1)
     except TypeError as error:  # of a row, whose values may be of any kind
         return failed(error, 2)
-    if args.json:
-        for row in found.table().rows:
-            print(json.dumps(row._asdict()))
-    else:
-        print(found.table())
+    tables = [found.table()] + ([] if groups is None else [found.table(groups)])
+    for table in tables:
+        if args.json:
+            for row in table.rows:
+                print(json.dumps(row._asdict()))
+        else:
+            print(table)
     return 0 if found.complete else 130
+
+
+def _column(problems: list[dict[str, Any]], name: str) -> list[Any]:
+    """Return a column of the problems.
+
+    Raises:
+        ValueError: a problem does not have it.
+    """
+    missing = next((n for n, row in enumerate(problems) if row.get(name) is None), None)
+    if missing is not None:
+        raise ValueError(
+            f"by must be a column that every problem has, not {name!r}: problems[{missing}] has "
+            f"{', '.join(problems[missing])}"
+        )
+    return [row[name] for row in problems]
 
 
 def _methods(texts: list[str], budgets: str | None) -> dict[str, list[Sampler]]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import models
+from ..evaluation.data_sets.row_files import read_rows
 from ..models import ChatPrompt, LanguageModel, StepRule, prompts
 from ..models.pairing import paired
 from ..models.progress import TellsProgress
 from ..samplers.forecast import Forecast
 from .option_groups import setting
-from .problem_files import read_rows
 
 
 def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]:

@@ -74,6 +74,15 @@ def answer_rule(text: str) -> Answer:
     return _imported(module, name)
 
 
+def reads_texts(text: str) -> bool:
+    """Say whether the named rule reads the text of a solution, whoever wrote it.
+
+    Of the default, `motes.evaluate` finds that out itself, and of others' functions nothing is
+    known.
+    """
+    return text.startswith(REGEX) or (text in BY_NAME and text != "stated")
+
+
 def constraint_rule(text: str) -> Callable[[Trajectory], bool]:
     """Return the constraint that a regular expression is found in a solution's text.
 

@@ -8,6 +8,9 @@ from .coverage_curve import Coverage as Coverage
 from .coverage_curve import coverage as coverage
 from .coverage_curve import pass_at_k as pass_at_k
 from .coverage_curve import plot_coverage as plot_coverage
+from .data_sets import DATA_SETS as DATA_SETS
+from .data_sets import DataSet as DataSet
+from .data_sets import load_problems as load_problems
 from .evaluation import Evaluation as Evaluation
 from .law_rows import LawRow as LawRow
 from .law_rows import LawSection as LawSection

@@ -11,10 +11,11 @@ problems can differ more clearly than their intervals do, which is what `Evaluat
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import inf, nan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .results import Results
 
 HEAD = ("sampler", "budget", "right", "accuracy", "95% interval", "tokens a problem", "dead")
-SIDES = ("left", "left", "right", "right", "right", "right", "right")  # numbers on the right
+SIDES = ("left", "left", *("right",) * 5, "left")  # numbers on the right, and groups behind them
 CELL = "padding:1px 14px 1px 0;text-align:{}"
 WIDTH = 120  # of the table as plain text
 
@@ -43,6 +44,7 @@ class Row(NamedTuple):
         tokens: generated, mean over problems.
         dead: runs in which all particles died, which count as wrong.
         runs: how many it had, on all problems together.
+        group: which problems these are; "" for all.
 
     Example:
         >>> import tempfile
@@ -71,6 +73,7 @@ class Row(NamedTuple):
     tokens: float
     dead: int
     runs: int
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Table:
     """Accuracy by method and budget.
 
     Attributes:
-        rows: one an arm, in order.
+        rows: one an arm, in order; of each group of problems, where there are groups.
         note: what a reader should know; "" for nothing.
 
     Example:
@@ -109,21 +112,31 @@ class Table:
             caption=Text(self.note) if self.note else None,
             caption_justify="left",
         )
-        for name, side in zip(HEAD, SIDES, strict=True):
+        for name, side in zip(HEAD, SIDES, strict=False):
             table.add_column(name, justify=side, no_wrap=side == "right", overflow="fold")
+        if self._grouped:
+            table.add_column("problems")
         for row in self.rows:
-            table.add_row(*map(Text, _cells(row)))
+            table.add_row(*map(Text, self._cells(row)))
         return table
 
     def _repr_html_(self) -> str:
-        lines = [_html_line(HEAD, "th")]
+        lines = [_html_line((*HEAD, "problems") if self._grouped else HEAD, "th")]
         for row in self.rows:
-            lines.append(_html_line(_cells(row), "td"))
+            lines.append(_html_line(self._cells(row), "td"))
         table = f'<table style="border-collapse:collapse">{"".join(lines)}</table>'
         note = ""
         if self.note:
             note = f'<div style="margin-top:6px">{escape(self.note)}</div>'
         return f'<div class="tex2jax_ignore mathjax_ignore">{table}{note}</div>'
+
+    @property
+    def _grouped(self) -> bool:
+        return any(row.group for row in self.rows)
+
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        """Return the cells of a row: the group of problems last, where there are groups."""
+        return (*_cells(row), printable(row.group)) if self._grouped else _cells(row)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -133,12 +146,46 @@ class Table:
         return out.getvalue().rstrip("\n")
 
 
-def tabulated(evaluation: Results) -> Table:
-    """Return the table of an evaluation, over the problems that all arms are done with."""
-    problems, repeats = len(evaluation.whole), evaluation.repeats
+def tabulated(evaluation: Results, by: Sequence[Any] | None = None) -> Table:
+    """Return the table of an evaluation, over the problems that all arms are done with.
+
+    Args:
+        evaluation: I problems, K arms.
+        by: to which group each problem belongs, I labels; None for no groups.
+
+    Raises:
+        ValueError: there is another number of labels.
+    """
+    whole = np.array(evaluation.whole, np.intp)
+    if by is None:
+        rows = _rows(evaluation, np.arange(len(whole)), "")
+        return Table(tuple(rows), _note(evaluation))
+    if len(by) != evaluation.problems:
+        raise ValueError(
+            f"by must have a label for each of the {evaluation.problems} problems, not {len(by)}"
+        )
+    labels = [str(by[number]) for number in whole]
+    rows = []
+    for label in sorted(set(labels), key=_in_order):
+        of_group = [row for row, other in enumerate(labels) if other == label]
+        rows += _rows(evaluation, np.array(of_group, np.intp), label)
+    return Table(tuple(rows), _note(evaluation))
+
+
+def _in_order(label: str) -> tuple[float, str]:
+    """Put labels in the order of their numbers, and what is no number behind, by the alphabet."""
+    try:
+        return float(label), label
+    except ValueError:
+        return inf, label
+
+
+def _rows(evaluation: Results, of_group: np.ndarray, group: str) -> list[Row]:
+    """Return a row for each arm, over some of the problems that are done."""
+    problems, repeats = len(of_group), evaluation.repeats
     rows = []
     for k, arm in enumerate(evaluation.arms):
-        right = evaluation.right[:, k]
+        right = evaluation.right[of_group, k]
         low, high = credible(right, repeats)
         row = Row(
             sampler=arm.name,
@@ -148,12 +195,13 @@ def tabulated(evaluation: Results) -> Table:
             accuracy=float(right.mean()) / repeats if problems else nan,
             low=low,
             high=high,
-            tokens=float(evaluation.tokens[:, k].mean()) if problems else nan,
-            dead=int(evaluation.dead[:, k].sum()),
+            tokens=float(evaluation.tokens[of_group, k].mean()) if problems else nan,
+            dead=int(evaluation.dead[of_group, k].sum()),
             runs=problems * repeats,
+            group=group,
         )
         rows.append(row)
-    return Table(tuple(rows), _note(evaluation))
+    return rows
 
 
 def credible(right: np.ndarray, repeats: int = 1) -> tuple[float, float]:
@@ -194,7 +242,7 @@ def _interval(right: float, count: float) -> tuple[float, float]:
 def _html_line(cells: tuple[str, ...], tag: str) -> str:
     """Return a line of the table in HTML, of cells "th" or "td"."""
     parts = []
-    for cell, side in zip(cells, SIDES, strict=True):
+    for cell, side in zip(cells, SIDES, strict=False):
         parts.append(f'<{tag} style="{CELL.format(side)}">{escape(cell)}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .accuracy_table import Table, tabulated
 from .arms import labelled
@@ -63,9 +63,17 @@ class Evaluation(Results):
         found = tuple(records[key].at(place) for place, key in places if key in records)
         return cls(labelled(plan.arms), len(plan.problems), found, plan.repeats)
 
-    def table(self) -> Table:
-        """Return the table of accuracy and mean tokens; see `motes.evaluation.accuracy_table`."""
-        return tabulated(self)
+    def table(self, by: Sequence[Any] | None = None) -> Table:
+        """Return the table of accuracy and mean tokens; see `motes.evaluation.accuracy_table`.
+
+        Args:
+            by: to which group each problem belongs, such as its level or subject: a label for each,
+                in order; None for one row an arm.
+
+        Raises:
+            ValueError: there is another number of labels.
+        """
+        return tabulated(self, by)
 
     def fit(
         self,

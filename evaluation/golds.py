@@ -8,10 +8,14 @@ every right answer as wrong without a word, so it is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from warnings import warn
 
-from ..ppl.answers import last_answer, spelled
+from ..models import Trajectory
+from ..ppl.answers import Answer, group, last_answer, spelled
 
 LONGEST = 200  # characters of an answer in words
+FORMS = (r"The answer is \boxed{{{}}}.", "#### {}", "{}")  # in which a solution states an answer
 _MISSING = {"nan", "null", "<na>", "n/a", "#n/a"}
 
 
@@ -47,6 +51,37 @@ def read_gold(place: str, answer: object, solution: object = None) -> str:
     is_solution = "####" in answer or re.search(r"\\(?:boxed|fbox)\b", answer)
     is_long = len(answer) > LONGEST or ("\n" in answer.strip() and "\\begin" not in answer)
     return _stated(place, "answer", answer) if is_solution or is_long else answer
+
+
+def warn_of_unread(golds: Sequence[str], rule: Answer) -> None:
+    """Warn where right answers cannot be read back by the rule that will read the models'.
+
+    Whoever gave such an answer, even in its very words, would be counted as wrong.
+
+    Warns:
+        RuntimeWarning: there are such; the message has their number and the first.
+    """
+    lost = [gold for gold in golds if not _read_back(gold, rule)]
+    if lost:
+        warn(
+            f"{len(lost)} of {len(golds)} right answers cannot be read back by the rule for "
+            f"answers, {lost[0]!r:.60} for one: solutions that give them will count as wrong; "
+            "choose another rule, or say what is right by `correct`",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _read_back(gold: str, rule: Answer) -> bool:
+    """Say whether a rule reads from some text that states this answer what means the same."""
+    for form in FORMS:
+        stating = Trajectory(question="?").child(
+            form.format(gold), (0,), logprob=0.0, proposal_logprob=0.0
+        )
+        answer = rule(stating.close(finished=True))
+        if answer is not None and len(set(group([str(answer), gold]))) == 1:
+            return True
+    return False
 
 
 def _stated(place: str, name: str, text: str) -> str:

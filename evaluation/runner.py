@@ -14,7 +14,7 @@ from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
 from ..models.identity import check_vouched, identify
 from ..models.pairing import AUTO, POCKET
-from ..ppl.answers import Answer
+from ..ppl.answers import Answer, stated
 from ..ppl.declaration import Declaration
 from ..ppl.targets import Target
 from ..samplers.base import Sampler
@@ -22,6 +22,7 @@ from ..samplers.given_models import checked_models
 from ..samplers.mistaken import instead
 from .arms import Arm, plain, read_arms
 from .evaluation import Evaluation
+from .golds import warn_of_unread
 from .hosts import Hosts
 from .plan import Key, Place, planned
 from .questions import Correct, read_problems
@@ -113,7 +114,8 @@ def evaluate(
         FloatingPointError: a model gave NaN or infinity; what was done before is in the file.
 
     Warns:
-        RuntimeWarning: after 20 runs, no answer was read in any; lines of the file are damaged; the
+        RuntimeWarning: right answers cannot be read back by the rule for answers; after 20 runs, no
+            answer was read in any; lines of the file are damaged; the
             name of a model or function is taken on trust.
 
     Example:
@@ -146,6 +148,8 @@ def evaluate(
     seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
     repeats = checks.count("repeats", repeats)
     _check(correct)
+    if correct is None and answer in (None, stated):
+        warn_of_unread([problem.answer for problem in given], stated)
     hosts = Hosts(*checked_models(lm, prm), device)
     path = check_results(results)
     plan = planned(given, [arm for arm, _ in arms], repeats)

@@ -43,6 +43,7 @@ FACES = (
     "diagnostics",
     "evaluation",
     "evaluation/abstention",
+    "evaluation/data_sets",
     "evaluation/laws",
 )
 

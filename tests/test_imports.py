@@ -74,8 +74,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics/plots": SHOWN,
     "diagnostics/report": SHOWN | {"diagnostics/findings", "diagnostics/plots"},
     "evaluation": SHOWN
-    | {"models/pocket", "diagnostics/plots", "samplers", "samplers/search", "evaluation/laws"},
+    | {
+        "models/pocket",
+        "diagnostics/plots",
+        "samplers",
+        "samplers/search",
+        "evaluation/data_sets",
+        "evaluation/laws",
+    },
     "evaluation/abstention": {"evaluation", "ppl/decisions", "diagnostics/plots"},
+    "evaluation/data_sets": set(),
     "evaluation/laws": {
         "evaluation",
         "evaluation/abstention",
@@ -84,7 +92,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "diagnostics/plots",
     },
     "serving": SHOWN | {"diagnostics/report", "samplers"},
-    "commands": SHOWN | {"models/pocket", "models/reward", "samplers", "evaluation", "serving"},
+    "commands": SHOWN
+    | {"models/pocket", "models/reward", "samplers", "serving"}
+    | {"evaluation", "evaluation/data_sets"},
 }
 TOP = [room for room in MAY_IMPORT if "/" not in room]
 
@@ -230,6 +240,7 @@ def test_what_is_imported_is_declared() -> None:
     declared = named(project["dependencies"])
     # of a folder that needs an extra
     more = {
+        "evaluation": named(project["optional-dependencies"]["data"]),
         "serving": named(project["optional-dependencies"]["serve"]),
         "samplers": named(project["optional-dependencies"]["search"]),
     }
