@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .results import Results
 
 HEAD = ("sampler", "budget", "right", "accuracy", "95% interval", "tokens a problem", "dead")
-SIDES = ("left", "left", *("right",) * 5, "left")  # numbers on the right, and groups behind them
+# numbers on the right, and groups of problems behind them
+SIDES = ("left", "left", "right", "right", "right", "right", "right", "left")
 CELL = "padding:1px 14px 1px 0;text-align:{}"
 WIDTH = 120  # of the table as plain text
 
