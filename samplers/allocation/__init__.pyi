@@ -10,4 +10,9 @@ from .osca import Mix as Mix
 from .osca import best_mix as best_mix
 from .replayed_shares import replayed as replayed
 from .replayed_shares import solutions_of as solutions_of
+from .solve_or_verify import Action as Action
+from .solve_or_verify import SolveOrVerify as SolveOrVerify
+from .solve_or_verify import Verdicts as Verdicts
 from .thompson import Thompson as Thompson
+from .verified_solutions import Verified as Verified
+from .verified_solutions import solve_and_verify as solve_and_verify
