@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..frequencies import jeffreys
@@ -103,5 +103,7 @@ def sentence(promise: str) -> str:
 
 
 def _shown(value: float) -> str:
-    """Return a number with three decimals, or as a whole number where it is large."""
+    """Return a number with three decimals, as a whole number, or as a power of ten."""
+    if 1e7 <= abs(value) < inf:
+        return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"

@@ -12,7 +12,8 @@ whichever of the n + 1 wrong ones is called j. So with the score of the largest 
     p_j = (1 + number of wrong answers of the calibration with confidence >= c_j) / (n + 1)
 
 is a p-value given R_j. Questions with p_j <= alpha R_j / m remain, and of these the largest set of
-r with xi_j R_j <= r is picked, where xi_j is 1, one uniform number for all, or one for each. Then
+r with xi_j R_j <= r is picked, where xi_j is one uniform number for all (1 and one for each are
+valid too, and pick fewer). Then
 the false discovery rate is at most alpha: Bai and Jin (2024), arXiv:2411.17983.
 
 The published code counts confidences *above* c_j alone: with ties, as votes have them, that is no
@@ -84,7 +85,7 @@ class OptimisedSelectionRule:
         >>> right = np.arange(19) > 9
         >>> scores = np.stack([np.linspace(0, 1, 19), np.zeros(19)], axis=1)
         >>> known = CalibrationSet(scores[:, 0], right, scores=scores)
-        >>> rule = calibrate_optimised_selection(known, alpha=0.1)
+        >>> rule = calibrate_optimised_selection(known, alpha=0.1, seed=1)
         >>> found = rule.judge([[0.9, 0.0], [0.3, 0.0], [0.8, 0.0]])
         >>> found.picked.tolist(), found.chosen.tolist()
         ([True, False, True], [0, 0, 0])
@@ -184,9 +185,9 @@ def calibrate_optimised_selection(
     calibration: CalibrationSet,
     alpha: float,
     *,
+    seed: int,
     learner: Learner | None = None,
-    pruning: Pruning = "none",
-    seed: int = 0,
+    pruning: Pruning = "common",
 ) -> OptimisedSelectionRule:
     """Return the rule that picks questions by the best of several scores, few of them wrong.
 
@@ -196,9 +197,11 @@ def calibrate_optimised_selection(
         alpha: the false discovery rate, between 0 and 1.
         learner: from scores (N, K) and truths (N,) to a function from scores to confidences, which
             must not depend on the order of the questions; it is trained once for each new question.
-        pruning: "none" is deterministic; "common" and "each" pick more, by random numbers of
-            `seed`, which must be chosen before the questions are seen.
-        seed: an integer.
+        pruning: xi is one random number for all ("common"), one for each question ("each"), or 1
+            ("none"): deterministic, but where the R_j differ, much is lost: R_j of more than r
+            questions must not exceed r.
+        seed: of the random numbers. Choose it before the questions are seen, and another one each
+            time: the promise is an average over seeds.
 
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range; the calibration
@@ -208,7 +211,7 @@ def calibrate_optimised_selection(
         >>> import numpy as np
         >>> from motes.evaluation.abstention import CalibrationSet, calibrate_optimised_selection
         >>> known = CalibrationSet(np.array([0.9]), np.array([True]), scores=np.array([[0.9, 1.0]]))
-        >>> calibrate_optimised_selection(known, alpha=0.2).promise
+        >>> calibrate_optimised_selection(known, alpha=0.2, seed=1).promise
         'of the questions picked, a share of at most 0.2 is wrong in expectation'
     """
     alpha = checks.level("alpha", alpha)

@@ -22,7 +22,9 @@ from ..law_rows import LawRow
 from .beta_coverage import CoverageLaw, Estimate, estimate_of, posterior_grid
 from .rate_grid import RateGrid
 
-V = (np.arange(50) + 0.5) / 50
+_ANGLES = np.pi * (np.arange(50) + 0.5) / 50
+V = (1 - np.cos(_ANGLES)) / 2  # fine near 0 and 1
+V_PRIOR = np.sin(_ANGLES) / np.sin(_ANGLES).sum()  # flat in v
 SHARE = "The share of problems that no number of runs would solve, if there are such problems."
 FACTOR = (
     "How many times more probable the numbers of right runs are if some problems can never be "
@@ -93,7 +95,7 @@ def never_solved(law: CoverageLaw) -> NeverSolved:
     """
     grid, _ = posterior_grid(lambda grid: _log_of_mean(_log_rival(grid, law.counts)))
     logs = _log_rival(grid, law.counts)
-    weights = np.exp(logs - logs.max()) * grid.volumes[..., None]
+    weights = np.exp(logs - logs.max()) * V_PRIOR * grid.volumes[..., None]
     alone = law.grid.log_law(law.runs) @ law.counts
     factor = np.exp(_log_evidence(grid, _log_of_mean(logs)) - _log_evidence(law.grid, alone))
     return NeverSolved(grid, weights / weights.sum(), float(factor), law.runs)
@@ -107,9 +109,9 @@ def _log_rival(grid: RateGrid, counts: np.ndarray) -> np.ndarray:
 
 
 def _log_of_mean(logs: np.ndarray) -> np.ndarray:
-    """Return the log of the mean over v of what is given by its logs."""
+    """Return the log of the mean over v, under its prior, of what is given by its logs."""
     most = logs.max(axis=-1)
-    return most + np.log(np.mean(np.exp(logs - most[..., None]), axis=-1))
+    return most + np.log(np.exp(logs - most[..., None]) @ V_PRIOR)
 
 
 def _log_evidence(grid: RateGrid, logs: np.ndarray) -> float:

@@ -67,7 +67,7 @@ def test_picked_questions_are_drawn_apart(ax):
     new = [0.95, 0.9, 0.1, 0.85]
     plot_selection(rule, new, ax=ax)
     assert len(line(ax, "picked").get_xdata()) == rule.picks(new).sum() == 3
-    optimised = calibrate_optimised_selection(KNOWN, 0.5, pruning="common")
+    optimised = calibrate_optimised_selection(KNOWN, 0.5, seed=0)
     scores = np.stack([new, 1 - np.array(new)], axis=1)
     found = optimised.judge(scores)
     other = plot_optimised_selection(optimised, scores, ax=Figure().subplots())

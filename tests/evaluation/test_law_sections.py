@@ -114,3 +114,4 @@ def test_nothing_done_is_said_of_all_laws(run):
 def test_figures_show_what_there_is():
     assert LawRow("", 0.25, 0.2, inf, "").figures == "0.250 (0.200 to inf)"
     assert LawRow("", 12345.6, nan, nan, "").figures == "12,346"
+    assert LawRow("", 1.986e11, 1.84e11, inf, "").figures == "1.99e+11 (1.84e+11 to inf)"

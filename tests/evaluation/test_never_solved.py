@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import betabinom
 
 from motes.evaluation.laws import fit_coverage_law, never_solved
-from motes.evaluation.laws.rival_law import V
+from motes.evaluation.laws.rival_law import V_PRIOR, V
 
 
 def simulated(generator, problems, runs, a, b, hopeless):
@@ -21,7 +21,10 @@ def test_the_posterior_is_that_of_the_mixture():
     law = fit_coverage_law(counts, runs)
     rival = never_solved(law)
     assert rival.grid.c[-1] == 1.0
-    one = (rival.weights / rival.grid.volumes[..., None])[:, :, -1]  # scale 1: a beta-binomial
+    np.testing.assert_allclose([V_PRIOR @ V**k for k in range(1, 4)], [1 / 2, 1 / 3, 1 / 4], 1e-3)
+    one = (rival.weights / rival.grid.volumes[..., None] / V_PRIOR)[
+        :, :, -1
+    ]  # scale 1: a beta-binomial
     mixture = np.empty_like(one)
     for i, a in enumerate(rival.grid.a):
         for j, b in enumerate(rival.grid.b):
@@ -34,6 +37,7 @@ def test_the_factor_is_the_ratio_of_mean_likelihoods(monkeypatch):
     """With v near 0 alone the rival is the law itself."""
     law = fit_coverage_law([0, 0, 1, 3], 4)
     monkeypatch.setattr("motes.evaluation.laws.rival_law.V", np.array([1e-12]))
+    monkeypatch.setattr("motes.evaluation.laws.rival_law.V_PRIOR", np.array([1.0]))
     rival = never_solved(law)
     assert rival.bayes_factor == pytest.approx(1)
     assert rival.coverage(40) == pytest.approx(law.coverage(40))
