@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import models
 from ..evaluation.data_sets.row_files import read_rows
-from ..models import ChatPrompt, LanguageModel, StepRule, prompts
+from ..models import ChatPrompt, LanguageModel, StepRule, Thinking, prompts
 from ..models.pairing import paired
 from ..models.progress import TellsProgress
 from ..samplers.forecast import Forecast
@@ -71,9 +71,13 @@ def _step_rule(args: argparse.Namespace) -> StepRule | None:
     if args.step_tokens is not None:
         rule |= {"tokens": args.step_tokens, "delimiter": None}
     if args.delimiter is not None:
-        rule["delimiter"] = None if args.delimiter == "none" else _unescaped(args.delimiter)
+        texts = [_unescaped(text) for text in args.delimiter]
+        rule["delimiter"] = None if texts == ["none"] else texts
     if args.step_cap is not None:
         rule["cap"] = args.step_cap
+    if args.thinking or args.thinking_tokens is not None or args.answer_tokens is not None:
+        budgets = {"max_tokens": args.thinking_tokens, "max_answer_tokens": args.answer_tokens}
+        rule["thinking"] = Thinking(**budgets)
     return StepRule(**rule) if rule else None
 
 

@@ -70,8 +70,10 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add = steps.add_argument
     add(
         "--delimiter",
+        action="append",
         metavar="TEXT",
-        help=r"what ends a step, \n for a line break; none for nothing; default: a blank line",
+        help=r"what ends a step, \n for a line break; may be given several times; none: nothing; "
+        "default: a blank line",
     )
     add(
         "--step-tokens",
@@ -80,6 +82,18 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         help="tokens of every step; without --delimiter, only these end a step",
     )
     add("--step-cap", type=int, metavar="N", help="the most tokens of a step (256 where left out)")
+    add(
+        "--thinking",
+        action="store_true",
+        help="the model thinks between <think> and </think>, and answers are read after that",
+    )
+    add(
+        "--thinking-tokens",
+        type=int,
+        metavar="N",
+        help="its budget of thinking: a solution that has not done thinking by then is truncated",
+    )
+    add("--answer-tokens", type=int, metavar="N", help="its budget of all the rest")
     add("--max-steps", type=int, default=32, metavar="T", help="longer reasoning is truncated")
 
 

@@ -28,4 +28,5 @@ from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM
 from .sampling import Sampling as Sampling
 from .step_rule import StepRule as StepRule
+from .step_rule import Thinking as Thinking
 from .trajectory import Trajectory as Trajectory

@@ -140,7 +140,7 @@ class Trajectory:
     def solution_steps(self) -> tuple[str, ...]:
         """The texts of the steps as a reader of the solution, such as a reward model, sees them.
 
-        The first one follows the prefill.
+        The first one follows the prefill. Markers of thinking are left out.
 
         Example:
             >>> root = Trajectory(question="2 + 2?", opening=Opening(prefill="The sum is "))
@@ -148,14 +148,14 @@ class Trajectory:
             ('The sum is 4.',)
         """
         steps = self.steps
-        if not (steps and self.opening.prefill):
-            return steps
-        return self.opening.prefill + steps[0], *steps[1:]
+        if steps:
+            steps = self.opening.prefill + steps[0], *steps[1:]
+        return tuple(map(self.opening.unmarked, steps))
 
     @property
     def answer_text(self) -> str:
-        """The text of which an answer is read: the prefill and what was generated after it."""
-        return self.opening.prefill + self.text
+        """The text of which an answer is read: prefill and steps, without what is thinking."""
+        return self.opening.outside(self.text)
 
     @property
     def token_ids(self) -> tuple[int, ...]:

@@ -213,6 +213,8 @@ class StateSpaceModel:
         functions = {"answer": self.answer, "constraint": self.constraint}
         if rule is not None:
             functions["step"] = [rule.delimiter, rule.tokens, rule.cap, rule.predicate]
+            if rule.thinking is not None:
+                functions["thinking"] = rule.thinking
         prompt = prompt_of(self.lm, self.question)
         if prompt is not None:  # the day may be part of it
             functions["prompt"] = prompt.text

@@ -14,7 +14,7 @@ import pytest
 import motes
 from motes.cli import main
 from motes.commands.rules_by_name import answer_rule, constraint_rule
-from motes.models import ChatPrompt, FunctionReward, StepRule, TableLM, Trajectory
+from motes.models import ChatPrompt, FunctionReward, StepRule, TableLM, Thinking, Trajectory
 from motes.models.prompts import PRESETS
 
 TEXTS = ("Ben has 7 + 3 = 10.\n\n", "So, 17", "So, 18")
@@ -107,6 +107,12 @@ def test_the_whole_path(
         (["--step-tokens", "5", "--delimiter", "\\n"], StepRule(delimiter="\n", tokens=5)),
         (["--delimiter", "none", "--step-cap", "9"], StepRule(delimiter=None, cap=9)),
         (["--delimiter", "é"], StepRule(delimiter="é")),
+        (["--delimiter", "é", "--delimiter", "\\n"], StepRule(delimiter=["é", "\n"])),
+        (["--thinking"], StepRule(thinking=Thinking())),
+        (
+            ["--thinking-tokens", "64", "--answer-tokens", "9", "--step-cap", "5"],
+            StepRule(cap=5, thinking=Thinking(max_tokens=64, max_answer_tokens=9)),
+        ),
     ],
 )
 def test_rules_for_steps(
@@ -263,6 +269,7 @@ BAD: dict[str, list[str]] = {
     "tokens must be": ["--step-tokens", "0"],
     "cap must be": ["--step-cap", "0"],
     "delimiter must be": ["--delimiter", ""],
+    "max_tokens must be": ["--thinking-tokens", "0"],
     "top_p must": ["--top-p", "2"],
     "top_k must": ["--top-k", "0"],
     "answer must be one of stated, last_number, last_line, regex:PATTERN or module:function": [

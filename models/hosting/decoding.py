@@ -11,6 +11,7 @@ from ..progress import Drawn, Listener
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
+from .budgets import Budgets
 from .detokenizer import Detokenizer
 from .draws import draw, log_probs
 from .kv import Rows
@@ -29,6 +30,8 @@ class StepEnding:
     def __init__(self, detokenizer: Detokenizer, end_ids: frozenset[int]) -> None:
         self.detokenizer, self.rule, self.end_ids = detokenizer, detokenizer.rule, end_ids
         self.longest = self.rule.longest
+        self._budgets = Budgets(self.rule)
+        self._lengths = [rule.most for rule in self.rule.rules]
         self._may_end = detokenizer.may_end()
         self._may_end[[token for token in end_ids if token < len(self._may_end)]] = True
 
@@ -37,7 +40,7 @@ class StepEnding:
 
         Bool, same shape.
         """
-        return self._may_end[tokens] | (count == self.longest)
+        return self._may_end[tokens] | (count in self._lengths)
 
     def child(
         self,
@@ -54,17 +57,23 @@ class StepEnding:
         """
         finished = tokens[-1] in self.end_ids
         text = self.detokenizer.text(parent, tokens, last=finished or full)
-        if not (finished or full or len(tokens) == self.longest or self.rule.ends(text)):
+        step = self.rule.governing(text, thinks=self._budgets.of(parent).thinks)
+        if not (finished or full or step.ends(len(tokens))):
             return None
-        return parent.child(
+        child = parent.child(
             text,
             tuple(tokens),
             logprob=logprob,
             proposal_logprob=proposal_logprob,
             finished=finished,
             truncated=full and not finished,
-            delimited=self.rule.delimiter is not None and self.rule.delimiter in text,
+            delimited=step.delimited,
         )
+        return child.close(truncated=True) if self._is_out(child) else child
+
+    def _is_out(self, child: Trajectory) -> bool:
+        """Whether an open trajectory may not go on, its budget being spent."""
+        return child.open and self._budgets.are_spent(child)
 
 
 class Decoder:

@@ -39,15 +39,18 @@ class Detokenizer:
 
     def __init__(self, tokenizer: Tokenizer, rule: StepRule, vocabulary: int) -> None:
         self.tokenizer, self.rule = tokenizer, rule
-        self._hidden = _hidden(tokenizer, rule.delimiter or "")
-        self._may_end = np.full(vocabulary, rule.predicate is not None)
-        if rule.delimiter is not None:
+        ending = _ending_texts(rule)
+        self._hidden = _hidden(tokenizer, ending)
+        predicates = any(each.predicate is not None for each in rule.rules)
+        self._may_end = np.full(vocabulary, predicates)
+        if ending:
             texts = self._texts(min(vocabulary, len(tokenizer)))
-            self._check(rule.delimiter, [*texts[0], *texts[1]])
+            self._check([*texts[0], *texts[1]])
+            last = {text[-1] for text in ending}
             for token, pair in enumerate(zip(*texts, strict=True)):
-                # only a token that brings the delimiter's last character can complete it, or one
+                # only a token that brings a delimiter's last character can complete it, or one
                 # that completes a character
-                ends = any(rule.delimiter[-1] in text or PARTIAL in text for text in pair)
+                ends = any(PARTIAL in text or not last.isdisjoint(text) for text in pair)
                 self._may_end[token] |= ends
 
     def may_end(self) -> np.ndarray:
@@ -128,28 +131,52 @@ class Detokenizer:
             )
         return [self._decode(tokens) for tokens in sequences]
 
-    def _check(self, delimiter: str, texts: list[str]) -> None:
-        """Raise ValueError where no step could end at the delimiter."""
-        tokens = fewest_tokens(delimiter, texts)
-        if tokens is None:
-            raise ValueError(
-                f"delimiter {delimiter!r} cannot occur: no tokens of this vocabulary make that "
-                "text; choose another "
-                "with step=StepRule(delimiter=...), or delimiter=None"
-            )
-        if self.rule.tokens is None and tokens > self.rule.cap:
-            raise ValueError(
-                f"cap must leave room for the delimiter {delimiter!r}, which has {tokens} tokens, "
-                f"and is {self.rule.cap}"
-            )
+    def _check(self, texts: list[str]) -> None:
+        """Raise ValueError where no step could end at a delimiter, or no thinking at a marker."""
+        for marker in _markers(self.rule):
+            if fewest_tokens(marker, texts) is None:
+                raise ValueError(
+                    f"the marker of thinking {marker!r} cannot occur: no tokens of this vocabulary "
+                    "make that text; choose another with Thinking(begin=..., end=...)"
+                )
+        for rule in self.rule.rules:
+            for delimiter in rule.delimiters:
+                _check_delimiter(rule, delimiter, texts)
 
 
-def _hidden(tokenizer: Tokenizer, delimiter: str) -> frozenset[int]:
-    """Return the ids of the special tokens that the delimiter does not name."""
+def _check_delimiter(rule: StepRule, delimiter: str, texts: list[str]) -> None:
+    """Raise ValueError where no step under a rule could end at this delimiter."""
+    tokens = fewest_tokens(delimiter, texts)
+    if tokens is None:
+        raise ValueError(
+            f"delimiter {delimiter!r} cannot occur: no tokens of this vocabulary make that "
+            "text; choose another "
+            "with step=StepRule(delimiter=...), or delimiter=None"
+        )
+    if rule.tokens is None and tokens > rule.cap:
+        raise ValueError(
+            f"cap must leave room for the delimiter {delimiter!r}, which has {tokens} tokens, "
+            f"and is {rule.cap}"
+        )
+
+
+def _markers(rule: StepRule) -> list[str]:
+    return [] if rule.thinking is None else [rule.thinking.begin, rule.thinking.end]
+
+
+def _ending_texts(rule: StepRule) -> list[str]:
+    """Return all texts at which a step can end: delimiters, and markers of thinking."""
+    delimiters = [delimiter for each in rule.rules for delimiter in each.delimiters]
+    return [*delimiters, *_markers(rule)]
+
+
+def _hidden(tokenizer: Tokenizer, ending: Sequence[str]) -> frozenset[int]:
+    """Return the ids of the special tokens that no text at which a step ends names."""
     added = tokenizer.added_tokens_decoder
     special = {
         *tokenizer.all_special_ids,
         *(token for token, kind in added.items() if kind.special),
     }
-    named = {token for token in special if tokenizer.convert_ids_to_tokens(token) in delimiter}
+    names = {token: tokenizer.convert_ids_to_tokens(token) for token in special}
+    named = {token for token, name in names.items() if any(name in text for text in ending)}
     return frozenset(special - named)

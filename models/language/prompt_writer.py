@@ -21,6 +21,7 @@ from ..opening import Opening
 from ..prompt_forms import PLACE, ChatPrompt, PromptForm
 from ..prompt_presets import chosen_form
 from ..prompts import Prompt
+from ..step_rule import Thinking
 
 KEPT = 256  # prompts that a writer remembers
 
@@ -35,6 +36,7 @@ class PromptWriter:
         tokenizer: a transformers tokenizer.
         end_ids: the ids that end a text.
         write: the form of the prompt; None for the chat template with the question alone.
+        thinking: how the model's thinking is marked; None where nothing is known of any.
 
     Raises:
         TypeError, ValueError: `write` is no form of a prompt, or a `ChatPrompt` for a tokenizer
@@ -42,7 +44,12 @@ class PromptWriter:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, end_ids: Collection[int], write: PromptForm | None = None
+        self,
+        tokenizer: Tokenizer,
+        end_ids: Collection[int],
+        write: PromptForm | None = None,
+        *,
+        thinking: Thinking | None = None,
     ) -> None:
         write = chosen_form(write)
         if isinstance(write, ChatPrompt) and not tokenizer.chat_template:
@@ -52,7 +59,7 @@ class PromptWriter:
             )
         if isinstance(write, ChatPrompt):
             check_use(tokenizer, write)
-        self.tokenizer, self.write = tokenizer, write
+        self.tokenizer, self.write, self.thinking = tokenizer, write, thinking
         self._end_ids, self._encoder = frozenset(end_ids), TextEncoder(tokenizer)
         self._remembered = lru_cache(KEPT)(self._prompt)
 
@@ -90,7 +97,21 @@ class PromptWriter:
                 f"the prompt must have at least one token, and that of {question!r} has none"
             )
         today = datetime.now().date().isoformat()
-        return Prompt(self._encoder.unquoted(text), ids[:kept], today, Opening(prefill))
+        opening = self._opening(text, self._asked(chat, question), prefill)
+        return Prompt(self._encoder.unquoted(text), ids[:kept], today, opening)
+
+    def _asked(self, chat: ChatPrompt | None, question: str) -> str:
+        """Return the data that stands last in the prompt: the user's turn, or the question."""
+        last = question if chat is None else chat.messages(question)[-1]["content"]
+        return self._encoder.quoted(last).strip()
+
+    def _opening(self, text: str, asked: str, prefill: str) -> Opening:
+        """Return what the model's turn begins with, after what the template wrote there."""
+        if self.thinking is None:
+            return Opening(prefill)
+        begun = text.removesuffix(prefill).rpartition(asked)[2]
+        marked = Opening(begin=self.thinking.begin, end=self.thinking.end)
+        return marked._replace(prefill=prefill, thinks=marked.still_thinks(begun))
 
     def _chat(self) -> ChatPrompt | None:
         """Return the conversation that the chat template renders; None where it isn't used."""

@@ -94,7 +94,8 @@ class TorchLM:
         config = model.config.get_text_config()
         self.context = declared_context(model.config)
         self.end_ids = _end_ids(model, tokenizer)
-        self._prompts = PromptWriter(tokenizer, self.end_ids, prompt)
+        thinking = self.step.thinking
+        self._prompts = PromptWriter(tokenizer, self.end_ids, prompt, thinking=thinking)
         kept = checks.count("cache_bytes", cache_bytes)
         self._tree = TreeCache(
             model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from ..cost import Cost
 from ..opening import Opening
 from ..sampling import Sampling
-from ..step_rule import StepRule
+from ..step_rule import StepRule, Thinking
 from ..trajectory import Trajectory
 
 FORMAT = 1
@@ -88,11 +88,31 @@ def rule_record(rule: StepRule | None) -> dict[str, Any] | None:
     """
     if rule is None:
         return None
-    if rule.predicate is not None:
+    if any(each.predicate is not None for each in rule.rules):
         raise ValueError(
             "a model whose steps end by a predicate cannot be recorded: a file holds no function"
         )
-    return {"delimiter": rule.delimiter, "tokens": rule.tokens, "cap": rule.cap}
+    record: dict[str, Any] = {
+        "delimiter": rule.delimiter,
+        "tokens": rule.tokens,
+        "cap": rule.cap,
+    }
+    if rule.thinking is not None:
+        fields_of = {"begin", "end", "max_tokens", "max_answer_tokens"}
+        thinking = {name: getattr(rule.thinking, name) for name in sorted(fields_of)}
+        record["thinking"] = {**thinking, "step": rule_record(rule.thinking.step)}
+    return record
+
+
+def rule_from(record: Mapping[str, Any] | None) -> StepRule | None:
+    """Return the step rule that `rule_record` wrote down."""
+    if record is None:
+        return None
+    thinking = record.get("thinking")
+    if thinking is None:
+        return StepRule(**record)
+    inside = Thinking(**{**thinking, "step": rule_from(thinking["step"])})
+    return StepRule(**{**record, "thinking": inside})
 
 
 def shares(cost: Cost, rows: int) -> list[dict[str, int]]:

@@ -17,9 +17,8 @@ from ..prompts import Prompt
 from ..protocols import Capabilities, QuestionTooLong
 from ..randomness import raw_keys
 from ..sampling import Sampling
-from ..step_rule import StepRule
 from ..trajectory import Trajectory
-from .recording_file import law, read_answers, read_header, request
+from .recording_file import law, read_answers, read_header, request, rule_from
 
 
 class NotRecorded(LookupError):
@@ -116,8 +115,8 @@ class ReplayedLM(Replayed):
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         super().__init__(path, header)
         can = dict(header["capabilities"])
-        rule = can.pop("step_rule")
-        self.capabilities = Capabilities(step_rule=rule and StepRule(**rule), **can)
+        rule = rule_from(can.pop("step_rule"))
+        self.capabilities = Capabilities(step_rule=rule, **can)
 
     def start(self, question: str) -> Trajectory:
         """Return the root of a new tree; see `LanguageModel.start`."""

@@ -12,8 +12,18 @@ from chat_tokenizers import CHAT, chatty, writer
 from transformers import AutoTokenizer
 
 import motes
-from motes.models import ChatPrompt, Opening, TorchLM, prompts, recorded, replayed
+from motes.models import (
+    ChatPrompt,
+    Opening,
+    StepRule,
+    Thinking,
+    TorchLM,
+    prompts,
+    recorded,
+    replayed,
+)
 from motes.models.identity import identify
+from motes.models.language.prompt_writer import PromptWriter
 from motes.models.pocket.problems import problems
 from motes.models.worked_examples import GRADE_SCHOOL
 from motes.ppl import StateSpaceModel, stated
@@ -180,7 +190,7 @@ def test_a_prefill_is_a_part_of_the_solution_wherever_it_goes(
         assert x.answer == stated(x) == "7" != last_answer(x.text)
         assert x.answer_text == chat.prefill + x.text
         assert x.solution_steps[0] == chat.prefill + x.steps[0]
-    assert posterior.settings["opening"] == [chat.prefill]
+    assert posterior.settings["opening"][0] == chat.prefill
     posterior.save(tmp_path / "run.nc")
     loaded = type(posterior).load(tmp_path / "run.nc")
     again = run(lm, tmp_path / "run.json")
@@ -213,6 +223,71 @@ def test_the_reward_model_judges_the_prefill_and_not_the_examples(
     assert all(a == pytest.approx(b, abs=1e-5) for a, b in scores)
     without = prm.score([plain.child(first, (1,), **law)])[0]
     assert abs(scores[0][0] - without) > 1e-3
+
+
+THINKS = ROLES + "{% if add_generation_prompt %}<think>\n{% endif %}"
+CLOSES = ROLES + (  # Qwen3's, whose thinking can be turned off
+    "{% if add_generation_prompt and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["text", "token"])
+@pytest.mark.parametrize(
+    ("template", "options", "thinks"),
+    [
+        (ROLES, {}, False),
+        (ROLES, {"prefill": "<think>\nSo"}, True),
+        (ROLES, {"prefill": "<think>No need.</think>"}, False),
+        (THINKS, {}, True),
+        (THINKS, {"prefill": "So</think>"}, False),
+        (CLOSES, {"template_arguments": {"enable_thinking": False}}, False),
+        (CLOSES, {"template_arguments": {"enable_thinking": True}}, False),
+    ],
+)
+def test_who_begins_the_thinking_is_read_from_the_prompt(
+    template: str, options: Any, thinks: bool, added: bool
+) -> None:
+    """What the template and the prefill write counts; what the conversation mentions does not."""
+    tokenizer = chatty(template)
+    if added:
+        tokenizer.add_tokens(["<think>", "</think>"])
+    ends = {tokenizer.eos_token_id}
+    mention = "Think in <think> and"
+    for system, user in ((None, "{question}"), (mention, f"{mention} {{question}} <think> it.")):
+        chat = ChatPrompt(system=system, user=user, **options)
+        made = PromptWriter(tokenizer, ends, chat, thinking=Thinking())
+        for question in ("2 + 3?", "What is <think>?"):
+            opening = made(question).opening
+            assert opening.still_thinks("") == thinks
+            assert opening == Opening(chat.prefill, "<think>", "</think>", template == THINKS)
+    assert PromptWriter(tokenizer, ends, chat)("2 + 3?").opening == Opening(chat.prefill)
+
+
+def test_thinking_that_the_template_begins_holds_in_a_run(
+    pocket32: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    """The pocket's own words as markers: what comes before the first full stop is thinking."""
+    thinking = Thinking(begin="<|assistant|>", end=".", step=StepRule(delimiter=None, tokens=3))
+    rule = StepRule(thinking=thinking)
+    lm = TorchLM(pocket32, tokenizer, step=rule, name="pocket", probe=False)
+    assert lm.start(QUESTION).opening == Opening("", "<|assistant|>", ".", thinks=True)
+    model = StateSpaceModel(
+        QUESTION, lm=lm, prm=motes.load_prm("pocket", probe=False), max_steps=24
+    )
+    posterior = ParticleFilter(particles=4).run(model, seed=0, progress=False)
+    for x in posterior.trajectories:
+        _, stop, rest = x.text.partition(".")
+        assert stop and x.answer_text == rest
+        counts = [len(node.step_token_ids) for node in x.path[1:]]
+        first = next(i for i, step in enumerate(x.steps) if "." in step)
+        assert first > 0 and set(counts[:first]) == {3} and max(counts[first + 1 :]) > 3
+    posterior.save(tmp_path / "run.nc")
+    loaded = type(posterior).load(tmp_path / "run.nc")
+    assert [x.answer_text for x in loaded.trajectories] == [
+        x.answer_text for x in posterior.trajectories
+    ]
+    other = TorchLM(pocket32, tokenizer, step=StepRule(), name="pocket", probe=False)
+    assert identify(other).text != identify(lm).text
 
 
 def test_each_part_of_a_prompt_makes_another_model(pocket32: Any, tokenizer: Any) -> None:

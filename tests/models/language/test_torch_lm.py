@@ -15,12 +15,22 @@ import numpy as np
 import pytest
 import torch
 
-from motes.models import Sampling, StepRule, TorchLM, Trajectory, load_lm, token_confidences
+from motes.models import (
+    Sampling,
+    StepRule,
+    Thinking,
+    TorchLM,
+    Trajectory,
+    load_lm,
+    token_confidences,
+)
 from motes.models.pocket import problems
 from motes.models.randomness import SlotUniforms
 
 QUESTION = next(problems("test", seed=11, steps=3)).question
 OTHER = next(problems("test", seed=12, steps=5)).question
+# what stands between these words of the pocket's is read as thinking
+THINKING = Thinking(begin=" owns", end=".", step=StepRule(delimiter=None, tokens=2))
 
 
 def keys(seed: int, rows: int) -> Any:
@@ -252,6 +262,7 @@ def test_every_token_is_computed_once(pocket32: Any, tokenizer: Any) -> None:
         StepRule(cap=3),
         StepRule(delimiter=":"),
         StepRule(delimiter=None, predicate=lambda text: "has" in text, cap=40),
+        StepRule(delimiter=[":", " has"]),
     ],
 )
 def test_steps_end_where_the_rule_says(rule: StepRule, pocket32: Any, tokenizer: Any) -> None:
@@ -379,8 +390,13 @@ def test_problems_share_a_batch(pocket64: Any, tokenizer: Any) -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [StepRule(delimiter="."), StepRule(delimiter=None, tokens=3), StepRule(delimiter="\n", cap=5)],
-    ids=str,
+    [
+        StepRule(delimiter="."),
+        StepRule(delimiter=None, tokens=3),
+        StepRule(delimiter="\n", cap=5),
+        StepRule(delimiter=["\n", " does"], cap=9, thinking=THINKING),
+    ],
+    ids=["delimiter", "tokens", "cap", "thinking"],
 )
 @pytest.mark.parametrize("room", [400, 34])
 def test_continuations_are_what_extend_would_have_made(
