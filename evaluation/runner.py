@@ -20,6 +20,7 @@ from ..ppl.targets import Target
 from ..samplers.base import Sampler
 from ..samplers.given_models import checked_models
 from ..samplers.mistaken import instead
+from .allocated_arms import of_these, recorded_together, split
 from .arms import Arm, plain, read_arms
 from .evaluation import Evaluation
 from .golds import warn_of_unread
@@ -85,7 +86,8 @@ def evaluate(
         problems: objects or mappings with `question` (or `problem`) and `answer` (or `solution`),
             or pairs of the two. Answers are numbers or texts, or solutions that end in `#### 18` or
             hold a `\boxed{18}`.
-        samplers: by name of the method, a sampler, or several: the method at several budgets.
+        samplers: by name of the method, a sampler, or several: the method at several budgets. The
+            runs of a `motes.samplers.allocation.Allocated` share one budget among all problems.
         lm, prm, device: as `motes.solve` takes them. A file that was begun with the name of a model
             goes on with the model itself, and the other way round. No model is loaded where nothing
             is left to do, unless a name is given and the file was begun with an object.
@@ -135,7 +137,8 @@ def evaluate(
         raise TypeError(
             f"evaluate has no argument {name!r}: {instead(name, value) or 'see its docstring'}"
         )
-    given, arms = read_problems(problems, count, compared=correct is None), read_arms(samplers)
+    given = read_problems(problems, count, compared=correct is None)
+    arms = of_these(read_arms(samplers), given)
     declared = {
         "target": target,
         "beta": beta,
@@ -227,8 +230,13 @@ def _run(
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
 
         try:
-            runs = [partial(recorded, task, place, key, loaded) for place, key in missing]
+            alone, together = split(task, missing)
+            runs = [partial(recorded, task, place, key, loaded) for place, key in alone]
             run_batched(runs, at_once=at_once, ended=ended)
+            for arm, repeat in together:
+                for record in recorded_together(task, arm, repeat, keys, loaded):
+                    if record.key not in done:
+                        ended(0, record)
         except KeyboardInterrupt:
             if not done:
                 raise

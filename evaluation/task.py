@@ -52,9 +52,29 @@ def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared
 
     All posteriors together would fill the memory.
     """
-    problem, (arm, _) = task.problems[place.problem], task.arms[place.arm]
     seed = task.seed, run_number(key)
-    posterior, error, cost = _run_one(task, place, seed, *map(shared, loaded))
+    return record_of(task, place, seed, *_run_one(task, place, seed, *map(shared, loaded)))
+
+
+def record_of(
+    task: Task,
+    place: Place,
+    seed: tuple[int, int],
+    posterior: Posterior | None,
+    error: str | None,
+    cost: Cost,
+) -> Record:
+    """Say what came of a run.
+
+    Args:
+        task: what is to be done.
+        place: the run's.
+        seed: the run's.
+        posterior: that came back; None where none did.
+        error: why none did.
+        cost: of the run.
+    """
+    problem, (arm, _) = task.problems[place.problem], task.arms[place.arm]
     answers = (
         {}
         if posterior is None

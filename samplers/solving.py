@@ -236,11 +236,11 @@ def solve_many(
         models = [StateSpaceModel.of(each, *loaded) for each in declarations]
         with tqdm(total=rule.budget, desc="solutions", disable=not progress) as bar:
             seeds = [(seed, number) for number in range(len(models))]
-            posteriors = allocated(chosen, models, rule, seeds, bar.update)
-        deaths = [each for each in posteriors if isinstance(each, AllParticlesDead)]
+            outcomes = allocated(chosen, models, rule, seeds, bar.update)
+        deaths = [each.death for each in outcomes if each.death is not None]
         if deaths and dead == "raise":
             raise deaths[0]
-        return posteriors
+        return [each.death if each.posterior is None else each.posterior for each in outcomes]
 
     def run(number: int, shared: Any) -> Any:
         try:

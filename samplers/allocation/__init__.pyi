@@ -1,5 +1,7 @@
+from .allocated_runs import Outcome as Outcome
 from .allocated_runs import allocated as allocated
 from .allocated_runs import check_allocated as check_allocated
+from .allocated_sampler import Allocated as Allocated
 from .allocation_base import Allocation as Allocation
 from .allocation_base import EqualShares as EqualShares
 from .allocation_base import Grant as Grant

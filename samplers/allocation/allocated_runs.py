@@ -90,6 +90,24 @@ class _Course(NamedTuple):
     cost: Cost
 
 
+class Outcome(NamedTuple):
+    """What a question's run has come to.
+
+    Attributes:
+        posterior: of its solutions; None where all of them died.
+        death: the error that says so; None where there is a posterior.
+        cost: of the run.
+
+    Example:
+        >>> Outcome(None, AllParticlesDead(1, 8), Cost()).posterior is None
+        True
+    """
+
+    posterior: Posterior | None
+    death: AllParticlesDead | None
+    cost: Cost
+
+
 NOTHING = _Course(None, Solutions((), np.zeros(0)), Cost())
 
 
@@ -99,7 +117,7 @@ def allocated(
     rule: Allocation,
     seeds: Sequence[tuple[int, int]],
     given: Given | None = None,
-) -> list[Posterior | AllParticlesDead]:
+) -> list[Outcome]:
     """Run a sampler of independent solutions on several questions, within one budget for all.
 
     Args:
@@ -111,8 +129,7 @@ def allocated(
         given: told of the solutions of each round.
 
     Returns:
-        The posterior of each question, whose `provenance.stopping` tells what it was given; where
-        all its solutions died, the error that says so.
+        The outcome of each question; its posterior's `provenance.stopping` tells what it was given.
 
     Raises:
         TypeError: the sampler draws no independent solutions.
@@ -127,7 +144,7 @@ def allocated(
         >>> models = [StateSpaceModel(question, lm=lm, prm=None) for question in "?!"]
         >>> rule = EqualShares(budget=6, least=1)
         >>> both = allocated(MajorityVote(), models, rule, [(0, 0), (0, 1)])
-        >>> [len(posterior.trajectories) for posterior in both]
+        >>> [len(found.posterior.trajectories) for found in both]
         [3, 3]
     """
     drawing = [_independent(sampler, model) for model in models]
@@ -214,11 +231,11 @@ def _ended(
     model: Declared,
     course: _Course,
     seed: tuple[int, int],
-) -> Posterior | AllParticlesDead:
+) -> Outcome:
     """Return what a question's run has come to."""
     stop = _share(rule, len(course.seen))
     bound = replace(sampler, stop=stop).bind(model, run_keys(seed))
     try:
-        return concluded(bound, course.state, seed, course.cost)
+        return Outcome(concluded(bound, course.state, seed, course.cost), None, course.cost)
     except AllParticlesDead as death:
-        return death
+        return Outcome(None, death, course.cost)

@@ -2,8 +2,9 @@
 
 A budget of B solutions is given out in rounds. At first every question gets `least`; then, in each
 round, the `width` questions to which the rule gives most worth get a batch each, until the budget
-is used up. Whatever the rule, what question i gets are the first draws of its own run, so that only
-their number depends on the other questions.
+is used up. (A quarter of all questions at most: a round for all would be no choice.) Whatever the
+rule, what question i gets are the first draws of its own run, so that only their number depends on
+the other questions.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Allocation(ABC):
         budget: B, solutions for all questions together.
         least: what every question gets at first.
         batch: what a question gets at a time after that.
-        width: questions that get a batch in the same round, and share forward passes; with 1 the
-            rule looks at all answers before each batch.
+        width: questions that get a batch in the same round, and share forward passes, a quarter of
+            all questions at most; with 1 the rule looks at all answers before each batch.
 
     Raises:
         TypeError, ValueError: an attribute is not of its kind, or out of its range.
@@ -109,7 +110,7 @@ class Allocation(ABC):
         worth = self.worth(seen, round)
         able.sort(key=lambda i: (-worth[i], draws[i], i))
         grants = []
-        for i in able[: self.width]:
+        for i in able[: min(self.width, max(1, len(seen) // 4))]:
             more = min(self.batch, most[i] - draws[i], left)
             if more > 0:
                 grants.append(Grant(i, draws[i] + more))

@@ -127,6 +127,12 @@ def test_shares_go_where_answers_are_unsure():
     assert replayed(EqualShares(budget=480), sure + unsure) == [24] * 20
 
 
+def test_a_round_is_never_for_all():
+    """With more width than questions the answers still decide."""
+    pools = [said(*"ab" * 8), said(*"a" * 16), said(*"a" * 16), said(*"a" * 16)]
+    assert replayed(KnowledgeGradient(budget=28, width=8), pools) == [16, 4, 4, 4]
+
+
 def test_weights_count_by_what_they_are_worth():
     """Six solutions, of which one weighs nearly all: hardly more than one is known."""
     rule = KnowledgeGradient(budget=64)
