@@ -78,6 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models/pocket",
         "diagnostics/plots",
         "samplers",
+        "samplers/allocation",
         "samplers/search",
         "evaluation/data_sets",
         "evaluation/laws",
