@@ -81,8 +81,16 @@ def extend(
 
 
 def check_sampling(lm: LanguageModel, *laws: Sampling | None) -> None:
-    """Raise ValueError where a language model that has one fixed law is asked for another."""
-    if capabilities(lm).sampling is not False:
+    """Raise ValueError where a language model is asked for a law that it does not have.
+
+    Args:
+        lm: the language model.
+        laws: proposal and prior; one alone is both.
+    """
+    can = capabilities(lm)
+    if can.laws is not None:
+        can.laws(laws[0] or NO_SAMPLING, laws[-1] or NO_SAMPLING)
+    if can.sampling is not False:
         return
     for law in laws:
         if law not in (None, NO_SAMPLING):

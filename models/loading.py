@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..aliases import Config
+from .engines.connection import checked_url
+from .hosting.places import located
 from .hosting.pretrained import Place, classes_of, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
 from .pocket import LM_FOLDER, PRM_FOLDER
@@ -21,9 +24,7 @@ from .step_rule import StepRule
 if TYPE_CHECKING:
     import torch
 
-SHIPPED = "pocket"
 CAUSAL, CLASSIFIER = "causal language model", "token classifier"
-WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 
 
 def load_lm(
@@ -35,15 +36,18 @@ def load_lm(
     prompt: PromptForm | None = None,
     cache_bytes: int = 2 << 30,
     probe: bool = True,
-) -> TorchLM:
-    """Load a causal language model.
+    **engine: Any,
+) -> Any:
+    """Load a causal language model, or find one behind a server.
 
     What the checkpoint contains is what is used: weights that find no place in the model, or are
     missing, and a tokenizer that is empty or another model's are errors.
 
     Args:
-        source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
-        device: "auto" (CUDA if there is one, else the CPU), or a torch device.
+        source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name");
+            or a server's address, "http://HOST:PORT".
+        device: "auto" (CUDA if there is one, else the CPU), or a torch device; a server has its
+            own.
         dtype: "auto" (the checkpoint's on CUDA, float32 on the CPU), or the name of a torch type.
         step: when a step ends; at a blank line by default.
         prompt: what the model reads before it writes: a `ChatPrompt` (system prompt, examples,
@@ -53,8 +57,14 @@ def load_lm(
         cache_bytes: the most bytes of keys and values to keep.
         probe: whether to find out that the model's law does not depend on what else is in a batch
             (see `motes.models.hosting.probe`); it takes a fraction of a second.
+        engine: of a server, the arguments of `motes.models.engines.servers.load_server`.
+
+    Returns:
+        A `TorchLM`, or for a server a `ServerLM` or `TextServerLM`.
 
     Raises:
+        TypeError: an argument is unknown.
+        ServerError: the server cannot be used; one sentence.
         ValueError: the name, device or dtype is unknown, the checkpoint is not whole, or the model
             cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
@@ -68,7 +78,11 @@ def load_lm(
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     prompt = chosen_form(prompt)
-    place = _locate(source, shipped=LM_FOLDER)
+    if is_address(source):
+        return _load_served(str(source), device, dtype, step=step, prompt=prompt, **engine)
+    if engine:
+        raise TypeError(f"load_lm has the argument {min(engine)!r} for servers alone")
+    place = located(source, shipped=LM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
     model, tokenizer = load_checkpoint(place, found, where, dtype)
@@ -81,6 +95,23 @@ def load_lm(
         cache_bytes=cache_bytes,
         probe=probe,
     )
+
+
+def _load_served(address: str, device: str, dtype: str, **options: Any) -> Any:
+    from .engines.servers import load_server
+
+    for name, value in (("device", device), ("dtype", dtype)):
+        if value != "auto":
+            raise ValueError(
+                f"{name} must be 'auto' for a server, which has its own, not {value!r}"
+            )
+    known = signature(load_server).parameters
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"load_lm has no argument {name!r} for servers; it has {', '.join(sorted(known))}"
+            )
+    return load_server(address, **options)
 
 
 def load_prm(
@@ -118,7 +149,7 @@ def load_prm(
         >>> load_prm("pocket").name
         'pocket'
     """
-    place = _locate(source, shipped=PRM_FOLDER)
+    place = located(source, shipped=PRM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     config, head = read_config(place), read_head(place)
     signs = Signs(place.source, tuple(getattr(config, "architectures", None) or ()), head)
@@ -200,50 +231,20 @@ def check_source(source: str | Path) -> None:
         ...     print(str(error)[:21])
         unknown model 'magic'
     """
-    _locate(source, shipped=LM_FOLDER)
+    if is_address(source):
+        checked_url(str(source))
+        return
+    located(source, shipped=LM_FOLDER)
 
 
-def _locate(source: str | Path, *, shipped: Path) -> Place:
-    """Return where to load from, and which GGUF file in it if that is what holds the weights."""
-    name = str(source)
-    path = shipped if name == SHIPPED else Path(source)
-    if path.is_file() and path.suffix == ".gguf":
-        return Place(name, str(path.parent), path.name)
-    if path.is_file():
-        raise ValueError(
-            f"{name!r} is a file; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging Face "
-            "id 'owner/name'"
-        )
-    if path.is_dir():
-        return Place(name, str(path), _gguf_of(path))
-    if path.is_absolute() or path.suffix == ".gguf" or name.startswith((".", "~")):
-        raise FileNotFoundError(f"there is no model at {str(path)!r}")
-    if name.count("/") != 1:
-        raise ValueError(
-            f"unknown model {name!r}; known are {SHIPPED!r}, a folder, a GGUF file, or a Hugging "
-            "Face id 'owner/name'"
-        )
-    return Place(name, name)
+def is_address(source: str | Path) -> bool:
+    """Return whether a model's name is the address of a server.
 
-
-def _gguf_of(folder: Path) -> str | None:
-    """Return the name of the GGUF file that holds a folder's weights.
-
-    None where they have another format.
+    Example:
+        >>> is_address("http://127.0.0.1:8000"), is_address("pocket")
+        (True, False)
     """
-    files = [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern))]
-    if not files:
-        raise FileNotFoundError(
-            f"the folder {str(folder)!r} holds no weights ({', '.join(WEIGHTS)})"
-        )
-    if files[0].suffix != ".gguf":
-        return None
-    if len(files) > 1:
-        raise ValueError(
-            f"the folder {str(folder)!r} holds {len(files)} GGUF files: choose one, such as "
-            f"{str(files[0])!r}"
-        )
-    return files[0].name
+    return isinstance(source, str) and source.startswith(("http://", "https://"))
 
 
 def _device_and_dtype(device: str, dtype: str) -> tuple[Any, str]:

@@ -9,7 +9,7 @@ nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, Protocol, runtime_checkable
@@ -184,6 +184,10 @@ class Capabilities:
         limited: whether a reward model has a method `can_read`, since it cannot read any length.
         checked: whether its answers have been checked already: those of a model that stands for one
             that several runs share.
+        seeds: whether the same keys give the same draws. A server may add numbers in another
+            order, or ignore seeds; what is drawn has the declared law all the same.
+        laws: called with proposal and prior, raises a ValueError where it cannot draw from the
+            one, or not tell log-probabilities under both. None where it takes any.
 
     Example:
         >>> Capabilities(scoring=True).continuation
@@ -198,6 +202,8 @@ class Capabilities:
     confidences: bool = False
     limited: bool = False
     checked: bool = False
+    seeds: bool = True
+    laws: Callable[[Sampling, Sampling], None] | None = None
 
 
 def capabilities(model: object) -> Capabilities:

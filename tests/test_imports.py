@@ -31,12 +31,15 @@ DECLARED = BELOW | {"ppl", "ppl/answers", "ppl/posterior", "ppl/decisions"}
 SHOWN = DECLARED | {"diagnostics"}
 MAY_IMPORT: dict[str, set[str]] = {
     "models": {
+        "models/engines",
         "models/hosting",
         "models/language",
         "models/recording",
         "models/reward",
         "models/pocket",
     },
+    "models/engines": {"models", "models/hosting", "models/identity", "models/language"}
+    | {"models/pocket"},
     "models/hosting": {"models"},
     "models/identity": {"models"},
     "models/language": {"models", "models/hosting", "models/identity"},
@@ -244,6 +247,7 @@ def test_what_is_imported_is_declared() -> None:
         "evaluation": named(project["optional-dependencies"]["data"]),
         "serving": named(project["optional-dependencies"]["serve"]),
         "samplers": named(project["optional-dependencies"]["search"]),
+        "models": named(project["optional-dependencies"]["server"]),
     }
     provided_by = packages_distributions()
     undeclared = [

@@ -124,12 +124,8 @@ def load_checkpoint(
             or transformers cannot load it.
         MemoryError: it does not fit into memory.
     """
-    from transformers import AutoTokenizer
-
     _check_files(place)
-    with one_sentence(place), _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
-    _check_tokens(place, tokenizer)
+    tokenizer = load_tokenizer(place)
     options = {key: value for key, value in place.options.items() if key != "trust_remote_code"}
     with one_sentence(place), _quiet():
         model, info = found.from_pretrained(
@@ -143,6 +139,20 @@ def load_checkpoint(
         _check_weights(place, found, info, spare)
         _check_vocabulary(place, tokenizer, model)
         return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(place: Place) -> Any:
+    """Return a checkpoint's tokenizer.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none, or it is empty; one sentence.
+    """
+    from transformers import AutoTokenizer
+
+    with one_sentence(place), _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(place.path, **place.options)
+    _check_tokens(place, tokenizer)
+    return tokenizer
 
 
 @contextmanager

@@ -16,30 +16,27 @@ import numpy as np
 import torch
 
 from ... import checks
-from ...aliases import Network, PRNGKeys, Tokenizer
+from ...aliases import PRNGKeys, Tokenizer
 from ..cost import Cost
-from ..hosting.decoding import Decoder, StepEnding
-from ..hosting.detokenizer import Detokenizer
+from ..hosting.decoding import Decoder
 from ..hosting.kv import Rows
 from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
 from ..hosting.tree_cache import Tokens, TreeCache
-from ..identity import identify
 from ..progress import Listener
 from ..prompt_forms import PromptForm
-from ..prompts import Prompt
-from ..protocols import Capabilities, QuestionTooLong
+from ..protocols import Capabilities
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
-from .prompt_writer import PromptWriter
+from .tokenized_lm import TokenizedLM, check_open, end_ids
 
 T = TypeVar("T")
 
 
-class TorchLM:
+class TorchLM(TokenizedLM):
     """A causal language model of transformers, as a `LanguageModel`.
 
     Args:
@@ -82,26 +79,21 @@ class TorchLM:
         cache_bytes: int = 2 << 30,
         probe: bool = True,
     ) -> None:
-        self.model, self.tokenizer, self.step, self.prompt = (
-            model,
-            tokenizer,
-            step or StepRule(),
-            prompt,
-        )
-        self.name = name or type(model).__name__
-        self.cost = Cost()
+        self.model = model
         self._listener: Listener | None = None
-        config = model.config.get_text_config()
-        self.context = declared_context(model.config)
-        self.end_ids = _end_ids(model, tokenizer)
-        thinking = self.step.thinking
-        self._prompts = PromptWriter(tokenizer, self.end_ids, prompt, thinking=thinking)
         kept = checks.count("cache_bytes", cache_bytes)
+        # first, since it refuses what cannot be forked
         self._tree = TreeCache(
             model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved
         )
-        self._ending = StepEnding(
-            Detokenizer(tokenizer, self.step, config.vocab_size), self.end_ids
+        super().__init__(
+            tokenizer,
+            step=step,
+            prompt=prompt,
+            name=name or type(model).__name__,
+            end_ids=end_ids(getattr(model, "generation_config", None), model.config, tokenizer),
+            vocabulary=model.config.get_text_config().vocab_size,
+            context=declared_context(model.config),
         )
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
@@ -110,26 +102,6 @@ class TorchLM:
     def capabilities(self) -> Capabilities:
         """What it can do: all there is, under its rule for steps."""
         return Capabilities(scoring=True, continuation=True, step_rule=self.step, confidences=True)
-
-    def start(self, question: str) -> Trajectory:
-        """Return the root of a new tree; see `LanguageModel.start`."""
-        if not question.strip():
-            raise ValueError("question must be a text that is not blank")
-        root = Trajectory(question=question, opening=self.rendered(question).opening)
-        length = len(self._tokens_of(root))
-        if length >= self.context:
-            raise QuestionTooLong(
-                f"the question is too long for {self.name!r}: its prompt has {length} tokens of "
-                f"the {self.context} in the model's context"
-            )
-        return root
-
-    def rendered(self, question: str) -> Prompt:
-        """Return the prompt of a question.
-
-        Its text, its ids, and the date that its template was told.
-        """
-        return self._prompts(question)
 
     @torch.inference_mode()
     def extend(
@@ -145,8 +117,7 @@ class TorchLM:
         A trajectory that fills the model's context is returned truncated. When memory runs out the
         batch is halved.
         """
-        if closed := [trajectory for trajectory in trajectories if not trajectory.open]:
-            raise ValueError(f"only open trajectories can be extended, not {closed[0]!r}")
+        check_open(trajectories)
         if not trajectories:
             return []
         raw = raw_keys(keys, len(trajectories))
@@ -246,14 +217,6 @@ class TorchLM:
         before, self._listener = self._listener, listener
         return before
 
-    @property
-    def fingerprint(self) -> str:
-        """What tells it from other models: weights, tokenizer, prompt, and where its steps end.
-
-        See `motes.models.identity`.
-        """
-        return str(identify(self).text)
-
     def drop_cache(self) -> None:
         """Forget all keys and values; they are computed again where they are needed."""
         self._tree.drop()
@@ -347,50 +310,11 @@ class TorchLM:
             )
         return values
 
-    def _said(
-        self, head: Trajectory, steps: Sequence[Trajectory], log_p: np.ndarray, log_q: np.ndarray
-    ) -> Trajectory | None:
-        """Give the trajectory that has these steps after `head`; None if their ends were others.
-
-        The log-probabilities are those of its tokens.
-        """
-        first, ending = 0, self._ending
-        for step in steps:
-            tokens, room, last = (
-                step.step_token_ids,
-                self._room(head),
-                first + len(step.step_token_ids),
-            )
-            if not head.open or len(tokens) > ending.longest:
-                return None
-            maybe = [
-                k
-                for k in range(1, len(tokens))
-                if ending.may_be(np.array(tokens[k - 1]), k) or k >= room
-            ]
-            if any(ending.child(head, tokens[:k], 0.0, 0.0, full=k >= room) for k in maybe):
-                return None
-            sums = float(log_p[first:last].sum()), float(log_q[first:last].sum())
-            child = ending.child(head, tokens, *sums, full=len(tokens) >= room)
-            if child is None:
-                return None
-            head, first = child, last
-        return head
-
-    def _room(self, trajectory: Trajectory) -> int:
-        """Count how many more tokens fit into the model's context."""
-        return self.context - sum(len(self._tokens_of(node)) for node in trajectory.path)
-
     def _forward_tokens(
         self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor
     ) -> torch.Tensor:
         """Read one token a row (alive: 1 where the row's step goes on); the logits behind it."""
         return self._tree.forward(rows, tokens[:, None], alive, Tokens(0, 0, 0))[:, -1]
-
-    def _tokens_of(self, node: Trajectory) -> tuple[int, ...]:
-        if node.parent is not None:
-            return node.step_token_ids
-        return self._prompts(node.question).token_ids
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
         self.cost += Cost(
@@ -402,12 +326,3 @@ class TorchLM:
 
     def _moved(self, seconds: float) -> None:
         self.cost += Cost(cache_seconds=seconds)
-
-
-def _end_ids(model: Network, tokenizer: Tokenizer) -> frozenset[int]:
-    """Return the ids that end a text: there may be several."""
-    ids: set[int] = set()
-    for source in (getattr(model, "generation_config", None), model.config, tokenizer):
-        value = getattr(source, "eos_token_id", None)
-        ids |= {value} if isinstance(value, int) else set(value or ())
-    return frozenset(ids)

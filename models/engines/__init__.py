@@ -1,0 +1,1 @@
+"""Language models that run elsewhere: in an inference engine, or behind a server."""

@@ -1,0 +1,160 @@
+"""vLLM's server: its OpenAI-compatible API, with token ids both ways.
+
+One request a slot, since several prompts of one request share a seed. Every field of the law is
+sent, so that nothing of the model's generation_config.json can leak into it.
+
+A server reports one of two laws, by its flag --logprobs-mode: that of the model as it is
+("raw_logprobs", the default), or that which tokens are drawn from ("processed_logprobs"). Which,
+cannot be asked, and is found out by drawing at two temperatures. Given texts are scored as the
+model is; under another law only by a server of the second kind, a request a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from ..sampling import Sampling
+from .connection import Connection
+from .dialect import Asked, Piece, Served, log_probabilities, token_ids
+
+PATH = "/v1/completions"
+PLAIN = Sampling()
+COLD, HOT = Sampling(temperature=0.5), Sampling(temperature=2.0)
+SAME = 1e-2  # nats; between temperatures 0.5 and 2 processed values differ by more
+
+
+class VllmServer:
+    """A server of vLLM; see `Dialect`.
+
+    Args:
+        connection: to it.
+        served: what it says of itself.
+    """
+
+    kind = "vLLM server"
+    hottest = 2.0
+
+    def __init__(self, connection: Connection, served: Served) -> None:
+        self._connection, self.served = connection, served
+        self.raw, self.scores_any = True, False
+
+    def learn(self, probe: tuple[int, ...]) -> None:
+        self.raw = self._connection.patiently(lambda: self._reports_raw(probe))
+        self.scores_any = not self.raw
+
+    def write(self, asked: Asked) -> Generator[Piece, None, None]:
+        body = self._body(asked.context, asked.most, asked.sampling, seed=asked.seed)
+        body |= {"return_token_ids": True, "logprobs": 0}
+        body |= {"stop": list(asked.stops), "include_stop_str_in_output": True}
+        answer = self._connection.post(PATH, body)
+        choice = self._choice(answer)
+        tokens = token_ids(self._connection, choice.get("token_ids"))
+        if len(tokens) > asked.most:
+            raise self._connection.wrong(
+                f"wrote {len(tokens)} tokens where at most {asked.most} were asked for"
+            )
+        if choice.get("prompt_token_ids", list(asked.context)) != list(asked.context):
+            raise self._connection.wrong("read another prompt than was sent")
+        logprobs = _at(choice, "logprobs", "token_logprobs") if tokens else []
+        yield Piece(
+            tokens=tokens,
+            logprobs=log_probabilities(self._connection, logprobs, len(tokens), drawn=True),
+            ended=choice["finish_reason"] == "stop" and choice.get("stop_reason") is None,
+            cached=_at(answer, "usage", "prompt_tokens_details", "cached_tokens"),
+        )
+
+    def score(
+        self, context: tuple[int, ...], continuation: tuple[int, ...], law: Sampling
+    ) -> tuple[float, ...]:
+        if law != PLAIN:
+            return tuple(
+                self._score_one((*context, *continuation[:place]), token, law)
+                for place, token in enumerate(continuation)
+            )
+        body = self._body((*context, *continuation), 0, PLAIN) | {"echo": True, "logprobs": 0}
+        choice = self._choice(self._connection.post(PATH, body))
+        values = _at(choice, "logprobs", "token_logprobs")
+        whole = len(context) + len(continuation)
+        if not isinstance(values, list) or len(values) != whole:
+            raise self._connection.wrong(f"sent no log-probability for each of {whole} tokens")
+        own = values[len(context) :]
+        return log_probabilities(self._connection, own, len(continuation), drawn=False)
+
+    def tokenized(self, text: str) -> list[int] | None:
+        body = {"model": self.served.name, "prompt": text, "add_special_tokens": False}
+        return self._connection.post("/tokenize", body).get("tokens")
+
+    def _score_one(self, context: tuple[int, ...], token: int, law: Sampling) -> float:
+        body = self._body(context, 1, law, seed=0)
+        body |= {
+            "logprobs": 1,
+            "logprob_token_ids": [token],
+            "return_tokens_as_token_ids": True,
+        }
+        choice = self._choice(self._connection.post(PATH, body))
+        found = (_at(choice, "logprobs", "top_logprobs") or [{}])[0].get(f"token_id:{token}")
+        return log_probabilities(self._connection, [found], 1, drawn=False)[0]
+
+    def _body(
+        self, context: tuple[int, ...], most: int, law: Sampling, *, seed: int = 0
+    ) -> dict[str, Any]:
+        """Return a request with every field of the law."""
+        return {
+            "model": self.served.name,
+            "prompt": list(context),
+            "max_tokens": most,
+            "seed": seed,
+            "n": 1,
+            "stream": False,
+            "temperature": law.temperature,
+            "top_p": law.top_p,
+            "top_k": law.top_k or 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "min_tokens": 0,
+            "ignore_eos": False,
+            "stop_token_ids": [],
+            "stop": [],
+        }
+
+    def _choice(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return the one choice of an answer of the model that was asked."""
+        if answer.get("model") != self.served.name:
+            raise self._connection.wrong(
+                f"answers with the model {answer.get('model')!r}, and {self.served.name!r} was "
+                "asked"
+            )
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            raise self._connection.wrong("sent no answer where one was expected")
+        if choices[0].get("finish_reason") not in ("stop", "length"):
+            raise self._connection.wrong(
+                f"ended a text for the reason {choices[0].get('finish_reason')!r}"
+            )
+        return choices[0]
+
+    def _reports_raw(self, probe: tuple[int, ...]) -> bool:
+        cold, hot = (self._likeliest(probe, law) for law in (COLD, HOT))
+        return abs(cold - hot) < SAME
+
+    def _likeliest(self, probe: tuple[int, ...], law: Sampling) -> float:
+        """Return the log-probability of the likeliest token after the probe."""
+        body = self._body(probe, 1, law) | {"logprobs": 1}
+        choice = self._choice(self._connection.post(PATH, body))
+        best = _at(choice, "logprobs", "top_logprobs")
+        if not isinstance(best, list) or not best or not best[0]:
+            raise self._connection.wrong("sent no log-probabilities")
+        values = list(best[0].values())
+        return max(log_probabilities(self._connection, values, len(values), drawn=False))
+
+
+def _at(value: Any, *names: str) -> Any:
+    """Return what stands at a path of names; None where it leads nowhere."""
+    for name in names:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value

@@ -1,0 +1,104 @@
+"""One contract for every host of a language model: tables, torch, and servers of each dialect.
+
+The servers are stubs on a real socket whose model is a table; real engines are tried against the
+same contract by `make test-engines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lm_contract import CHECKS, Host, check_context, check_steps
+from stub_servers import LlamaCppStub, Stub, TableModel, TextStub, VllmStub, serving
+
+from motes.models import Sampling, StepRule, TableLM, TorchLM, Trajectory, load_lm
+
+STUBS: dict[str, Callable[[TableModel], Stub]] = {
+    "vllm": VllmStub,
+    "vllm-processed": lambda model: VllmStub(model, processed=True),
+    "llama.cpp": LlamaCppStub,
+    "text": TextStub,
+}
+
+
+@pytest.fixture(scope="module")
+def table_model() -> TableModel:
+    return TableModel()
+
+
+@pytest.fixture(scope="module")
+def torch_host(pocket64: Any, tokenizer: Any) -> Host:
+    def make(rule: StepRule, context: int | None) -> TorchLM:
+        lm = TorchLM(pocket64, tokenizer, step=rule, probe=False)
+        lm.context = context or lm.context
+        return lm
+
+    whole = make(StepRule(), None)
+
+    def prompt(question: str) -> tuple[int, ...]:
+        return whole.rendered(question).token_ids
+
+    def reference(x: Trajectory) -> np.ndarray:
+        before = prompt(x.question)
+        with torch.no_grad():
+            logits = pocket64(torch.tensor([[*before, *x.token_ids]])).logits[0]
+        return Sampling().log_probs(logits[len(before) - 1 : -1].numpy())
+
+    decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
+    return Host(make, reference, prompt, decode)
+
+
+def table_host() -> Host:
+    probs = lambda prefix: np.array([4, 3, 2, 1, 1])[(np.arange(5) + len(prefix)) % 5]
+    reference = lambda x: np.log([probs(x.token_ids[:i]) / 11 for i in range(len(x.token_ids))])
+    make = lambda rule, context: TableLM(probs, eos=4)
+    return Host(make, reference, lambda question: (), lambda ids: "".join(f"{i} " for i in ids))
+
+
+def server_host(stub: Stub) -> Host:
+    model = stub.model
+
+    def make(rule: StepRule, context: int | None) -> Any:
+        return load_lm(stub.url, step=rule, retries=0, **({"context": context} if context else {}))
+
+    def prompt(question: str) -> tuple[int, ...]:
+        return make(StepRule(), None).rendered(question).token_ids
+
+    if isinstance(stub, TextStub):
+        decode = lambda ids: "".join(map(chr, ids))
+        return Host(make, lambda x: np.empty(0), lambda question: (), decode)
+    reference = lambda x: model.log_probs(prompt(x.question), x)
+    decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)
+    return Host(make, reference, prompt, decode)
+
+
+@pytest.fixture(params=["table", "torch", *STUBS])
+def host(
+    request: pytest.FixtureRequest, table_model: TableModel, torch_host: Host
+) -> Iterator[Host]:
+    if request.param == "table":
+        yield table_host()
+    elif request.param == "torch":
+        yield torch_host
+    else:
+        with serving(STUBS[request.param](table_model)) as stub:
+            yield server_host(stub)
+
+
+NOT_ASKED = {
+    "table": {check_steps, check_context},  # one token a step, and no context
+    "text": {check_context},  # it does not show one
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(
+    host: Host, check: Callable[[Host], None], request: pytest.FixtureRequest
+) -> None:
+    name = request.node.callspec.params["host"]
+    if check not in NOT_ASKED.get(name, ()):
+        check(host)

@@ -1,0 +1,303 @@
+"""Faults on the wire: a run goes on, or ends in one sentence, and never with a wrong weight.
+
+The server is a stub on a real socket whose answers are spoiled on their way out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from stub_servers import SILENCE, LlamaCppStub, Stub, TableModel, TextStub, VllmStub, serving
+
+import motes
+from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm
+from motes.models.engines import connection
+from motes.models.engines.connection import ServerError
+
+QUESTION = "How many pens has Ben?"
+KEY = "a-key-that-nobody-may-see"
+
+
+@pytest.fixture(scope="module")
+def table_model() -> TableModel:
+    return TableModel()
+
+
+@pytest.fixture
+def stub(table_model: TableModel) -> Iterator[Stub]:
+    with serving(VllmStub(table_model)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "FIRST_WAIT", 0.01)
+
+
+def extended(lm: Any, rows: int = 3) -> list[Trajectory]:
+    return lm.extend([lm.start(QUESTION)] * rows, jax.random.split(jax.random.key(0), rows))
+
+
+def choice(**changes: Any) -> Callable[[str, Any], Any]:
+    """A fault that changes the answer's choice."""
+    return lambda path, answer: answer | {"choices": [answer["choices"][0] | changes]}
+
+
+def logprobs(change: Callable[[list[float]], Any]) -> Callable[[str, Any], Any]:
+    def fault(path: str, answer: Any) -> Any:
+        values = change(answer["choices"][0]["logprobs"]["token_logprobs"])
+        return choice(logprobs={"token_logprobs": values})(path, answer)
+
+    return fault
+
+
+def halved(path: str, answer: Any) -> Any:
+    """Only the first half of the tokens, rounded up."""
+    [found] = answer["choices"]
+    count = (len(found["token_ids"]) + 1) // 2
+    values = found["logprobs"]["token_logprobs"][:count]
+    return choice(
+        token_ids=found["token_ids"][:count],
+        logprobs={"token_logprobs": values},
+        finish_reason="length",
+        stop_reason=None,
+    )(path, answer)
+
+
+def always(value: Any) -> Callable[[str, Any], Any]:
+    return lambda path, answer: value
+
+
+BROKEN_OFF = b'HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"choices": ['
+FATAL: dict[str, tuple[Callable[[str, Any], Any], type[Exception], str]] = {
+    "500": (
+        always((500, {"error": {"message": "out of luck"}})),
+        ServerError,
+        "500: out of luck, 2",
+    ),
+    "closes": (always(b""), ServerError, "broke off the connection, 2 times"),
+    "breaks off": (always(BROKEN_OFF), ServerError, "broke off the connection, 2 times"),
+    "stalls": (always(SILENCE), ServerError, "was silent for too long .*, 2 times"),
+    "400": (always((400, {"error": {"message": "too long"}})), ServerError, "400: too long$"),
+    "401": (always((401, {})), ServerError, "wants another key .* MOTES_API_KEY"),
+    "half JSON": (always((200, b'{"choices": [')), ServerError, "broken JSON"),
+    "a list": (always((200, b"[1]")), ServerError, "a JSON object was expected"),
+    "an error": (always({"error": "dead"}), ServerError, "reports an error: dead"),
+    "no choice": (lambda path, answer: answer | {"choices": []}, ServerError, "sent no answer"),
+    "NaN": (logprobs(lambda v: [np.nan, *v[1:]]), FloatingPointError, "log-probability nan"),
+    "-9999": (logprobs(lambda v: [*v[:-1], -9999.0]), FloatingPointError, "-9999.0 .* finite"),
+    "above 0": (logprobs(lambda v: [0.5, *v[1:]]), FloatingPointError, "0.5 .* at most 0"),
+    "null": (logprobs(lambda v: [None, *v[1:]]), ServerError, "no log-probability for each"),
+    "too few logs": (logprobs(lambda v: v[1:]), ServerError, "no log-probability for each"),
+    "no logs": (choice(logprobs=None), ServerError, "no log-probability for each"),
+    "no tokens": (
+        choice(token_ids=[], logprobs={"token_logprobs": []}),
+        ServerError,
+        "wrote no token",
+    ),
+    "texts": (choice(token_ids=["a"]), ServerError, "where token ids were expected"),
+    "too many": (choice(token_ids=[5] * 13), ServerError, "13 tokens where at most 12"),
+    "other ids": (
+        choice(token_ids=[70_000], logprobs={"token_logprobs": [-1.0]}),
+        ServerError,
+        "token 70000, which the tokenizer does not have",
+    ),
+    "other end": (
+        choice(
+            token_ids=[5],
+            logprobs={"token_logprobs": [-1.0]},
+            finish_reason="stop",
+            stop_reason=None,
+        ),
+        ServerError,
+        "ended a text with the token 5",
+    ),
+    "aborted": (choice(finish_reason="abort"), ServerError, "for the reason 'abort'"),
+    "other prompt": (choice(prompt_token_ids=[1, 2]), ServerError, "read another prompt"),
+    "other model": (
+        lambda path, answer: answer | {"model": "gpt-oss"},
+        ServerError,
+        "answers with the model 'gpt-oss', and 'stub' was asked",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_a_fault_that_stays_ends_the_run_in_one_sentence(
+    name: str, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTES_API_KEY", KEY)
+    fault, kind, words = FATAL[name]
+    lm = load_lm(stub.url, step=StepRule(cap=12), retries=1, timeout=0.5)
+    before = lm.cost
+    stub.fault = fault
+    with pytest.raises(kind, match=words) as caught:
+        extended(lm)
+    assert "\n" not in str(caught.value) and KEY not in str(caught.value)
+    assert lm.cost == before  # nothing was drawn
+
+
+@pytest.mark.parametrize("passing", [(503, {}), b"", BROKEN_OFF], ids=["503", "closes", "breaks"])
+def test_a_fault_that_passes_changes_no_draw_and_no_weight(passing: Any, stub: Stub) -> None:
+    lm = load_lm(stub.url, step=StepRule(cap=12), retries=6, at_once=1)
+    expected = extended(lm)
+    number = iter(range(10**6))
+    stub.fault = lambda path, answer: passing if next(number) % 2 == 0 else answer
+    for one, other in zip(extended(lm), expected, strict=True):
+        assert (one.token_ids, one.logprob) == (other.token_ids, other.logprob)
+
+
+def test_too_few_tokens_are_asked_on_and_have_their_own_probability(
+    stub: Stub, table_model: TableModel
+) -> None:
+    lm = load_lm(stub.url, step=StepRule(cap=12))
+    prompt = lm.rendered(QUESTION).token_ids
+    stub.fault, seen = halved, len(stub.bodies)
+    for x in extended(lm, 6):
+        table = table_model.log_probs(prompt, x)
+        assert x.logprob == pytest.approx(table[np.arange(len(table)), list(x.token_ids)].sum())
+        assert x.delimited or x.finished or len(x.token_ids) == 12
+    seeds = [body["seed"] for body in stub.bodies[seen:]]
+    assert len(set(seeds)) == len(seeds) > 6
+
+
+def test_every_field_of_the_law_is_sent_and_each_slot_has_its_seed(stub: Stub) -> None:
+    lm = load_lm(stub.url, step=StepRule(cap=12))
+    seen = len(stub.bodies)
+    extended(lm, 4)
+    bodies = stub.bodies[seen:]
+    law = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    none = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "min_tokens": 0, "n": 1}
+    for body in bodies:
+        assert (law | none).items() <= body.items() and not body["ignore_eos"]
+        assert 0 <= body["seed"] < 2**63 and body["stop"] == ["\n\n"]
+    assert len({body["seed"] for body in bodies}) == len(bodies) == 4
+
+
+def test_the_key_is_sent_and_shown_nowhere(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", KEY)
+    lm = load_lm(stub.url, key_variable="OTHER_KEY")
+    assert {headers["Authorization"] for headers in stub.headers} == {f"Bearer {KEY}"}
+    shown = [repr(lm), repr(vars(lm)), repr(vars(lm._connection)), lm.fingerprint, lm.name]
+    assert KEY not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "words"),
+    [
+        ({"tokens": [5], "completion_probabilities": []}, ServerError, "no probability for each"),
+        (
+            {"tokens": [5], "completion_probabilities": [{"id": 5, "prob": 0.0}]},
+            FloatingPointError,
+            "finite, since the token was drawn",
+        ),
+        (
+            {"tokens": [5], "completion_probabilities": [{"id": 5, "prob": 1.5}]},
+            FloatingPointError,
+            "at most 0",
+        ),
+        (
+            {"tokens": [5], "completion_probabilities": [{"id": 5, "prob": float("nan")}]},
+            FloatingPointError,
+            "at most 0",
+        ),
+        (b'{"tokens": [', ServerError, "broken JSON"),
+        (SILENCE, ServerError, "was silent for too long"),
+    ],
+    ids=["no probabilities", "zero", "above 1", "NaN", "half JSON", "stalls"],
+)
+def test_a_stream_that_goes_wrong(
+    event: Any, kind: type[Exception], words: str, table_model: TableModel
+) -> None:
+    with serving(LlamaCppStub(table_model)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=12), retries=0, timeout=0.5)
+        running.fault = lambda path, answer: event
+        with pytest.raises(kind, match=words):
+            extended(lm)
+
+
+def test_a_server_that_knows_no_other_fields_is_sent_none(table_model: TableModel) -> None:
+    strict = TextStub(table_model)
+    strict.strict = True
+    with serving(strict) as running:
+        lm = load_lm(running.url, step=StepRule(cap=40))
+        extended(lm)
+        assert "top_k" in running.bodies[0] and "top_k" not in running.bodies[-1]
+    with serving(TextStub(table_model)) as running:
+        extended(load_lm(running.url, step=StepRule(cap=40)))
+        assert running.bodies[-1]["top_k"] == -1 and running.bodies[-1]["min_p"] == 0
+
+
+def test_what_cannot_be_used_is_said_when_it_is_loaded(
+    stub: Stub, table_model: TableModel, smollm_folder: Any
+) -> None:
+    for url, words in [
+        ("http://user:secret@127.0.0.1:1", "no user and no password"),
+        ("http://", "must be 'http://HOST:PORT'"),
+    ]:
+        with pytest.raises(ValueError, match=words) as caught:
+            load_lm(url)
+        assert "secret" not in str(caught.value)
+    with pytest.raises(TypeError, match="no argument 'temperature' for servers"):
+        load_lm(stub.url, temperature=0.7)
+    with pytest.raises(TypeError, match="'tokenizer' for servers alone"):
+        load_lm("pocket", tokenizer="pocket")
+    with pytest.raises(ValueError, match="device must be 'auto' for a server"):
+        load_lm(stub.url, device="cpu")
+    with pytest.raises(ServerError, match="does not serve the model 'gpt', but stub"):
+        load_lm(stub.url, model="gpt")
+    with pytest.raises(ValueError, match="the tokenizer is not that of 'stub'"):
+        load_lm(stub.url, tokenizer=smollm_folder)
+    lm = load_lm(stub.url)
+    with pytest.raises(ValueError, match="temperature must be at most 2 .*, not 3"):
+        motes.ppl.StateSpaceModel(QUESTION, lm=lm, prm=None, prior=Sampling(temperature=3.0))
+    with pytest.raises(ValueError, match="--logprobs-mode processed_logprobs"):
+        motes.ppl.StateSpaceModel(QUESTION, lm=lm, prm=None, prior=Sampling(temperature=0.7))
+    with (
+        pytest.raises(ValueError, match="cap or|at its cap"),
+        serving(TextStub(table_model)) as other,
+    ):
+        load_lm(other.url, step=StepRule(tokens=3))
+
+    class Same(VllmStub):
+        def _write(self, prompt: Any, body: Any, law: Any) -> Any:
+            return super()._write(prompt, body | {"seed": 1}, law)
+
+    with serving(Same(table_model)) as other, pytest.raises(ServerError, match="copies of one"):
+        load_lm(other.url)
+    with serving(VllmStub(table_model, seeded=False)) as other:
+        assert not load_lm(other.url).capabilities.seeds
+
+
+def test_a_filter_that_loses_its_server_goes_on_from_its_checkpoint(
+    table_model: TableModel, tmp_path: Any
+) -> None:
+    prm = FunctionReward(lambda x: 0.3 * len(x.step_token_ids) - 1, name="length")
+
+    def solved(url: str, checkpoint: Any = None) -> Any:
+        lm = load_lm(url, step=StepRule(cap=12), retries=0)
+        settings: dict[str, Any] = {"particles": 4, "max_steps": 3, "seed": 0, "progress": False}
+        return motes.solve(QUESTION, lm=lm, prm=prm, checkpoint=checkpoint, **settings)
+
+    place = tmp_path / "run.npz"
+    with serving(VllmStub(table_model)) as running:
+        whole = solved(running.url)
+        count = iter(range(10**6))
+        running.fault = lambda path, answer: (
+            answer
+            if path == "/tokenize" or next(count) < 14
+            else (500, {"error": {"message": "gone"}})
+        )
+        with pytest.raises(ServerError, match="500: gone"):
+            solved(running.url, place)
+    with serving(VllmStub(table_model)) as running:
+        again = solved(running.url, place)
+        texts = json.dumps(running.bodies)
+    assert [x.token_ids for x in again.trajectories] == [x.token_ids for x in whole.trajectories]
+    np.testing.assert_allclose(again.log_weights, whole.log_weights)
+    assert texts.count('"delimiter"') == 0

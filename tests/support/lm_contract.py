@@ -1,0 +1,216 @@
+"""What every host of a language model must keep, tried on any of them.
+
+A host is made anew for each check. What it says of its draws is compared with a reference that
+shares nothing with it: the raw log-probabilities of the model behind it, before each token.
+What a host says it can do is tried, and what it says it cannot do is not asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from motes.models import Sampling, StepRule, Trajectory, calls, continued, token_confidences
+
+QUESTIONS = ("How many pens has Ben?", "Ann has 3 shells. How many have they?")
+HOT = Sampling(temperature=1.5)
+LAWS = [
+    (Sampling(), Sampling()),
+    (HOT, Sampling()),
+    (Sampling(temperature=1.2, top_k=9, top_p=0.9), Sampling(temperature=0.8)),
+]
+RULES = [
+    StepRule(cap=12),
+    StepRule(delimiter=None, tokens=3),
+    StepRule(delimiter=None, predicate=lambda text: text.count(" ") > 1, cap=10),
+    StepRule(delimiter=[".", "\n"], cap=7),
+]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host that is tried.
+
+    Attributes:
+        make: a new one with a step rule, and with so many tokens of context where a number is
+            given.
+        reference: the raw log-probabilities before each token of a trajectory, (tokens,
+            vocabulary).
+        prompt: the ids that a question begins with.
+        decode: the text of token ids.
+        atol: nats, of a token's log-probability.
+        exact: whether the same keys give the very same draws, in whatever company.
+    """
+
+    make: Callable[[StepRule, int | None], Any]
+    reference: Callable[[Trajectory], np.ndarray]
+    prompt: Callable[[str], tuple[int, ...]]
+    decode: Callable[[tuple[int, ...]], str]
+    atol: float = 1e-9
+    exact: bool = True
+
+
+def keys(seed: int, rows: int) -> Any:
+    return jax.random.split(jax.random.key(seed), rows)
+
+
+def takes(lm: Any, sampling: Sampling, prior: Sampling) -> bool:
+    """Whether a host takes a proposal and a prior, by its own word; where not, in one sentence."""
+    try:
+        calls.check_sampling(lm, sampling, prior)
+    except ValueError as error:
+        assert re.search(r"must be .*Sampling\(\).*not Sampling\(", str(error))
+        return False
+    return True
+
+
+def grown(lm: Any, rounds: int = 3, **laws: Any) -> list[Trajectory]:
+    """All nodes of a small tree: two questions, forks, extensions of interior nodes."""
+    rng = np.random.default_rng(0)
+    nodes = [lm.start(question) for question in QUESTIONS]
+    for number in range(rounds):
+        parents = [nodes[place] for place in rng.integers(len(nodes), size=4)]
+        parents = [x for x in parents if x.open]
+        parents += parents[:1]
+        children = lm.extend(parents, keys(number, len(parents)), **laws)
+        for parent, child in zip(parents, children, strict=True):
+            assert child.parent is parent and child.depth == parent.depth + 1
+        nodes += children
+    return nodes[len(QUESTIONS) :]
+
+
+def sums(host: Host, node: Trajectory, law: Sampling) -> float:
+    table = law.log_probs(host.reference(node))
+    return float(table[np.arange(len(table)), list(node.token_ids)].sum())
+
+
+def check_log_probabilities(host: Host) -> None:
+    lm = host.make(StepRule(cap=6), None)
+    taken = [laws for laws in LAWS if takes(lm, *laws)]
+    assert taken
+    for sampling, prior in taken:
+        for node in grown(lm, rounds=1, sampling=sampling, prior=prior):
+            if not lm.capabilities.probabilities:
+                assert np.isnan(node.logprob) and np.isnan(node.proposal_logprob)
+                continue
+            atol = host.atol * len(node.token_ids)
+            assert node.logprob == pytest.approx(sums(host, node, prior), abs=atol)
+            assert node.proposal_logprob == pytest.approx(sums(host, node, sampling), abs=atol)
+
+
+def check_keys(host: Host) -> None:
+    """Siblings differ, and slot i's draw depends on its key alone."""
+    lm = host.make(StepRule(cap=12), None)
+    roots = [lm.start(QUESTIONS[0])] * 8
+    drawn = [x.step_token_ids for x in lm.extend(roots, keys(5, 8))]
+    assert len(set(drawn)) > 4
+    if lm.capabilities.seeds and host.exact:
+        order = [3, 0, 7]
+        again = lm.extend(roots[:3], keys(5, 8)[np.array(order)])
+        assert [x.step_token_ids for x in again] == [drawn[place] for place in order]
+
+
+def check_steps(host: Host) -> None:
+    """Steps end at the first token that ends them, and their texts make the whole text."""
+    for rule in RULES:
+        try:
+            lm = host.make(rule, None)
+        except ValueError as error:
+            assert "step must end" in str(error)
+            continue
+        for node in grown(lm, rounds=2):
+            ids, text = node.step_token_ids, node.step_text
+            assert len(ids) <= rule.longest or lm.capabilities.probabilities is False
+            ended = rule.ends(text) or len(ids) == rule.longest
+            assert ended or not node.open or not lm.capabilities.probabilities
+            assert node.delimited == rule.ends_at_delimiter(text)
+            whole = host.decode(node.token_ids).rstrip("\ufffd")
+            assert not node.open or node.text.rstrip("\ufffd") == whole
+            before = len(node.parent.token_ids)
+            for count in range(1, len(ids)):
+                part = host.decode(node.token_ids[: before + count])[len(node.parent.text) :]
+                assert not rule.ends(part.rstrip("\ufffd"))
+
+
+def check_context(host: Host) -> None:
+    """A full context truncates, and no token goes beyond it."""
+    length = len(host.prompt(QUESTIONS[0]))
+    lm = host.make(StepRule(delimiter=None, cap=64), length + 6)
+    ends = lm.extend([lm.start(QUESTIONS[0])] * 6, keys(8, 6))
+    for x in ends:
+        assert x.truncated != x.finished and len(x.token_ids) <= 6
+        assert len(x.token_ids) == 6 or x.finished
+    assert any(x.truncated for x in ends)
+    with pytest.raises(ValueError, match="the question is too long"):
+        host.make(StepRule(), length).start(QUESTIONS[0])
+
+
+def check_closed(host: Host) -> None:
+    lm = host.make(StepRule(cap=4), None)
+    root = lm.start(QUESTIONS[0])
+    assert lm.extend([], keys(0, 0)) == [] and root.open and root.depth == 0
+    for closed in (root.close(truncated=True), root.close(finished=True)):
+        with pytest.raises(ValueError, match="only open trajectories can be extended"):
+            lm.extend([root, closed], keys(0, 2))
+    with pytest.raises(ValueError, match="one JAX random key for each"):
+        lm.extend([root], keys(0, 2))
+
+
+def check_cost(host: Host) -> None:
+    lm = host.make(StepRule(cap=12), None)
+    root = lm.start(QUESTIONS[0])
+    first = lm.extend([root] * 3, keys(2, 3))
+    cost = lm.cost
+    assert cost.generated_tokens == sum(len(x.step_token_ids) for x in first)
+    assert cost.forward_passes > 0
+    going = [x for x in first if x.open][:1] or [root]
+    second = lm.extend(going, keys(3, 1))
+    more = lm.cost - cost
+    assert more.generated_tokens == sum(len(x.step_token_ids) for x in second)
+    assert more.prompt_tokens == 0
+    if hasattr(lm, "tokenizer"):
+        assert cost.prompt_tokens == len(host.prompt(QUESTIONS[0]))
+
+
+def check_capabilities(host: Host) -> None:
+    """What a host says it has works; what it says it has not is not relied on."""
+    lm = host.make(StepRule(cap=12), None)
+    can, law = lm.capabilities, Sampling()
+    nodes = grown(lm, rounds=2)
+    if can.scoring:
+        roots, texts = [x.path[0] for x in nodes], [x.token_ids for x in nodes]
+        for x, value in zip(nodes, lm.logprob(roots, texts, prior=law), strict=True):
+            assert value == pytest.approx(x.logprob, abs=host.atol * len(x.token_ids))
+    if can.continuation:
+        for x in nodes:
+            root = x.path[0]
+            [again] = continued(lm, [root], x.path[1:], prior=law, proposal=law)
+            assert again is not None and again.steps == x.steps and again.finished == x.finished
+            assert again.logprob == pytest.approx(x.logprob, abs=host.atol * len(x.token_ids))
+    if can.confidences:
+        for x, values in zip(nodes, token_confidences(lm, nodes, top=None), strict=True):
+            table = host.reference(x)
+            expected = -table.mean(axis=1) - np.log(table.shape[1])
+            np.testing.assert_allclose(values, expected, atol=host.atol)
+    for method in ("logprob", "continued", "token_confidences"):
+        if not hasattr(lm, method):
+            names = {"logprob": "scoring", "continued": "continuation"}
+            assert not getattr(can, names.get(method, "confidences"))
+
+
+CHECKS = [
+    check_log_probabilities,
+    check_keys,
+    check_steps,
+    check_context,
+    check_closed,
+    check_cost,
+    check_capabilities,
+]
+OF_A_CONTEXT = {check_context}
