@@ -363,10 +363,10 @@ def _answer_apart(askers: Askers, error: Exception) -> None:
 def _joined(questions: Sequence[_Question]) -> Any:
     """Answer questions that make one call."""
     first, method = questions[0], METHODS[questions[0].method]
-    columns = [
-        [row for part in parts for row in part]
-        for parts in zip(*(question.rows for question in questions), strict=True)
-    ]
+    columns: list[list[Any]] = [[] for _ in first.rows]
+    for question in questions:
+        for column, rows in zip(columns, question.rows, strict=True):
+            column.extend(rows)
     return method.call(first.model, *method.join(*columns), *first.common, **dict(first.named))
 
 

@@ -102,8 +102,9 @@ class Steps(ABC):
             part: see `motes.smc.subkeys`.
         """
         rows = [(i, j) for i in chosen for j in range(count)]
-        keys_of_rows = subkeys(keys, [part + j for _, j in rows], [i for i, _ in rows])
-        drawn = self.step(proposal, keys_of_rows, [particles[i] for i, _ in rows])
+        slots = [i for i, _ in rows]
+        keys_of_rows = subkeys(keys, [part + j for _, j in rows], slots)
+        drawn = self.step(proposal, keys_of_rows, [particles[i] for i in slots])
         return [drawn[first : first + count] for first in range(0, len(drawn), count)]
 
     def log_potential(self, t: int, before: Sequence[Any], after: Sequence[Any]) -> np.ndarray:
@@ -215,11 +216,10 @@ class StepwiseModel(Steps):
         self._check_splices()
         own = last.path[t - 1]
         pasts = {x.trajectory: x for x in particles if x.trajectory.open}
-        remainders = (
-            {own: [reference[min(s, len(reference) - 1)] for s in range(t, t + len(rest))]}
-            if own in pasts
-            else {}
-        )
+        remainders = {}
+        if own in pasts:  # its own remainder is the reference as it stands
+            ends = [min(s, len(reference) - 1) for s in range(t, t + len(rest))]
+            remainders[own] = [reference[s] for s in ends]
         others = [x for node, x in pasts.items() if node is not own]
         remainders |= self._joined(others, rest) if others else {}
         for i, particle in enumerate(particles):

@@ -253,4 +253,5 @@ def _total(terms: Iterable[float]) -> float:
     try:
         return fsum(values)
     except OverflowError:
-        return inf if sum(value / len(values) for value in values) > 0 else -inf
+        mean = sum(value / len(values) for value in values)
+        return inf if mean > 0 else -inf

@@ -74,10 +74,10 @@ def suffix_move(
         if not anew[i]:
             log_ratios[i] += np.log(lengths[i]) - np.log(new.length)
     accepted = uniforms.at(1) < np.exp(np.minimum(log_ratios, 0.0))
-    return Moved(
-        [new if yes else old for old, new, yes in zip(particles, drawn, accepted, strict=True)],
-        accepted,
-    )
+    moved = list(particles)
+    for i in np.flatnonzero(accepted).tolist():
+        moved[i] = drawn[i]
+    return Moved(moved, accepted)
 
 
 def complete(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,10 @@ def posterior_of(
     heuristic = "heuristic" in (draws.guarantee, sampler.guarantee) or not all(
         map(model.covers, sampler.proposals(model))
     )
-    densities = [float("nan") if x.open else model.log_density(x) for x in draws.particles]
+    log_density = np.full(len(draws.particles), nan)  # of an open trajectory it is not known
+    for i, particle in enumerate(draws.particles):
+        if not particle.open:
+            log_density[i] = model.log_density(particle)
     return Posterior(
         question=model.question,
         trajectories=trajectories,
@@ -39,7 +43,7 @@ def posterior_of(
         log_odds=tuple(np.array(particle.log_odds, np.float64) for particle in draws.particles),
         extracted=tuple(map(model.answer_of, draws.particles)),
         latents=by_name([model.latents(x) for x in draws.particles]),
-        log_density=np.array(densities, np.float64),
+        log_density=log_density,
         log_evidence=draws.log_evidence,
         errors=errors_of(draws.history, draws.chains),
         provenance=_provenance(bound, draws, settings, heuristic),
@@ -121,11 +125,13 @@ def by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
     NaN where a particle has none of this name, or of another shape.
     """
-    values = [{name: np.asarray(value, np.float64) for name, value in row.items()} for row in rows]
-    shapes = {name: value.shape for row in reversed(values) for name, value in row.items()}
-    table = {name: np.full((len(rows), *shape), np.nan) for name, shape in sorted(shapes.items())}
-    for i, row in enumerate(values):
+    shapes: dict[str, tuple[int, ...]] = {}
+    for row in rows:
         for name, value in row.items():
-            if value.shape == shapes[name]:
+            shapes.setdefault(name, np.shape(value))  # the first row that has it says its shape
+    table = {name: np.full((len(rows), *shapes[name]), nan) for name in sorted(shapes)}
+    for i, row in enumerate(rows):
+        for name, value in row.items():
+            if np.shape(value) == shapes[name]:
                 table[name][i] = value
     return table

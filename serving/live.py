@@ -90,7 +90,7 @@ class Live:
         self._tell({"event": "scores", "scores": scores, "closed": closed})
 
     def _numbered(self, trajectory: Trajectory) -> list[int]:
-        """Return the numbers of all that say what this step says, behind the same past."""
+        """Return the numbers of all that say this step behind the same past; none of a root."""
         if trajectory.parent is None:
             return []
         return self._said.get(trajectory.parent, {}).get(trajectory.step_token_ids, [])

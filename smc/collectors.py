@@ -184,13 +184,14 @@ class Recorder:
 
         Before the first step, a collector without memory has an empty array.
         """
-        stacked = {
-            name: stack(values) if values else np.empty(0) for name, values in self._values.items()
-        }
-        return {
-            name: self._held[name] if name in self._held else stacked[name]
-            for name in self._collect
-        }
+        collected = {}
+        for name in self._collect:
+            if name in self._held:
+                collected[name] = self._held[name]
+            else:
+                values = self._values[name]
+                collected[name] = stack(values) if values else np.empty(0)
+        return collected
 
 
 def traced(

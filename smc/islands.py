@@ -130,9 +130,9 @@ def islands(
             for group in range(groups)
         ]
         states = [finished.state for finished in runs]
-        return runs, combine(
-            np.stack([s.log_weights for s in states]), np.array([s.log_evidence for s in states])
-        )
+        log_weights = np.stack([state.log_weights for state in states])
+        log_evidences = np.array([state.log_evidence for state in states])
+        return runs, combine(log_weights, log_evidences)
     if steps is None:
         raise ValueError("steps must be given: a traced model does not say when it is over")
     together = _compiled(

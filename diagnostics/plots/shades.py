@@ -67,13 +67,11 @@ def shade_numbers(posterior: Posterior, groups: list[Shade]) -> np.ndarray:
     """Give each trajectory its shade's number; -1 where its weight is zero; int64, shape (N,)."""
     number = {answer: i for i, shade in enumerate(groups) for answer in shade.answers}
     living = (posterior.log_weights > -np.inf).tolist()
-    return np.array(
-        [
-            number[label] if alive else -1
-            for label, alive in zip(posterior.labels, living, strict=True)
-        ],
-        np.int64,
-    )
+    numbers = np.full(len(living), -1, np.int64)
+    for i, label in enumerate(posterior.labels):
+        if living[i]:
+            numbers[i] = number[label]
+    return numbers
 
 
 def readable(answer: str | None) -> str:

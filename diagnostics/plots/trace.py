@@ -44,6 +44,7 @@ def plot_trace(posterior: Posterior, *, axes: SeveralAxes | None = None) -> np.n
     chains = chains_of(posterior, "a trace plot")
     draws = len(posterior.trajectories) // chains
     colours = chain_colours(chains)
+    marker = "o" if draws == 1 else ""  # a line through one draw would not be seen
     panels = several(
         axes,
         3,
@@ -53,19 +54,10 @@ def plot_trace(posterior: Posterior, *, axes: SeveralAxes | None = None) -> np.n
         height_ratios=[1.2, 1.0, 0.5 + 0.12 * chains],
     )
     for ax, quantity in zip(panels, measures(posterior), strict=False):
-        lines = [
-            ax.plot(
-                np.arange(1, draws + 1),
-                row,
-                color=colour,
-                linewidth=1,
-                marker="o" if draws == 1 else "",
-                label=f"chain {number}",
-            )[0]
-            for number, (row, colour) in enumerate(
-                zip(quantity.values, colours, strict=True), start=1
-            )
-        ]
+        lines = []
+        for number, (row, colour) in enumerate(zip(quantity.values, colours, strict=True), start=1):
+            style = {"color": colour, "marker": marker, "label": f"chain {number}"}
+            lines += ax.plot(np.arange(1, draws + 1), row, linewidth=1, **style)
         frame(ax, title=heading(quantity), y=f"{quantity.name} ({quantity.unit})", grid="y")
         if ax is panels[0] and chains <= NAMED:
             legend(ax, lines)

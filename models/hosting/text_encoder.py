@@ -103,10 +103,9 @@ class TextEncoder:
         if hostile and disarmed is None:
             return self._in_pieces(parts)
         names = disarmed.names if disarmed is not None else {}
-        parts = [
-            part if part.quoted else part._replace(text=self._renamed(part.text, names))
-            for part in parts
-        ]
+        for i, part in enumerate(parts):
+            if not part.quoted:  # in a quotation control tokens are data
+                parts[i] = part._replace(text=self._renamed(part.text, names))
         whole = "".join(part.text for part in parts)
         if disarmed is not None:
             encoding = disarmed.backend.encode(whole, add_special_tokens=False)
@@ -136,7 +135,10 @@ class TextEncoder:
             ids = set(self._control.values())
             pairs = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
             found = [tuple(span) for token, span in pairs if token in ids]
-            spans += [span for span in found if not any(_overlap(span, other) for other in spans)]
+            as_written = list(spans)
+            for span in found:
+                if not any(_overlap(span, other) for other in as_written):
+                    spans.append(span)
         return sorted(spans)
 
     @cached_property

@@ -323,7 +323,8 @@ class TreeCache:
         Only the last node may have unread tokens, and only if `partial`.
         """
         entries = [self._entry(node) for node in path]
-        if any(entry.unread for entry in (entries[:-1] if partial else entries)):
+        whole = entries[:-1] if partial else entries
+        if any(entry.unread for entry in whole):
             raise CacheFullError(
                 f"a budget of {self._pool.limit} tokens does not hold the prefixes of one batch"
             )

@@ -57,9 +57,8 @@ def identify(value: Any) -> Mark:
         return Mark(value.recorded_mark, (), value.name)
     if isinstance(value, list):
         marks = list(map(identify, value))
-        return Mark(
-            [mark.text for mark in marks], tuple(doubt for mark in marks for doubt in mark.doubts)
-        )
+        doubts = tuple(doubt for mark in marks for doubt in mark.doubts)
+        return Mark([mark.text for mark in marks], doubts)
     name = getattr(value, "name", None)
     name = name if isinstance(name, str) and name else None
     label = name or described(value)

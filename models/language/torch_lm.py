@@ -202,8 +202,9 @@ class TorchLM(TokenizedLM):
         texts = [trajectories[i].token_ids for i in written]
 
         def run(rows: Sequence[int]) -> list[np.ndarray]:
-            parts = [roots[i] for i in rows], [texts[i] for i in rows]
-            [values] = self._measured(*parts, [partial(confident, top=top)])
+            beginnings = [roots[i] for i in rows]
+            measure = partial(confident, top=top)
+            [values] = self._measured(beginnings, [texts[i] for i in rows], [measure])
             return [values[place, : len(texts[i])] for place, i in enumerate(rows)]
 
         places = range(len(written))

@@ -373,21 +373,24 @@ def _structure(nodes: Sequence[Quantity], query: int) -> str:
             if source not in needed:
                 needed.add(source)
                 stack.append(source)
-    colours = {i: nodes[i].rule + ("?" if i == query else "") for i in needed}
+    colours = {i: nodes[i].rule for i in needed}
+    colours[query] += "?"
     for _ in range(len(needed)):
         refined = {}
         for i in needed:
             up = [colours[s] for s in nodes[i].sources]
-            down = sorted(
-                f"{nodes[j].sources.index(i) if nodes[j].rule == 'difference' else 0}{colours[j]}"
-                for j in needed
-                if i in nodes[j].sources
-            )
-            refined[i] = _digest(
-                [colours[i], *(up if nodes[i].rule == "difference" else sorted(up)), "|", *down]
-            )
+            if nodes[i].rule != "difference":  # of a sum or a product no source comes first
+                up.sort()
+            users = [j for j in needed if i in nodes[j].sources]
+            down = sorted(f"{_place(nodes[j], i)}{colours[j]}" for j in users)
+            refined[i] = _digest([colours[i], *up, "|", *down])
         colours = refined
     return _digest(sorted(colours.values()))
+
+
+def _place(node: Quantity, source: int) -> int:
+    """Return the place of a source in a difference; 0 in what has no order."""
+    return node.sources.index(source) if node.rule == "difference" else 0
 
 
 def _split_of(structure: str) -> str:

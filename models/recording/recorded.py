@@ -177,10 +177,12 @@ class RecordedLM(Recorded):
         ends = self.model.continued(trajectories, steps, prior=prior, proposal=proposal)
         ids = [step.step_token_ids for step in steps]
         asked = [request("continued", x, ids, law(prior), law(proposal)) for x in trajectories]
-        answers = [
-            None if end is None else [step_record(node) for node in end.path[x.depth + 1 :]]
-            for x, end in zip(trajectories, ends, strict=True)
-        ]
+        answers = []
+        for trajectory, end in zip(trajectories, ends, strict=True):
+            if end is None:
+                answers.append(None)
+            else:
+                answers.append([step_record(node) for node in end.path[trajectory.depth + 1 :]])
         self._noted("continued", asked, before, answers)
         return list(ends)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from . import values
 from .brackets import depths, join_thousands, split
@@ -103,10 +104,11 @@ def _listed(parts: list[str], separators: list[str], depth: int) -> Meaning:
     structures = [structure_of(part, depth + 1) for part in parts]
     if any(structure[0] == "inequality" for structure in structures):
         return _system(structures, all("or" in separator for separator in separators))
-    names = [structure[1] if structure[0] == "assigned" else None for structure in structures]
+    names = [_name_of(structure) for structure in structures]
     distinct = {name for name in names if name is not None}
     if len(distinct) < 2:
-        return in_set(part for structure in structures for part in _parts_of(_unnamed(structure)))
+        unnamed = map(_unnamed, structures)
+        return in_set(part for structure in unnamed for part in _parts_of(structure))
     if len(distinct) < len(names):
         raise Unread("some values have names, and some not, or the same")
     pairs = [(name, alone(each)) for name, each in zip(names, structures, strict=True)]
@@ -182,12 +184,19 @@ def _bracketed(text: str, depth: int) -> Meaning | None:
     return None
 
 
+def _name_of(structure: Meaning) -> Any:
+    """Return the name that a value is given; None where it has none."""
+    return structure[1] if structure[0] == "assigned" else None
+
+
 def _matrix(kind: str, body: str, depth: int) -> Meaning:
     rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])", body) if row.strip()]
-    cells = tuple(tuple(structure_of(cell, depth + 1) for cell in row.split("&")) for row in rows)
+    cells = []
+    for row in rows:
+        cells.append(tuple(structure_of(cell, depth + 1) for cell in row.split("&")))
     if len({len(row) for row in cells}) != 1:
         raise Unread("rows of different lengths")
-    return (kind, cells)
+    return (kind, tuple(cells))
 
 
 def _braced(inside: str, depth: int) -> Meaning:

@@ -44,7 +44,7 @@ def key(node: Node) -> Key:
         if isinstance(value, Fraction):
             return ("exact", value)
         return ("constant", *rounded(_inexact_value(node, {}, real=False)))
-    found = tuple(None if value is None else rounded(value) for value in _at_points(node))
+    found = tuple(map(_rounded, _at_points(node)))
     if len(set(found)) == 1 and found[0] is not None:
         return ("constant", *found[0])
     return ("function", *found)
@@ -64,8 +64,10 @@ def ratios(node: Node, positive: bool) -> Key:
     unit = next((value for value in found if value), None)
     if unit is None:
         raise Unread("it is zero")
-    unit = abs(unit) if positive else unit
-    return ("ratios", *(None if value is None else rounded(value / unit) for value in found))
+    if positive:
+        unit = abs(unit)
+    shares = [_share(value, unit) for value in found]
+    return ("ratios", *map(_rounded, shares))
 
 
 def solved(node: Node, letter: str) -> Key | None:
@@ -94,6 +96,16 @@ def solved(node: Node, letter: str) -> Key | None:
     if len(set(found)) == 1:
         return ("constant", *found[0])
     return ("function", *found)
+
+
+def _rounded(value: Value | None) -> tuple[str, str] | None:
+    """Return what `rounded` does; None of a value that is not defined."""
+    return None if value is None else rounded(value)
+
+
+def _share(value: Value | None, unit: Value) -> Value | None:
+    """Return a value in units of another; None of one that is not defined."""
+    return None if value is None else value / unit
 
 
 def rounded(value: Value) -> tuple[str, str]:

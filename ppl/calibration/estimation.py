@@ -118,9 +118,8 @@ def fitted(
         named, stats = nuts.chains(
             chain_keys(seed, chains), sized(sizes), (given, asdict(priors)), warmup, draws, HIDDEN
         )
-        named, stats = (
-            {key: np.asarray(value) for key, value in part.items()} for part in (named, stats)
-        )
+        named = {name: np.asarray(values) for name, values in named.items()}
+        stats = {name: np.asarray(values) for name, values in stats.items()}
     return Calibration(
         prm=name, labels=labels, priors=priors, draws=named, stats=stats, seed=seed, warmup=warmup
     )

@@ -243,9 +243,10 @@ def _posterior(posterior: Posterior, answers: list[str]) -> Dataset:
 
 def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
     """Return what trajectories are summarised by, those of `OWN`."""
-    index = {answer: i for i, answer in enumerate(answers)}
+    # no answer is none of these, and has the number -1
+    index: dict[str | None, int] = {answer: i for i, answer in enumerate(answers)}
     columns = (
-        [-1 if label is None else index.get(label, -1) for label in posterior.labels],
+        [index.get(label, -1) for label in posterior.labels],
         [x.depth for x in posterior.trajectories],
         [len(x.token_ids) for x in posterior.trajectories],
         [float(x.logprob) for x in posterior.trajectories],
@@ -372,14 +373,22 @@ def _search_tree(tree: SearchTree) -> Dataset:
 
 
 def _runs(posterior: Posterior) -> Dataset:
-    columns = {
-        "log_evidence": [run.log_evidence for run in posterior.runs],
-        "steps": [-1 if run.history is None else len(run.history.ess) for run in posterior.runs],
-        "settings": _texts([json.dumps(dict(run.settings), default=str) for run in posterior.runs]),
-        "cost": _texts([json.dumps(run.cost.asdict()) for run in posterior.runs]),
-        "provenance": _texts([_provenance(run) for run in posterior.runs]),
-    }
-    return Dataset({name: ("chain", column) for name, column in columns.items()})
+    log_evidences, steps, settings, costs, provenances = [], [], [], [], []
+    for run in posterior.runs:
+        log_evidences.append(run.log_evidence)
+        steps.append(-1 if run.history is None else len(run.history.ess))
+        settings.append(json.dumps(dict(run.settings), default=str))
+        costs.append(json.dumps(run.cost.asdict()))
+        provenances.append(_provenance(run))
+    return Dataset(
+        {
+            "log_evidence": ("chain", log_evidences),
+            "steps": ("chain", steps),
+            "settings": ("chain", _texts(settings)),
+            "cost": ("chain", _texts(costs)),
+            "provenance": ("chain", _texts(provenances)),
+        }
+    )
 
 
 def _constant(posterior: Posterior) -> Dataset:

@@ -153,7 +153,9 @@ class Execution:
             judged = judged | dict(reversed(here.judged))  # going back: the earliest word stays
             here = here.parent
         steps = self.trajectory.path[1:]
-        return tuple(judged[x] for x in steps) if all(x in judged for x in steps) else ()
+        if not all(x in judged for x in steps):
+            return ()
+        return tuple(judged[x] for x in steps)
 
     @property
     def all_draws(self) -> list[Draw]:

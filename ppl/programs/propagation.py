@@ -109,13 +109,8 @@ class ProgramSteps(Steps):
         requests: Mapping[int, Request],
     ) -> None:
         """Get what the programs wait for, and give it to them."""
-        score(
-            [
-                (self.model, request)
-                for request in requests.values()
-                if isinstance(request, Unscored)
-            ]
-        )
+        unscored = [request for request in requests.values() if isinstance(request, Unscored)]
+        score([(self.model, request) for request in unscored])
         wanted = {i: request for i, request in requests.items() if isinstance(request, Wanted)}
         steps: dict[Any, list[int]] = {}
         for i, (_, fn, shape) in wanted.items():
@@ -130,9 +125,8 @@ class ProgramSteps(Steps):
                 f"the program {self.model.name!r} contains a sub-inference, which cannot be "
                 "tempered"
             )
-        results = inferred(
-            self.model, [request.fn for request in nested.values()], [keys_of[i] for i in nested]
-        )
+        inferences = [request.fn for request in nested.values()]
+        results = inferred(self.model, inferences, [keys_of[i] for i in nested])
         for (i, request), result in zip(nested.items(), results, strict=True):
             runners[i].take(Draw(request.name, result, request.fn))
         for i, (name, fn, shape) in wanted.items():

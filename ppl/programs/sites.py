@@ -421,14 +421,15 @@ def _same_rule(one: Answer, other: Answer) -> bool:
     code = getattr(one, "__code__", None)
     if code is None or code is not getattr(other, "__code__", None):
         return False
-    held = [
-        [rule.__defaults__, *(cell.cell_contents for cell in rule.__closure__ or ())]
-        for rule in (one, other)
-    ]  # type: ignore[attr-defined]
-    return all(
-        a is b or (isinstance(a, str | int | float | bool) and a == b)
-        for a, b in zip(*held, strict=True)
-    )
+    for a, b in zip(_held(one), _held(other), strict=True):
+        if a is not b and not (isinstance(a, str | int | float | bool) and a == b):
+            return False
+    return True
+
+
+def _held(rule: Any) -> list[Any]:
+    """Return the values that a function of Python keeps: its defaults, and what it closes over."""
+    return [rule.__defaults__, *(cell.cell_contents for cell in rule.__closure__ or ())]
 
 
 def _said(trajectory: Trajectory) -> tuple[Any, ...]:

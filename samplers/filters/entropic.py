@@ -232,11 +232,12 @@ class LookAhead:
         return scouts
 
     def log_potential(self, t: int, before: Sequence[Scout], after: Sequence[Scout]) -> np.ndarray:
-        means = [
-            log_sum_exp(np.array(x.log_potentials)) - log(self.successors) if x.successors else 0.0
-            for x in after
-        ]
-        return np.array(means, np.float64)
+        means = np.zeros(len(after))
+        for i, scout in enumerate(after):
+            if scout.successors:
+                total = log_sum_exp(np.array(scout.log_potentials))
+                means[i] = total - log(self.successors)
+        return means
 
 
 def _followed(scout: Scout, uniform: float) -> Reasoning:

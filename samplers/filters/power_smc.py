@@ -89,7 +89,9 @@ class PowerSMC(PopulationSampler):
             model: Declared, t: int, keys: PRNGKeys, particles: Sequence[Reasoning]
         ) -> list[float]:
             missing = self.exponent(model, t) - model.alpha
-            return [missing * x.trajectory.logprob if missing else 0.0 for x in particles]
+            if not missing:  # and 0 * -inf would be NaN
+                return [0.0] * len(particles)
+            return [missing * x.trajectory.logprob for x in particles]
 
         return model.stepwise(proposal, twist)
 

@@ -244,7 +244,8 @@ class PowerLadder:
 
     def move(self, t: int, keys: PRNGKeys, particles: Sequence[Rung]) -> list[Rung]:
         power = particles[0].power
-        chains, accepted = (self._drawn if t == 1 else self._moved)(power, keys, particles)
+        advance = self._drawn if t == 1 else self._moved
+        chains, accepted = advance(power, keys, particles)
         excess = np.array([[self.model.log_excess(x) for x in chain] for chain in chains])
         following = self._next(t, power, excess)
         log_gains = log_power(excess, np.float64(following - power))
@@ -268,13 +269,13 @@ class PowerLadder:
         self, power: float, keys: PRNGKeys, particles: Sequence[Rung]
     ) -> tuple[list[list[Reasoning]], np.ndarray]:
         rows = [(i, j) for i in range(len(particles)) for j in range(self.states)]
-        keys_of_rows = subkeys(keys, [j for _, j in rows], [i for i, _ in rows])
-        drawn = complete(
-            self.stepwise, self.proposal, keys_of_rows, [particles[i].states[0] for i, _ in rows]
-        )
-        return [
-            drawn[first : first + self.states] for first in range(0, len(drawn), self.states)
-        ], np.zeros(len(particles))
+        slots = [i for i, _ in rows]
+        keys_of_rows = subkeys(keys, [j for _, j in rows], slots)
+        roots = [particles[i].states[0] for i in slots]
+        drawn = complete(self.stepwise, self.proposal, keys_of_rows, roots)
+        firsts = range(0, len(drawn), self.states)
+        chains = [drawn[first : first + self.states] for first in firsts]
+        return chains, np.zeros(len(particles))
 
     def _moved(
         self, power: float, keys: PRNGKeys, particles: Sequence[Rung]
@@ -304,11 +305,9 @@ class PowerLadder:
         shift = int(self.proposal != self.model.prior)
         if t <= shift:
             return 0.0
-        return (
-            power + float(next_gain(excess, power, self.target_ess))
-            if self.ladder is None
-            else self.ladder[t - shift]
-        )
+        if self.ladder is not None:
+            return self.ladder[t - shift]
+        return power + float(next_gain(excess, power, self.target_ess))
 
 
 def _within(rung: Rung) -> np.ndarray:

@@ -175,10 +175,7 @@ class Making:
         )
         ended = json.loads((self.work / "seconds.json").read_text())
         made = ", ".join(f"{name} {seconds / 60:.0f} min" for name, seconds in ended.items())
-        parameters = [
-            sum(weight.numel() for weight in model.parameters())
-            for model in (self._writer(), prm.model)
-        ]
+        parameters = [_size(self._writer()), _size(prm.model)]
         text = card.text(figures, parameters=parameters, made=f"{made} of {_machine(self.device)}")
         (self.out / "README.md").write_text(text)
         print(text)
@@ -207,6 +204,11 @@ class Making:
             "".join(line for line, number in zip(lines, numbers, strict=True) if number < whole)
         )
         return whole
+
+
+def _size(model: torch.nn.Module) -> int:
+    """Count the parameters of a model."""
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def _machine(device: str) -> str:

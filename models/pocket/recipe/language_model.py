@@ -132,9 +132,11 @@ def _plan_rows(tokenizer: Any, count: int, steps: int, rng: random.Random) -> li
     numbers = set(
         tokenizer(" ".join(map(str, range(LARGEST + 1))), add_special_tokens=False)["input_ids"]
     )
-    return [
-        (ids, [IGNORED if label in numbers else label for label in labels]) for ids, labels in rows
-    ]
+    without_numbers = []
+    for ids, labels in rows:
+        kept = [IGNORED if label in numbers else label for label in labels]
+        without_numbers.append((ids, kept))
+    return without_numbers
 
 
 def _sums_row(tokenizer: Any, rng: random.Random) -> Row:
@@ -213,10 +215,10 @@ def rate(step: int, steps: int) -> float:
 
 def save(model: Network, tokenizer: Tokenizer, folder: Path) -> None:
     """Write the model, in float16, and its tokenizer into `folder`."""
-    weights = {
-        name: tensor.detach().half() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
-    }
+    weights = model.state_dict()
+    for name, tensor in weights.items():
+        if tensor.is_floating_point():
+            weights[name] = tensor.detach().half()
     model.config.dtype = torch.float16
     model.save_pretrained(folder, state_dict=weights)
     model.config.dtype = torch.float32

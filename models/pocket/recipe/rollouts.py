@@ -85,9 +85,10 @@ def read(file: Path) -> list[Labelled]:
 
 
 def _labelled(record: dict[str, Any]) -> Labelled:
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-    }
+    values = dict(record)
+    for name, value in record.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
     return Labelled(**values)
 
 
