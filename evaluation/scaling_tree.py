@@ -27,7 +27,7 @@ from importlib.metadata import version
 import numpy as np
 from xarray import Dataset, DataTree
 
-from ..ppl.posterior.posterior_tree import storable
+from ..ppl.posterior.tree_arrays import storable
 from .scaling import BY_SAMPLER
 from .scaling_draws import ScalingDraws
 

@@ -265,7 +265,8 @@ def _propagate_traced(
 ) -> tuple[Any, Array]:
     before = selection.particles
     after = model.move(t, keys.moves(t), before)
-    if (was := _described(before)) != (now := _described(after)):
+    was, now = _described(before), _described(after)
+    if was != now:
         raise ValueError(
             f"move must return particles of the structure, shapes and types it was given: {was}, "
             f"not {now}"

@@ -145,7 +145,8 @@ class Decoder:
         ended: list[tuple[int, Trajectory, int, int]] = []
         for count in range(1, self.ending.longest + 1):
             tokens, terms, next_ids = self._draw(logits, uniforms.at(count - 1)[slots])
-            if bad := [slots[row] for row in np.flatnonzero(going & np.isnan(terms).any(axis=1))]:
+            bad = slots[going & np.isnan(terms).any(axis=1)]
+            if len(bad):
                 raise FloatingPointError(
                     f"the language model {self.name!r} gave logits that are not numbers after "
                     f"{parents[bad[0]]!r}"

@@ -335,15 +335,14 @@ class TreeCache:
 
         None if only this batch's are left.
         """
-        while (taken := self._pool.take(count)) is None:
-            idle = [
-                entry
-                for entry in self._entries.values()
-                if entry.used < self._clock and len(entry.slots)
-            ]
+        taken = self._pool.take(count)
+        while taken is None:
+            idle = [entry for entry in self._entries.values() if entry.used < self._clock]
+            idle = [entry for entry in idle if len(entry.slots)]
             if not idle:
                 return None
             self._evict(min(idle, key=lambda entry: entry.used))
+            taken = self._pool.take(count)
         return taken
 
     def _evict(self, entry: _Entry) -> None:
@@ -362,7 +361,9 @@ def _chains(pending: dict[Trajectory, None]) -> list[list[Trajectory]]:
     chains = []
     for top in children[None]:
         chain = [top]
-        while len(below := children.get(chain[-1], [])) == 1:
+        below = children.get(top, [])
+        while len(below) == 1:
             chain.append(below[0])
+            below = children.get(chain[-1], [])
         chains.append(chain)
     return chains

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from xarray import Dataset, DataTree
 
-from ..posterior.posterior_tree import storable
+from ..posterior.tree_arrays import storable
 from .calibration_draws import CalibrationDraws
 from .labels import Labels
 from .predictive import replicated

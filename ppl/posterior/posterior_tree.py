@@ -83,31 +83,22 @@ from xarray import Dataset, DataTree
 
 from ...log_odds import log_sigmoids
 from ...smc import History, distinct_ancestors, entropy
+from .draw_groups import (
+    BY_STEP,
+    SAMPLE,
+    posterior_group,
+    prior_group,
+    sample_stats,
+    site_variables,
+    text_group,
+)
 from .equal_draws import effective_draws, equal_draws
-from .variable_names import dimension_names, variable_names
+from .tree_arrays import padded, storable, text_array
 
 if TYPE_CHECKING:
     from .posterior import Posterior
     from .search_tree import SearchTree
 
-SAMPLE = ("chain", "draw")
-BY_STEP = (*SAMPLE, "step")
-# variables of the posterior group that are not a program's
-OWN = ("answer", "depth", "tokens", "logprob")
-DIMENSIONS = ("chain", "draw", "particle", "step", "token")
-STATISTICS = (
-    "log_weight",
-    "weight",
-    "lp",
-    "finished",
-    "truncated",
-    "proposal_logprob",
-    "eve",
-    "particle",
-    "prefix_logprob",
-    "prefix_proposal_logprob",
-    "log_odds",
-)
 OF_WEIGHTED = ("log_weight", "weight", "eve")  # statistics that copies do not have
 # variables of the group `tree`, and the attributes of a `SearchTree` that they are
 TREE_COLUMNS = {
@@ -135,9 +126,9 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
         ValueError: `prior` is weighted, or of another question.
     """
     answers = [answer for answer in posterior.answers if answer is not None]
-    numbers = _posterior(posterior, answers)
-    stats = _sample_stats(posterior)
-    text = _text(posterior)
+    numbers = posterior_group(posterior, answers)
+    stats = sample_stats(posterior)
+    text = text_group(posterior)
     groups = {"answers": _answers(posterior, answers), "constant_data": _constant(posterior)}
     if posterior.chains:
         groups |= {"posterior": numbers, "sample_stats": stats, "text": text}
@@ -155,7 +146,8 @@ def to_datatree(posterior: Posterior, prior: Posterior | None = None) -> DataTre
         steps = stats.sizes["step"]
         groups["log_likelihood"] = Dataset({"prm": (BY_STEP, log_likelihood)})
         groups["observed_data"] = Dataset({"prm": ("step", np.ones(steps, np.int64))})
-    if (drawn := _prior(posterior, prior)) is not None:
+    drawn = prior_group(posterior, prior)
+    if drawn is not None:
         groups["prior"] = drawn
     histories = [run.history for run in posterior.runs or (posterior,) if run.history is not None]
     if histories:
@@ -198,7 +190,7 @@ def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
         "tokens": posterior.lengths,
         "logprob": np.array([x.logprob for x in posterior.trajectories], np.float64),
     }
-    for site, name in _variables(posterior).items():
+    for site, name in site_variables(posterior).items():
         if posterior.latents[site].ndim == 1:
             columns[name] = posterior.latents[site]
     for name, values in columns.items():
@@ -208,111 +200,6 @@ def _stated_errors(posterior: Posterior, draws: Dataset) -> Dataset:
         "drawn by weight, as many as these are worth",
         mcse="of a variable: the standard error of its mean over the weighted population",
     )
-
-
-def padded(
-    rows: Sequence[Sequence[Any] | np.ndarray], width: int, fill: float | str = nan
-) -> np.ndarray:
-    """Fill ragged rows up, to shape (rows, width); float64, int64 or object, as `fill` is."""
-    table = np.full((len(rows), width), fill, dtype=object if isinstance(fill, str) else None)
-    for i, row in enumerate(rows):
-        table[i, : len(row)] = row
-    return table
-
-
-def by_chain(posterior: Posterior, values: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """Arrange values of all trajectories, shape (N, ...), by chain and draw: (C, S, ...)."""
-    values = np.asarray(values)
-    return values.reshape(posterior.rows, len(values) // posterior.rows, *values.shape[1:])
-
-
-def storable(text: str) -> str:
-    """Return the text without what netCDF cannot hold: NUL and unpaired surrogates."""
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode("utf-8")
-
-
-def _posterior(posterior: Posterior, answers: list[str]) -> Dataset:
-    own = _numbers(posterior, answers)
-    latents = {}
-    for site, name in _variables(posterior).items():
-        column = posterior.latents[site]
-        dimensions = (*SAMPLE, *dimension_names(name, column.ndim - 1))
-        latents[name] = (dimensions, by_chain(posterior, column))
-    return Dataset(own | latents)
-
-
-def _numbers(posterior: Posterior, answers: list[str]) -> dict[str, Any]:
-    """Return what trajectories are summarised by, those of `OWN`."""
-    # no answer is none of these, and has the number -1
-    index: dict[str | None, int] = {answer: i for i, answer in enumerate(answers)}
-    columns = (
-        [index.get(label, -1) for label in posterior.labels],
-        [x.depth for x in posterior.trajectories],
-        [len(x.token_ids) for x in posterior.trajectories],
-        [float(x.logprob) for x in posterior.trajectories],
-    )
-    return {
-        name: (SAMPLE, by_chain(posterior, column))
-        for name, column in zip(OWN, columns, strict=True)
-    }
-
-
-def _prior(posterior: Posterior, prior: Posterior | None) -> Dataset | None:
-    """Return draws from the prior: those given, or the posterior's own.
-
-    The posterior's own are taken where they are independent draws from the prior.
-    """
-    if prior is None:
-        if not posterior.provenance.from_prior or posterior.runs:
-            return None
-        prior = posterior
-    elif prior.question != posterior.question or np.ptp(prior.log_weights) > 1e-9:
-        raise ValueError(
-            "prior must be equally weighted draws for the same question, as of a run without a "
-            "reward model"
-        )
-    # the posterior's answers keep their positions; those of the prior alone come after them
-    spelled = dict.fromkeys([*posterior.answers, *prior.labels])
-    answers = [answer for answer in spelled if answer is not None]
-    return Dataset(_numbers(prior, answers)).assign_attrs(answers=json.dumps(answers))
-
-
-def _variables(posterior: Posterior) -> dict[str, str]:
-    """Return the variable of each site that a program has drawn numbers at."""
-    sites = {name: column.ndim - 1 for name, column in posterior.latents.items()}
-    return variable_names(sites, taken=(*OWN, *STATISTICS, *DIMENSIONS))
-
-
-def _sample_stats(posterior: Posterior) -> Dataset:
-    trajectories = posterior.trajectories
-    paths = [x.path[1:] for x in trajectories]
-    longest = max(x.depth for x in trajectories)
-    columns = {
-        "log_weight": posterior.log_weights,
-        "weight": np.exp(posterior.log_weights),
-        "lp": posterior.log_density,
-        "finished": [x.finished for x in trajectories],
-        "truncated": [x.truncated for x in trajectories],
-        "proposal_logprob": [float(x.proposal_logprob) for x in trajectories],
-    }
-    runs = posterior.runs or (posterior,)
-    eves = [run.eves for run in runs if run.eves is not None]
-    if len(eves) == len(runs):
-        columns["eve"] = np.concatenate(eves)
-    logprobs = [[node.logprob for node in path] for path in paths]
-    proposal_logprobs = [[node.proposal_logprob for node in path] for path in paths]
-    by_step = {
-        "prefix_logprob": padded(logprobs, longest),
-        "prefix_proposal_logprob": padded(proposal_logprobs, longest),
-    }
-    if any(map(len, posterior.log_odds)):
-        by_step["log_odds"] = padded(posterior.log_odds, longest)
-    variables = {}
-    for name, column in columns.items():
-        variables[name] = (SAMPLE, by_chain(posterior, column))
-    for name, column in by_step.items():
-        variables[name] = (BY_STEP, by_chain(posterior, column))
-    return Dataset(variables)
 
 
 def _smc(histories: Sequence[History]) -> Dataset:
@@ -368,7 +255,7 @@ def _stretched(table: np.ndarray, rows: int, fill: float) -> np.ndarray:
 
 def _search_tree(tree: SearchTree) -> Dataset:
     columns = {name: ("node", getattr(tree, field)) for name, field in TREE_COLUMNS.items()}
-    columns["text"] = ("node", _texts(tree.texts))
+    columns["text"] = ("node", text_array(tree.texts))
     return Dataset(columns).assign_attrs(tokens_aside=tree.tokens_aside)
 
 
@@ -384,9 +271,9 @@ def _runs(posterior: Posterior) -> Dataset:
         {
             "log_evidence": ("chain", log_evidences),
             "steps": ("chain", steps),
-            "settings": ("chain", _texts(settings)),
-            "cost": ("chain", _texts(costs)),
-            "provenance": ("chain", _texts(provenances)),
+            "settings": ("chain", text_array(settings)),
+            "cost": ("chain", text_array(costs)),
+            "provenance": ("chain", text_array(provenances)),
         }
     )
 
@@ -403,7 +290,7 @@ def _constant(posterior: Posterior) -> Dataset:
         "cost": json.dumps(posterior.cost.asdict()),
         "rates": json.dumps(dict(posterior.rates)),
         "provenance": _provenance(posterior),
-        "sites": json.dumps({name: site for site, name in _variables(posterior).items()}),
+        "sites": json.dumps({name: site for site, name in site_variables(posterior).items()}),
         "versions": json.dumps(versions),
     }
     return Dataset({name: storable(text) for name, text in texts.items()})
@@ -421,36 +308,8 @@ def _answers(posterior: Posterior, stated: list[str]) -> Dataset:
     }
     return Dataset(
         {name: ("answer", column) for name, column in columns.items()},
-        coords={"answer": _texts(stated)},
+        coords={"answer": text_array(stated)},
     )
-
-
-def _text(posterior: Posterior) -> Dataset:
-    paths = [x.path[1:] for x in posterior.trajectories]
-    token_ids = [x.token_ids for x in posterior.trajectories]
-    longest = max(map(len, paths))
-    most = max(map(len, token_ids))
-    texts = [_texts([node.step_text for node in path]) for path in paths]
-    sizes = [[len(node.step_token_ids) for node in path] for path in paths]
-    delimited = [[node.delimited for node in path] for path in paths]
-    columns = {
-        "stated": (SAMPLE, [answer is not None for answer in posterior.extracted]),
-        "answer": (SAMPLE, _texts([answer or "" for answer in posterior.extracted])),
-        "step_text": (BY_STEP, padded(texts, longest, "")),
-        "step_tokens": (BY_STEP, padded(sizes, longest, 0)),
-        "step_delimited": (BY_STEP, padded(delimited, longest, False)),
-        "token_id": ((*SAMPLE, "token"), padded(token_ids, most, -1)),
-    }
-    return Dataset(
-        {
-            name: (dimensions, by_chain(posterior, column))
-            for name, (dimensions, column) in columns.items()
-        }
-    )
-
-
-def _texts(texts: Sequence[str]) -> np.ndarray:
-    return np.array([storable(text) for text in texts], dtype=object)
 
 
 def _counted(group: Dataset) -> Dataset:

@@ -28,10 +28,11 @@ from numpyro.distributions import Delta, Distribution, biject_to
 from numpyro.primitives import Messenger
 
 from ...aliases import Array, Message
-from .execution import Draw, Execution, Left, Request, Runner, Unscored
+from .execution import Draw, Execution, Request, Unscored
 from .handlers import alone
+from .program_runner import Left, Runner
 from .propagation import score
-from .sites import Step
+from .step_law import Step
 from .subinference import SubInference
 
 if TYPE_CHECKING:

@@ -20,8 +20,10 @@ import numpy as np
 from ... import checks
 from ...models import Cost, LanguageModel, Sampling, Trajectory, behaviour
 from ..interfaces import Proposal, Shared, Twist
-from .execution import Execution, Runner, Unscored, log_prior, numbers
+from .execution import Execution, Unscored, numbers
 from .handlers import Roots
+from .log_probs import log_prior
+from .program_runner import Runner
 from .propagation import ProgramSteps, score
 from .subinference import SubInference
 

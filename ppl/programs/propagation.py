@@ -25,9 +25,10 @@ from ...smc import subkeys
 from ...smc.keys import IMPL
 from ..stepwise import Steps, first_of_equals
 from . import memo
-from .execution import Draw, Execution, Request, Runner, Unscored, Wanted
+from .execution import Draw, Execution, Request, Unscored, Wanted
+from .program_runner import Runner
 from .runnable import Runnable
-from .sites import Step
+from .step_law import Step
 from .subinference import SubInference, inferred
 
 # Parts of keys for all draws of a generation but the first: twists and successors use lower ones.

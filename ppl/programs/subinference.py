@@ -28,7 +28,8 @@ from ...smc import Resampling, RunKeys, start, steps
 from ...smc.resampling import pick
 from .handlers import alone
 from .runnable import Runnable
-from .sites import STACKED, condition
+from .sites import condition
+from .step_law import STACKED, one_key
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -117,8 +118,6 @@ class SubInference(Distribution):
         self._batch_shape = self._event_shape = ()
 
     def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Any:
-        from .sites import one_key
-
         if sample_shape:
             raise TypeError(STACKED.format(what="sample_shape"))
         with alone({}):

@@ -79,8 +79,9 @@ def _inner_data(code: Any) -> bytes:
             for inner in value if isinstance(value, tuple | list) else (value,):
                 for array in getattr(inner, "consts", ()):
                     digest.update(np.asarray(array).tobytes())
-                if hasattr(inner := getattr(inner, "jaxpr", inner), "eqns"):
-                    digest.update(_inner_data(inner))
+                function = getattr(inner, "jaxpr", inner)
+                if hasattr(function, "eqns"):
+                    digest.update(_inner_data(function))
     return digest.digest()
 
 

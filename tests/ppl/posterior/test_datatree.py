@@ -11,7 +11,7 @@ import pytest
 import xarray
 
 from motes.ppl.posterior.equal_draws import effective_draws
-from motes.ppl.posterior.posterior_tree import padded, storable
+from motes.ppl.posterior.tree_arrays import padded, storable
 from motes.smc import History, ess
 
 

@@ -12,8 +12,8 @@ import xarray
 from motes.cli import main
 from motes.models import Trajectory
 from motes.ppl import Posterior
-from motes.ppl.posterior.posterior_tree import storable
 from motes.ppl.posterior.reading import from_datatree
+from motes.ppl.posterior.tree_arrays import storable
 from motes.smc import History
 
 

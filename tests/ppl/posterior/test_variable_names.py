@@ -12,7 +12,7 @@ import pytest
 import xarray
 
 from motes.ppl import Posterior, Program
-from motes.ppl.posterior.posterior_tree import DIMENSIONS, OWN
+from motes.ppl.posterior.draw_groups import DIMENSIONS, OWN
 from motes.ppl.posterior.variable_names import variable_names
 from motes.samplers import ImportanceSampling
 

@@ -23,7 +23,7 @@ import table_programs as table
 
 from motes import ppl
 from motes.models import Sampling, TableLM
-from motes.ppl.programs import execution, subinference
+from motes.ppl.programs import program_runner, subinference
 from motes.samplers import (
     AllParticlesDead,
     EntropicParticleFilter,
@@ -418,13 +418,13 @@ def test_a_forgotten_inner_weight_is_seen(monkeypatch):
 @pytest.mark.statistics
 def test_observations_weighed_again_are_seen(monkeypatch):
     """A program run again from its beginning comes by its old observations again."""
-    plain = execution.Runner.__post_init__
+    plain = program_runner.Runner.__post_init__
 
     def forgetful(self):
         plain(self)
         self.passed = 0
 
-    monkeypatch.setattr(execution.Runner, "__post_init__", forgetful)
+    monkeypatch.setattr(program_runner.Runner, "__post_init__", forgetful)
     assert (
         np.abs(z_scores(KINDS["whole"], FILTERS[0], masses_of_kinds(), runs=500)).max() > 2 * LIMIT
     )
@@ -432,13 +432,13 @@ def test_observations_weighed_again_are_seen(monkeypatch):
 
 @pytest.mark.statistics
 def test_a_condition_that_is_tempered_or_forgotten_is_seen(monkeypatch):
-    plain = execution.Runner._meet
+    plain = program_runner.Runner._meet
 
     def lenient(self, name, msg):
         if name != "sum":
             plain(self, name, msg)
 
-    monkeypatch.setattr(execution.Runner, "_meet", lenient)
+    monkeypatch.setattr(program_runner.Runner, "_meet", lenient)
     assert (
         np.abs(z_scores(KINDS["whole"], FILTERS[0], masses_of_kinds(), runs=500)).max() > 2 * LIMIT
     )
