@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .. import checks
+from .conversation import turns_of
 
 PLACE = "{question}"
 RESERVED = (
@@ -82,11 +83,20 @@ class ChatPrompt:
         _check_arguments(self.template_arguments)
 
     def messages(self, question: str) -> list[dict[str, str]]:
-        """Return the turns up to the question, as chat templates take them."""
-        turns = [] if self.system is None else [{"role": "system", "content": self.system}]
+        """Return the turns up to the question, as chat templates take them.
+
+        A conversation's own system message takes the place of `system`.
+        """
+        conversation = turns_of(question)
+        if conversation[0]["role"] == "system":
+            turns = [conversation.pop(0)]
+        else:
+            turns = [] if self.system is None else [{"role": "system", "content": self.system}]
         for asked, answered in self.examples:
             turns += [self._asked(asked), {"role": "assistant", "content": answered}]
-        return [*turns, self._asked(question)]
+        for turn in conversation:
+            turns.append(self._asked(turn["content"]) if turn["role"] == "user" else turn)
+        return turns
 
     def _asked(self, question: str) -> dict[str, str]:
         return {"role": "user", "content": self.user.replace(PLACE, question)}

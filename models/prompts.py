@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from .conversation import as_question as as_question
 from .opening import Opening
 from .prompt_forms import ChatPrompt as ChatPrompt
 from .prompt_forms import PromptForm as PromptForm

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from .conversation import without_system
 from .opening import Opening
 
 
@@ -27,7 +28,8 @@ class Trajectory:
     """A question and the reasoning steps generated for it so far.
 
     Attributes:
-        question: the question as the user wrote it.
+        question: the question as the user wrote it; a conversation as one text (see
+            `motes.models.conversation`).
         parent: the trajectory one step shorter; None at the root, which has no steps.
         depth: the number of steps.
         step_text: the last step's text, delimiter included ("" at the root).
@@ -135,6 +137,14 @@ class Trajectory:
     def text(self) -> str:
         """All that was generated, the steps one behind the other."""
         return "".join(self.steps)
+
+    @property
+    def asked(self) -> str:
+        """The question as a reader of the solution, such as a reward model, sees it.
+
+        Of a conversation the turns of user and assistant, with their names where there are several.
+        """
+        return without_system(self.question)
 
     @property
     def solution_steps(self) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ as it is, with the models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any
 
 from .. import checks
 from ..models import Sampling, Trajectory
+from ..models.conversation import Message, as_question
 from .answers import Answer
 from .targets import MOST_POWER, Target, resolve
 
@@ -33,7 +34,7 @@ class Declaration:
         Odds(beta=2.0)
     """
 
-    question: str
+    question: str | Sequence[Message]
     _: KW_ONLY
     target: str | Target = "product"
     beta: float = 1.0
@@ -47,7 +48,7 @@ class Declaration:
     likelihood: Target = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._check_question()
+        question = as_question(self.question)
         likelihood = resolve(self.target, self.beta)
         alpha = checks.number("alpha", self.alpha, least=1 / MOST_POWER, most=MOST_POWER)
         if self.constraint is not None:
@@ -61,6 +62,7 @@ class Declaration:
             checks.function("answer", self.answer, "a trajectory to a str or None")
         checks.settle(
             self,
+            question=question,
             likelihood=likelihood,
             beta=float(self.beta),
             alpha=alpha,
@@ -68,12 +70,6 @@ class Declaration:
             max_tokens=max_tokens,
             stop_at_answer=checks.flag("stop_at_answer", self.stop_at_answer),
         )
-
-    def _check_question(self) -> None:
-        if not isinstance(self.question, str):
-            raise TypeError(f"question must be a str, not {self.question!r}")
-        if not self.question.strip():
-            raise ValueError("question must not be empty")
 
     def parts(self) -> dict[str, Any]:
         """Return what was declared, by name.

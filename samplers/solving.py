@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
+from ..models.conversation import Message
 from ..models.pairing import AUTO, POCKET
 from ..ppl.answers import Answer
 from ..ppl.declaration import Declaration
@@ -32,7 +33,7 @@ from .stopping.stopping_rules import stopping_rule
 
 
 def solve(
-    question: str,
+    question: str | Sequence[Message],
     *,
     lm: str | LanguageModel | Callable[[], LanguageModel] = POCKET,
     prm: str | RewardModel | None = AUTO,
@@ -64,7 +65,8 @@ def solve(
     checked before a model is loaded.
 
     Args:
-        question: what is asked.
+        question: what is asked; a text, or the messages of a chat, each {"role": ..., "content":
+            ...}, of which the user's is the last.
         lm: the language model: "pocket", which ships with the package, a folder, a Hugging Face id,
             a loaded model, or a function that loads one, called when everything else has been
             checked.
@@ -148,7 +150,7 @@ def solve(
 
 
 def solve_many(
-    questions: Iterable[str],
+    questions: Iterable[str | Sequence[Message]],
     *,
     lm: str | LanguageModel | Callable[[], LanguageModel] = POCKET,
     prm: str | RewardModel | None = AUTO,

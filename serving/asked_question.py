@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .bodies import ChatBody, CompletionBody, SolveBody
+from ..models.conversation import as_question
+from .bodies import ChatBody, CompletionBody, Message, SolveBody
 from .refusals import Refusal
 
 # what asks for nothing: these values stand for no such field
@@ -45,18 +46,24 @@ def question_of(body: ChatBody | CompletionBody) -> str:
 
 
 def _chat_question(body: ChatBody) -> str:
-    """Return the question of a chat: the text of its one message."""
-    *before, last = body.messages
-    if before or last.role != "user":
-        raise Refusal(
-            400,
-            "messages must be one message of the user, the question: this server's prompt (a "
-            "system message, examples) is given to motes serve",
-            param="messages",
-        )
-    if isinstance(last.content, list):
-        return _valid("".join(part.text for part in last.content), "messages")
-    return _valid(last.content or "", "messages")
+    """Return the question of a chat: its messages, as one text."""
+    messages = [{"role": _role(each), "content": _content(each)} for each in body.messages]
+    try:
+        return as_question(messages)
+    except (TypeError, ValueError) as error:
+        raise Refusal(400, str(error), param="messages") from None
+
+
+def _role(message: Message) -> str:
+    """Return the role of a message; "developer" is the newer name of the system's."""
+    return "system" if message.role == "developer" else message.role
+
+
+def _content(message: Message) -> str:
+    """Return the text of a message."""
+    if isinstance(message.content, list):
+        return _valid("".join(part.text for part in message.content), "messages")
+    return _valid(message.content or "", "messages")
 
 
 def _prompt(body: CompletionBody) -> str:

@@ -106,7 +106,9 @@ class ChatBody(SolveBody):
     """A request for a chat completion."""
 
     messages: list[Message] = Field(
-        min_length=1, description="One message of the user: the question."
+        min_length=1,
+        description="A conversation: a system message, if any, then turns; the user's, the "
+        "question, is the last.",
     )
     max_completion_tokens: int | None = Field(
         None,

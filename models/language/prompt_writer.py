@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
 from ...aliases import Tokenizer
+from ..conversation import turns_of
 from ..hosting.chat_template import rendered
 from ..hosting.template_use import check_use
 from ..hosting.text_encoder import TextEncoder
@@ -75,6 +77,7 @@ class PromptWriter:
     def _prompt(self, question: str) -> Prompt:
         quoted = self._encoder.quoted(question)
         chat = self._chat()
+        self._check_conversation(chat, question)
         text = self._written(quoted) if chat is None else self._in_template(chat, question)
         ids, begin = self._encoder.encode(text), self._encoder.begin
         # a chat template writes its own beginning, or none
@@ -118,6 +121,17 @@ class PromptWriter:
         if isinstance(self.write, ChatPrompt):
             return self.write
         return ChatPrompt() if self.write is None and self.tokenizer.chat_template else None
+
+    def _check_conversation(self, chat: ChatPrompt | None, question: str) -> None:
+        """Raise ValueError where a conversation cannot be shown to the model as it is."""
+        first, *others = turns_of(question)
+        if others and chat is None:
+            raise ValueError(
+                "a question of several messages needs a chat template, or a prompt for chats: the "
+                "model's prompt is a text"
+            )
+        if first["role"] == "system" and chat is not None:
+            check_use(self.tokenizer, replace(chat, system=first["content"]))
 
     def _in_template(self, chat: ChatPrompt, question: str) -> str:
         """Quote the control tokens of a conversation, but for those that the template writes.

@@ -61,7 +61,7 @@ class MarkedReader:
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the question and the steps, up to the last step's mark."""
-        text = self._encoder.quoted(trajectory.question)
+        text = self._encoder.quoted(trajectory.asked)
         for number, step in enumerate(trajectory.solution_steps, start=1):
             text += self.opening if number == 1 else self.between
             text += self._step(number, step) + self.before + self._mark
@@ -109,7 +109,7 @@ class LineReader:
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the question and the lines, with a line break behind each."""
-        question = self._encoder.quoted(trajectory.question)
+        question = self._encoder.quoted(trajectory.asked)
         ids = self._encoder.encode(f"{self.tokenizer.bos_token}{question}\n")
         for step in trajectory.solution_steps:
             for line in step.strip().split("\n"):
@@ -143,7 +143,7 @@ class CompletedReader:
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the chat, the steps so far and the end."""
-        question = self._encoder.quoted(trajectory.question) + self.NO_REFERENCE
+        question = self._encoder.quoted(trajectory.asked) + self.NO_REFERENCE
         turns = [{"role": "system", "content": self.SYSTEM}, {"role": "user", "content": question}]
         ids = self._encoder.encode(rendered(self.tokenizer, turns))
         if not trajectory.solution_steps:
@@ -181,7 +181,7 @@ class SeparatedReader:
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the question and the steps, without separators."""
         separator = self.tokenizer.pad_token
-        text = f"Question:\n{self._encoder.quoted(trajectory.question)}\nAnswer:\n"
+        text = f"Question:\n{self._encoder.quoted(trajectory.asked)}\nAnswer:\n"
         text += f"Let's think step by step.\n{separator}"
         for step in trajectory.solution_steps:
             text += self._encoder.quoted(step.strip()) + separator

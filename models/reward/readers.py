@@ -86,9 +86,9 @@ class SeparatorReader:
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the question and the steps, with a separator behind each."""
         if self.chat:
-            text = self._question(trajectory.question)
+            text = self._question(trajectory.asked)
             return self._encoder.encode(text + "".join(map(self._step, trajectory.solution_steps)))
-        ids = self.prompt(trajectory.question)
+        ids = self.prompt(trajectory.asked)
         for step in trajectory.solution_steps:
             ids += self.tokens(step)
         return ids
@@ -149,7 +149,7 @@ class TurnsReader:
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the turns up to where the model answers the last step."""
-        question = self._encoder.quoted(trajectory.question)
+        question = self._encoder.quoted(trajectory.asked)
         steps = [self._encoder.quoted(step.strip()) for step in trajectory.solution_steps]
         if steps:
             return self._answered(question, steps, self.texts[0])[:-1]

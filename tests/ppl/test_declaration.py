@@ -77,7 +77,7 @@ def test_the_models_of_a_declaration_are_checked():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"question": 3}, "question must be a str, not 3"),
+        ({"question": 3}, "question must be a str or a list of messages, not 3"),
         ({"question": " "}, "question must not be empty"),
         ({"target": "sum"}, "target must be one of"),
         ({"beta": -1}, "beta must be"),
