@@ -56,6 +56,20 @@ def test_an_answer_is_that_of_solve(client, alone) -> None:
     assert reply.motes["cost"]["prm_tokens"] > 0
 
 
+def test_a_conversation_is_answered_as_solve_answers_it(client, alone) -> None:
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": QUESTIONS[1]},
+        {"role": "assistant", "content": "The answer is 9."},
+        {"role": "user", "content": QUESTIONS[0]},
+    ]
+    reply = client.chat.completions.create(model="pocket", messages=turns, seed=5)
+    posterior = solved(alone, turns, seed=5)
+    check_same(reply, posterior)
+    assert reply.usage.prompt_tokens == len(posterior.settings["prompt_token_ids"])
+    assert reply.choices[0].message.content != ask(client, seed=5).choices[0].message.content
+
+
 def test_requests_at_once_share_forward_passes_and_draw_what_each_would_alone(
     served, client, alone
 ) -> None:
