@@ -72,7 +72,7 @@ class StepEnding:
         return child.close(truncated=True) if self._is_out(child) else child
 
     def _is_out(self, child: Trajectory) -> bool:
-        """Whether an open trajectory may not go on, its budget being spent."""
+        """Say whether an open trajectory may not go on, its budget being spent."""
         return child.open and self._budgets.are_spent(child)
 
 
