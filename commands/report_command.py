@@ -1,22 +1,32 @@
-"""`motes report`: a report of a saved posterior."""
+"""`motes report`: a report of a saved posterior, or of the results of an evaluation."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .option_groups import HelpFormatter
 from .saying import check_destination
 
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation
+    from ..ppl import Posterior
+
 
 def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    text = "write a report of a saved posterior, to read in a browser"
+    text = "write a report of a saved posterior, or of an evaluation, to read in a browser"
     parser = commands.add_parser(
         "report", help=text, description=text.capitalize() + ".", formatter_class=HelpFormatter
     )
     parser.set_defaults(command=report_command)
-    parser.add_argument("posterior", type=Path, metavar="FILE.nc", help="what --save wrote")
+    parser.add_argument(
+        "saved",
+        type=Path,
+        metavar="FILE",
+        help="what --save wrote (FILE.nc), or results of motes evaluate (FILE.jsonl)",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE.html", help="FILE.html beside it where left out"
     )
@@ -24,9 +34,18 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def report_command(args: argparse.Namespace) -> int:
     """Write the report, and print where it is."""
+    out = args.out or args.saved.with_suffix(".html")
+    check_destination("out", out)
+    print(_loaded(args.saved).report(out))
+    return 0
+
+
+def _loaded(path: Path) -> Posterior | Evaluation:
+    """Load what a file holds, by what its name ends in."""
+    if path.suffix.lower() == ".jsonl":
+        from ..evaluation import Evaluation
+
+        return Evaluation.load(path)
     from ..ppl import Posterior
 
-    out = args.out or args.posterior.with_suffix(".html")
-    check_destination("out", out)
-    print(Posterior.load(args.posterior).report(out))
-    return 0
+    return Posterior.load(path)

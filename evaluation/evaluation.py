@@ -18,6 +18,7 @@ from .scaling import Priors
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from .laws import ModelShape
     from .scaling_fit import ScalingFit
 
 
@@ -111,6 +112,30 @@ class Evaluation(Results):
         from .accuracy_plot import plot_accuracy
 
         return plot_accuracy(self, fit, ax=ax)
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        lm: ModelShape | None = None,
+        prm: ModelShape | None = None,
+    ) -> Path:
+        """Write the report of the evaluation to an HTML file; see `motes.evaluation.report`.
+
+        Args:
+            path: of the file, which is replaced where it is there.
+            lm, prm: shapes of the models (`motes.evaluation.laws.model_shape`), without which there
+                are no FLOPs.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        from .report import write_report
+
+        return write_report(self, path, lm=lm, prm=prm)
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

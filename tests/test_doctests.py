@@ -45,6 +45,7 @@ FACES = (
     "evaluation/abstention",
     "evaluation/data_sets",
     "evaluation/laws",
+    "evaluation/report",
 )
 
 

@@ -85,6 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "samplers/search",
         "evaluation/data_sets",
         "evaluation/laws",
+        "evaluation/report",
     },
     "evaluation/abstention": {"evaluation", "ppl/decisions", "diagnostics/plots"},
     "evaluation/data_sets": set(),
@@ -94,6 +95,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ppl/decisions",
         "diagnostics",
         "diagnostics/plots",
+    },
+    "evaluation/report": {
+        "evaluation",
+        "evaluation/laws",
+        "ppl/decisions",
+        "diagnostics/report",
     },
     "serving": SHOWN | {"diagnostics/report", "samplers"},
     "commands": SHOWN

@@ -6,9 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...ppl.posterior.posterior import Posterior
@@ -20,8 +18,9 @@ from .figures import Picture, pictures
 from .finding_sentences import findings
 from .latents import latents
 from .shown_trajectories import shown_trajectories
+from .templating import PACKAGE, environment, own_file
 from .tree_drawing import drawn_tree
-from .visible_text import coded, embedded, short, shown
+from .visible_text import short
 
 
 def page(posterior: Posterior) -> str:
@@ -43,17 +42,17 @@ def page(posterior: Posterior) -> str:
     answer_shade = {}
     for number, group in enumerate(groups):
         answer_shade |= dict.fromkeys(group.answers, number)
-    script = _file("page.js")
+    script = own_file("page.js")
     colours = [variable(group.colour) for group in groups]
     used = [*colours, *_styles(figures)]
     numbers, more = latents(posterior)
     return (
-        _environment()
+        environment(PACKAGE)
         .get_template("page.html")
         .render(
             posterior=posterior,
             title=_title(posterior),
-            style=Markup(_file("page.css")),
+            style=Markup(own_file("page.css")),
             declared=declarations(used),
             colours=colours,
             script=Markup(script),
@@ -83,27 +82,6 @@ def _styles(figures: list[Picture]) -> Iterator[str]:
         for legend in picture.legends:
             for entry in legend.entries:
                 yield f"{entry.line}{entry.fill}{entry.edge}"
-
-
-def _environment() -> Environment:
-    """Make the templates' environment: all text is made legible and escaped.
-
-    A name that is not there is an error.
-    """
-    environment = Environment(
-        loader=PackageLoader(__package__ or "", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"embedded": embedded, "short": short, "coded": coded}
-    return environment
-
-
-def _file(name: str) -> str:
-    return files(__package__ or "").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _title(posterior: Posterior) -> str:

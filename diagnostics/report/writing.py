@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ...files import replacing
 from ...ppl.posterior.posterior import Posterior
 from .page import page
+
+T = TypeVar("T")
 
 
 def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
@@ -39,6 +43,15 @@ def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(posterior, Posterior):
         raise TypeError(f"posterior must be a motes Posterior, not {type(posterior).__name__}")
+    return written(page, posterior, path)
+
+
+def written(make: Callable[[T], str], of: T, path: str | os.PathLike[str]) -> Path:
+    """Write what a function makes of something to a file, all of it or nothing.
+
+    Raises:
+        OSError: the file cannot be written, which is said before anything is made.
+    """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"path must be a file, and {str(path)!r} is a folder")
@@ -46,7 +59,7 @@ def report(posterior: Posterior, path: str | os.PathLike[str]) -> Path:
         raise FileNotFoundError(
             f"path needs a folder that exists, and {str(path.parent)!r} does not"
         )
-    text = page(posterior)
+    text = make(of)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     return path
