@@ -311,8 +311,8 @@ def test_bad_options_are_one_sentence_before_a_model_is_loaded(
     [
         (b'{"question": "?", "answer": 1}\n[3]\n', [], "problems: line 2 of"),
         (b"question,answer\n?,1\n", [], "is not a JSON object: question,answer"),
-        (b"", [], "has no line"),
-        (b"\xff\xfe", [], "is not JSON Lines in UTF-8"),
+        (b"", [], "has no row"),
+        (b"\xff\xfe", [], "is not a text in UTF-8"),
         (b'{"question": "?"}\n', [], "problems[0] must have an answer"),
         (b'{"question": "?", "answer": 1}\n', ["--budgets", "1,x"], "budgets must be integers"),
         (b'{"question": "?", "answer": 1}\n', ["--budgets", "0"], "particles must be"),
