@@ -162,8 +162,8 @@ def best_of_all(known, new):
 
 
 def test_a_score_chosen_without_correction_is_seen_to_break_the_rate():
-    assert exceeds(false_shares(best_of_all, 400)[0], ALPHA)
-    assert not exceeds(false_shares(optimised, 400)[0], ALPHA)
+    assert exceeds(false_shares(best_of_all, 150)[0], ALPHA)
+    assert not exceeds(false_shares(optimised, 150)[0], ALPHA)
 
 
 def test_it_finds_the_informative_score_among_noise():
