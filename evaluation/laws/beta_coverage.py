@@ -220,7 +220,8 @@ def plot_coverage_law(
 ) -> Axes:
     """Plot each law's coverage against the number of runs, with its 95% credible interval.
 
-    Dots are the unbiased estimates without the law (pass@k), up to the runs there were.
+    Dots are the unbiased estimates without the law (pass@k), of 1, 2, 4, ... runs up to those there
+    were.
 
     Args:
         laws: by the names of their arms, of equally many runs.
@@ -255,7 +256,7 @@ def plot_coverage_law(
         median, low, high = np.array([law.coverage(number) for number in numbers]).T
         ax.fill_between(numbers, low, high, color=colour, alpha=BAND, linewidth=0)
         lines += ax.plot(numbers, median, "-", color=colour, label=readable(name))
-        _dots(ax, law, [number for number in numbers if number <= runs], colour)
+        _dots(ax, law, [2**power for power in range(runs.bit_length())], colour)
     lines.append(ax.axvline(runs, color=FAINT, linestyle=":", label="runs there were"))
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -129,8 +129,9 @@ def _laws_and_rivals(laws: dict[str, CoverageLaw]) -> Contents:
     """Return what is said of laws of equally many runs, and their picture."""
     farthest = min(10 * next(iter(laws.values())).runs, FARTHEST)
     numbers = np.unique(np.geomspace(1, farthest, POINTS).round().astype(np.int64)).tolist()
-    rivals = {arm: never_solved(law) for arm, law in laws.items()}
-    rows = _rows(laws) + _rows(rivals)
+    rows = ()
+    for arm, law in laws.items():
+        rows += _rows({arm: law}) + _rows({arm: never_solved(law)})
     return rows, lambda ax: plot_coverage_law(laws, numbers, ax=ax)
 
 

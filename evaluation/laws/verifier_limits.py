@@ -221,7 +221,8 @@ def plot_verifier_limit(limits: Mapping[str, VerifierLimit], *, ax: Axes | None 
     for place, limit in enumerate(limits.values()):
         colour = NAMED[place % len(NAMED)]
         ax.fill_between(limit.k, limit.low, limit.high, color=colour, alpha=BAND, linewidth=0)
-        ax.plot(limit.k, limit.mean, "o-", color=colour)
+        doubling = np.flatnonzero(np.diff(np.log2(limit.k).astype(np.int64), prepend=-1))
+        ax.plot(limit.k, limit.mean, "o-", color=colour, markevery=doubling.tolist())
         ax.plot(limit.k, limit.coverage, "--", color=colour)
         ax.axhline(limit.ceiling, color=colour, linestyle=":")
     ax.set_xscale("log", base=2)
