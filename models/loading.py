@@ -24,6 +24,7 @@ from .step_rule import StepRule
 if TYPE_CHECKING:
     import torch
 
+VLLM = "vllm:"
 CAUSAL, CLASSIFIER = "causal language model", "token classifier"
 
 
@@ -45,7 +46,8 @@ def load_lm(
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name");
-            or a server's address, "http://HOST:PORT".
+            or a server's address, "http://HOST:PORT"; or "vllm:" and one of the first, but no GGUF
+            file, to run it in vLLM.
         device: "auto" (CUDA if there is one, else the CPU), or a torch device; a server has its
             own.
         dtype: "auto" (the checkpoint's on CUDA, float32 on the CPU), or the name of a torch type.
@@ -57,10 +59,11 @@ def load_lm(
         cache_bytes: the most bytes of keys and values to keep.
         probe: whether to find out that the model's law does not depend on what else is in a batch
             (see `motes.models.hosting.probe`); it takes a fraction of a second.
-        engine: of a server, the arguments of `motes.models.engines.servers.load_server`.
+        engine: of a server, the arguments of `motes.models.engines.servers.load_server`; of a model
+            in vLLM those of `motes.models.engines.vllm_lm.load_vllm`.
 
     Returns:
-        A `TorchLM`, or for a server a `ServerLM` or `TextServerLM`.
+        A `TorchLM`; for a server a `ServerLM` or `TextServerLM`, and a `VllmLM` in vLLM.
 
     Raises:
         TypeError: an argument is unknown.
@@ -80,8 +83,10 @@ def load_lm(
     prompt = chosen_form(prompt)
     if is_address(source):
         return _load_served(str(source), device, dtype, step=step, prompt=prompt, **engine)
+    if is_in_vllm(source):
+        return _load_into_vllm(str(source), device, dtype, step=step, prompt=prompt, **engine)
     if engine:
-        raise TypeError(f"load_lm has the argument {min(engine)!r} for servers alone")
+        raise TypeError(f"load_lm has the argument {min(engine)!r} for servers and vLLM alone")
     place = located(source, shipped=LM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
@@ -112,6 +117,14 @@ def _load_served(address: str, device: str, dtype: str, **options: Any) -> Any:
                 f"load_lm has no argument {name!r} for servers; it has {', '.join(sorted(known))}"
             )
     return load_server(address, **options)
+
+
+def _load_into_vllm(source: str, device: str, dtype: str, **options: Any) -> Any:
+    from .engines.vllm_lm import load_vllm
+
+    if device != "auto":
+        raise ValueError(f"device must be 'auto' for a model in vLLM, not {device!r}")
+    return load_vllm(source.removeprefix(VLLM), dtype=dtype, **options)
 
 
 def load_prm(
@@ -234,7 +247,19 @@ def check_source(source: str | Path) -> None:
     if is_address(source):
         checked_url(str(source))
         return
+    if is_in_vllm(source):
+        source = str(source).removeprefix(VLLM)
     located(source, shipped=LM_FOLDER)
+
+
+def is_in_vllm(source: str | Path) -> bool:
+    """Return whether a model's name says that it is to run in vLLM.
+
+    Example:
+        >>> is_in_vllm("vllm:pocket"), is_in_vllm("pocket")
+        (True, False)
+    """
+    return isinstance(source, str) and source.startswith(VLLM)
 
 
 def is_address(source: str | Path) -> bool:

@@ -47,7 +47,12 @@ def test_the_lock_pins_what_is_installed_and_allowed() -> None:
     reached = closure(
         [
             *project["dependencies"],
-            *(text for extra in project["optional-dependencies"].values() for text in extra),
+            *(
+                text
+                for extra, texts in project["optional-dependencies"].items()
+                for text in texts
+                if extra != "vllm"  # pins another torch and numpy: has an environment of its own
+            ),
         ]
     )
     assert sorted(set(reached) - set(pins)) == []

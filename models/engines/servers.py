@@ -8,7 +8,6 @@ from typing import Any
 from ... import checks
 from ...aliases import Tokenizer
 from ..hosting.places import located
-from ..hosting.pretrained import load_tokenizer, read_config
 from ..language.tokenized_lm import end_ids
 from ..pocket import LM_FOLDER
 from ..prompt_forms import PromptForm
@@ -18,6 +17,7 @@ from .dialect import Dialect, Served
 from .llamacpp_server import LlamaCppServer
 from .server_lm import ServerLM, tried_seeds
 from .text_server_lm import TextServerLM
+from .tokenizers import tokenizer_at
 from .vllm_server import VllmServer
 
 PROBE = "Let us think step by step. First, 2 + 3 ="
@@ -128,8 +128,8 @@ def _identified(connection: Connection, model: str | None) -> tuple[Any, Served]
 def _of_llamacpp(properties: dict[str, Any], model: str | None) -> Served:
     path = str(properties.get("model_path") or "")
     context = properties["default_generation_settings"].get("n_ctx")
-    name = model or properties.get("model_alias") or Path(path).name or "llama.cpp"
-    return Served(name=str(name), context=context, source=path or None)
+    name = Path(model or properties.get("model_alias") or path).name or "llama.cpp"
+    return Served(name=name, context=context, source=path or None)
 
 
 def _tokenizer(given: Any, served: Served) -> tuple[Any, frozenset[int], int]:
@@ -140,9 +140,7 @@ def _tokenizer(given: Any, served: Served) -> tuple[Any, frozenset[int], int]:
     try:
         if source is None:
             raise FileNotFoundError("it does not say what it has loaded")
-        place = located(source, shipped=LM_FOLDER)
-        own = load_tokenizer(place)
-        config = read_config(place)
+        own, ends = tokenizer_at(located(source, shipped=LM_FOLDER))
     except (OSError, ValueError) as error:
         if given is not None:
             raise
@@ -150,17 +148,7 @@ def _tokenizer(given: Any, served: Served) -> tuple[Any, frozenset[int], int]:
             f"tokenizer must be given for the server of {served.name!r}, a folder, a GGUF file or "
             f"a Hugging Face id: {error}"
         ) from error
-    return own, end_ids(config, own, *_generation(place.path)), _size(own)
-
-
-def _generation(path: str) -> list[Any]:
-    """Return what a folder says of generation, of which only the ends of a text are taken."""
-    from transformers import GenerationConfig
-
-    try:
-        return [GenerationConfig.from_pretrained(path)]
-    except OSError:
-        return []
+    return own, ends, _size(own)
 
 
 def _size(tokenizer: Tokenizer) -> int:

@@ -6,16 +6,21 @@ same contract by `make test-engines`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fake_vllm import FakeEngine
 from lm_contract import CHECKS, Host, check_context, check_steps
 from stub_servers import LlamaCppStub, Stub, TableModel, TextStub, VllmStub, serving
 
 from motes.models import Sampling, StepRule, TableLM, TorchLM, Trajectory, load_lm
+from motes.models.engines.token_draws import TokenDraws
+from motes.models.engines.vllm_lm import VllmLM
 
 STUBS: dict[str, Callable[[TableModel], Stub]] = {
     "vllm": VllmStub,
@@ -76,14 +81,44 @@ def server_host(stub: Stub) -> Host:
     return Host(make, reference, prompt, decode)
 
 
-@pytest.fixture(params=["table", "torch", *STUBS])
+def vllm_host(model: TableModel) -> Host:
+    """Make vLLM in process, with an engine that does what the real one does to its batches."""
+
+    def make(rule: StepRule, context: int | None) -> VllmLM:
+        draws = TokenDraws()
+        return VllmLM(
+            FakeEngine(model, draws),
+            draws,
+            model.tokenizer,
+            step=rule,
+            prompt=None,
+            name="table",
+            weights="",
+            end_ids=frozenset([model.eos]),
+            vocabulary=len(model.tokenizer),
+            context=context or model.context,
+        )
+
+    prompt = lambda question: make(StepRule(), None).rendered(question).token_ids
+    reference = lambda x: model.log_probs(prompt(x.question), x)
+    decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)
+    return Host(make, reference, prompt, decode)
+
+
+@pytest.fixture(params=["table", "torch", "vllm-in-process", *STUBS])
 def host(
-    request: pytest.FixtureRequest, table_model: TableModel, torch_host: Host
+    request: pytest.FixtureRequest,
+    table_model: TableModel,
+    torch_host: Host,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Host]:
     if request.param == "table":
         yield table_host()
     elif request.param == "torch":
         yield torch_host
+    elif request.param == "vllm-in-process":
+        monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=SimpleNamespace))
+        yield vllm_host(table_model)
     else:
         with serving(STUBS[request.param](table_model)) as stub:
             yield server_host(stub)

@@ -245,7 +245,7 @@ def test_what_cannot_be_used_is_said_when_it_is_loaded(
         assert "secret" not in str(caught.value)
     with pytest.raises(TypeError, match="no argument 'temperature' for servers"):
         load_lm(stub.url, temperature=0.7)
-    with pytest.raises(TypeError, match="'tokenizer' for servers alone"):
+    with pytest.raises(TypeError, match="'tokenizer' for servers and vLLM alone"):
         load_lm("pocket", tokenizer="pocket")
     with pytest.raises(ValueError, match="device must be 'auto' for a server"):
         load_lm(stub.url, device="cpu")
