@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..samplers import Sampler
 
 
+OF_DATA_SET = "data-set"  # what --prompt says to mean the one that is usual for it
+
+
 def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     text = "run samplers on problems with known answers, and show their accuracy"
@@ -35,8 +38,8 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="PROBLEMS",
         help="a file (.jsonl, .json, .csv, .tsv, .parquet) whose rows have question (or problem) "
         "and answer (or solution), a folder of the datasets library, the name of a data set "
-        "(gsm8k, math500, aime24, aime25, aimo-aime, amc23) or a Hugging Face id; - reads JSON "
-        "Lines from stdin",
+        "(gsm8k, math500, aime24, aime25, aimo-aime, amc23; --prompt data-set asks them as the "
+        "field does) or a Hugging Face id; - reads JSON Lines from stdin",
     )
     parser.add_argument("--subset", metavar="NAME", help="of a Hugging Face data set")
     parser.add_argument(
@@ -91,6 +94,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from .model_options import models_of
     from .rules_by_name import reads_texts
 
+    if args.prompt == OF_DATA_SET:
+        args.prompt = _usual_prompt(args.problems)
     methods = _methods(args.sampler or ["particle_filter"], args.budgets)
     arguments = {**stated_options(args), **models_of(args, by_name=True)}
     problems = load_problems(args.problems, subset=args.subset, split=args.split, count=args.count)
@@ -121,6 +126,22 @@ def evaluate_command(args: argparse.Namespace) -> int:
         else:
             print(table)
     return 0 if found.complete else 130
+
+
+def _usual_prompt(source: str) -> str:
+    """Return the name of the prompt by which the field asks the problems of a data set.
+
+    Raises:
+        ValueError: it is none that has a name.
+    """
+    from ..evaluation import DATA_SETS
+
+    if source not in DATA_SETS:
+        raise ValueError(
+            f"prompt can be {OF_DATA_SET} for {', '.join(DATA_SETS)}, and nothing is known of "
+            f"{source!r}"
+        )
+    return DATA_SETS[source].prompt
 
 
 def _column(problems: list[dict[str, Any]], name: str) -> list[Any]:

@@ -14,6 +14,7 @@ class DataSet(NamedTuple):
         subset: of the repository; None where it has one only.
         split: the split that is reported.
         problems: how many there are.
+        prompt: the preset of `motes.prompts` by which the field asks its problems.
 
     Example:
         >>> DATA_SETS["gsm8k"].repository, DATA_SETS["gsm8k"].problems
@@ -25,16 +26,17 @@ class DataSet(NamedTuple):
     subset: str | None
     split: str
     problems: int
+    prompt: str
 
 
 DATA_SETS: dict[str, DataSet] = {
     known.name: known
     for known in (
-        DataSet("gsm8k", "openai/gsm8k", "main", "test", 1319),
-        DataSet("math500", "HuggingFaceH4/MATH-500", None, "test", 500),
-        DataSet("aime24", "HuggingFaceH4/aime_2024", None, "train", 30),
-        DataSet("aime25", "yentinglin/aime_2025", None, "train", 30),
-        DataSet("aimo-aime", "AI-MO/aimo-validation-aime", None, "train", 90),
-        DataSet("amc23", "math-ai/amc23", None, "test", 40),
+        DataSet("gsm8k", "openai/gsm8k", "main", "test", 1319, "gsm8k-chat"),
+        DataSet("math500", "HuggingFaceH4/MATH-500", None, "test", 500, "qwen2.5-math"),
+        DataSet("aime24", "HuggingFaceH4/aime_2024", None, "train", 30, "aime"),
+        DataSet("aime25", "yentinglin/aime_2025", None, "train", 30, "aime"),
+        DataSet("aimo-aime", "AI-MO/aimo-validation-aime", None, "train", 90, "aime"),
+        DataSet("amc23", "math-ai/amc23", None, "test", 40, "qwen2.5-math"),
     )
 }

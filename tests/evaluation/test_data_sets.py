@@ -17,7 +17,8 @@ from motes.commands.rules_by_name import last_number
 from motes.evaluation import DATA_SETS, evaluate, load_problems
 from motes.evaluation.golds import warn_of_unread
 from motes.evaluation.questions import read_problems
-from motes.models import TableLM
+from motes.models import TableLM, prompts
+from motes.models.prompts import PRESETS
 from motes.ppl.answers import stated
 from motes.samplers import MajorityVote
 
@@ -110,6 +111,7 @@ def test_names_of_the_field_and_ids(monkeypatch):
         ("somebody/sums", "hard"),
     ]
     assert all(known.name == name for name, known in DATA_SETS.items())
+    assert {known.prompt for known in DATA_SETS.values()} <= set(PRESETS)
 
 
 @pytest.mark.parametrize(
@@ -194,3 +196,25 @@ def test_the_command_line(tmp_path, capsys):
     assert main(["evaluate", *problems, *ask, *results, "--by", "topic"]) == 2
     assert "by must be a column that every problem has, not 'topic'" in capsys.readouterr().err
     assert main(["evaluate", *problems, *ask, *results, "--split", "test"]) == 2
+
+
+def test_the_usual_prompt_of_a_data_set(tmp_path, capsys, monkeypatch):
+    rows = datasets.DatasetDict(test=datasets.Dataset.from_list(ROWS[:1]))
+    monkeypatch.setattr(datasets, "load_dataset", lambda repository, subset: rows)
+    asked = []
+    monkeypatch.setattr(prompts, "chosen_form", lambda text: asked.append(text))
+    write_csv(tmp_path / "rows.csv")
+    ask = [
+        "--prompt",
+        "data-set",
+        "--prm",
+        "none",
+        "--quiet",
+        "--results",
+        str(tmp_path / "r.jsonl"),
+    ]
+    assert main(["evaluate", str(tmp_path / "rows.csv"), *ask]) == 2
+    assert "prompt can be data-set for gsm8k, math500" in capsys.readouterr().err
+    sampler = ["--sampler", "majority_vote:samples=1", "--max-steps", "1"]
+    assert main(["evaluate", "gsm8k", *ask, *sampler]) == 0
+    assert asked == ["gsm8k-chat"]
