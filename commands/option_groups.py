@@ -26,7 +26,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--prm",
         default="auto",
-        help="process reward model, as --lm; none for no likelihood; auto: the pocket's own",
+        help="process reward model, as --lm; judge:SOURCE asks a language model whether a solution "
+        "is right; none for no likelihood; auto: the pocket's own",
     )
     add(
         "--prm-family",

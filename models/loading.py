@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 VLLM = "vllm:"
+JUDGE = "judge:"  # before the source of a language model that is asked as a judge
 CAUSAL, CLASSIFIER = "causal language model", "token classifier"
 
 
@@ -145,6 +146,8 @@ def load_prm(
 
     Args:
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
+            "judge:" and the source of a language model ask that model whether the solution is right
+            (see `motes.models.reward.judge_reader`), as family="judge" does.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
         family: the name of its family, where its own name does not say it: "math-shepherd", say.
@@ -161,8 +164,12 @@ def load_prm(
     Example:
         >>> load_prm("pocket").name
         'pocket'
+        >>> load_prm("judge:pocket").name
+        'judge:pocket'
     """
-    place = located(source, shipped=PRM_FOLDER)
+    name, family = str(source), _judging_family(source, family)
+    source = name.removeprefix(JUDGE)
+    place = located(source, shipped=LM_FOLDER if family == "judge" else PRM_FOLDER)
     where, dtype = _device_and_dtype(device, dtype)
     config, head = read_config(place), read_head(place)
     signs = Signs(place.source, tuple(getattr(config, "architectures", None) or ()), head)
@@ -181,7 +188,16 @@ def load_prm(
     else:
         assert known is not None
         asked = known.reader(tokenizer, config)
-    return TorchPRM(model, asked, name=str(source), cache_bytes=cache_bytes, probe=probe)
+    return TorchPRM(model, asked, name=name, cache_bytes=cache_bytes, probe=probe)
+
+
+def _judging_family(source: str | Path, family: str | None) -> str | None:
+    """Return the family that is asked for, also where "judge:" before the source says it."""
+    if not str(source).startswith(JUDGE):
+        return family
+    if family not in (None, "judge"):
+        raise ValueError(f"family must be left out beside {str(source)!r}, not {family!r}")
+    return "judge"
 
 
 def _declared_kind(place: Place, config: Config) -> str:
@@ -249,7 +265,7 @@ def check_source(source: str | Path) -> None:
         return
     if is_in_vllm(source):
         source = str(source).removeprefix(VLLM)
-    located(source, shipped=LM_FOLDER)
+    located(str(source).removeprefix(JUDGE), shipped=LM_FOLDER)
 
 
 def is_in_vllm(source: str | Path) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from ...aliases import Tokenizer
 from .heads import Head
+from .judge_reader import JudgeReader
 from .marked_readers import CompletedReader, LineReader, MarkedReader, SeparatedReader
 from .readers import Reader, SeparatorReader, TurnsReader
 from .verdicts import Logit
@@ -202,6 +203,14 @@ FAMILIES: tuple[Family, ...] = (
         reader=lambda tokenizer, config: MarkedReader(tokenizer, between="", numbered=True),
         called=r"llama3\.1-math-prm|er-prm",
     ),
+    Family(
+        name="judge",
+        models="any instruction-tuned language model, as judge:SOURCE",
+        source="Zheng et al. (2023), arXiv:2306.05685",
+        reads="a question about the problem and the solution so far; the first tokens of Yes and "
+        "No where it answers",
+        reader=lambda tokenizer, config: JudgeReader(tokenizer),
+    ),
 )
 NAMES = tuple(family.name for family in FAMILIES)
 PLAIN = next(family for family in FAMILIES if family.name == "trl")
@@ -234,7 +243,8 @@ def unknown(signs: Signs) -> ValueError:
     """Return the error for a checkpoint of no family."""
     return ValueError(
         f"{signs.name!r} is of no family of reward models that is known: it {_has(signs)}. Say "
-        f"which by family= ({', '.join(NAMES)}), or how to ask it by reader="
+        f"which by family= ({', '.join(NAMES)}), or how to ask it by reader=, a class with the "
+        "methods conversation and log_odds of motes.models.reward.readers.Reader"
     )
 
 

@@ -157,6 +157,26 @@ def rlhflow(tokenizer: Any, steps: list[str]) -> Ids:
     return plain(tokenizer, text)
 
 
+def judged(tokenizer: Any, steps: list[str]) -> Ids:
+    written = "\n\n".join(steps)
+    content = (
+        "You are checking the solution of a problem. It may not be finished yet.\n\n"
+        f"Problem:\n{QUESTION}\n\nSolution so far:\n{written}\n\n"
+        "Is everything in the solution so far correct? Answer with one word, Yes or No."
+    )
+    turns = [{"role": "user", "content": content}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return plain(tokenizer, text)
+
+
+def yes_or_no(
+    hidden: torch.Tensor, tensors: dict[str, torch.Tensor], tokenizer: Any
+) -> torch.Tensor:
+    law = torch.softmax(tensors["lm_head.weight"] @ hidden, dim=0)
+    yes, no = (plain(tokenizer, f"<|assistant|>\n{word}")[2] for word in ("Yes", "No"))
+    return torch.log(law[yes] / law[no])
+
+
 def linear(prefix: str) -> Callable[..., torch.Tensor]:
     def outputs(hidden: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
         bias = tensors.get(f"{prefix}.bias", torch.zeros(()))
@@ -271,6 +291,9 @@ CASES = {
     "er-prm": Case(
         "HanningZhang/Llama3.1-Math-PRM", "llama", "LlamaForCausalLM", CAUSAL, er, pair(True)
     ),
+    "judge": Case(
+        "me/Instruct", "qwen2", "Qwen2ForCausalLM", CAUSAL, judged, yes_or_no, "judge", chat=True
+    ),
 }
 
 
@@ -378,12 +401,12 @@ def test_every_family_has_a_case_and_a_row_in_the_docs() -> None:
 def test_scores_are_those_of_the_published_procedure(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     place = checkpoint(case, tmp_path)
-    prm = load_prm(place)
+    prm = load_prm(place, family=case.family)
     path = grown(STEPS)
     step_by_step = [float(prm.score([node])[0]) for node in path]
     expected = [by_hand(case, place, BARE[:count]) for count in (1, 2, 3)]
     assert step_by_step == pytest.approx(expected, abs=2e-4)
-    at_once = load_prm(place).score(grown(STEPS))
+    at_once = load_prm(place, family=case.family).score(grown(STEPS))
     assert at_once == pytest.approx(expected, abs=2e-4)
     assert len({round(value, 3) for value in expected}) == 3
     siblings = [path[0].child(text, (9,), logprob=0.0, proposal_logprob=0.0) for text in ("x", "y")]
