@@ -12,6 +12,7 @@ from .engines.connection import checked_url
 from .hosting.places import located
 from .hosting.pretrained import Place, classes_of, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
+from .pairing import JUDGE
 from .pocket import LM_FOLDER, PRM_FOLDER
 from .prompt_forms import PromptForm
 from .prompt_presets import chosen_form
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import torch
 
 VLLM = "vllm:"
-JUDGE = "judge:"  # before the source of a language model that is asked as a judge
 CAUSAL, CLASSIFIER = "causal language model", "token classifier"
 
 

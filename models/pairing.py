@@ -10,6 +10,7 @@ from typing import Any
 
 POCKET = "pocket"
 AUTO = "auto"
+JUDGE = "judge:"  # before the source of a language model that is asked as a judge
 
 
 def paired(lm: object, prm: object) -> Any:

@@ -6,6 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..pairing import JUDGE
+from ..pocket import LM_FOLDER
 from ..protocols import underlying
 from .code_references import followed_from
 from .digests import PLAIN, Digests, described, own_fingerprint
@@ -87,12 +89,15 @@ def source_mark(source: str | Path, shipped: Path) -> Mark | None:
     """Return the mark of a model that is given by a name, from its files, without loading it.
 
     Args:
-        source: "pocket", a folder, a GGUF file, or a Hugging Face id.
+        source: "pocket", a folder, a GGUF file, or a Hugging Face id; or one behind "judge:".
         shipped: the folder that "pocket" stands for.
 
     Returns:
         None for a Hugging Face id that has not been downloaded.
     """
+    if str(source).startswith(JUDGE):
+        judge = source_mark(str(source).removeprefix(JUDGE), LM_FOLDER)
+        return None if judge is None else Mark(f"{JUDGE}{judge.text}", (), str(source))
     place = shipped if str(source) == "pocket" else Path(source)
     if place.is_file():
         return Mark(f"{source} {_digest_of([place])}", (), str(source))

@@ -6,12 +6,15 @@ Its scores are compared with a plain forward pass in test_families.py.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from motes.cli import main
 from motes.models import TorchLM, TorchPRM, Trajectory, load_lm, load_prm
+from motes.models.identity.marks import source_mark
+from motes.models.pocket import LM_FOLDER, PRM_FOLDER
 from motes.models.reward.judge_reader import JudgeReader, judging_text
 from motes.models.reward.readers import Reader
 
@@ -38,6 +41,17 @@ def test_judge_before_a_source_asks_a_language_model(lm: TorchLM) -> None:
     assert len(set(scores.round(4))) == 3
     assert named.cost.prm_tokens > 0
     assert named.score(nodes()[-1:]) == pytest.approx(scores[-1:], abs=1e-4)
+
+
+def test_the_files_of_a_judge_are_told_from_others_without_loading_them(tmp_path: Path) -> None:
+    pocket = source_mark("judge:pocket", PRM_FOLDER)
+    assert pocket is not None and pocket.name == "judge:pocket"
+    lm = source_mark("pocket", LM_FOLDER)
+    assert lm is not None and pocket.text == f"judge:{lm.text}"
+    (tmp_path / "config.json").write_text("{}")
+    other = source_mark(f"judge:{tmp_path}", PRM_FOLDER)
+    assert other is not None and other.text.startswith(f"judge:{tmp_path} ")
+    assert source_mark("judge:nobody/nothing", PRM_FOLDER) is None
 
 
 def test_an_own_question_is_what_is_read(lm: TorchLM) -> None:
