@@ -14,6 +14,7 @@ from typing import Any
 
 from ..models import LanguageModel, RewardModel
 from ..models.identity import Mark, identify, source_mark
+from ..models.pairing import JUDGE
 from ..models.pocket import LM_FOLDER, PRM_FOLDER
 from ..samplers.given_models import is_loader, load_models
 from .results_file import Contents, check_source
@@ -78,6 +79,8 @@ class Hosts:
         """Return the marks of names, from their files; None where these are not here."""
         marks = {}
         for name, shipped in (("lm", LM_FOLDER), ("prm", PRM_FOLDER)):
-            if isinstance(self._given[name], str):
-                marks[name] = source_mark(self._given[name], shipped)
+            source = self._given[name]
+            if isinstance(source, str):
+                judges = source.startswith(JUDGE)
+                marks[name] = source_mark(source, LM_FOLDER if judges else shipped)
         return marks

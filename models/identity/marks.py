@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..pairing import JUDGE
-from ..pocket import LM_FOLDER
 from ..protocols import underlying
 from .code_references import followed_from
 from .digests import PLAIN, Digests, described, own_fingerprint
@@ -96,7 +95,7 @@ def source_mark(source: str | Path, shipped: Path) -> Mark | None:
         None for a Hugging Face id that has not been downloaded.
     """
     if str(source).startswith(JUDGE):
-        judge = source_mark(str(source).removeprefix(JUDGE), LM_FOLDER)
+        judge = source_mark(str(source).removeprefix(JUDGE), shipped)
         return None if judge is None else Mark(f"{JUDGE}{judge.text}", (), str(source))
     place = shipped if str(source) == "pocket" else Path(source)
     if place.is_file():

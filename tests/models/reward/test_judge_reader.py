@@ -44,7 +44,7 @@ def test_judge_before_a_source_asks_a_language_model(lm: TorchLM) -> None:
 
 
 def test_the_files_of_a_judge_are_told_from_others_without_loading_them(tmp_path: Path) -> None:
-    pocket = source_mark("judge:pocket", PRM_FOLDER)
+    pocket = source_mark("judge:pocket", LM_FOLDER)
     assert pocket is not None and pocket.name == "judge:pocket"
     lm = source_mark("pocket", LM_FOLDER)
     assert lm is not None and pocket.text == f"judge:{lm.text}"
