@@ -15,7 +15,12 @@ LENGTH = (
 )
 PROMPT = (
     "the prompt belongs to the language model: load_lm(..., prompt=ChatPrompt(system=..., "
-    "examples=...))"
+    "examples=..., prefill=..., template_arguments=...)), or the name of one of "
+    "motes.prompts.PRESETS"
+)
+THINKING = (
+    "thinking belongs to the language model: load_lm(..., step=StepRule(thinking=Thinking("
+    "max_tokens=...)))"
 )
 SEED = "seed= is an integer, and the same seed gives the same draws"
 STEP = "a rule for steps belongs to the language model: load_lm(..., step=StepRule(...))"
@@ -35,8 +40,21 @@ INSTEAD: dict[str, str] = {
         ("reward_model", "reward", "rm", "verifier", "judge"), "prm= is the reward model"
     ),
     **dict.fromkeys(
-        ("prompt", "system", "system_prompt", "few_shot", "examples", "messages"), PROMPT
+        (
+            "prompt",
+            "system",
+            "system_prompt",
+            "few_shot",
+            "examples",
+            "prefill",
+            "template_arguments",
+            "chat_template_kwargs",
+            "enable_thinking",
+        ),
+        PROMPT,
     ),
+    "messages": "question= takes the messages of a chat as well",
+    **dict.fromkeys(("thinking", "thinking_budget", "max_thinking_tokens"), THINKING),
     **dict.fromkeys(("delimiter", "step", "step_rule", "stop_strings"), STEP),
     **dict.fromkeys(("random_seed", "rng_key", "key", "random_state", "rng"), SEED),
     **dict.fromkeys(("num_chains", "n_chains"), "chains={value!r} is the number of chains"),
