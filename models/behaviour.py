@@ -138,10 +138,8 @@ def _watch_keys(lm: LanguageModel, record: Record, children: Sequence[Trajectory
 
 
 def _alike(one: Trajectory, other: Trajectory) -> bool:
-    said, probable = (
-        one.step_token_ids == other.step_token_ids,
-        one.step_logprob == other.step_logprob,
-    )
+    said = one.step_token_ids == other.step_token_ids
+    probable = one.step_logprob == other.step_logprob
     return said and probable and one.step_proposal_logprob == other.step_proposal_logprob
 
 

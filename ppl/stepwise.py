@@ -333,11 +333,9 @@ class StepwiseModel(Steps):
         if not (x.open or self.model.allows(x)):
             return -inf
         try:
-            return (
-                0.0
-                if likelihood is None
-                else likelihood.log_potential(particle.log_odds, closed=not x.open)
-            )
+            if likelihood is None:
+                return 0.0
+            return likelihood.log_potential(particle.log_odds, closed=not x.open)
         except FloatingPointError as error:
             raise self.model.blamed(error, x) from None
 

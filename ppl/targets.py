@@ -105,9 +105,9 @@ class Target(ABC):
     def _log_likelihood(self, log_odds: Sequence[float]) -> float: ...
 
     def __str__(self) -> str:
-        return (
-            self.name if self.beta == 1 else f"{self.name}, likelihood to the power {self.beta:g}"
-        )
+        if self.beta == 1:
+            return self.name
+        return f"{self.name}, likelihood to the power {self.beta:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +199,9 @@ class Final(Target):
     def _log_twist(self, log_odds: Sequence[float]) -> float:
         """Return log psi_t of an open trajectory."""
         log_reward = self._log_likelihood(log_odds)
-        return (
-            max(log_reward, log(self.floor)) if self.aggregate in ("last", "mean") else log_reward
-        )
+        if self.aggregate in ("last", "mean"):
+            return max(log_reward, log(self.floor))
+        return log_reward
 
     def _log_likelihood(self, log_odds: Sequence[float]) -> float:
         match self.aggregate:

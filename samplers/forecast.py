@@ -60,10 +60,8 @@ class Forecast:
         # the first token came after the prompt was read, so its time is not counted
         if self._began is None:
             self._began, self._first = now, self.tokens
-            self._solutions, self._most = (
-                drawn.rows,
-                drawn.rows * min(self.max_steps * drawn.longest, drawn.room),
-            )
+            self._solutions = drawn.rows
+            self._most = drawn.rows * min(self.max_steps * drawn.longest, drawn.room)
             return
         if now > self._began:
             self.rate = (self.tokens - self._first) / (now - self._began)

@@ -52,11 +52,10 @@ def run(
         stopped = course.follow(bar)
     posterior = concluded(bound, course.state, seed, course.cost(), stopped, marks)
     if stopped == "interrupt":
-        left = (
-            "the posterior is unfinished and heuristic"
-            if posterior.guarantee == "heuristic"
-            else "the posterior is of these"
-        )
+        if posterior.guarantee == "heuristic":
+            left = "the posterior is unfinished and heuristic"
+        else:
+            left = "the posterior is of these"
         message = f"interrupted after {bound.count(course.state)} {sampler.unit}s: {left}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
     return posterior

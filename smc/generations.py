@@ -221,12 +221,10 @@ def _keep_hosted(
     step: Callable[[State, Any], tuple[Step, Any]],
     length: int | None,
 ) -> Generations:
-    slots, populations, log_weights, kept = (
-        len(state.particles),
-        [state.particles],
-        [state.log_weights],
-        [],
-    )
+    slots = len(state.particles)
+    populations = [state.particles]
+    log_weights = [state.log_weights]
+    kept = []
     while len(kept) != length and len(movable(model, state.particles, state.log_weights)):
         happened, context = step(state, context)
         state = happened.state

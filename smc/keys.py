@@ -122,11 +122,9 @@ def hosted_keys(seed: Seed) -> RunKeys:
 
 def traced_key(seed: Seed) -> jax.Array:
     """Make the key of a traced run. Raises as `RunKeys` does."""
-    return (
-        seed
-        if isinstance(seed, jax.Array)
-        else jax.random.key(RunKeys(cast("int", seed)).seed, impl=IMPL)
-    )
+    if isinstance(seed, jax.Array):
+        return seed
+    return jax.random.key(RunKeys(cast("int", seed)).seed, impl=IMPL)
 
 
 class TracedKeys(NamedTuple):

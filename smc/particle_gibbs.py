@@ -157,11 +157,10 @@ def particle_gibbs(
     )
     totals = np.asarray(totals)
     if len(faulty := np.flatnonzero(~np.isfinite(totals))):
-        what = (
-            "all particles are dead, the reference too"
-            if totals[faulty[0]] == -np.inf
-            else "a weight is NaN or infinite"
-        )
+        if totals[faulty[0]] == -np.inf:
+            what = "all particles are dead, the reference too"
+        else:
+            what = "a weight is NaN or infinite"
         raise FloatingPointError(
             f"sweep {faulty[0] + 1}: {what}; look at log_potential and log_splice"
         )

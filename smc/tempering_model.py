@@ -113,11 +113,10 @@ def tempering_model(
             )
         with float64():
             log_likelihood = log_likelihood.astype(np.float64).reshape(chains, length)
-            following = (
-                power + next_gain(log_likelihood, power, target_ess)
-                if ladder is None
-                else jnp.asarray(ladder)[t]
-            )
+            if ladder is None:
+                following = power + next_gain(log_likelihood, power, target_ess)
+            else:
+                following = jnp.asarray(ladder)[t]
             return Chains(
                 positions,
                 log_likelihood,
@@ -199,11 +198,10 @@ def next_gain(log_likelihood: Array, power: Array, target_ess: float) -> Any:
             return xp.where(enough, middle, low), xp.where(enough, high, middle)
 
         rest = 1.0 - power
-        low, high = (
-            reduce(lambda ends, _: halve(_, ends), range(60), (0.0, rest))
-            if xp is np
-            else jax.lax.fori_loop(0, 60, halve, (jnp.zeros(()), rest))
-        )
+        if xp is np:
+            low, high = reduce(lambda ends, _: halve(_, ends), range(60), (0.0, rest))
+        else:
+            low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros(()), rest))
         return xp.where(ess(log_power(flat, rest)) >= wanted, rest, xp.where(low > 0, low, high))
 
 

@@ -163,6 +163,6 @@ def entropy(log_weights: Array) -> Any:
             xp.exp(log_weights) * xp.where(log_weights > -np.inf, log_weights, 0.0),
             0.0,
         )
-        return (
-            xp.where(total == -np.inf, 0.0, -terms.sum()) if xp is not np else float(-terms.sum())
-        )
+        if xp is not np:
+            return xp.where(total == -np.inf, 0.0, -terms.sum())
+        return float(-terms.sum())

@@ -172,12 +172,10 @@ class Decoder:
                 self.store(rows, ended)
                 ended = []
                 keep = np.flatnonzero(going)
-                rows, slots, going, next_ids = (
-                    self.select(rows, keep.tolist()),
-                    slots[keep],
-                    going[keep],
-                    next_ids[torch.from_numpy(keep).to(next_ids.device)],
-                )
+                rows = self.select(rows, keep.tolist())
+                slots = slots[keep]
+                going = going[keep]
+                next_ids = next_ids[torch.from_numpy(keep).to(next_ids.device)]
             self.idle_rows += int((~going).sum())
             logits = self.forward(
                 rows, next_ids, torch.from_numpy(going.astype(np.int64)).to(next_ids.device)

@@ -49,13 +49,8 @@ class Pool:
         device: torch.device,
         budget: int,
     ) -> None:
-        self.layers, self.heads, self.dims, self.dtype, self.device = (
-            layers,
-            heads,
-            dims,
-            dtype,
-            device,
-        )
+        self.layers, self.heads, self.dims = layers, heads, dims
+        self.dtype, self.device = dtype, device
         self.limit = max(0, budget // self.token_bytes)  # slots
         self.keys, self.values = (
             torch.zeros(layers, heads, 1, dim, dtype=dtype, device=device) for dim in dims
@@ -169,13 +164,8 @@ class Rows(Cache):
         lengths: torch.Tensor,
         columns: int,
     ) -> None:
-        self.keys, self.values, self.mask, self.lengths, self.columns = (
-            keys,
-            values,
-            mask,
-            lengths,
-            columns,
-        )
+        self.keys, self.values, self.mask = keys, values, mask
+        self.lengths, self.columns = lengths, columns
         super().__init__(layers=[_RowLayer(self, i) for i in range(keys.shape[0])])
 
     @classmethod

@@ -256,11 +256,9 @@ def _law(outputs: torch.Tensor, config: Config) -> torch.Tensor:
     A classifier's outputs as they are, for they are log-odds.
     """
     wide = outputs.double().cpu()
-    return (
-        torch.log_softmax(wide, dim=-1)
-        if len(wide) >= config.get_text_config().vocab_size
-        else wide
-    )
+    if len(wide) >= config.get_text_config().vocab_size:
+        return torch.log_softmax(wide, dim=-1)
+    return wide
 
 
 def _ordinary_ids(config: Config) -> list[int]:

@@ -84,12 +84,8 @@ class TreeCache:
         on_forward: Callable[[Tokens, float], None],
         on_move: Callable[[float], None],
     ) -> None:
-        self.model, self.device, self.on_forward, self.on_move = (
-            model,
-            model.device,
-            on_forward,
-            on_move,
-        )
+        self.model, self.device = model, model.device
+        self.on_forward, self.on_move = on_forward, on_move
         self._tokens_of, self._clock = tokens_of, 0
         self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._pool: Pool = make_pool(model, budget=budget)
@@ -256,10 +252,8 @@ class TreeCache:
         contexts, suffixes = [], []
         items, reads = [], []  # what to store; and (place in `found`, row, column of the suffix)
         for row, chain in enumerate(chains):
-            slots, unread = (
-                self._slots(chain[0].path, partial=True),
-                [self._entry(node).unread for node in chain],
-            )
+            slots = self._slots(chain[0].path, partial=True)
+            unread = [self._entry(node).unread for node in chain]
             if not unread[-1]:
                 slots, unread = slots[:-1], [self._entry(chain[-1]).tokens[-1:]]
                 reads.append((wanted[chain[-1]], row, 0))

@@ -276,9 +276,9 @@ def described(value: object) -> str:
     name = getattr_static(value, "__qualname__", None)
     if not isinstance(name, str):
         name = getattr(value, "__qualname__", None)
-    return (
-        name if isinstance(name, str) else f"a {type(value).__module__}.{type(value).__qualname__}"
-    )
+    if isinstance(name, str):
+        return name
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
 def attributes_of(value: object) -> dict[str, Any]:

@@ -210,10 +210,8 @@ class FunctionReward:
     """
 
     def __init__(self, fn: Callable[[Trajectory], float], *, name: str = "function") -> None:
-        self.fn, self.name = (
-            checks.function("fn", fn, "a trajectory to the log-odds of its last step"),
-            name,
-        )
+        self.fn = checks.function("fn", fn, "a trajectory to the log-odds of its last step")
+        self.name = name
         self.cost = Cost()
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:

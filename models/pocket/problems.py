@@ -369,10 +369,9 @@ def _topological(
 def _structure(nodes: Sequence[Quantity], query: int) -> str:
     needed, stack = {query}, [query]
     while stack:
-        for source in nodes[stack.pop()].sources:
-            if source not in needed:
-                needed.add(source)
-                stack.append(source)
+        further = set(nodes[stack.pop()].sources) - needed
+        needed |= further
+        stack.extend(further)
     colours = {i: nodes[i].rule for i in needed}
     colours[query] += "?"
     for _ in range(len(needed)):
@@ -381,7 +380,7 @@ def _structure(nodes: Sequence[Quantity], query: int) -> str:
             up = [colours[s] for s in nodes[i].sources]
             if nodes[i].rule != "difference":  # of a sum or a product no source comes first
                 up.sort()
-            users = [j for j in needed if i in nodes[j].sources]
+            users = (j for j in needed if i in nodes[j].sources)
             down = sorted(f"{_place(nodes[j], i)}{colours[j]}" for j in users)
             refined[i] = _digest([colours[i], *up, "|", *down])
         colours = refined

@@ -157,11 +157,9 @@ class CalibratedReward:
 
     def _before(self, node: Trajectory) -> np.ndarray:
         parent = node.parent
-        return (
-            np.zeros(self.held)
-            if parent is None or parent.parent is None
-            else self._log_products[parent]
-        )
+        if parent is None or parent.parent is None:
+            return np.zeros(self.held)
+        return self._log_products[parent]
 
     def _log_rates(
         self, nodes: Sequence[Trajectory], log_odds: np.ndarray

@@ -79,11 +79,9 @@ def calibrate(
     seed = checks.seed(seed)
     if not isinstance(priors, Priors):
         raise TypeError(f"priors must be a Priors, not {priors!r}")
-    chains, warmup, draws = (
-        checks.count("chains", chains),
-        checks.count("warmup", warmup),
-        checks.count("draws", draws),
-    )
+    chains = checks.count("chains", chains)
+    warmup = checks.count("warmup", warmup)
+    draws = checks.count("draws", draws)
     held = checks.count("held", held, most=chains * draws)
     calibration = fitted(
         prm.name,

@@ -203,11 +203,10 @@ class _Scoring(Messenger):
         elif kind == "sample":
             name = self.program.site(msg["name"], self.calls)
             if msg["value"] is None:
-                msg["value"] = (
-                    self._placed(name, msg["fn"])
-                    if name in self.places
-                    else self._next(name, msg["fn"]).value
-                )
+                if name in self.places:
+                    msg["value"] = self._placed(name, msg["fn"])
+                else:
+                    msg["value"] = self._next(name, msg["fn"]).value
             elif not self.alone:
                 self._add(msg["fn"], msg["value"], msg["scale"])
 

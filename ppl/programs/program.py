@@ -198,11 +198,9 @@ class Program:
         NaN where a site's density is not known.
         """
         log_likelihood = self.log_likelihood(particle)
-        return (
-            -inf
-            if log_likelihood == -inf
-            else sum(map(log_prior, particle.all_draws)) + particle.log_given + log_likelihood
-        )
+        if log_likelihood == -inf:
+            return -inf
+        return sum(map(log_prior, particle.all_draws)) + particle.log_given + log_likelihood
 
     def log_excess(self, particle: Execution) -> float:
         """Return the log of gamma over the prior, in nats.

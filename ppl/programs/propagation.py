@@ -184,11 +184,10 @@ class ProgramSteps(Steps):
             if node is None:
                 node = fn.closed(children[first])
                 nodes.setdefault(first, []).append((fn, node))
-            log_ratio = (
-                0.0
-                if proposal in (None, prior)
-                else child.step_logprob - child.step_proposal_logprob
-            )
+            if proposal in (None, prior):
+                log_ratio = 0.0
+            else:
+                log_ratio = child.step_logprob - child.step_proposal_logprob
             if isnan(log_ratio) or log_ratio == inf:
                 raise FloatingPointError(
                     f"the language model {lm.name!r} gave a step log-probability "

@@ -110,11 +110,9 @@ class SubInference(Distribution):
     def __init__(self, program: Runnable, particles: int, resampling: Resampling) -> None:
         if not isinstance(program, Runnable):
             raise TypeError(f"a sub-inference needs a Program, not {program!r}")
-        self.program, self.particles, self.resampling = (
-            program,
-            checks.count("particles", particles),
-            resampling,
-        )
+        self.program = program
+        self.particles = checks.count("particles", particles)
+        self.resampling = resampling
         self._batch_shape = self._event_shape = ()
 
     def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Any:
@@ -140,11 +138,9 @@ class SubInference(Distribution):
         program = self.program if shared is None else self.program.via(shared)
         root = program.root()
         if not root.open:
-            return (
-                Inferred(None, -inf)
-                if root.excluded
-                else Inferred(root, root.log_ratio + root.log_likelihood)
-            )
+            if root.excluded:
+                return Inferred(None, -inf)
+            return Inferred(root, root.log_ratio + root.log_likelihood)
         keys, model = RunKeys(int(key[0]), run=int(key[1])), program.stepwise(None, root=root)
         state = start(model, keys, self.particles)
         for happened in steps(model, state, keys, self.resampling):

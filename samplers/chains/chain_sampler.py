@@ -186,11 +186,10 @@ class BoundChains(BoundSampler[Chains]):
         )
         particles = [row[chain] for chain in range(chains) for row in by_iteration]
         log_weights = np.full(len(particles), -np.log(len(particles)))
-        rates = (
-            self.rates(state.tallies, len(state.draws)) | {"starting_tries": list(state.tries)}
-            if state.draws
-            else {}
-        )
+        rates: dict[str, Any] = {}  # before the first draw nothing has moved
+        if state.draws:
+            rates |= self.rates(state.tallies, len(state.draws))
+            rates["starting_tries"] = list(state.tries)
         guarantee = None if state.draws else "heuristic"  # stopped in its warm-up
         return Draws(particles, log_weights, chains=chains, rates=rates, guarantee=guarantee)
 

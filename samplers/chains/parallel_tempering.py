@@ -177,12 +177,8 @@ class BoundTempered(BoundChains):
         self, keys: RunKeys, number: int, particles: list[Reasoning]
     ) -> tuple[list[Reasoning], np.ndarray]:
         """Move every replica at its own power, and say which of them are new."""
-        models, stepwise, proposal, sampler = (
-            self.models,
-            self.stepwise,
-            self.proposed,
-            self.sampler,
-        )
+        models, stepwise = self.models, self.stepwise
+        proposal, sampler = self.proposed, self.sampler
         count = len(models)
         if sampler.kernel == "gibbs":
             own = [

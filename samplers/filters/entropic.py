@@ -245,11 +245,9 @@ def _followed(scout: Scout, uniform: float) -> Reasoning:
 
     It is not zero for all of a living particle.
     """
-    return (
-        scout.successors[pick_at(uniform, np.array(scout.log_potentials))]
-        if scout.successors
-        else scout.particle
-    )
+    if scout.successors:
+        return scout.successors[pick_at(uniform, np.array(scout.log_potentials))]
+    return scout.particle
 
 
 def annealing(schedule: str | None, steps: int) -> Callable[[int, np.ndarray], float] | None:

@@ -120,8 +120,6 @@ def sharpened(prior: Sampling | None, alpha: float) -> Sampling | None:
 
     The prior's support, and more where top-p cuts that.
     """
-    return (
-        prior
-        if prior is None or alpha == 1
-        else replace(prior, temperature=prior.temperature / alpha, top_p=1.0)
-    )
+    if prior is None or alpha == 1:
+        return prior
+    return replace(prior, temperature=prior.temperature / alpha, top_p=1.0)

@@ -41,11 +41,9 @@ def draw_ancestors(
                 key, probabilities, *(() if first is None else (first,))
             )
         )
-    return (
-        SCHEMES[scheme](key, probabilities)
-        if first is None
-        else CONDITIONAL[scheme](key, probabilities, first)
-    )
+    if first is None:
+        return SCHEMES[scheme](key, probabilities)
+    return CONDITIONAL[scheme](key, probabilities, first)
 
 
 @cache
