@@ -41,7 +41,7 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
     forecast = not (_shows_bars(args) or getattr(args, "quiet", False))
 
     def load() -> LanguageModel:
-        lm = models.load_lm(args.lm, **options)
+        lm: LanguageModel = models.load_lm(args.lm, **options)
         if forecast and isinstance(lm, TellsProgress):
             lm.tell(
                 Forecast(
