@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...aliases import PRNGKeys
+from ..conversation import turns_of
 from ..cost import Cost
 from ..identity import identify
 from ..language.tokenized_lm import check_open
@@ -102,6 +103,11 @@ class TextServerLM:
         """Return the root of a new tree; see `LanguageModel.start`."""
         if not question.strip():
             raise ValueError("question must be a text that is not blank")
+        if len(turns_of(question)) > 1:
+            raise ValueError(
+                f"question must be one text for the server of {self.name!r}, which has no chat "
+                "template, and not several messages"
+            )
         return Trajectory(question=question)
 
     def extend(

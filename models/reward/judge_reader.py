@@ -120,7 +120,7 @@ class JudgeReader:
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids up to where the judge answers."""
-        question = self._encoder.quoted(trajectory.question)
+        question = self._encoder.quoted(trajectory.asked)
         steps = tuple(map(self._encoder.quoted, trajectory.solution_steps))
         if steps:
             return self._ids(self._asked(judging_text(self.prompt, question, steps)))

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from chat_tokenizers import CHAT, chatty, writer
+from stub_servers import TableModel, TextStub, serving
 from transformers import AutoTokenizer
 
 import motes
-from motes.models import ChatPrompt, TorchLM, Trajectory, load_prm
+from motes.models import ChatPrompt, TorchLM, Trajectory, load_lm, load_prm
 from motes.models.conversation import Conversation, as_question, turns_of, without_system
+from motes.models.reward.judge_reader import JudgeReader
 from motes.ppl import StateSpaceModel
 from motes.samplers import ParticleFilter
 
@@ -67,6 +69,9 @@ def test_reward_models_read_the_turns_but_not_the_system(tokenizer: Any) -> None
         )
         scores.append(prm.score([root.child("Hal owns 8.", (1,), **law)])[0])
     assert scores[0] == scores[1] != scores[2]
+    judge = JudgeReader(tokenizer)
+    both = [Trajectory(question=text) for text in (as_question([SYSTEM, *TURNS]), FLAT)]
+    assert judge.conversation(both[0]) == judge.conversation(both[1])
 
 
 def test_a_conversation_is_solved_saved_and_taken_up(
@@ -115,3 +120,11 @@ def test_a_prompt_without_a_template_takes_one_turn() -> None:
     leaves_out = CHAT.replace("in messages", "in messages if m['role'] != 'system'")
     with pytest.raises(ValueError, match="the chat template leaves the system turn out"):
         writer(chatty(leaves_out))(as_question([SYSTEM, TURNS[0]]))
+
+
+def test_a_server_of_texts_takes_one_turn() -> None:
+    with serving(TextStub(TableModel())) as stub:
+        lm = load_lm(stub.url, retries=0)
+        assert lm.start(as_question(TURNS[:1])).question == TURNS[0]["content"]
+        with pytest.raises(ValueError, match="question must be one text for the server of"):
+            motes.solve(TURNS, lm=lm, prm=None)

@@ -29,6 +29,7 @@ from transformers import (
 )
 
 from motes.models import Opening, Trajectory, load_prm
+from motes.models.conversation import as_question
 from motes.models.reward.families import BOXED, FAMILIES, named
 
 DOCS = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
@@ -369,6 +370,13 @@ def test_the_prefill_of_an_answer_is_read_before_its_first_step(name: str) -> No
     for count in (1, 2, 3):
         assert list(asked[count]) == list(case.ids(tokenizer, whole[:count]))
     assert asked[0] == reader.conversation(Trajectory(question=QUESTION))
+    turns = [("system", "Be brief."), ("user", "1?"), ("assistant", "1."), ("user", QUESTION)]
+    chat = as_question([{"role": role, "content": content} for role, content in turns])
+    flat = f"User: 1?\n\nAssistant: 1.\n\nUser: {QUESTION}"
+    both = [Trajectory(question=question) for question in (chat, flat)]
+    assert reader.conversation(both[0]) == reader.conversation(both[1])
+    steps = [x.child(STEPS[0], (1,), logprob=0.0, proposal_logprob=0.0) for x in both]
+    assert reader.conversation(steps[0]) == reader.conversation(steps[1])
 
 
 def by_hand(case: Case, place: Path, steps: list[str]) -> float:
