@@ -119,6 +119,7 @@ def models_command(args: argparse.Namespace) -> int:
     print("process reward models are asked as they were published to be, by family:")
     for family in FAMILIES:
         print(f"    {family.name:<21}{family.models}")
+    print(f"    {'implicit':<21}EurusPRM and others that have a reference model: --prm-reference")
     return 0
 
 

@@ -33,10 +33,7 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
     given = None if args.prm == "none" else args.prm
     models.check_source(args.lm)
     prm = paired(args.lm, given)
-    if args.prm_family is not None:
-        if prm is None:
-            raise ValueError("prm-family must be left out where there is no reward model")
-        prm = models.load_prm(prm, device=args.device, family=args.prm_family)
+    prm = _asked_as(prm, args)
     options = {"device": args.device, **_lm_options(args)}
     forecast = not (_shows_bars(args) or getattr(args, "quiet", False))
 
@@ -54,6 +51,21 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
     if by_name:
         lm = load() if len(options) > 1 else args.lm
     return {"lm": lm, "prm": prm, "device": args.device, "progress": _shows_bars(args)}
+
+
+def _asked_as(prm: str | None, args: argparse.Namespace) -> Any:
+    """Return the reward model, loaded where options say more of it than its name."""
+    for option in ("prm_family", "prm_reference"):
+        if getattr(args, option) is not None and prm is None:
+            name = option.replace("_", "-")
+            raise ValueError(f"{name} must be left out where there is no reward model")
+    if args.prm_reference is not None:
+        if args.prm_family is not None:
+            raise ValueError("prm-family must be left out beside prm-reference")
+        return models.load_implicit_prm(prm, args.prm_reference, device=args.device)
+    if args.prm_family is not None:
+        return models.load_prm(prm, device=args.device, family=args.prm_family)
+    return prm
 
 
 def _shows_bars(args: argparse.Namespace) -> bool:

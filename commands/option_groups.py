@@ -34,6 +34,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="family of the reward model, where its name does not say it (see motes models)",
     )
+    add(
+        "--prm-reference",
+        metavar="SOURCE",
+        help="language model that an implicit reward model (EurusPRM) was trained from",
+    )
     add("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
     add(
         "--dtype",

@@ -18,6 +18,7 @@ from .prompt_forms import PromptForm
 from .prompt_presets import chosen_form
 from .reward.families import PLAIN, Signs, family_of, unknown
 from .reward.heads import Head, read_head, with_head
+from .reward.implicit import BETA, ImplicitReward, NumberedSteps
 from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .step_rule import StepRule
@@ -189,6 +190,46 @@ def load_prm(
         assert known is not None
         asked = known.reader(tokenizer, config)
     return TorchPRM(model, asked, name=name, cache_bytes=cache_bytes, probe=probe)
+
+
+def load_implicit_prm(
+    source: str | Path,
+    reference: str | Path,
+    *,
+    beta: float = BETA,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> ImplicitReward:
+    """Load an implicit reward model, such as EurusPRM: a language model and its reference.
+
+    It is asked in EurusPRM's layout: the question in the chat template, then numbered steps. See
+    `motes.models.reward.implicit` for the equation.
+
+    Args:
+        source: the trained language model, as `load_lm` takes it.
+        reference: the language model that it was trained from.
+        beta: the factor before the log ratio.
+        device: as for `load_lm`.
+        dtype: as for `load_lm`.
+
+    Raises:
+        ValueError, FileNotFoundError, MemoryError: as `load_lm`; or the two have not one
+            vocabulary.
+
+    Example:
+        >>> load_implicit_prm("pocket", "pocket").name
+        'pocket against pocket'
+    """
+    located(source, shipped=LM_FOLDER)
+    located(reference, shipped=LM_FOLDER)
+    policy: TorchLM = load_lm(source, device=device, dtype=dtype)
+    base: TorchLM = load_lm(reference, device=device, dtype=dtype)
+    if policy.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise ValueError(
+            f"reference must have the vocabulary of {str(source)!r}, and {str(reference)!r} has "
+            "another"
+        )
+    return ImplicitReward(policy, base, encode=NumberedSteps(policy.tokenizer), beta=beta)
 
 
 def _judging_family(source: str | Path, family: str | None) -> str | None:

@@ -244,7 +244,8 @@ def unknown(signs: Signs) -> ValueError:
     return ValueError(
         f"{signs.name!r} is of no family of reward models that is known: it {_has(signs)}. Say "
         f"which by family= ({', '.join(NAMES)}), or how to ask it by reader=, a class with the "
-        "methods conversation and log_odds of motes.models.reward.readers.Reader"
+        "methods conversation and log_odds of motes.models.reward.readers.Reader; an implicit "
+        "reward model such as EurusPRM is loaded by motes.models.load_implicit_prm"
     )
 
 
