@@ -34,7 +34,7 @@ BETA = 0.001  # of EurusPRM
 
 
 class NumberedSteps:
-    r"""Writes the ids of a solution in EurusPRM's layout: "Step 1: ...", a blank line, "Step 2: ...".
+    r"""The ids of a solution in the layout of EurusPRM: "Step 1: ...", a blank line, "Step 2:".
 
     A blank line follows every step but the last one of a finished solution. A step that already
     begins with its number keeps its text.

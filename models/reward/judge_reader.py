@@ -7,7 +7,7 @@ No. With l the logits of the next token where its answer begins, the log-odds ar
 
 Nothing is sampled, so a score is a function of the trajectory alone, and samplers are exact for the
 likelihood that it declares (Zheng et al. 2023, arXiv:2306.05685; Kadavath et al. 2022,
-arXiv:2207.05221, for P(True)). The judge need not be calibrated: see `motes.calibrate`.
+arXiv:2207.05221, for P(True)). The judge need not be calibrated: see `motes.ppl.calibration`.
 """
 
 from __future__ import annotations
