@@ -81,6 +81,13 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE.jsonl",
         help="where results are kept as they come; the same command does what is missing there",
     )
+    add("--texts", action="store_true", help="keep what every solution says in the results")
+    add(
+        "--export",
+        type=Path,
+        metavar="PATH",
+        help="write every run as a row too: FILE.parquet, or a folder of the datasets library",
+    )
     add("--json", action="store_true", help="print one JSON object a sampler and budget")
     add("--quiet", action="store_true", help="show no progress bar and no forecast")
 
@@ -112,12 +119,15 @@ def evaluate_command(args: argparse.Namespace) -> int:
                 results=args.results,
                 at_once=args.at_once,
                 repeats=args.repeats,
+                texts=args.texts,
                 **arguments,
             )
     except FloatingPointError as error:
         return failed(error, 1)
     except TypeError as error:  # of a row, whose values may be of any kind
         return failed(error, 2)
+    if args.export is not None:
+        found.export(args.export, problems)
     tables = [found.table()] + ([] if groups is None else [found.table(groups)])
     for table in tables:
         if args.json:

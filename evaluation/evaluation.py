@@ -113,6 +113,26 @@ class Evaluation(Results):
 
         return plot_accuracy(self, fit, ax=ax)
 
+    def export(self, path: str | Path, problems: Sequence[Mapping[str, Any]] | None = None) -> Path:
+        """Write every run as a row of Parquet, or of a Hugging Face data set; see `exported_rows`.
+
+        Args:
+            path: a file, FILE.parquet; any other name is that of a folder, which
+                `datasets.load_from_disk` reads.
+            problems: the problems in order, whose columns the rows get; None for none.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: there is another number of problems, or no run is done.
+            ModuleNotFoundError: pyarrow or datasets is not installed: motes[data].
+            OSError: it cannot be written.
+        """
+        from .data_sets.exporting import export
+
+        return export(self, path, problems)
+
     def report(
         self,
         path: str | Path,

@@ -45,6 +45,8 @@ class Record:
             and in files of before they were kept.
         right_answers: those of the draws' answers that are right, whatever their weight; None where
             there are no draws.
+        texts: of each draw what was written, in the order of `draws`; None where the evaluation
+            was not asked to keep them.
 
     Example:
         >>> import tempfile
@@ -85,6 +87,7 @@ class Record:
     evaluation: str
     draws: dict[str, Any] | None = None
     right_answers: list[str] | None = None
+    texts: list[str] | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -173,7 +176,7 @@ def _flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-_LATER = ("draws", "right_answers")  # records of before they were kept lack them
+_LATER = ("draws", "right_answers", "texts")  # records of before they were kept lack them
 
 _BY_TYPE = {
     "int": _count,

@@ -55,6 +55,7 @@ def evaluate(
     repeats: int = 1,
     count: int | None = None,
     correct: Correct | None = None,
+    texts: bool = False,
     target: str | Target = "product",
     beta: float = 1.0,
     alpha: float = 1.0,
@@ -101,6 +102,8 @@ def evaluate(
         correct: maps an answer and the problem, as it was given, to whether the answer is right;
             None for equal meaning, by `motes.ppl.group`. No answer is wrong without being asked
             about.
+        texts: keep what every draw says, which makes the file larger by as much; runs that are in
+            the file already stay without.
         target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled, as
             `motes.solve` takes them.
         mistaken: nothing; an argument that other tools have is an error that says what to write.
@@ -151,6 +154,7 @@ def evaluate(
     seed, at_once = checks.seed(seed), checks.count("at_once", at_once)
     repeats = checks.count("repeats", repeats)
     _check(correct)
+    keeps = checks.flag("texts", texts)
     if correct is None and answer in (None, stated):
         warn_of_unread([problem.answer for problem in given], stated)
     hosts = Hosts(*checked_models(lm, prm), device)
@@ -169,7 +173,7 @@ def evaluate(
     if there is not None and all(key in there.records for key in keys.values()):
         return Evaluation.of(plan, there.records)
 
-    task = Task(given, arms, plan, seed, declarations, correct, digest_of(arguments))
+    task = Task(given, arms, plan, seed, declarations, correct, digest_of(arguments), keeps)
     with writing(path, arguments, hosts.sources, plan) as file:
         warn_of_damage(path, file.contents)
         done = {

@@ -36,6 +36,7 @@ class Task(NamedTuple):
         declarations: what is to be sampled of each problem.
         correct: the user's word on what is right, if any.
         evaluation: the digest of the evaluation's arguments.
+        texts: whether records keep what was written.
     """
 
     problems: Sequence[Problem]
@@ -45,6 +46,7 @@ class Task(NamedTuple):
     declarations: Sequence[Declaration]
     correct: Correct | None
     evaluation: str
+    texts: bool
 
 
 def recorded(task: Task, place: Place, key: Key, loaded: tuple[Any, Any], shared: Any) -> Record:
@@ -113,6 +115,7 @@ def record_of(
         evaluation=task.evaluation,
         draws=None if posterior is None else pool_of(posterior).asdict(),
         right_answers=None if posterior is None else [x for x in drawn if right[x]],
+        texts=_texts(posterior) if task.texts and posterior is not None else None,
     )
 
 
@@ -133,6 +136,11 @@ def _run_one(
     if posterior.provenance.stopped == "interrupt":
         raise KeyboardInterrupt
     return posterior, None, posterior.cost
+
+
+def _texts(posterior: Posterior) -> list[str]:
+    """Return what each draw says, with what JSON in UTF-8 cannot hold replaced."""
+    return [x.text.encode("utf-8", "replace").decode("utf-8") for x in posterior.trajectories]
 
 
 def _finite(value: float | None) -> float | None:

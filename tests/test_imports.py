@@ -88,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "evaluation/report",
     },
     "evaluation/abstention": {"evaluation", "ppl/decisions", "diagnostics/plots"},
-    "evaluation/data_sets": set(),
+    "evaluation/data_sets": {"evaluation", "ppl/decisions"},
     "evaluation/laws": {
         "evaluation",
         "evaluation/abstention",
