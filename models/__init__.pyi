@@ -28,6 +28,7 @@ from .recording.replayed import replayed as replayed
 from .reward.implicit import ImplicitReward as ImplicitReward
 from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM
+from .reward.voting_judge import VotingJudge as VotingJudge
 from .sampling import Sampling as Sampling
 from .step_rule import StepRule as StepRule
 from .step_rule import Thinking as Thinking
