@@ -79,7 +79,7 @@ class VotingJudge:
         >>> judge = VotingJudge(lm, verdict=lambda text: True, rationales=4)
         >>> x = lm.start("2 + 2?").child("4", (0,), logprob=0.0, proposal_logprob=0.0)
         >>> judge.score([x]).round(3), judge.errors([x]).round(3)  # log 4.5 / 0.5
-        (array([2.197]), array([2.237]))
+        (array([2.197]), array([2.277]))
     """
 
     def __init__(
