@@ -213,4 +213,3 @@ CHECKS = [
     check_cost,
     check_capabilities,
 ]
-OF_A_CONTEXT = {check_context}

