@@ -9,10 +9,10 @@ nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -241,6 +241,32 @@ def _inferred(model: object) -> Capabilities:
         confidences=callable(getattr(model, "token_confidences", None)),
         limited=callable(getattr(model, "can_read", None)),
     )
+
+
+class TokenFacts(NamedTuple):
+    """What a language model that is hosted here shows of its tokens.
+
+    Attributes:
+        tokenizer: None without one.
+        end_ids: the tokens that end its texts.
+        context: how many tokens it can read; None where it does not say.
+    """
+
+    tokenizer: Any
+    end_ids: Collection[int]
+    context: int | None
+
+
+def token_facts(lm: object) -> TokenFacts:
+    """Return what a language model shows of its tokens.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> token_facts(TableLM(lambda prefix: [1.0])).tokenizer is None
+        True
+    """
+    end_ids = getattr(lm, "end_ids", ())
+    return TokenFacts(getattr(lm, "tokenizer", None), end_ids, getattr(lm, "context", None))
 
 
 def nan_score(name: str, trajectory: Trajectory) -> FloatingPointError:

@@ -17,7 +17,7 @@ from typing import Any
 from ... import checks
 from ...aliases import PRNGKeys
 from ..cost import Cost
-from ..protocols import Capabilities, LanguageModel, capabilities
+from ..protocols import Capabilities, LanguageModel, capabilities, token_facts
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 
@@ -71,7 +71,8 @@ class BudgetForcing:
         self.lm, self.least = lm, checks.count("least", least, least=0)
         self.most = None if most is None else checks.count("most", most, least=max(1, least))
         self.waits, self.name = checks.count("waits", waits), name or f"{lm.name}, forced"
-        tokenizer = getattr(lm, "tokenizer", None)
+        facts = token_facts(lm)
+        tokenizer = facts.tokenizer
         if encode is None and tokenizer is None:
             raise TypeError(
                 f"encode must be a function from a text to token ids, as the language model "
@@ -82,8 +83,7 @@ class BudgetForcing:
         self._final = _encoded("final", final, encode, tokenizer)
         if self._wait == self._final:
             raise ValueError(f"wait and final must differ, and both are {wait!r}")
-        own_ends = getattr(lm, "end_ids", ())
-        self.end_ids = frozenset(own_ends if end_ids is None else end_ids)
+        self.end_ids = frozenset(facts.end_ids if end_ids is None else end_ids)
 
     @property
     def cost(self) -> Cost:

@@ -26,7 +26,7 @@ from ..cost import Cost
 from ..hosting.text_encoder import TextEncoder
 from ..identity import identify
 from ..prompts import prompt_of
-from ..protocols import Capabilities, TractableLanguageModel, nan_score
+from ..protocols import Capabilities, TractableLanguageModel, nan_score, token_facts
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 
@@ -150,7 +150,7 @@ class ImplicitReward:
         """
         length = max(len(self._ids(trajectory)), 1)
         for lm in (self.policy, self.reference):
-            prompt, context = prompt_of(lm, trajectory.question), getattr(lm, "context", None)
+            prompt, context = prompt_of(lm, trajectory.question), token_facts(lm).context
             if prompt is None or context is None:
                 continue
             if len(prompt.token_ids) + length > context:
