@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 KEY_VARIABLE = "MOTES_API_KEY"
 CONNECT = 10.0  # seconds until a server must have taken a connection
+IDLE = 2.0  # seconds that a connection is kept unused: llama.cpp closes it after five
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before another try, doubled each time
 QUOTED = 200  # characters of a server's own words in an error
 
@@ -81,7 +82,9 @@ class Connection:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(checks.positive("timeout", timeout), connect=CONNECT, pool=None),
             limits=httpx2.Limits(
-                max_connections=self.at_once, max_keepalive_connections=self.at_once
+                max_connections=self.at_once,
+                max_keepalive_connections=self.at_once,
+                keepalive_expiry=IDLE,
             ),
         )
 
