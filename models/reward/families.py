@@ -243,9 +243,8 @@ def unknown(signs: Signs) -> ValueError:
     """Return the error for a checkpoint of no family."""
     return ValueError(
         f"{signs.name!r} is of no family of reward models that is known: it {_has(signs)}. Say "
-        f"which by family= ({', '.join(NAMES)}), or how to ask it by reader=, a class with the "
-        "methods conversation and log_odds of motes.models.reward.readers.Reader; an implicit "
-        "reward model such as EurusPRM is loaded by motes.models.load_implicit_prm"
+        f"which by family= ({', '.join(NAMES)}), or how to ask it by reader=, with the methods of "
+        "motes.models.reward.readers.Reader; load_implicit_prm takes implicit ones"
     )
 
 

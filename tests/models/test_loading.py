@@ -141,7 +141,7 @@ def refusal(load: Any, folder: Path, **options: Any) -> str:
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
         load(folder, **options)
     said = str(caught.value)
-    assert str(folder) in said and "\n" not in said and len(said) < 420, said
+    assert str(folder) in said and "\n" not in said and len(said) < 480, said
     return said
 
 
