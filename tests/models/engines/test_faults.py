@@ -44,8 +44,14 @@ def extended(lm: Any, rows: int = 3) -> list[Trajectory]:
 
 
 def choice(**changes: Any) -> Callable[[str, Any], Any]:
-    """A fault that changes the answer's choice."""
-    return lambda path, answer: answer | {"choices": [answer["choices"][0] | changes]}
+    """A fault that changes the answer's choice; other answers are left as they are."""
+
+    def fault(path: str, answer: Any) -> Any:
+        if "choices" not in answer:  # of a request for something else that comes late
+            return answer
+        return answer | {"choices": [answer["choices"][0] | changes]}
+
+    return fault
 
 
 def logprobs(change: Callable[[list[float]], Any]) -> Callable[[str, Any], Any]:
