@@ -88,6 +88,12 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="PATH",
         help="write every run as a row too: FILE.parquet, or a folder of the datasets library",
     )
+    add(
+        "--log-to",
+        choices=("trackio", "wandb"),
+        help="log each sampler and budget as a run of this experiment tracker, when all is done",
+    )
+    add("--project", default="motes", metavar="NAME", help="of the experiment tracker")
     add("--json", action="store_true", help="print one JSON object a sampler and budget")
     add("--quiet", action="store_true", help="show no progress bar and no forecast")
 
@@ -98,9 +104,12 @@ def evaluate_command(args: argparse.Namespace) -> int:
     from ..evaluation import evaluate, load_problems
     from ..evaluation.golds import warn_of_unread
     from ..evaluation.questions import read_problems
+    from ..evaluation.tracking import tracker_module
     from .model_options import models_of
     from .rules_by_name import reads_texts
 
+    if args.log_to is not None:
+        tracker_module(args.log_to)  # is missed before there is something to log
     if args.prompt == OF_DATA_SET:
         args.prompt = _usual_prompt(args.problems)
     methods = _methods(args.sampler or ["particle_filter"], args.budgets)
@@ -128,6 +137,9 @@ def evaluate_command(args: argparse.Namespace) -> int:
         return failed(error, 2)
     if args.export is not None:
         found.export(args.export, problems)
+    if args.log_to is not None and found.complete:
+        with redirect_stdout(sys.stderr):  # trackers say where the runs are
+            found.log_to(args.log_to, project=args.project, name=args.results.stem)
     tables = [found.table()] + ([] if groups is None else [found.table(groups)])
     for table in tables:
         if args.json:

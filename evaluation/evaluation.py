@@ -157,6 +157,28 @@ class Evaluation(Results):
 
         return write_report(self, path, lm=lm, prm=prm)
 
+    def log_to(self, tracker: str, *, project: str = "motes", name: str = "evaluation") -> None:
+        """Log every arm as a run of an experiment tracker, a step for each problem.
+
+        A step has `right` (the share of the problem's runs), `tokens` and `seconds` of the problem,
+        and the `accuracy` so far; the last one also the arm's figures: `maj_at_n`, `avg_at_n`,
+        `pass_at_n`, `accuracy_low`, `accuracy_high` and more. Only problems that all arms are done
+        with count. Each call makes new runs. Where they go is the tracker's affair: it reads its
+        own environment variables, such as WANDB_MODE=offline or TRACKIO_DIR.
+
+        Args:
+            tracker: "trackio" or "wandb", which must be installed.
+            project: of the tracker, to which the runs are added.
+            name: of the group of these runs.
+
+        Raises:
+            TypeError, ValueError: an argument is not of its kind; or no problem is done.
+            ModuleNotFoundError: the tracker is not installed.
+        """
+        from .tracking import log_to
+
+        log_to(self, tracker, project=project, name=name)
+
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
 

@@ -58,6 +58,11 @@ class Results:
         return self._runs("tokens").astype(np.float64).mean(axis=2)
 
     @cached_property
+    def seconds(self) -> np.ndarray:
+        """Seconds that a run took, mean over R runs, shape (I', K), float64."""
+        return self._runs("seconds").astype(np.float64).mean(axis=2)
+
+    @cached_property
     def dead(self) -> np.ndarray:
         """In how many of R runs all particles died, shape (I', K), int64."""
         return (self._runs("error") != np.array(None)).sum(axis=2)
