@@ -105,7 +105,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": SHOWN | {"diagnostics/report", "samplers"},
     "commands": SHOWN
     | {"models/pocket", "models/reward", "samplers", "serving"}
-    | {"evaluation", "evaluation/data_sets"},
+    | {"evaluation", "evaluation/data_sets", "evaluation/laws"},
 }
 TOP = [room for room in MAY_IMPORT if "/" not in room]
 

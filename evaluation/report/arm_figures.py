@@ -10,6 +10,7 @@ import numpy as np
 from ...ppl.decisions import pool_of
 from ...ppl.decisions.decision import leaders, totals
 from ..accuracy_table import tabulated
+from ..laws import ModelShape, equivalent_flops_of_arms
 from ..records import Record
 from ..results import Results
 
@@ -35,6 +36,9 @@ class ArmFigures(NamedTuple):
             runs.
         seconds: mean over runs, of what falls to a run in the batches it shared.
         dead: runs in which all particles died, which count as wrong.
+        tflops: 10^12 products with the weights of both models, twice their number for each token
+            of prompt, solutions and reward model, mean over runs: what the field calls TFLOPs. NaN
+            where the models' shapes are not known.
 
     Example:
         >>> import motes, tempfile
@@ -69,10 +73,17 @@ class ArmFigures(NamedTuple):
     prm_tokens: float
     seconds: float
     dead: int
+    tflops: float
 
 
-def arm_figures(evaluation: Results) -> tuple[ArmFigures, ...]:
+def arm_figures(
+    evaluation: Results, *, lm: ModelShape | None = None, prm: ModelShape | None = None
+) -> tuple[ArmFigures, ...]:
     """Return the figures of each arm, in order; NaN where no problem is done.
+
+    Args:
+        evaluation: finished or not; figures are of the problems that all arms are done with.
+        lm, prm: shapes of the models, without which there are no FLOPs.
 
     Example:
         >>> import motes, tempfile
@@ -96,8 +107,9 @@ def arm_figures(evaluation: Results) -> tuple[ArmFigures, ...]:
         if record.problem in done:
             by_arm[record.arm].append(record)
     rows = tabulated(evaluation).rows
+    flops = _tflops(evaluation, lm, prm)
     figures = []
-    for row, records in zip(rows, by_arm, strict=True):
+    for row, records, spent in zip(rows, by_arm, flops, strict=True):
         kept = [_of_draws(record) for record in records if record.draws is not None]
         whole = len(kept) == sum(record.error is None for record in records)
         # a run whose particles all died has no draw, and counts as wrong
@@ -121,9 +133,18 @@ def arm_figures(evaluation: Results) -> tuple[ArmFigures, ...]:
                 prm_tokens=_mean([record.cost.get("prm_tokens", nan) for record in records]),
                 seconds=_mean([record.seconds for record in records]),
                 dead=row.dead,
+                tflops=spent,
             )
         )
     return tuple(figures)
+
+
+def _tflops(evaluation: Results, lm: ModelShape | None, prm: ModelShape | None) -> list[float]:
+    """Return what each arm multiplies a run, in 10^12; NaN where that is not known."""
+    kept = all(record.draws is not None or record.error for record in evaluation.records)
+    if lm is None or not evaluation.whole or not kept:
+        return [nan] * len(evaluation.arms)
+    return [arm.mean.linear / 1e12 for arm in equivalent_flops_of_arms(evaluation, lm, prm)]
 
 
 def _of_draws(record: Record) -> tuple[float, float, float, float]:

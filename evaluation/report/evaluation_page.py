@@ -103,7 +103,7 @@ def evaluation_page(
         >>> evaluation_page(evaluation)[:15]
         '<!DOCTYPE html>'
     """
-    figures = arm_figures(evaluation)
+    figures = arm_figures(evaluation, lm=lm, prm=prm)
     laws = [
         LawShown(section, _picture(f"law-{number}", section.title, section.plot))
         for number, section in enumerate(law_sections(evaluation, lm=lm, prm=prm))
@@ -122,6 +122,7 @@ def evaluation_page(
             declared=declarations([accuracy, *(law.svg for law in laws)]),
             figures=figures,
             names=names,
+            flops=any(not isnan(row.tflops) for row in figures),
             doubts=doubts(evaluation, figures),
             differences=list(_differences(evaluation, names)),
             against=names[0],

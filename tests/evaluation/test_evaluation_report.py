@@ -138,6 +138,27 @@ def test_shapes_tell_flops(evaluation):
     assert "eFLOPs need the shape" in unknown and "eFLOPs need the shape" not in known
 
 
+def test_products_are_two_for_each_weight_and_token(evaluation):
+    """Counted from the records' costs; each run has its problem's prompt, as if it were alone."""
+    lm, prm = ModelShape(3e9, 64, 64), ModelShape(7e9, 64, 64)
+    prompts = np.zeros(12)
+    for record in evaluation.records:
+        prompts[record.problem] += record.cost["prompt_tokens"]
+    figures = arm_figures(evaluation, lm=lm, prm=prm)
+    for k, row in enumerate(figures):
+        spent = []
+        for record in evaluation.records:
+            if record.arm == k:
+                cost = record.cost
+                written = cost["generated_tokens"] + cost["rescored_tokens"]
+                tokens = prompts[record.problem] + written
+                spent.append(2 * 3e9 * tokens + 2 * 7e9 * cost["prm_tokens"])
+        assert row.tflops == pytest.approx(np.mean(spent) / 1e12)
+    page = Reader(evaluation_page(evaluation, lm=lm, prm=prm))
+    assert "TFLOPs" in page.words and f"{figures[0].tflops:.3g}" in page.words
+    assert "TFLOPs" not in Reader(evaluation_page(evaluation)).words
+
+
 def test_an_evaluation_of_which_nothing_is_done(results):
     whole = Evaluation.load(results)
     nothing = Evaluation(whole.arms, whole.problems, whole.records[:1], whole.repeats)
@@ -164,3 +185,8 @@ def test_the_command_line(results, evaluation, capsys, tmp_path):
     assert capsys.readouterr().out.strip().endswith("page.html")
     assert (tmp_path / "page.html").read_text("utf-8") == evaluation_page(evaluation)
     assert main(["report", str(tmp_path / "none.jsonl")]) == 2
+    models = ["--lm", "pocket", "--prm", "pocket"]
+    assert main(["report", str(results), "--out", str(tmp_path / "page.html"), *models]) == 0
+    assert ">TFLOPs</th>" in (tmp_path / "page.html").read_text("utf-8")
+    assert main(["report", str(results), *models[2:]]) == 2
+    assert "prm must be left out where there is no lm" in capsys.readouterr().err
