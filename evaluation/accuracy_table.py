@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..diagnostics.formatting import printable
+from ..diagnostics.formatting import counted, printable
 from ..frequencies import jeffreys
 
 if TYPE_CHECKING:
@@ -266,6 +266,12 @@ def _note(evaluation: Results) -> str:
         sentences.append(
             f"Unfinished: figures are of the {done} of {problems} problems that all samplers are "
             "done with."
+        )
+    alive = [record for record in evaluation.records if record.error is None]
+    if alive and all(record.answer is None for record in alive):
+        sentences.append(
+            f"No answer was read in {counted(len(alive), 'run')}: see what is written there, and "
+            "`answer`, which reads it."
         )
     if evaluation.dead.any():
         sentences.append("Runs all of whose particles died count as wrong.")

@@ -43,6 +43,14 @@ def test_rows_count_the_records(run):
     )
 
 
+def test_a_table_of_zeros_says_that_nothing_was_read(run):
+    """Few runs get no warning, since one silent run is no wonder: then the table says it."""
+    problems = [("one?", 0), ("two?", 1)]
+    mute = run(problems, answer=lambda x: None)
+    assert {row.accuracy for row in mute.table().rows} == {0.0}
+    assert mute.table().note.startswith("No answer was read in 8 runs: see what is written there")
+
+
 def test_unfinished_problems_are_left_out_for_all(run):
     whole = run()
     part = Evaluation(
