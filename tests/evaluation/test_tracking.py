@@ -75,7 +75,7 @@ def logged(folder):
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         name, about, steps = "", {}, defaultdict(dict)
         for data in parts(file.read_bytes()):
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # pyright: ignore[reportAttributeAccessIssue]
             record.ParseFromString(data)
             if record.HasField("run"):
                 about["group"], about["project"] = record.run.run_group, record.run.project
