@@ -228,7 +228,7 @@ def solve_many(
         for name in ("target", "beta", "alpha", "max_steps", "max_tokens", "answer", "constraint")
     }
     declarations = [Declaration(question, prior=prior, **of_model) for question in questions]
-    run_keys(seed)
+    run_keys((seed, 0))
     chosen = _sampler(own.pop("sampler"), own, arguments)
     if rule is not None:
         check_allocated(chosen)

@@ -29,11 +29,20 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from ... import checks
+from .quantity_rules import (
+    COMPUTED,
+    JOINING,
+    LARGEST_K,
+    RULES,
+    computed_value,
+    definition,
+    expression,
+    statement,
+)
 
 SPLITS = ("train", "validation", "test")
 MIN_STEPS, MAX_STEPS = 2, 8
@@ -43,22 +52,6 @@ NAMES = "Ana Ben Cid Dee Eli Fay Gus Hal Ida Jon Kim Leo".split()
 THINGS = (
     "shells coins books pens stamps cards beads keys rings plums pears nuts eggs hats maps kites"
 ).split()
-
-# How a quantity is computed from its sources: the arity, the sentence that defines it (behind the
-# name) and the expression of the step that computes it.
-RULES: Mapping[str, tuple[int, str, str]] = {
-    "given": (0, "owns {k}", "{k}"),
-    "more": (1, "has {k} more than {a}", "{x} + {k}"),
-    "fewer": (1, "has {k} fewer than {a}", "{x} - {k}"),
-    "times": (1, "has {k} times as many as {a}", "{x} * {k}"),
-    "half": (1, "has half as many as {a}", "{x} / 2"),
-    "sum": (2, "has as many as {a} and {b}", "{x} + {y}"),
-    "difference": (2, "has as many as {a} beyond {b}", "{x} - {y}"),
-}
-JOINING = ("sum", "difference")
-LARGEST_K = {"given": 20, "more": 9, "fewer": 9, "times": 4}  # the numbers in the text: 2 and up
-# as often as they are drawn
-COMPUTED = ("more", "more", "fewer", "fewer", "times", "half", *JOINING)
 
 
 @dataclass(frozen=True)
@@ -207,36 +200,6 @@ class Problem:
         )
 
 
-def statement(name: str, defined: str, owned: Mapping[str, int], computed: str, value: int) -> str:
-    """Return the text of one step: what defines a person's number, what is looked up, what follows.
-
-    Args:
-        name: whose number is computed.
-        defined: what the question says of it (see `definition`).
-        owned: what the people named there own.
-        computed: the expression (see `expression`).
-        value: its value.
-
-    Example:
-        >>> statement("Ben", "has 3 more than Ana", {"Ana": 7}, "7 + 3", 10)
-        'So Ben has 3 more than Ana. Ana owns 7: 7 + 3 = 10. Ben owns 10.'
-    """
-    looked_up = " ".join(f"{source} owns {number}." for source, number in owned.items())
-    return f"So {name} {defined}. {looked_up[:-1]}: {computed} = {value}. {name} owns {value}."
-
-
-def definition(rule: str, k: int, names: Sequence[str]) -> str:
-    """Return what the question says of a person whose number follows a rule of `RULES`."""
-    a, b = [*names, "", ""][:2]
-    return RULES[rule][1].format(k=k, a=a, b=b)
-
-
-def expression(rule: str, k: int, values: Sequence[int]) -> str:
-    """Return the expression that computes a rule's number from those of its sources."""
-    x, y = [*values, 0, 0][:2]
-    return RULES[rule][2].format(k=k, x=x, y=y)
-
-
 _COMPUTED = re.compile(
     r"So (?P<name>[A-Z][a-z]+) has [^:]+: [\d+*/ -]+ = \d+\. [A-Z][a-z]+ owns \d+\."
 )
@@ -338,20 +301,6 @@ def _compute(
         if value.denominator == 1 and 1 <= value <= LARGEST:
             return Quantity(name, drawn, k, tuple(sources), int(value))
     return None
-
-
-def computed_value(rule: str, k: int, values: Sequence[int]) -> Fraction:
-    """Return the number that a rule of `RULES` gives; it need not be whole, or positive."""
-    x, y = [*map(Fraction, values), Fraction(0), Fraction(0)][:2]
-    return {
-        "given": Fraction(k),
-        "more": x + k,
-        "fewer": x - k,
-        "times": x * k,
-        "half": x / 2,
-        "sum": x + y,
-        "difference": x - y,
-    }[rule]
 
 
 def _topological(

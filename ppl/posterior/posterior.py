@@ -16,14 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from math import exp, nan
+from math import nan
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files import replacing
 from ...models import Cost, Trajectory
 from ...smc import History
 from ...smc.variance import eves, living_eves
@@ -32,6 +31,11 @@ from .errors import NoErrors
 from .mixing import Mixing, mixed
 from .provenance import Evidence, Guarantee, Provenance
 from .search_tree import SearchTree
+from .weighted_trajectories import (
+    answer_probabilities,
+    distinct_trajectories,
+    of_equal_trajectories,
+)
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -243,10 +247,7 @@ class Posterior:
 
         The same trajectory drawn twice may differ by rounding, which ranks would take for movement.
         """
-        firsts: dict[object, float] = {}
-        marks = [(x.token_ids, x.finished, x.truncated) for x in self.trajectories]
-        values = zip(marks, self.log_density.tolist(), strict=True)
-        return np.array([firsts.setdefault(mark, value) for mark, value in values], np.float64)
+        return of_equal_trajectories(self.trajectories, self.log_density)
 
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
@@ -264,17 +265,7 @@ class Posterior:
 
         Of those with the same tokens (and the same end) the first in `trajectories` stands for all.
         """
-        firsts: dict[tuple[object, ...], Trajectory] = {}
-        totals: dict[Trajectory, float] = {}
-        for trajectory, log_weight in zip(
-            self.trajectories, self.log_weights.tolist(), strict=True
-        ):
-            if log_weight > -np.inf:
-                first = firsts.setdefault(
-                    (trajectory.token_ids, trajectory.finished, trajectory.truncated), trajectory
-                )
-                totals[first] = totals.get(first, 0.0) + exp(log_weight)
-        return MappingProxyType(dict(sorted(totals.items(), key=lambda item: -item[1])))
+        return MappingProxyType(distinct_trajectories(self.trajectories, self.log_weights))
 
     @property
     def ess(self) -> np.ndarray:
@@ -373,17 +364,9 @@ class Posterior:
             OSError: it cannot be written.
             ImportError: it ends in ".zarr", and the package zarr is not installed.
         """
-        if Path(path).suffix == ".zarr":
-            from .saved_file import need_zarr
+        from .saved_file import write_saved
 
-            need_zarr()
-        tree = self.to_datatree()
-        with replacing(path) as partial:
-            if Path(path).suffix == ".zarr":
-                # version 3 of the format has no texts yet that others could read
-                tree.to_zarr(partial, zarr_format=2)
-            else:
-                tree.to_netcdf(partial, engine="h5netcdf")
+        write_saved(Path(path), self.to_datatree)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
@@ -427,11 +410,4 @@ class Posterior:
 
     @cached_property
     def _answers(self) -> dict[str | None, float]:
-        totals: dict[str | None, float] = {}
-        for label, log_weight in zip(self.labels, self.log_weights.tolist(), strict=True):
-            if log_weight > -np.inf:
-                totals[label] = totals.get(label, 0.0) + exp(log_weight)
-        ordered = sorted(
-            totals.items(), key=lambda item: (-item[1], item[0] is None, item[0] or "")
-        )
-        return {answer: min(probability, 1.0) for answer, probability in ordered}
+        return answer_probabilities(self.labels, self.log_weights)

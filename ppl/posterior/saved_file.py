@@ -1,7 +1,7 @@
-"""Opening a file in which there should be a posterior.
+"""The file of a posterior: writing it whole, and opening one that may be anything.
 
-Whatever is wrong with the file, one sentence names it: it is missing, of another format, cut off,
-or written by another program.
+Whatever is wrong with a file, one sentence names it: it is missing, of another format, cut off, or
+written by another program.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import xarray
 from xarray import DataTree
+
+from ...files import replacing
 
 T = TypeVar("T")
 
@@ -50,6 +52,25 @@ def read_saved(path: Path, read: Callable[[DataTree], T]) -> T:
             f"{str(path)!r} is a posterior that is damaged, or of another version of motes "
             f"({reason:.200})"
         ) from error
+
+
+def write_saved(path: Path, make: Callable[[], DataTree]) -> None:
+    """Write the data tree that `make` makes; all of it or nothing. See `Posterior.save`.
+
+    Raises:
+        OSError: it cannot be written.
+        ImportError: it ends in ".zarr", and the package zarr is not installed.
+    """
+    zarr = path.suffix == ".zarr"
+    if zarr:
+        need_zarr()
+    tree = make()
+    with replacing(path) as partial:
+        if zarr:
+            # version 3 of the format has no texts yet that others could read
+            tree.to_zarr(partial, zarr_format=2)
+        else:
+            tree.to_netcdf(partial, engine="h5netcdf")
 
 
 def need_zarr() -> None:

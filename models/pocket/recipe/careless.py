@@ -26,13 +26,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from types import MappingProxyType
 
-from ..problems import (
+from ..problems import LARGEST, NAMES, Problem
+from ..quantity_rules import (
     COMPUTED,
-    LARGEST,
     LARGEST_K,
-    NAMES,
     RULES,
-    Problem,
     computed_value,
     definition,
     expression,
@@ -115,7 +113,7 @@ def reckoned(
     """Return what a careless writer makes of an expression whose value is a positive whole number.
 
     Args:
-        rule: a key of `problems.RULES`.
+        rule: a key of `quantity_rules.RULES`.
         k: the number that the rule mentions.
         values: those of its sources.
         rng: decides on the slips.

@@ -11,7 +11,8 @@ import pytest
 
 from motes.models import load_lm, load_prm
 from motes.models.pocket import Problem, problems
-from motes.models.pocket.problems import LARGEST, RULES, SPLITS, Quantity
+from motes.models.pocket.problems import LARGEST, SPLITS, Quantity
+from motes.models.pocket.quantity_rules import RULES
 from motes.models.pocket.recipe.measuring import auc, calibration_error, measure, siblings
 from motes.models.pocket.recipe.sampler import Sampler
 from motes.models.pocket.recipe.trees import Forest
