@@ -4,6 +4,7 @@
 #   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
 #   make test-statistics  the long statistical tests
 #   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
+#   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
 #   make pocket           train the pocket reasoner again; with SMOKE=1 every stage on next to nothing, kept nowhere
@@ -26,7 +27,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-statistics test-engines check bench pocket lock clean
+.PHONY: help demo test test-statistics test-engines test-versions check bench pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -88,6 +89,47 @@ test-engines: $(INSTALLED)
 	$(BIN)/pytest --quiet -m engines $(ENGINE_TESTS) -k llamacpp
 	else echo "left out: llama.cpp could not be installed here"; fi
 
+# Releases that pyproject.toml allows and .venv does not hold. Newer Pythons have environments of their own, without
+# torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.
+VERSIONS := .venv-versions
+HOSTED := tests/models/language/test_torch_lm.py tests/models/reward/test_torch_prm.py tests/models/test_loading.py
+TORCHLESS := tests/ppl/posterior/test_saved.py tests/smc/test_schemes.py tests/smc/test_traced.py
+
+$(VERSIONS)/python%/.installed: pyproject.toml
+	@for python in python$* "$$(pyenv root 2> /dev/null)"/versions/$*.*/bin/python; do
+	"$$python" -c '' 2> /dev/null && break; done
+	echo "installing into $(@D)"
+	"$$python" -m venv $(@D)
+	pip="$(@D)/bin/python -m pip --quiet --disable-pip-version-check"
+	sed -n '/^dependencies/,/^]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml | grep -v -e '^torch' -e '^transformers' > $(@D)/needed
+	$$pip install --requirement $(@D)/needed arviz h5py hypothesis pytest zarr 'setuptools>=77'
+	$$pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VERSIONS)/transformers%/.installed: $(INSTALLED)
+	@echo "installing into $(@D)"
+	$(BIN)/python -m venv $(@D)
+	realpath $(VENV)/lib/python3.*/site-packages > "$$(echo $(@D)/lib/python3.*/site-packages)/beside.pth"
+	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install 'transformers==$*.*'
+	touch $@
+
+# What cannot be installed here is left out, and that is said; everything else must pass.
+test-versions: $(INSTALLED)
+	@export $(TESTING) MOTES_SAVED="$$(mktemp -d)"
+	trap 'rm -rf "$$MOTES_SAVED"' EXIT
+	$(BIN)/python tests/versions/write_saved.py "$$MOTES_SAVED"
+	if $(MAKE) --silent $(VERSIONS)/python3.13/.installed
+	then $(VERSIONS)/python3.13/bin/python -m pytest --quiet -m versions tests/versions
+	else echo "left out: Python 3.13, which is not here or has no packages"; fi
+	if $(MAKE) --silent $(VERSIONS)/python3.12/.installed
+	then $(VERSIONS)/python3.12/bin/python -m pytest --quiet $(TORCHLESS)
+	else echo "left out: Python 3.12, which is not here or has no packages"; fi
+	for release in 5.17 5.24; do
+	if $(MAKE) --silent $(VERSIONS)/transformers$$release/.installed
+	then $(VERSIONS)/transformers$$release/bin/python -m pytest --quiet $(HOSTED)
+	else echo "left out: transformers $$release, which could not be installed"; fi
+	done
+
 check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --diff .
@@ -111,4 +153,4 @@ lock: $(INSTALLED)
 	mv $(LOCK).new $(LOCK)
 
 clean:
-	@rm -rf $(VENV) $(ENGINES) .typings build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(ENGINES) $(VERSIONS) .typings build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ does the windowing.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -278,13 +279,25 @@ _CANNOT_FORK = (
 )
 
 
+def cache_argument(model: Network) -> str:
+    """Return what a model's forward pass calls its cache: transformers 5.24 renamed it.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> cache_argument(SimpleNamespace(forward=lambda input_ids, past_key_values=None: None))
+        'past_key_values'
+    """
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
+
+
 def _layers_of(model: Network) -> list[Any]:
     """Return the layers of a cache that has read one token."""
     try:
         probe = DynamicCache(config=model.config)
         with torch.no_grad():
             ids = torch.zeros(1, 1, dtype=torch.int64, device=model.device)
-            model(input_ids=ids, past_key_values=probe, use_cache=True)
+            model(input_ids=ids, use_cache=True, **{cache_argument(model): probe})
     # a model that takes no cache, or more than token ids, says so in its own way
     except Exception as error:
         if out_of_memory(error):

@@ -22,7 +22,7 @@ import torch
 
 from ...aliases import Network
 from ..trajectory import Trajectory
-from .kv import SPARE, Pool, Rows, make_pool
+from .kv import SPARE, Pool, Rows, cache_argument, make_pool
 from .memory import COPIES, CacheFullError
 
 
@@ -88,6 +88,7 @@ class TreeCache:
         self.on_forward, self.on_move = on_forward, on_move
         self._tokens_of, self._clock = tokens_of, 0
         self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._cache_argument = cache_argument(model)
         self._pool: Pool = make_pool(model, budget=budget)
         self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
 
@@ -157,8 +158,8 @@ class TreeCache:
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=rows,
             use_cache=True,
+            **{self._cache_argument: rows},
             **keeping,
         ).logits
         if not self._spares_head:

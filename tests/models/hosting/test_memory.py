@@ -4,6 +4,7 @@ changes."""
 from __future__ import annotations
 
 import tracemalloc
+from functools import wraps
 from typing import Any
 
 import jax
@@ -84,6 +85,7 @@ def test_running_out_on_the_cpu_changes_no_draw(
     expected = grown(TorchLM(pocket64, tokenizer))
     forward = type(pocket64).forward
 
+    @wraps(forward)
     def short_of_memory(self: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs["input_ids"].shape[0] > 3:
             raise ON_CPU

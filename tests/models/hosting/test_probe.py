@@ -202,7 +202,8 @@ def test_reward_models_are_probed_as_well(tokenizer: Any) -> None:
         TorchPRM(tiny_model(rescaled, auto=AutoModelForTokenClassification), reader).context == 40
     )
     odd = RobertaConfig(**SMALL, **labels, is_decoder=True, max_position_embeddings=98)
-    with pytest.raises(ValueError, match="'odd' cannot be hosted"):
+    # from transformers 5.24 on it takes no cache at all
+    with pytest.raises(ValueError, match="('odd'|RobertaForTokenClassification) cannot be hosted"):
         TorchPRM(tiny_model(odd, auto=AutoModelForTokenClassification), reader, name="odd")
 
 

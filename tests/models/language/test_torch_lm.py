@@ -7,6 +7,7 @@ computed from those a second time and compared.
 
 from __future__ import annotations
 
+from functools import wraps
 from itertools import islice
 from typing import Any
 
@@ -328,6 +329,7 @@ def test_out_of_memory_halves_the_batch(
     expected = lm.extend([lm.start(QUESTION)] * 9, keys(8, 9))
     forward = type(pocket64).forward
 
+    @wraps(forward)
     def short_of_memory(self: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs["input_ids"].shape[0] > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
