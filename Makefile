@@ -101,7 +101,7 @@ $(VERSIONS)/python%/.installed: pyproject.toml
 	echo "installing into $(@D)"
 	"$$python" -m venv $(@D)
 	pip="$(@D)/bin/python -m pip --quiet --disable-pip-version-check"
-	sed -n '/^dependencies/,/^]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml | grep -v -e '^torch' -e '^transformers' > $(@D)/needed
+	sed -n '/^dependencies/,/^]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml | grep -v -e "^torch" -e "^transformers" -e "^accelerate" > $(@D)/needed
 	$$pip install --requirement $(@D)/needed arviz h5py hypothesis pytest zarr 'setuptools>=77'
 	$$pip install --no-deps --no-build-isolation --editable .
 	touch $@

@@ -59,13 +59,14 @@ def _asked_as(prm: str | None, args: argparse.Namespace) -> Any:
         if getattr(args, option) is not None and prm is None:
             name = option.replace("_", "-")
             raise ValueError(f"{name} must be left out where there is no reward model")
+    placed = {"device": args.device, "dtype": args.dtype or "auto"}
     if args.prm_reference is not None:
         if args.prm_family is not None:
             raise ValueError("prm-family must be left out beside prm-reference")
-        return models.load_implicit_prm(prm, args.prm_reference, device=args.device)
+        return models.load_implicit_prm(prm, args.prm_reference, **placed)
     if args.prm_family is not None:
-        return models.load_prm(prm, device=args.device, family=args.prm_family)
-    return prm
+        return models.load_prm(prm, family=args.prm_family, **placed)
+    return prm if prm is None or args.dtype is None else models.load_prm(prm, **placed)
 
 
 def _shows_bars(args: argparse.Namespace) -> bool:

@@ -43,7 +43,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     add(
         "--dtype",
         metavar="TYPE",
-        help="type of the language model's weights: float32, bfloat16, ...",
+        help="type of the models' weights: float32, bfloat16, ...; auto: the checkpoint's on CUDA, "
+        "float32 elsewhere",
     )
 
     prompt = parser.add_argument_group(

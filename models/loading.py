@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..aliases import Config
 from .engines.connection import checked_url
 from .hosting.places import located
-from .hosting.pretrained import Place, classes_of, load_checkpoint, model_class, read_config
+from .hosting.pretrained import (
+    DeviceMap,
+    Place,
+    Placement,
+    classes_of,
+    load_checkpoint,
+    model_class,
+    read_config,
+)
 from .language.torch_lm import TorchLM
 from .pairing import JUDGE
 from .pocket import LM_FOLDER, PRM_FOLDER
@@ -23,9 +31,6 @@ from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .step_rule import StepRule
 
-if TYPE_CHECKING:
-    import torch
-
 VLLM = "vllm:"
 CAUSAL, CLASSIFIER = "causal language model", "token classifier"
 
@@ -35,6 +40,7 @@ def load_lm(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    device_map: DeviceMap | None = None,
     step: StepRule | None = None,
     prompt: PromptForm | None = None,
     cache_bytes: int = 2 << 30,
@@ -53,6 +59,9 @@ def load_lm(
         device: "auto" (CUDA if there is one, else the CPU), or a torch device; a server has its
             own.
         dtype: "auto" (the checkpoint's on CUDA, float32 on the CPU), or the name of a torch type.
+        device_map: how a model too large for one device is spread: "auto", "balanced", or a device
+            ("cuda:1", "cpu", "disk") for each of some modules, as transformers takes it; all on
+            `device` where None.
         step: when a step ends; at a blank line by default.
         prompt: what the model reads before it writes: a `ChatPrompt` (system prompt, examples,
             arguments of the chat template, prefill), the name of one of `motes.prompts.PRESETS`, a
@@ -83,6 +92,8 @@ def load_lm(
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     prompt = chosen_form(prompt)
+    if device_map is not None and (is_address(source) or is_in_vllm(source)):
+        raise ValueError(f"device_map must be left out for {source!r}, which places its own layers")
     if is_address(source):
         return _load_served(str(source), device, dtype, step=step, prompt=prompt, **engine)
     if is_in_vllm(source):
@@ -90,9 +101,9 @@ def load_lm(
     if engine:
         raise TypeError(f"load_lm has the argument {min(engine)!r} for servers and vLLM alone")
     place = located(source, shipped=LM_FOLDER)
-    where, dtype = _device_and_dtype(device, dtype)
+    where = _placement(device, dtype, device_map)
     _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
-    model, tokenizer = load_checkpoint(place, found, where, dtype)
+    model, tokenizer = load_checkpoint(place, found, where)
     return TorchLM(
         model,
         tokenizer,
@@ -134,6 +145,7 @@ def load_prm(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    device_map: DeviceMap | None = None,
     family: str | None = None,
     reader: Callable[[Any], Reader] | None = None,
     cache_bytes: int = 2 << 30,
@@ -151,6 +163,7 @@ def load_prm(
             (see `motes.models.reward.judge_reader`), as family="judge" does.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
+        device_map: as for `load_lm`.
         family: the name of its family, where its own name does not say it: "math-shepherd", say.
         reader: makes the reader of the tokenizer, in place of the family's.
         cache_bytes: the most bytes of keys and values to keep.
@@ -171,7 +184,7 @@ def load_prm(
     name, family = str(source), _judging_family(source, family)
     source = name.removeprefix(JUDGE)
     place = located(source, shipped=LM_FOLDER if family == "judge" else PRM_FOLDER)
-    where, dtype = _device_and_dtype(device, dtype)
+    where = _placement(device, dtype, device_map)
     config, head = read_config(place), read_head(place)
     signs = Signs(place.source, tuple(getattr(config, "architectures", None) or ()), head)
     known = family_of(signs, family)
@@ -181,9 +194,9 @@ def load_prm(
             raise unknown(signs)
         known = PLAIN if kind == CLASSIFIER else None
     if known is None or not known.heads:
-        model, tokenizer = _load_causal(place, config, where, dtype)
+        model, tokenizer = _load_causal(place, config, where)
     else:
-        model, tokenizer = _load_headed(place, config, head, where, dtype)
+        model, tokenizer = _load_headed(place, config, head, where)
     if reader is not None:
         asked = reader(tokenizer)
     else:
@@ -258,16 +271,14 @@ def _declared_kind(place: Place, config: Config) -> str:
     return kind
 
 
-def _load_causal(place: Place, config: Config, where: torch.device, dtype: str) -> tuple[Any, Any]:
+def _load_causal(place: Place, config: Config, where: Placement) -> tuple[Any, Any]:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     _, found = model_class(place, config, {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
-    return load_checkpoint(place, found, where, dtype)
+    return load_checkpoint(place, found, where)
 
 
-def _load_headed(
-    place: Place, config: Config, head: Head, where: torch.device, dtype: str
-) -> tuple[Any, Any]:
+def _load_headed(place: Place, config: Config, head: Head, where: Placement) -> tuple[Any, Any]:
     """Load a backbone and the head that its checkpoint holds."""
     from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 
@@ -281,7 +292,6 @@ def _load_headed(
         place,
         with_head(classes[0], head) if head.prefix else classes[0],
         where,
-        dtype,
         key_mapping=head.key_mapping,
         # a value head was trained beside the layer that predicts tokens, which is not asked
         spare="" if head.prefix == "score" else "lm_head",
@@ -329,21 +339,24 @@ def is_address(source: str | Path) -> bool:
     return isinstance(source, str) and source.startswith(("http://", "https://"))
 
 
-def _device_and_dtype(device: str, dtype: str) -> tuple[Any, str]:
-    """Return a torch device, and the name of a torch type or "auto"."""
+def _placement(device: str, dtype: str, device_map: DeviceMap | None) -> Placement:
+    """Return where weights go, and as what."""
     import torch
 
+    if device_map is not None and device != "auto":
+        raise ValueError(f"device must be left at 'auto' beside device_map, not {device!r}")
     where = _device(device)
+    layers = {"": where} if device_map is None else device_map
     if dtype == "auto":
         # half precision is several times slower on the CPU
-        return where, "float32" if where.type == "cpu" else "auto"
+        return Placement(layers, "float32" if where.type == "cpu" else "auto")
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else None
     if not isinstance(named, torch.dtype) or not named.is_floating_point:
         raise ValueError(
             "dtype must be 'auto' or the name of a torch type such as 'float32' or 'bfloat16', "
             f"not {dtype!r}"
         )
-    return where, dtype
+    return Placement(layers, dtype)
 
 
 def _device(name: str) -> Any:

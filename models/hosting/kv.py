@@ -140,7 +140,8 @@ class _RowLayer(DynamicLayer):
         keys[:, :, self._length : end] = key_states
         values[:, :, self._length : end] = value_states
         self._length = end
-        return keys[:, :, :end], values[:, :, :end]
+        here = key_states.device  # another than the rows' where layers are spread over devices
+        return keys[:, :, :end].to(here), values[:, :, :end].to(here)
 
     def get_seq_length(self) -> int:
         return self._length

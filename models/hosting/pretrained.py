@@ -12,13 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...aliases import Config, Tokenizer
 from .memory import out_of_memory
-
-if TYPE_CHECKING:
-    import torch
 
 LONGEST_REASON = 200  # characters of another library's error that ours quotes
 NAMED = 3  # weights that an error names
@@ -30,6 +27,22 @@ _PARTS_ASIDE = re.compile(
 # Tokens that stand for pictures or sound: a text model's tokenizer may have one that the model
 # itself has not.
 _OTHER_SENSES = re.compile(r"image|video|audio|vision|img|boi|eoi", re.IGNORECASE)
+
+
+# "auto" or "balanced", or a device for each of some modules.
+DeviceMap = str | Mapping[str, Any]
+
+
+class Placement(NamedTuple):
+    """Where a model's weights go.
+
+    Attributes:
+        layers: which modules go to which devices, as transformers takes it.
+        dtype: the name of a torch type, or "auto" for the checkpoint's.
+    """
+
+    layers: DeviceMap
+    dtype: str
 
 
 class Place(NamedTuple):
@@ -101,19 +114,20 @@ def model_class(place: Place, config: Config, kinds: Mapping[str, Any]) -> tuple
 def load_checkpoint(
     place: Place,
     found: Any,
-    device: torch.device | str,
-    dtype: str,
+    where: Placement,
     *,
     key_mapping: Mapping[str, str] | None = None,
     spare: str = "",
 ) -> tuple[Any, Any]:
     """Return a checkpoint's model, on its device and in evaluation mode, and its tokenizer.
 
+    Each tensor goes from the file to its device in its final type: no other copy of the weights is
+    made on the host. What a checkpoint declares as quantised is loaded by transformers' quantiser.
+
     Args:
         place: of the checkpoint.
         found: the class of the model.
-        device: a torch device.
-        dtype: the name of a torch type, or "auto" for the checkpoint's.
+        where: its weights go, and as what.
         key_mapping: how weights are called in the class, by patterns of what the checkpoint calls
             them; None where the names are the same.
         spare: what the names of weights begin with that the model has no use for; "" for none.
@@ -130,7 +144,8 @@ def load_checkpoint(
     with one_sentence(place), _quiet():
         model, info = found.from_pretrained(
             place.path,
-            dtype=dtype,
+            dtype=where.dtype,
+            device_map=where.layers,
             output_loading_info=True,
             **({} if key_mapping is None else {"key_mapping": dict(key_mapping)}),
             **options,
@@ -138,7 +153,24 @@ def load_checkpoint(
         )
         _check_weights(place, found, info, spare)
         _check_vocabulary(place, tokenizer, model)
-        return model.to(device).eval(), tokenizer
+        if getattr(read_config(place), "quantization_config", None) is not None:
+            _even(model, where.dtype)
+        return model.eval(), tokenizer
+
+
+def _even(model: Any, dtype: str) -> None:
+    """Give all weights of a quantised checkpoint one type, if transformers has unpacked them.
+
+    It does where no hardware runs them as they are; what was not quantised keeps its own type then.
+    """
+    import torch
+
+    weights = [weight for weight in model.parameters() if weight.is_floating_point()]
+    unpacked = getattr(model, "hf_quantizer", None) is None
+    if dtype == "auto" or not unpacked:
+        return
+    for weight in weights:
+        weight.data = weight.data.to(getattr(torch, dtype))
 
 
 def load_tokenizer(place: Place) -> Any:
