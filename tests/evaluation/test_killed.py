@@ -94,6 +94,7 @@ def check_each_once(results: Path, problems: int) -> None:
     assert Evaluation.load(results).complete
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_what_is_killed_loses_the_runs_under_way(tmp_path, at_once) -> None:
     kill_again_and_again(tmp_path, 30 * at_once, at_once, kills=2, seed=at_once)
