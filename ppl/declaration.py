@@ -14,6 +14,7 @@ from .. import checks
 from ..models import Sampling, Trajectory
 from ..models.conversation import Message, as_question
 from .answers import Answer
+from .stop_strings import settled_stop_strings
 from .targets import MOST_POWER, Target, resolve
 
 
@@ -22,8 +23,8 @@ class Declaration:
     """The parts of a declared posterior that are not models.
 
     Attributes:
-        question, target, beta, alpha, prior, max_steps, max_tokens, answer, stop_at_answer,
-            constraint: as `StateSpaceModel` has them.
+        question, target, beta, alpha, prior, max_steps, max_tokens, stop_strings, answer,
+            stop_at_answer, constraint: as `StateSpaceModel` has them.
         likelihood: the target, with its power.
 
     Raises:
@@ -42,6 +43,7 @@ class Declaration:
     prior: Sampling = Sampling()
     max_steps: int = 32
     max_tokens: int | None = None
+    stop_strings: str | Sequence[str] = ()
     answer: Answer | None = None
     stop_at_answer: bool = True
     constraint: Callable[[Trajectory], bool] | None = None
@@ -68,6 +70,7 @@ class Declaration:
             alpha=alpha,
             max_steps=max_steps,
             max_tokens=max_tokens,
+            stop_strings=settled_stop_strings(self.stop_strings),
             stop_at_answer=checks.flag("stop_at_answer", self.stop_at_answer),
         )
 

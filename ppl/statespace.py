@@ -45,6 +45,7 @@ from .declaration import PARTS, Declaration
 from .interfaces import Proposal, Shared
 from .particle import Particle
 from .stepwise import StepwiseModel, Twist
+from .stop_strings import stopped
 from .targets import Target
 
 
@@ -65,6 +66,9 @@ class StateSpaceModel:
         max_steps: trajectories still open after this many steps are truncated.
         max_tokens: so are those still open after the step with which they reach this many tokens;
             None for no such limit.
+        stop_strings: texts that end a trajectory with the step in which one of them appears, and
+            are not part of it, nor is what follows them in that step. The reward model judges what
+            is left; one that reads the language model's own tokens, the whole step.
         answer: maps a finished trajectory to its answer, or None; `motes.ppl.stated` where None.
             Trajectories that are truncated have no answer.
         stop_at_answer: whether a trajectory finishes at the first step after which `answer` reads
@@ -94,6 +98,7 @@ class StateSpaceModel:
     prior: Sampling = Sampling()
     max_steps: int = 32
     max_tokens: int | None = None
+    stop_strings: str | Sequence[str] = ()
     answer: Answer | None = None
     stop_at_answer: bool = True
     constraint: Callable[[Trajectory], bool] | None = None
@@ -184,6 +189,7 @@ class StateSpaceModel:
             and (getattr(self.constraint, "__qualname__", None) or repr(self.constraint)),
             "max_steps": self.max_steps,
             **({} if self.max_tokens is None else {"max_tokens": self.max_tokens}),
+            **({"stop_strings": [*self.stop_strings]} if self.stop_strings else {}),
             "stop_at_answer": self.stop_at_answer,
             "lm": self.lm.name,
             "prm": None if self.prm is None else self.prm.name,
@@ -314,9 +320,10 @@ class StateSpaceModel:
     def close(self, trajectory: Trajectory) -> Trajectory:
         """Close a trajectory where it ends.
 
-        It is finished if it has stated its answer, and truncated if it is out of steps or tokens,
-        or longer than the reward model can read.
+        It is finished if it has stated its answer, or written what is to stop it, and truncated if
+        it is out of steps or tokens, or longer than the reward model can read.
         """
+        trajectory = stopped(trajectory, self.stop_strings)
         settled_one = settled(trajectory, self.answer or stated, self.stop_at_answer)
         if not settled_one.open:
             return settled_one

@@ -55,7 +55,7 @@ INSTEAD: dict[str, str] = {
     ),
     "messages": "question= takes the messages of a chat as well",
     **dict.fromkeys(("thinking", "thinking_budget", "max_thinking_tokens"), THINKING),
-    **dict.fromkeys(("delimiter", "step", "step_rule", "stop_strings"), STEP),
+    **dict.fromkeys(("delimiter", "step", "step_rule"), STEP),
     **dict.fromkeys(("random_seed", "rng_key", "key", "random_state", "rng"), SEED),
     **dict.fromkeys(("num_chains", "n_chains"), "chains={value!r} is the number of chains"),
     **dict.fromkeys(

@@ -31,6 +31,18 @@ from .repeated_runs import repeated
 from .stopping.stopping_rule import StoppingRule
 from .stopping.stopping_rules import stopping_rule
 
+# what else is declared beside the question and the prior
+DECLARED = (
+    "target",
+    "beta",
+    "alpha",
+    "max_steps",
+    "max_tokens",
+    "stop_strings",
+    "answer",
+    "constraint",
+)
+
 
 def solve(
     question: str | Sequence[Message],
@@ -48,6 +60,7 @@ def solve(
     proposal: Sampling | None = None,
     max_steps: int = 32,
     max_tokens: int | None = None,
+    stop_strings: str | Sequence[str] = (),
     answer: Answer | None = None,
     constraint: Callable[[Trajectory], bool] | None = None,
     resampling: str | None = None,
@@ -83,8 +96,8 @@ def solve(
         batch: how many are drawn at a time with a stopping rule.
         seed: in [0, 2**32), or such a seed and the number of a run; the same seed gives the same
             draws.
-        target, beta, alpha, prior, max_steps, max_tokens, answer, constraint: what is to be
-            sampled; see `StateSpaceModel`.
+        target, beta, alpha, prior, max_steps, max_tokens, stop_strings, answer, constraint: what is
+            to be sampled; see `StateSpaceModel`.
         device: where models given by name are loaded: "auto" (CUDA, then CPU), or a torch device.
         progress: show a progress bar; of a hosted model a second one within each step, and how long
             the run may take at most.
@@ -117,6 +130,7 @@ def solve(
         prior=prior or Sampling(),
         max_steps=max_steps,
         max_tokens=max_tokens,
+        stop_strings=stop_strings,
         answer=answer,
         constraint=constraint,
     )
@@ -225,7 +239,7 @@ def solve_many(
     prior = arguments.pop("prior", None) or Sampling()
     of_model = {
         name: arguments.pop(name, defaults[name])
-        for name in ("target", "beta", "alpha", "max_steps", "max_tokens", "answer", "constraint")
+        for name in DECLARED
     }
     declarations = [Declaration(question, prior=prior, **of_model) for question in questions]
     run_keys((seed, 0))
