@@ -37,6 +37,13 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="N",
         help="particles (samples, iterations) where a request gives none",
     )
+    add(
+        "--iterations",
+        type=int,
+        default=16,
+        metavar="N",
+        help="of samplers that have particles too, where a request gives none",
+    )
     server = parser.add_argument_group("server")
     add = server.add_argument
     add("--host", default="127.0.0.1", help=f"where to listen; beyond this machine {KEY} is needed")
@@ -57,7 +64,7 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add(
         "--trajectories",
         type=int,
-        default=4096,
+        default=16384,
         metavar="N",
         help="that one request may ask for",
     )
@@ -88,7 +95,10 @@ def serve_command(args: argparse.Namespace) -> int:
         trajectories=args.trajectories,
     )
     defaults = Defaults(
-        sampler=args.sampler, particles=args.particles, declared=stated_options(args)
+        sampler=args.sampler,
+        particles=args.particles,
+        iterations=args.iterations,
+        declared=stated_options(args),
     )
     given = models_of(args)
     lm, prm = load_models(*checked_models(given["lm"], given["prm"]), args.device)

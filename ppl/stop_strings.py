@@ -25,8 +25,9 @@ def settled_stop_strings(value: object) -> tuple[str, ...]:
     """
     if value is None:
         return ()
-    texts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else [*value]
-    for text in texts:
+    given = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    texts: list[str] = []
+    for text in given:
         if not isinstance(text, str):
             raise TypeError(f"stop_strings must be texts that end a solution, not {text!r}")
         if not text:
@@ -36,6 +37,7 @@ def settled_stop_strings(value: object) -> tuple[str, ...]:
                 f"stop_strings must be texts that can be encoded, and {text!a} holds lone "
                 "surrogates"
             )
+        texts.append(text)
     return tuple(texts)
 
 

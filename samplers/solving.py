@@ -237,10 +237,7 @@ def solve_many(
         )
     }
     prior = arguments.pop("prior", None) or Sampling()
-    of_model = {
-        name: arguments.pop(name, defaults[name])
-        for name in DECLARED
-    }
+    of_model = {name: arguments.pop(name, defaults[name]) for name in DECLARED}
     declarations = [Declaration(question, prior=prior, **of_model) for question in questions]
     run_keys((seed, 0))
     chosen = _sampler(own.pop("sampler"), own, arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..models.conversation import as_question
@@ -10,7 +11,6 @@ from .refusals import Refusal
 
 # what asks for nothing: these values stand for no such field
 NOT_DONE: dict[str, tuple[Any, ...]] = {
-    "stop": ([],),
     "logprobs": (False, 0),
     "logit_bias": ({},),
     "frequency_penalty": (0,),
@@ -22,6 +22,8 @@ NOT_DONE: dict[str, tuple[Any, ...]] = {
     "echo": (False,),
     "best_of": (1,),
 }
+
+TAG = re.compile(r"<optillm_approach>\s*([^<>\s]{1,256})\s*</optillm_approach>\s*")
 
 
 def check_done(body: SolveBody) -> None:
@@ -47,11 +49,40 @@ def question_of(body: ChatBody | CompletionBody) -> str:
 
 def _chat_question(body: ChatBody) -> str:
     """Return the question of a chat: its messages, as one text."""
-    messages = [{"role": _role(each), "content": _content(each)} for each in body.messages]
+    messages = [{"role": _role(each), "content": _untagged(each)} for each in body.messages]
     try:
         return as_question(messages)
     except (TypeError, ValueError) as error:
         raise Refusal(400, str(error), param="messages") from None
+
+
+def tagged_approach(body: ChatBody | CompletionBody) -> str | None:
+    """Return the approach that a chat names by optillm's tag, which is no part of its question.
+
+    The last message that has one says it; None where none has.
+
+    Example:
+        >>> text = "<optillm_approach>bon</optillm_approach> How many?"
+        >>> body = ChatBody(model="pocket", messages=[Message(role="user", content=text)])
+        >>> tagged_approach(body), question_of(body)
+        ('bon', 'How many?')
+    """
+    if not isinstance(body, ChatBody):
+        return None
+    spoken = (_content(each) for each in reversed(body.messages) if _may_name(each))
+    found = (TAG.search(text) for text in spoken)
+    return next((tag.group(1) for tag in found if tag), None)
+
+
+def _may_name(message: Message) -> bool:
+    """Return whether an approach may be named in a message: not by what a model has said."""
+    return _role(message) in ("user", "system")
+
+
+def _untagged(message: Message) -> str:
+    """Return the text of a message, without tags that name an approach."""
+    text = _content(message)
+    return TAG.sub("", text) if _may_name(message) else text
 
 
 def _role(message: Message) -> str:

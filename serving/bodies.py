@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST_SEED = 2**32 - 1
+MOST_STOPS = 16
 NAME = Field(min_length=1, max_length=256)
 
 
@@ -78,6 +79,9 @@ class SolveBody(Strict):
     max_tokens: int | None = Field(
         None, ge=1, description="Solutions still open after this many tokens are truncated."
     )
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(
+        None, description="Texts that end a solution, and are no part of it."
+    )
     temperature: float | None = Field(None, description="Of the prior: a part of the target.")
     top_p: float | None = Field(None, description="Of the prior: a part of the target.")
     top_k: int | None = Field(None, description="Of the prior: a part of the target.")
@@ -91,11 +95,12 @@ class SolveBody(Strict):
         None, ge=1, le=1000, description="As its_hub has it: how many solutions are written."
     )
     return_response_only: bool | None = Field(
-        None, description="As its_hub has it: whether the reply's `motes` is left out."
+        None,
+        description="As its_hub has it: true leaves `motes` out of the reply; false puts all "
+        "solutions into its `metadata`.",
     )
 
     # asked for something that is not done here
-    stop: str | list[str] | None = None
     logprobs: bool | int | None = None
     logit_bias: dict[str, float] | None = None
     frequency_penalty: float | None = None

@@ -5,10 +5,11 @@
                         particle_filter-pocket (optillm)
     "motes" in the body "sampler"                           "particles", ...
     the body            "optillm_approach"                  "budget" (its_hub)
+    a message           <optillm_approach>NAME</...>
     a header            X-Motes-Sampler                     X-ITS-Budget (its_hub)
 
-A header goes before the body, and the body before the model. optillm's and its_hub's names of
-methods stand for the samplers that do the same.
+A header goes before the body, that before a message, and a message before the model. optillm's
+and its_hub's names of methods stand for the samplers that do the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from ..samplers.registry import known_samplers
-from .bodies import SolveBody
+from .asked_question import tagged_approach
+from .bodies import ChatBody, CompletionBody
 from .refusals import Refusal, one_line
 
 SAMPLER_HEADER, BUDGET_HEADER = "x-motes-sampler", "x-its-budget"
@@ -45,7 +47,7 @@ class Method(NamedTuple):
     budget: int | None
 
 
-def method_of(body: SolveBody, headers: Mapping[str, str], name: str) -> Method:
+def method_of(body: ChatBody | CompletionBody, headers: Mapping[str, str], name: str) -> Method:
     """Return the method that a request means.
 
     Args:
@@ -57,7 +59,8 @@ def method_of(body: SolveBody, headers: Mapping[str, str], name: str) -> Method:
         Refusal: the model or the sampler is unknown, or the budget no integer in 1 to 1000.
 
     Example:
-        >>> method_of(SolveBody(model="pocket:particle_filter", budget=8), {}, "pocket")
+        >>> body = CompletionBody(model="pocket:particle_filter", prompt="?", budget=8)
+        >>> method_of(body, {}, "pocket")
         Method(sampler='particle_filter', budget=8)
     """
     for header in ELSEWHERE:
@@ -67,6 +70,7 @@ def method_of(body: SolveBody, headers: Mapping[str, str], name: str) -> Method:
         headers.get(SAMPLER_HEADER),
         body.motes and body.motes.sampler,
         body.optillm_approach,
+        tagged_approach(body),
         sampler_of_model(body.model, name),
     ]
     given = [text for text in named if text is not None]

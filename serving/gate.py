@@ -88,7 +88,7 @@ class Gate:
 
     def _check(self, scope: MutableMapping[str, Any]) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]")
+        host = _host(headers.get(b"host", b"").decode("latin-1"))
         if self.hosts is not None and host not in self.hosts:
             raise Refusal(421, f"this server does not answer to the name {host!r:.100}")
         path = scope["path"]
@@ -130,6 +130,19 @@ class Gate:
         route = getattr(scope.get("route"), "path", None) or "other"
         self.metrics.requests.labels(route, str(status)).inc()
         LOG.info("%s %s %s %.3f s", scope["method"][:10], route, status, seconds)
+
+
+def _host(header: str) -> str:
+    """Return the name in a Host header, without its port and an address's brackets.
+
+    Example:
+        >>> _host("LocalHost:8000"), _host("[::1]:8000"), _host("[::1]")
+        ('localhost', '::1', '::1')
+    """
+    host = header.lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -16,8 +16,8 @@ class Limits:
         waiting: requests that wait for their turn.
         seconds: from a request's arrival to its reply, the wait included.
         body_bytes: of a request's body.
-        trajectories: that one request may ask for: particles, runs, chains and iterations
-            multiplied; and the largest of any other number that a sampler is set to.
+        trajectories: that one request may ask for: particles, runs, chains, iterations and whatever
+            else multiplies them; and the largest of any other number that a sampler is set to.
         steps: that one request may declare (`max_steps`).
         choices: that one reply may have (`n`).
         reports: of past requests that can still be opened.
@@ -34,7 +34,7 @@ class Limits:
     waiting: int = 64
     seconds: float = 600.0
     body_bytes: int = 1 << 20
-    trajectories: int = 4096
+    trajectories: int = 16384
     steps: int = 1024
     choices: int = 128
     reports: int = 256

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..diagnostics.summary import summary
 from ..models import Trajectory
@@ -40,6 +43,7 @@ class Outcome(NamedTuple):
         tokens: generated, of all solutions together.
         prm_tokens: that the reward model has read.
         pickled: the posterior, for its report.
+        solutions: the text of each trajectory, with its weight; none where nobody asks for them.
     """
 
     choices: tuple[Choice, ...]
@@ -48,9 +52,10 @@ class Outcome(NamedTuple):
     tokens: int
     prm_tokens: int
     pickled: bytes
+    solutions: tuple[tuple[str, float], ...] = ()
 
 
-def outcome_of(posterior: Posterior, choices: int, seed: int) -> Outcome:
+def outcome_of(posterior: Posterior, choices: int, seed: int, solutions: bool = False) -> Outcome:
     """Take from a posterior what a reply needs.
 
     Args:
@@ -58,6 +63,7 @@ def outcome_of(posterior: Posterior, choices: int, seed: int) -> Outcome:
         choices: how many texts; the first states the most probable answer, the others are draws of
             equal weight.
         seed: of the request.
+        solutions: whether the texts of all trajectories are asked for.
 
     Example:
         >>> import motes
@@ -80,7 +86,14 @@ def outcome_of(posterior: Posterior, choices: int, seed: int) -> Outcome:
         tokens=cost.generated_tokens,
         prm_tokens=cost.prm_tokens,
         pickled=pickle.dumps(posterior),
+        solutions=tuple(_solutions(posterior)) if solutions else (),
     )
+
+
+def _solutions(posterior: Posterior) -> Iterator[tuple[str, float]]:
+    weights = np.exp(posterior.log_weights).tolist()
+    for trajectory, weight in zip(posterior.trajectories, weights, strict=True):
+        yield trajectory.text, weight
 
 
 def _choices(posterior: Posterior, count: int, seed: int) -> list[Choice]:

@@ -24,6 +24,8 @@ CODES = {
     504: "timeout",
 }
 
+MOST_CHARACTERS = 2000  # of a sentence
+
 
 class Refusal(Exception):
     """Says why there is no reply.
@@ -60,5 +62,11 @@ class Refusal(Exception):
 
 
 def one_line(message: object) -> str:
-    """Return a message on one line."""
-    return " ".join(str(message).split())
+    r"""Return a message on one line, which repeats no more than a few words of a long request.
+
+    Example:
+        >>> one_line("no\n such  sampler")
+        'no such sampler'
+    """
+    line = " ".join(str(message).split())
+    return line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]} ..."

@@ -48,6 +48,8 @@ class ReplyForm:
         """Return the reply, all of it."""
         choices = [self._choice(index, choice) for index, choice in enumerate(outcome.choices)]
         reply = {**self._head(chunk=False), "choices": choices, "usage": usage(outcome)}
+        if outcome.solutions:
+            reply["metadata"] = _all_solutions(outcome)
         return {**reply, "motes": motes} if self.metadata else reply
 
     def chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
@@ -99,6 +101,17 @@ class ReplyForm:
     ) -> dict[str, Any]:
         shown: dict[str, Any] = {"delta": delta} if self.chat else {"text": text}
         return {"index": index, **shown, "logprobs": None, "finish_reason": reason}
+
+
+def _all_solutions(outcome: Outcome) -> dict[str, Any]:
+    """Return what its_hub's `metadata` has: every solution, and which of them is the reply."""
+    texts = [text for text, _ in outcome.solutions]
+    return {
+        "algorithm": outcome.facts["sampler"],
+        "responses": texts,
+        "weights": [weight for _, weight in outcome.solutions],
+        "selected_index": texts.index("".join(outcome.choices[0].steps)),
+    }
 
 
 def usage(outcome: Outcome) -> dict[str, Any]:

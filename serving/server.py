@@ -13,6 +13,7 @@ from threading import Thread
 import uvicorn
 
 from .application import application
+from .patient_connection import PatientConnection
 from .service import Service
 
 HERE = ("localhost", "127.0.0.1", "::1")  # names of this machine for itself
@@ -152,6 +153,8 @@ def server(
         application(service, key=key, hosts=HERE if key is None else None),
         host=host,
         port=port,
+        http=PatientConnection,
+        ws="none",
         access_log=False,  # it would log the names of reports
         log_config=None,  # how things are logged is the process's own affair
         log_level="warning",

@@ -98,7 +98,7 @@ class Service:
                 prm=batched(self.prm),
                 **request.arguments,
             )
-            return outcome_of(posterior, request.choices, request.seed)
+            return outcome_of(posterior, request.choices, request.seed, request.solutions)
         except AllParticlesDead as error:
             return Refusal(422, one_line(error), code="all_particles_dead")
         except (TypeError, ValueError) as error:

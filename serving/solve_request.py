@@ -19,8 +19,21 @@ from .dialects import method_of
 from .limits import Limits
 from .refusals import Refusal, one_line
 
-# settings that multiply: so many solutions are written
-FACTORS = ("particles", "samples", "runs", "chains", "iterations", "expansions")
+# Every other number that a sampler is set to is a factor of what one request may cost, and so is
+# the length of a ladder: a sampler that is added later is bounded before anybody thinks of it.
+NO_FACTORS = (
+    "budget",
+    "warmup",
+    "starts",
+    "tries",
+    "batch",
+    "every",
+    "ramp",
+    "answers",
+    "least_steps",
+    "most_steps",
+    "least_visits",
+)
 DECLARED = ("target", "beta", "alpha", "max_steps")  # what a request may declare by these names
 LAW = ("temperature", "top_p", "top_k")
 
@@ -32,6 +45,7 @@ class Defaults:
     Attributes:
         sampler: by name.
         particles: of samplers that have them (or samples, or iterations).
+        iterations: of samplers that have particles as well: each writes as many solutions.
         declared: arguments of `motes.solve` that say what is sampled.
 
     Raises:
@@ -44,10 +58,12 @@ class Defaults:
 
     sampler: str = "particle_filter"
     particles: int = 16
+    iterations: int = 16
     declared: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.settle(self, particles=checks.count("particles", self.particles))
+        for name in ("particles", "iterations"):
+            checks.settle(self, **{name: checks.count(name, getattr(self, name))})
         settings_of(self.sampler)
 
 
@@ -63,6 +79,7 @@ class SolveRequest:
         usage: whether a stream ends with the usage.
         progress: what a stream tells on the way.
         metadata: whether the reply has `motes`.
+        solutions: whether it has all solutions, in its_hub's `metadata`.
     """
 
     question: str
@@ -72,6 +89,7 @@ class SolveRequest:
     usage: bool = False
     progress: Literal["none", "steps", "particles"] = "steps"
     metadata: bool = True
+    solutions: bool = False
 
     @property
     def seed(self) -> int:
@@ -117,6 +135,7 @@ def solve_request(
         usage=body.stream_options is not None and body.stream_options.include_usage,
         progress=options.progress,
         metadata=not body.return_response_only,
+        solutions=body.return_response_only is False,
     )
 
 
@@ -159,6 +178,8 @@ def _settings(
         settings[size] = budget
     elif size is not None:
         settings.setdefault(size, defaults.particles)
+    if size == "particles" and "iterations" in settings_of(sampler):
+        settings.setdefault("iterations", defaults.iterations)
     if isinstance(body, ChatBody) and body.max_completion_tokens is not None:
         settings["budget"] = body.max_completion_tokens
     if options.proposal is not None:
@@ -174,6 +195,8 @@ def _declared(body: SolveBody, options: MotesOptions, defaults: Defaults) -> dic
     declared |= {name: value for name, value in given.items() if value is not None}
     if body.max_tokens is not None:
         declared["max_tokens"] = body.max_tokens
+    if body.stop is not None:
+        declared["stop_strings"] = body.stop
     law = {name: getattr(body, name) for name in LAW}
     prior = defaults.declared.get("prior") or Sampling()
     declared["prior"] = _law({k: v for k, v in law.items() if v is not None}, prior)
@@ -192,11 +215,18 @@ def _check_size(sampler: Any, runs: int, max_steps: int, limits: Limits) -> None
     """Raise ValueError where more is asked for than the server takes on."""
     if max_steps > limits.steps:
         raise ValueError(f"a request may ask for at most {limits.steps} steps, not {max_steps}")
-    numbers = {setting.name: getattr(sampler, setting.name) for setting in fields(sampler)}
-    numbers = {name: value for name, value in numbers.items() if isinstance(value, int)}
+    numbers: dict[str, int] = {}
+    for setting in fields(sampler):
+        value = getattr(sampler, setting.name)
+        if isinstance(value, int):
+            numbers[setting.name] = value
+        elif isinstance(value, tuple):
+            numbers[setting.name] = len(value)
     numbers.pop("budget", None)
     numbers["runs"] = runs
-    factors = {name: value for name, value in numbers.items() if name in FACTORS and value > 1}
+    factors = {
+        name: value for name, value in numbers.items() if name not in NO_FACTORS and value > 1
+    }
     most = max([prod(factors.values()), *numbers.values()])
     if most > limits.trajectories:
         shown = " x ".join(f"{name} {value}" for name, value in factors.items())

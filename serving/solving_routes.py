@@ -30,6 +30,7 @@ REPLY = {
         "text/event-stream": {"schema": {"type": "string"}},
     },
 }
+APPLIED = {"x-its-applied": "true"}  # as its_hub says that a reply is more than one plain answer
 QUIET_SECONDS = 10.0  # of a stream, after which it says that it is still there
 
 
@@ -61,7 +62,8 @@ async def _solved(service: Service, body: ChatBody | CompletionBody, request: Re
     if asked.stream:
         return _StreamOfRun(_Stream(service, asked, form))
     outcome = await _while_there(request, _outcome(service, asked))
-    return AsciiJSON(form.whole(outcome, service.metadata(asked, outcome)))
+    reply = form.whole(outcome, service.metadata(asked, outcome))
+    return AsciiJSON(reply, headers=APPLIED)
 
 
 async def _outcome(service: Service, asked: SolveRequest) -> Outcome:
@@ -161,7 +163,7 @@ class _StreamOfRun(StreamingResponse):
     """A reply that gives up its run when it ends, however it ends."""
 
     def __init__(self, stream: _Stream) -> None:
-        super().__init__(stream.lines(), media_type="text/event-stream")
+        super().__init__(stream.lines(), media_type="text/event-stream", headers=APPLIED)
         self._stream = stream
 
     async def __call__(self, *connection: Any) -> None:

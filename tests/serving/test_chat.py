@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from live_servers import QUESTIONS, until
 
@@ -151,6 +152,7 @@ def test_a_seed_is_drawn_and_told_where_none_is_given(client, alone) -> None:
         ),
         ({"max_completion_tokens": 200}, {"budget": 200}),
         ({"max_tokens": 30}, {"max_tokens": 30}),
+        ({"stop": ["owns", "So the"]}, {"stop_strings": ["owns", "So the"]}),
         (
             {
                 "model": "pocket:suffix_metropolis",
@@ -200,9 +202,35 @@ def test_a_solution_that_is_cut_off_ends_by_its_length(client, alone) -> None:
         assert (choice.motes["answer"] is None) == (choice.finish_reason == "length")
 
 
-def test_only_the_response(client) -> None:
+def test_a_solution_ends_at_a_stop_text_which_is_no_part_of_it(client, alone) -> None:
+    posterior = solved(alone, seed=5, stop_strings=["answer"])
+    reply = ask(client, seed=5, stop="answer", n=3)
+    assert {x.text for x in posterior.trajectories} >= {c.message.content for c in reply.choices}
+    for choice in reply.choices:
+        assert "answer" not in choice.message.content and choice.finish_reason == "stop"
+    whole = ask(client, seed=5).choices[0].message.content
+    assert whole.startswith(reply.choices[0].message.content) and "answer" in whole
+
+
+def test_only_the_response_or_all_of_it_as_its_hub_has_them(client, alone) -> None:
     reply = ask(client, extra_body={"return_response_only": True})
     assert not hasattr(reply, "motes") and not hasattr(reply.choices[0], "motes")
+    posterior = solved(alone, seed=5)
+    reply = ask(client, seed=5, extra_body={"return_response_only": False})
+    told = reply.metadata
+    assert told["algorithm"] == "particle_filter"
+    assert told["responses"] == [x.text for x in posterior.trajectories]
+    assert told["weights"] == np.exp(posterior.log_weights).tolist()
+    assert told["responses"][told["selected_index"]] == reply.choices[0].message.content
+    assert "metadata" not in ask(client).to_dict(exclude_unset=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_header_says_that_more_than_one_answer_was_drawn(stream, client) -> None:
+    raw = client.chat.completions.with_raw_response.create(
+        model="pocket", messages=[{"role": "user", "content": QUESTIONS[0]}], stream=stream
+    )
+    assert raw.headers["x-its-applied"] == "true"
 
 
 def test_completions(client, alone) -> None:

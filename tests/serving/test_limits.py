@@ -130,6 +130,7 @@ def test_a_server_that_ends_gives_up_its_runs(talker) -> None:
         ("{}", {}, 400, "model: Field required"),
         ("{}", {"content-type": "text/plain"}, 415, "the body must be JSON"),
         ('{"model": "' + "x" * 5000 + '"}', {}, 413, "at most 4,096 bytes"),
+        ('{"model": "talker", "motes": {"' + "x" * 3000 + '": 1}}', {}, 400, ""),
         ("{}", {"host": "evil.example"}, 421, "does not answer to the name 'evil.example'"),
         ('{"model": "\\ud800", "messages": [{"role": "user", "content": "?"}]}', {}, 400, "model"),
         (
@@ -144,6 +145,15 @@ def test_bad_bodies_are_refused(content, headers, status, sentence, small) -> No
     reply = post(small, content, **headers)
     assert reply.status_code == status and sentence in message_of(reply)
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+    assert len(message_of(reply)) < 2100
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:8000", "[::1]"]
+)
+def test_names_of_this_machine(host, small) -> None:
+    reply = httpx2.get(f"{small.url}/health", headers={"host": host})
+    assert reply.status_code == 200
 
 
 def test_a_long_body_in_pieces_is_refused_before_it_is_read(small) -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from motes.models import Sampling
 from motes.models.conversation import turns_of
 from motes.samplers import ParticleFilter, ResampleMove
+from motes.samplers.registry import known_samplers, sampler_class, size_setting
 from motes.serving import Defaults, Limits, kept_reports
 from motes.serving.bodies import ChatBody, CompletionBody
 from motes.serving.refusals import Refusal
@@ -47,7 +48,18 @@ def asked(fields=None, headers=None, defaults=None):
         ({"motes": {"alpha": -1}}, "alpha must"),
         ({"motes": {"max_steps": 0}}, "max_steps must be at least 1"),
         ({"motes": {"max_steps": 10**6}}, "at most 1024 steps, not 1000000"),
-        ({"motes": {"sampler": "resample_move", "moves": 101}}, "trajectories, not 101"),
+        (
+            {"motes": {"sampler": "resample_move", "moves": 101}},
+            "not 1616 (particles 16 x moves 101)",
+        ),
+        (
+            {"motes": {"sampler": "momentum_uncertainty", "candidates": 101}},
+            "candidates 101",  # rows of one batch
+        ),
+        (
+            {"motes": {"sampler": "tempered_smc", "ladder": [*(i / 200 for i in range(201))]}},
+            "ladder 201",
+        ),
         ({"motes": {"proposal": {"heat": 2}}}, "not 'heat'"),
         ({"motes": {"ess_threshold": 2}}, "ess_threshold must be a number in [0, 1]"),
         ({"temperature": 0}, "temperature must be a finite number above 0"),
@@ -61,7 +73,7 @@ def asked(fields=None, headers=None, defaults=None):
         ),
         ({"messages": [*MESSAGES, {"role": "assistant", "content": "7"}]}, "must be the user's"),
         ({"messages": [{"role": "tool", "content": "7"}, *MESSAGES]}, "role must be one of system"),
-        ({"stop": "\n"}, "stop is not done"),
+        ({"stop": ""}, "stop_strings must be texts that end a solution, not the empty text"),
         ({"logprobs": True}, "logprobs is not done"),
         ({"tools": [{"type": "function"}]}, "tools is not done"),
         ({"response_format": {"type": "json_object"}}, "response_format is not done"),
@@ -165,7 +177,7 @@ def test_the_operator_s_defaults_hold_where_nothing_else_is_said() -> None:
 
 def test_what_asks_for_nothing_is_no_error() -> None:
     nothing = {
-        "stop": None,
+        "stop": [],
         "logprobs": False,
         "tools": [],
         "frequency_penalty": 0,
@@ -178,6 +190,40 @@ def test_what_asks_for_nothing_is_no_error() -> None:
     )
     assert found.question == "?" and found.choices == 1 and not found.stream
     assert found.arguments["sampler"] == ParticleFilter(particles=16)
+
+
+def test_a_message_may_name_the_approach_as_optillm_has_it() -> None:
+    tag = "<optillm_approach>importance-sampling</optillm_approach>"
+    turns = [
+        {"role": "system", "content": "Be good. <optillm_approach>bon</optillm_approach>"},
+        {"role": "user", "content": "2 + 3?"},
+        {"role": "assistant", "content": f"{tag} 5."},
+    ]
+    few = Defaults(particles=4)
+    name = lambda fields: asked(fields, defaults=few).arguments["sampler"].name
+    found = asked({"messages": [*turns, {"role": "user", "content": f"{tag} How many?"}]})
+    assert found.arguments["sampler"].name == "importance_sampling"
+    said = [turn["content"] for turn in turns_of(found.question)]
+    assert said == ["Be good. ", "2 + 3?", f"{tag} 5.", "How many?"]
+    assert name({"messages": [*turns, *MESSAGES]}) == "best_of_n"
+    # what a model said names nothing, and what the body says goes before
+    assert name({"messages": [*turns[1:], *MESSAGES]}) == "particle_filter"
+    assert name({"messages": turns[:2], "optillm_approach": "beam"}) == "beam_search"
+    wrong = "<optillm_approach>moa|bon</optillm_approach> How many?"
+    with pytest.raises(Refusal, match="sampler must be one of"):
+        asked({"messages": [{"role": "user", "content": wrong}]})
+
+
+@pytest.mark.parametrize("sampler", known_samplers())
+def test_every_sampler_is_served_as_it_is_named(sampler) -> None:
+    """By the model's name alone, and as the page asks: no sampler is more than a server takes."""
+    limits = Limits()
+    for fields in ({}, {"budget": 16}):
+        if fields and size_setting(sampler) is None:
+            continue
+        body = ChatBody.model_validate({"model": f"m:{sampler}", "messages": MESSAGES, **fields})
+        found = solve_request(body, {}, name="m", defaults=Defaults(), limits=limits)
+        assert type(found.arguments["sampler"]) is sampler_class(sampler)
 
 
 def test_a_completion_has_one_prompt() -> None:
