@@ -12,6 +12,9 @@ from ..sampling import Sampling
 from .connection import Connection
 
 MISSING = -9999.0  # what servers write for a log-probability that JSON cannot hold
+# which law a server reports, is seen at two temperatures: values of the model as it is stay
+COLD, HOT = Sampling(temperature=0.5), Sampling(temperature=2.0)
+SAME = 1e-2  # nats; between these temperatures other values differ by more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,9 @@ class Dialect(Protocol):
             from; otherwise it is that under the law it was drawn from.
         scores_any: whether `score` takes any law, and not `Sampling()` alone.
         hottest: the highest temperature it takes.
+        truncates: whether a draw's log-probability knows of top-k and top-p.
+        streams: whether tokens come as they are written, so that closing saves the rest.
+        advice: how a server that reports the model as it is can be made to report other laws.
     """
 
     served: Served
@@ -83,6 +89,9 @@ class Dialect(Protocol):
     raw: bool
     scores_any: bool
     hottest: float
+    truncates: bool
+    streams: bool
+    advice: str
 
     def learn(self, probe: tuple[int, ...]) -> None:
         """Find out what the server does not tell, with these token ids, at least one."""

@@ -37,6 +37,9 @@ class LlamaCppServer:
     hottest = inf
     raw = False
     scores_any = False
+    truncates = True
+    streams = True
+    advice = ""
 
     def __init__(self, connection: Connection, served: Served) -> None:
         self._connection, self.served = connection, served

@@ -110,16 +110,28 @@ class ServerLM(TokenizedLM):
         if not self.probabilities:
             return
         known = {PLAIN} if self._dialect.raw else {PLAIN, sampling}
+        self._check_truncation(sampling)
+        self._check_truncation(prior)
         if self._dialect.raw and sampling != PLAIN:
             raise ValueError(
                 f"proposal and prior must be Sampling() for the {kind} of {self.name!r}, not "
-                f"{sampling!r}: it tells the log-probabilities of the model as it is alone; start "
-                "it with --logprobs-mode processed_logprobs, or load it with probabilities=False"
+                f"{sampling!r}: it tells the log-probabilities of the model as it is alone; "
+                f"{self._dialect.advice}, or load it with probabilities=False"
             )
         if prior not in known and not self._dialect.scores_any:
             raise ValueError(
                 f"prior must be Sampling() or the proposal for the {kind} of {self.name!r}, not "
                 f"{prior!r}: it scores given texts as the model is, and under no other law"
+            )
+
+    def _check_truncation(self, law: Sampling) -> None:
+        """Raise ValueError where a law is truncated, and the server's log-probabilities are not."""
+        if (law.top_k is not None or law.top_p < 1) and not self._dialect.truncates:
+            raise ValueError(
+                "proposal and prior must be Sampling() or Sampling(temperature=...) for the "
+                f"{self._dialect.kind} of {self.name!r}, not {law!r}: the log-probabilities that "
+                "it tells leave top-k and top-p out; load it with probabilities=False where no "
+                "weight depends on them"
             )
 
     def extend(
@@ -192,6 +204,7 @@ class ServerLM(TokenizedLM):
                 f"prior must be Sampling() where the {self._dialect.kind} of {self.name!r} scores "
                 f"a given text, not {law!r}"
             )
+        self._check_truncation(law)
         rows = list(zip(trajectories, map(tuple, continuations), strict=True))
         self.cost += self._count.scored(sum(len(tokens) for _, tokens in rows), len(rows))
         return self._each(
@@ -241,7 +254,7 @@ class ServerLM(TokenizedLM):
     def _ends_unseen(self) -> bool:
         """Return whether steps end where the server can't see, and it doesn't stream."""
         unseen = self.step.thinking is not None or self.step.predicate is not None
-        return unseen and self._dialect.kind == "vLLM server"
+        return unseen and not self._dialect.streams
 
     def _written(self, asked: Asked, parent: Trajectory, draft: _Draft, room: int) -> bool:
         """Take in what one request writes; say whether the step is complete."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .connection import KEY_VARIABLE, Connection
 from .dialect import Dialect, Served
 from .llamacpp_server import LlamaCppServer
 from .server_lm import ServerLM, tried_seeds
+from .sglang_server import RESERVED, SGLangServer
 from .text_server_lm import TextServerLM
 from .tokenizers import tokenizer_at
 from .vllm_server import VllmServer
@@ -40,9 +42,9 @@ def load_server(
 ) -> ServerLM | TextServerLM:
     """Return the language model behind a server, whose kind is found out by asking it.
 
-    A server of vLLM or of llama.cpp is asked in token ids, and tells log-probabilities. Any other
-    that has an OpenAI-compatible /v1/completions is asked in text: it has one law, that of its
-    model as it is, and tells no log-probability (see `TextServerLM`).
+    A server of vLLM, of SGLang or of llama.cpp is asked in token ids, and tells
+    log-probabilities. Any other that has an OpenAI-compatible /v1/completions is asked in text: it
+    has one law, that of its model as it is, and tells no log-probability (see `TextServerLM`).
 
     Args:
         url: "http://HOST:PORT".
@@ -110,8 +112,8 @@ def _identified(connection: Connection, model: str | None) -> tuple[Any, Served]
     entries = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(entries, list) or not entries:
         raise connection.wrong(
-            "is none that is known: neither a vLLM server, nor one of llama.cpp, nor any other "
-            "with an OpenAI-compatible /v1/models"
+            "is none that is known: neither a server of vLLM, of SGLang or of llama.cpp, nor any "
+            "other with an OpenAI-compatible /v1/models"
         )
     names = [str(entry.get("id")) for entry in entries]
     if model is None and len(entries) > 1:
@@ -122,7 +124,18 @@ def _identified(connection: Connection, model: str | None) -> tuple[Any, Served]
     served = Served(
         name=str(entry.get("id")), context=entry.get("max_model_len"), source=entry.get("root")
     )
+    if entry.get("owned_by") == "sglang":
+        return SGLangServer, _of_sglang(connection, served)
     return (VllmServer if entry.get("owned_by") == "vllm" else None), served
+
+
+def _of_sglang(connection: Connection, served: Served) -> Served:
+    """Return what a server of SGLang says of itself, with where its tokenizer is."""
+    said = connection.find("/model_info") or connection.find("/get_model_info")
+    properties = said if isinstance(said, dict) else {}
+    source = properties.get("tokenizer_path") or properties.get("model_path") or served.source
+    context = None if served.context is None else served.context - RESERVED
+    return replace(served, source=source, context=context)
 
 
 def _of_llamacpp(properties: dict[str, Any], model: str | None) -> Served:

@@ -16,12 +16,10 @@ from typing import Any
 
 from ..sampling import Sampling
 from .connection import Connection
-from .dialect import Asked, Piece, Served, log_probabilities, token_ids
+from .dialect import COLD, HOT, SAME, Asked, Piece, Served, log_probabilities, token_ids
 
 PATH = "/v1/completions"
 PLAIN = Sampling()
-COLD, HOT = Sampling(temperature=0.5), Sampling(temperature=2.0)
-SAME = 1e-2  # nats; between temperatures 0.5 and 2 processed values differ by more
 
 
 class VllmServer:
@@ -34,6 +32,9 @@ class VllmServer:
 
     kind = "vLLM server"
     hottest = 2.0
+    truncates = True
+    streams = False
+    advice = "start it with --logprobs-mode processed_logprobs"
 
     def __init__(self, connection: Connection, served: Served) -> None:
         self._connection, self.served = connection, served

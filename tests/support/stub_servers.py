@@ -67,6 +67,8 @@ class Stub:
 
     Attributes:
         bodies: the bodies of all requests, by path.
+        most_at_once: the most requests that it has worked on at a time.
+        dies_after: after so many requests it closes every connection; None for never.
         fault: makes of a path and an answer what is sent instead: an object, a status and an
             object, bytes to be sent as they are, or None for silence. None for no fault.
     """
@@ -75,6 +77,8 @@ class Stub:
         self.model = model
         self.bodies: list[Answer] = []
         self.headers: list[dict[str, str]] = []
+        self.most_at_once = self.at_work = 0
+        self.dies_after: int | None = None
         self.fault: Callable[[str, Answer], Any] | None = None
         self.url = ""
         self.lock = threading.Lock()
@@ -199,6 +203,102 @@ class LlamaCppStub(Stub):
         return [*events, last | {"timings": {"cache_n": len(prompt) - 1}}]
 
 
+class SGLangStub(Stub):
+    """SGLang's server as of 0.5.23: /v1/models, /model_info, /tokenize, /generate.
+
+    Log-probabilities of draws are those behind the temperature alone, or raw with `original`
+    (SGLANG_RETURN_ORIGINAL_LOGPROB=1); those of a prompt are raw, the first of them missing.
+    Seeds are kept with `deterministic` (--enable-deterministic-inference) alone. A stop is cut off
+    unless the request says otherwise.
+    """
+
+    def __init__(
+        self, model: TableModel, *, original: bool = False, deterministic: bool = True
+    ) -> None:
+        super().__init__(model)
+        self.original, self.deterministic = original, deterministic
+        self._read: set[tuple[int, ...]] = set()
+
+    def get(self, path: str) -> Answer | None:
+        if path == "/v1/models":
+            entry = {"id": "stub", "root": "stub", "owned_by": "sglang"}
+            return {"data": [entry | {"max_model_len": self.model.context}]}
+        folder = str(LM_FOLDER)
+        return {"model_path": folder, "tokenizer_path": folder} if path == "/model_info" else None
+
+    def post(self, path: str, body: Answer) -> Answer | None:
+        if path == "/tokenize":
+            ids = self.model.tokenizer(body["prompt"], add_special_tokens=False)["input_ids"]
+            return {"tokens": ids, "count": len(ids)}
+        assert path == "/generate" and body["return_logprob"] and not body["stream"]
+        parameters, prompt = body["sampling_params"], list(body["input_ids"])
+        assert parameters.get("repetition_penalty") == 1 and parameters.get("n", 1) == 1
+        assert not parameters.get("frequency_penalty", 1)
+        law = self.law(parameters)
+        told = Sampling() if self.original else Sampling(temperature=law.temperature)
+        ids, reason = self._write(prompt, parameters, law)
+        before = [[*prompt, *ids[:place]] for place in range(len(ids))]
+        meta: Answer = {
+            "id": "1",
+            "finish_reason": reason,
+            "prompt_tokens": len(prompt),
+            "completion_tokens": len(ids),
+            "cached_tokens": self._cached([*prompt, *ids], len(prompt)),
+            "output_token_logprobs": [
+                [self.model.log_prob(context, token, told), token, None]
+                for context, token in zip(before, ids, strict=True)
+            ],
+        }
+        start = body.get("logprob_start_len", -1)
+        if start >= 0:
+            meta["input_token_logprobs"] = [
+                [None if place == start else self._raw(prompt, place), prompt[place], None]
+                for place in range(start, len(prompt))
+            ]
+        if body.get("token_ids_logprob"):
+            meta["output_token_ids_logprobs"] = [
+                [
+                    [self._finite(context, token, told), token, None]
+                    for token in body["token_ids_logprob"]
+                ]
+                for context in before
+            ]
+        if body.get("top_logprobs_num"):
+            rows = [told.log_probs(self.model.logits(context)) for context in before]
+            meta["output_top_logprobs"] = [
+                [[float(row.max()), int(row.argmax()), None]] for row in rows
+            ]
+        return {"text": "not to be used", "output_ids": ids, "meta_info": meta}
+
+    def _cached(self, text: list[int], length: int) -> int:
+        """How many tokens of a prompt were read before; the whole text has been, from now on."""
+        with self.lock:
+            cached = max((n for n in range(length) if tuple(text[:n]) in self._read), default=0)
+            self._read |= {tuple(text[:n]) for n in range(1, len(text))}
+        return cached
+
+    def _raw(self, prompt: list[int], place: int) -> float:
+        return self._finite(prompt[:place], prompt[place], Sampling())
+
+    def _finite(self, context: list[int], token: int, law: Sampling) -> float:
+        return max(self.model.log_prob(context, token, law), -9999.0)
+
+    def _write(self, prompt: list[int], body: Answer, law: Sampling) -> tuple[Any, Answer]:
+        rng = np.random.default_rng(body.get("sampling_seed", 42) if self.deterministic else None)
+        trimmed = not body.get("no_stop_trim", False)
+        most = min(body.get("max_new_tokens", 128), self.model.context - len(prompt) - 2)
+        ids: list[int] = []
+        while len(ids) < most:
+            ids.append(self.model.draw([*prompt, *ids], law, rng))
+            if ids[-1] == self.model.eos:
+                return ids[:-1] if trimmed else ids, {"type": "stop", "matched": ids[-1]}
+            text = self.model.tokenizer.decode(ids, skip_special_tokens=True)
+            for stop in body.get("stop") or ():
+                if stop in text:
+                    return ids[:-1] if trimmed else ids, {"type": "stop", "matched": stop}
+        return ids, {"type": "length", "length": len(ids)}
+
+
 class TextStub(Stub):
     """Any other OpenAI-compatible server: text in, text out, and no log-probabilities."""
 
@@ -247,12 +347,23 @@ def serving(stub: Stub) -> Iterator[Stub]:
             with stub.lock:
                 stub.bodies.append(body)
                 stub.headers.append(dict(self.headers))
+                stub.at_work += 1
+                stub.most_at_once = max(stub.most_at_once, stub.at_work)
+            try:
+                self._send(self._answered(body))
+            finally:
+                with stub.lock:
+                    stub.at_work -= 1
+
+        def _answered(self, body: Any) -> Any:
+            if stub.dies_after is not None and len(stub.bodies) > stub.dies_after:
+                return b""
             answer = stub.post(self.path, body)
             if stub.fault is not None and isinstance(answer, dict):
                 answer = stub.fault(self.path, answer)
             elif stub.fault is not None and answer is not None:
                 answer = [stub.fault(self.path, event) for event in answer]
-            self._send(answer)
+            return answer
 
         def _send(self, answer: Any) -> None:
             try:

@@ -16,7 +16,15 @@ import pytest
 import torch
 from fake_vllm import FakeEngine
 from lm_contract import CHECKS, Host, check_context, check_steps
-from stub_servers import LlamaCppStub, Stub, TableModel, TextStub, VllmStub, serving
+from stub_servers import (
+    LlamaCppStub,
+    SGLangStub,
+    Stub,
+    TableModel,
+    TextStub,
+    VllmStub,
+    serving,
+)
 
 from motes.models import Sampling, StepRule, TableLM, TorchLM, Trajectory, load_lm
 from motes.models.engines.token_draws import TokenDraws
@@ -26,6 +34,9 @@ STUBS: dict[str, Callable[[TableModel], Stub]] = {
     "vllm": VllmStub,
     "vllm-processed": lambda model: VllmStub(model, processed=True),
     "llama.cpp": LlamaCppStub,
+    "sglang": SGLangStub,
+    "sglang-original": lambda model: SGLangStub(model, original=True),
+    "sglang-unseeded": lambda model: SGLangStub(model, deterministic=False),
     "text": TextStub,
 }
 
@@ -78,7 +89,7 @@ def server_host(stub: Stub) -> Host:
         return Host(make, lambda x: np.empty(0), lambda question: (), decode)
     reference = lambda x: model.log_probs(prompt(x.question), x)
     decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)
-    return Host(make, reference, prompt, decode)
+    return Host(make, reference, prompt, decode, warm=isinstance(stub, SGLangStub))
 
 
 def vllm_host(model: TableModel) -> Host:

@@ -5,14 +5,23 @@ The server is a stub on a real socket whose answers are spoiled on their way out
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from stub_servers import SILENCE, LlamaCppStub, Stub, TableModel, TextStub, VllmStub, serving
+from stub_servers import (
+    SILENCE,
+    LlamaCppStub,
+    SGLangStub,
+    Stub,
+    TableModel,
+    TextStub,
+    VllmStub,
+    serving,
+)
 
 import motes
 from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm
@@ -280,8 +289,118 @@ def test_what_cannot_be_used_is_said_when_it_is_loaded(
         assert not load_lm(other.url).capabilities.seeds
 
 
+def meta(**changes: Any) -> Callable[[str, Any], Any]:
+    """A fault that changes what an answer of SGLang says of itself."""
+    return lambda path, answer: answer | {"meta_info": answer["meta_info"] | changes}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        (meta(output_token_logprobs=None), ServerError, "no log-probability for each"),
+        (meta(output_token_logprobs=[[-1.0, 5, None]] * 3), ServerError, "no log-probability"),
+        (lambda path, answer: answer | {"output_ids": [5] * 13}, ServerError, "13 tokens where"),
+        (lambda path, answer: answer | {"output_ids": ["a"]}, ServerError, "token ids were expe"),
+        (lambda path, answer: {"text": "5"}, ServerError, "sent no answer"),
+        (meta(finish_reason={"type": "abort", "message": "full"}), ServerError, "abort.*full"),
+        (meta(finish_reason=None), ServerError, "for the reason None"),
+        (meta(prompt_tokens=1), ServerError, "read another prompt"),
+        (always((503, {"error": {"message": "asleep"}})), ServerError, "503: asleep$"),
+        (always((400, {"error": {"message": "longer than"}})), ServerError, "400: longer than$"),
+        (always(SILENCE), ServerError, "was silent for too long"),
+        (always(BROKEN_OFF), ServerError, "broke off"),
+    ],
+)
+def test_a_server_of_sglang_that_goes_wrong(
+    fault: Any, kind: type[Exception], words: str, table_model: TableModel
+) -> None:
+    with serving(SGLangStub(table_model)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=12), retries=0, timeout=0.5)
+        before, running.fault = lm.cost, fault
+        with pytest.raises(kind, match=words) as caught:
+            extended(lm)
+        assert "\n" not in str(caught.value) and lm.cost == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.5, -9999.0, None])
+def test_a_wrong_number_of_sglang_is_no_weight(value: Any, table_model: TableModel) -> None:
+    def spoiled(path: str, answer: Any) -> Any:
+        [first, *rest] = answer["meta_info"]["output_token_logprobs"]
+        return meta(output_token_logprobs=[[value, *first[1:]], *rest])(path, answer)
+
+    with serving(SGLangStub(table_model)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=12), retries=0)
+        running.fault = spoiled
+        with pytest.raises((ServerError, FloatingPointError), match="log-probability"):
+            extended(lm)
+
+
+def test_what_a_server_of_sglang_can_tell(table_model: TableModel) -> None:
+    """Any temperature; no top-k and top-p, of whose weight it does not tell; seeds by its flag."""
+    warm, cut = Sampling(temperature=3.0), Sampling(top_k=5)
+
+    def refused(lm: Any, law: Sampling) -> str:
+        with pytest.raises(ValueError, match=r"must be Sampling\(\)") as caught:
+            extended_by(lm, law)
+        return str(caught.value)
+
+    def extended_by(lm: Any, law: Sampling) -> list[Trajectory]:
+        keys = jax.random.split(jax.random.key(0), 2)
+        return lm.extend([lm.start(QUESTION)] * 2, keys, sampling=law, prior=Sampling())
+
+    with serving(SGLangStub(table_model)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=12))
+        assert lm.capabilities.seeds and lm.context < table_model.context
+        for x in extended_by(lm, warm):
+            table = table_model.log_probs(lm.rendered(QUESTION).token_ids, x)
+            place = np.arange(len(table)), list(x.token_ids)
+            assert x.logprob == pytest.approx(table[place].sum())
+            hot = np.array([warm.log_probs(row) for row in table])
+            assert x.proposal_logprob == pytest.approx(hot[place].sum())
+        assert "leave top-k and top-p out" in refused(lm, cut)
+        with pytest.raises(ValueError, match="leave top-k and top-p out"):
+            lm.logprob([lm.start(QUESTION)], [[5]], prior=cut)
+        free = load_lm(running.url, step=StepRule(cap=12), probabilities=False)
+        assert all(np.isnan(x.logprob) for x in extended_by(free, cut))
+    with serving(SGLangStub(table_model, original=True)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=12))
+        assert "without SGLANG_RETURN_ORIGINAL_LOGPROB" in refused(lm, warm)
+    with serving(SGLangStub(table_model, deterministic=False)) as running:
+        assert not load_lm(running.url).capabilities.seeds
+
+
+def test_an_older_server_of_sglang_is_asked_too(table_model: TableModel) -> None:
+    """Without /tokenize, and with the path that newer ones no longer have."""
+
+    class Older(SGLangStub):
+        def get(self, path: str) -> Any:
+            return super().get(
+                {"/model_info": "/", "/get_model_info": "/model_info"}.get(path, path)
+            )
+
+        def post(self, path: str, body: Any) -> Any:
+            return None if path == "/tokenize" else super().post(path, body)
+
+    with serving(Older(table_model)) as running:
+        assert extended(load_lm(running.url, step=StepRule(cap=12)))
+
+
+@pytest.mark.parametrize("kind", [VllmStub, SGLangStub, LlamaCppStub, TextStub])
+def test_no_more_requests_at_a_time_than_was_said(kind: Any, table_model: TableModel) -> None:
+    def slow(path: str, answer: Any) -> Any:
+        time.sleep(0.01)
+        return answer
+
+    with serving(kind(table_model)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=6), at_once=3)
+        running.fault, running.most_at_once = slow, 0
+        assert len(extended(lm, 9)) == 9
+        assert 1 < running.most_at_once <= 3
+
+
+@pytest.mark.parametrize("kind", [VllmStub, SGLangStub, LlamaCppStub])
 def test_a_filter_that_loses_its_server_goes_on_from_its_checkpoint(
-    table_model: TableModel, tmp_path: Any
+    kind: Any, table_model: TableModel, tmp_path: Any
 ) -> None:
     prm = FunctionReward(lambda x: 0.3 * len(x.step_token_ids) - 1, name="length")
 
@@ -291,19 +410,20 @@ def test_a_filter_that_loses_its_server_goes_on_from_its_checkpoint(
         return motes.solve(QUESTION, lm=lm, prm=prm, checkpoint=checkpoint, **settings)
 
     place = tmp_path / "run.npz"
-    with serving(VllmStub(table_model)) as running:
+    with serving(kind(table_model)) as running:
+        load_lm(running.url)
+        loading = len(running.bodies)
         whole = solved(running.url)
-        count = iter(range(10**6))
-        running.fault = lambda path, answer: (
-            answer
-            if path == "/tokenize" or next(count) < 14
-            else (500, {"error": {"message": "gone"}})
-        )
-        with pytest.raises(ServerError, match="500: gone"):
+        running.bodies.clear()
+        running.dies_after = loading + 4 + 2  # within the second step of four particles
+        with pytest.raises(ServerError, match="broke off the connection"):
             solved(running.url, place)
-    with serving(VllmStub(table_model)) as running:
+    assert place.exists()
+    with serving(kind(table_model)) as running:
         again = solved(running.url, place)
-        texts = json.dumps(running.bodies)
+        asked = len(running.bodies)
     assert [x.token_ids for x in again.trajectories] == [x.token_ids for x in whole.trajectories]
     np.testing.assert_allclose(again.log_weights, whole.log_weights)
-    assert texts.count('"delimiter"') == 0
+    with serving(kind(table_model)) as running:
+        solved(running.url)
+        assert asked == len(running.bodies) - 4  # the first step was not drawn again
