@@ -5,15 +5,10 @@ from __future__ import annotations
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from live_servers import Talker, judge, serving
-from schemathesis import GenerationMode
+from live_servers import serving
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from server_schema import MODES, OPERATIONS, small_service
 
-from motes.models import FunctionReward
-from motes.serving import Limits, Service
-from motes.serving.application import application
-
-MODES = {"allowed": GenerationMode.POSITIVE, "not allowed": GenerationMode.NEGATIVE}
 PATHS = {
     "/v1/chat/completions",
     "/v1/completions",
@@ -26,18 +21,9 @@ PATHS = {
 }
 
 
-def service() -> Service:
-    limits = Limits(trajectories=64, choices=4, seconds=20, reports=4)
-    return Service(Talker(), FunctionReward(judge), name="pocket", limits=limits)
-
-
-SCHEMA = schemathesis.openapi.from_dict(application(service()).app.openapi())
-OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]
-
-
 @pytest.fixture(scope="module")
 def url():
-    with serving(service()) as server:
+    with serving(small_service()) as server:
         yield server.url
 
 
