@@ -5,6 +5,7 @@
 const EXAMPLE =
   "Some friends collect hats. Ben owns 20. Hal has 7 more than Ben. Dee has 6 more than Hal. " +
   "Leo has 9 fewer than Dee. Kim has half as many as Leo. How many hats does Kim have?";
+const MOST_DRAWN = 4000; // steps; a browser draws more of them slowly, and nobody can look at them
 const COLUMN = 46, ROW = 15, EDGE = 22; // of the drawing, in pixels
 const SVG = "http://www.w3.org/2000/svg";
 const at = (id) => document.getElementById(id);
@@ -59,6 +60,7 @@ class Tree {
     this.columns = [];
     this.latest = [];
     this.here = null;
+    this.full = false; // whether there are more steps than are drawn
     this.lines = drawn("g", {});
     this.dots = drawn("g", {});
     at("tree").replaceChildren(this.lines, this.dots);
@@ -66,6 +68,8 @@ class Tree {
   }
 
   add(nodes, resampled) {
+    this.full ||= this.nodes.size + nodes.length > MOST_DRAWN;
+    if (this.full) return;
     const added = nodes.map((node) => this.place({ ...node, children: [], score: null, closed: false }));
     const first = added[0];
     if (resampled) this.mark(first.depth);
@@ -114,10 +118,11 @@ class Tree {
   score(scores, closed) {
     for (const [id, score] of Object.entries(scores)) {
       const node = this.nodes.get(Number(id));
+      if (!node) continue;
       node.score = score;
       node.dot.style.setProperty("--r", score);
     }
-    for (const id of closed) this.nodes.get(id).closed = true;
+    for (const id of closed) if (this.nodes.has(id)) this.nodes.get(id).closed = true;
   }
 
   // The path whose steps say this.
@@ -181,7 +186,8 @@ function follow(event) {
   tree.add(event.nodes, event.resampled);
   at("status").textContent =
     `Step ${event.nodes[0].depth}: ${event.nodes.length} particles wrote; ${event.steps} steps and ` +
-    `${event.tokens} tokens so far${event.resampled ? "; resampled before it" : ""}`;
+    `${event.tokens} tokens so far${event.resampled ? "; resampled before it" : ""}` +
+    (tree.full ? `; the first ${tree.nodes.size} steps are drawn` : "");
 }
 
 const share = (probability) => probability.toFixed(3);
