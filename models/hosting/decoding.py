@@ -15,6 +15,7 @@ from .budgets import Budgets
 from .detokenizer import Detokenizer
 from .draws import draw, log_probs
 from .kv import Rows
+from .transfers import sent
 
 IDLE = 0.25  # the share of a batch that may idle before it is compacted
 
@@ -175,11 +176,10 @@ class Decoder:
                 rows = self.select(rows, keep.tolist())
                 slots = slots[keep]
                 going = going[keep]
-                next_ids = next_ids[torch.from_numpy(keep).to(next_ids.device)]
+                next_ids = next_ids[sent(keep, next_ids.device)]
             self.idle_rows += int((~going).sum())
-            logits = self.forward(
-                rows, next_ids, torch.from_numpy(going.astype(np.int64)).to(next_ids.device)
-            )
+            alive = sent(going.astype(np.int64), next_ids.device)
+            logits = self.forward(rows, next_ids, alive)
         self.store(rows, ended)
         return [step for step in steps if step is not None]
 
@@ -192,7 +192,7 @@ class Decoder:
         device.
         """
         log_q = log_probs(logits, self.sampling)
-        ids = draw(log_q, torch.from_numpy(uniforms).to(logits.device))
+        ids = draw(log_q, sent(uniforms, logits.device))
         terms = [log_q.gather(1, ids[:, None])]
         terms.insert(
             0,

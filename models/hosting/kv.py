@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from transformers.cache_utils import DynamicLayer
 
 from ...aliases import Network
 from .memory import out_of_memory
+from .shared_attention import can_share
+from .transfers import sent
 
 SPARE = 32  # columns allocated ahead of need
 
@@ -38,6 +40,7 @@ class Pool:
         dtype: of keys and values.
         device: where they live.
         budget: the most bytes that the pool may take.
+        shares: whether what rows have in common is held once (see `shared_attention`).
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class Pool:
         dtype: torch.dtype,
         device: torch.device,
         budget: int,
+        shares: bool = False,
     ) -> None:
         self.layers, self.heads, self.dims = layers, heads, dims
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.shares = dtype, device, shares
         self.limit = max(0, budget // self.token_bytes)  # slots
         self.keys, self.values = (
             torch.zeros(layers, heads, 1, dim, dtype=dtype, device=device) for dim in dims
@@ -90,7 +94,7 @@ class Pool:
         flat = slots.reshape(-1)
         keys, values = (
             side.index_select(2, flat)
-            .view(self.layers, self.heads, rows, columns, -1)
+            .view(self.layers, self.heads, rows, columns, side.shape[3])
             .transpose(1, 2)
             for side in (self.keys, self.values)
         )
@@ -124,6 +128,13 @@ class Pool:
         self._free.extend(reversed(range(size, size + more)))
 
 
+class Shared(NamedTuple):
+    """Keys and values of a prefix that all rows begin with: [layers, heads, columns, dim]."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
 class _RowLayer(DynamicLayer):
     """One layer of `Rows`: writes in place, into buffers that its owner keeps large enough."""
 
@@ -135,13 +146,17 @@ class _RowLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        end = self._length + key_states.shape[2]
-        keys, values = self._rows.keys[self._index], self._rows.values[self._index]
-        keys[:, :, self._length : end] = key_states
-        values[:, :, self._length : end] = value_states
-        self._length = end
-        here = key_states.device  # another than the rows' where layers are spread over devices
-        return keys[:, :, :end].to(here), values[:, :, :end].to(here)
+        rows = self._rows
+        first = self._length - rows.shared_columns
+        end = first + key_states.shape[2]
+        keys, values = rows.keys[self._index], rows.values[self._index]
+        keys[:, :, first:end] = key_states
+        values[:, :, first:end] = value_states
+        self._length += key_states.shape[2]
+        rows.latest = self._index
+        if key_states.device != keys.device:  # layers are spread over devices
+            return keys[:, :, :end].to(key_states.device), values[:, :, :end].to(key_states.device)
+        return keys[:, :, :end], values[:, :, :end]
 
     def get_seq_length(self) -> int:
         return self._length
@@ -151,11 +166,13 @@ class Rows(Cache):
     """A batch of right-aligned contexts that forward passes extend.
 
     Attributes:
-        keys: [layers, rows, heads, width, dim], the first `columns` columns in use.
+        keys: [layers, rows, heads, width, dim], of what rows do not share.
         values: of the same shape.
-        columns: columns in use, left padding included.
-        mask: int64 (rows, width), 1 where a column holds a token.
+        columns: columns in use: of the shared prefix, left padding, and tokens of the rows' own.
+        mask: int64 (rows, shared columns + width), 1 where a column holds a token.
         lengths: int64 (rows,), each row's number of tokens, and so the position of its next one.
+        shared: what all rows begin with, held once; None where the model cannot attend to it so.
+        latest: the layer that was written last.
     """
 
     def __init__(
@@ -165,9 +182,11 @@ class Rows(Cache):
         mask: torch.Tensor,
         lengths: torch.Tensor,
         columns: int,
+        shared: Shared | None = None,
     ) -> None:
         self.keys, self.values, self.mask = keys, values, mask
         self.lengths, self.columns = lengths, columns
+        self.shared, self.latest = shared, 0
         super().__init__(layers=[_RowLayer(self, i) for i in range(keys.shape[0])])
 
     @classmethod
@@ -177,34 +196,49 @@ class Rows(Cache):
         `room` more columns are allocated.
         """
         lengths = [len(context) for context in contexts]
-        columns, rows = max(lengths), len(contexts)
+        rows, common = len(contexts), common_length(contexts) if pool.shares else 0
+        columns = max(lengths) - common
         table = np.zeros((rows, columns), dtype=np.int64)
         for row, context in enumerate(contexts):
-            table[row, columns - len(context) :] = context
+            table[row, columns - (len(context) - common) :] = context[common:]
+        width = columns + room + SPARE
         keys, values = (
             torch.empty(
-                pool.layers,
-                rows,
-                pool.heads,
-                columns + room + SPARE,
-                dim,
-                dtype=pool.dtype,
-                device=pool.device,
+                pool.layers, rows, pool.heads, width, dim, dtype=pool.dtype, device=pool.device
             )
             for dim in pool.dims
         )
-        mask = torch.zeros(rows, columns + room + SPARE, dtype=torch.int64, device=pool.device)
+        mask = torch.zeros(rows, common + width, dtype=torch.int64, device=pool.device)
+        mask[:, :common] = 1
         if columns:
-            slots = torch.from_numpy(table).to(pool.device)
+            slots = sent(table, pool.device)
             keys[:, :, :, :columns], values[:, :, :, :columns] = pool.gather(slots)
-            mask[:, :columns] = slots > 0
-        return cls(keys, values, mask, torch.tensor(lengths, device=pool.device), columns)
+            mask[:, common : common + columns] = slots > 0
+        shared = None
+        if pool.shares:
+            prefix = sent(contexts[0][None, :common], pool.device)
+            shared = Shared(*(side[:, 0] for side in pool.gather(prefix)))
+        counts = sent(lengths, pool.device)
+        return cls(keys, values, mask, counts, common + columns, shared)
+
+    @property
+    def shared_columns(self) -> int:
+        """How many columns all rows share."""
+        return 0 if self.shared is None else self.shared.keys.shape[2]
+
+    def shared_keys_and_values(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return what is shared of the layer written last; None where nothing is."""
+        if self.shared is None or not self.shared_columns:
+            return None
+        return self.shared.keys[self.latest], self.shared.values[self.latest]
 
     def select(self, rows: Sequence[int]) -> Rows:
         """Take these rows, in this order; a row may be taken several times or not at all."""
         if list(rows) == list(range(self.keys.shape[1])):
             return self
-        index = torch.tensor(rows, device=self.keys.device)
+        if self.shared is not None and self.keys.shape[1] == 1:
+            return self._forked(self.shared, len(rows))
+        index = sent(list(rows), self.keys.device)
         keys, values = (side.index_select(1, index) for side in (self.keys, self.values))
         return Rows(
             keys,
@@ -212,7 +246,24 @@ class Rows(Cache):
             self.mask.index_select(0, index),
             self.lengths.index_select(0, index),
             self.columns,
+            self.shared,
         )
+
+    def _forked(self, shared: Shared, rows: int) -> Rows:
+        """Return so many copies of a single row, which share all of it."""
+        own = self.columns - shared.keys.shape[2]
+        keys, values = (
+            torch.cat([before, side[:, 0, :, :own]], dim=2)
+            for before, side in zip(shared, (self.keys, self.values), strict=True)
+        )
+        own_keys, own_values = (
+            side.new_empty(side.shape[0], rows, side.shape[2], SPARE, side.shape[4])
+            for side in (self.keys, self.values)
+        )
+        mask = self.mask.new_zeros(rows, self.columns + SPARE)
+        mask[:, : self.columns] = 1
+        lengths = self.lengths.expand(rows).clone()
+        return Rows(own_keys, own_values, mask, lengths, self.columns, Shared(keys, values))
 
     def advance(self, counts: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Make room for `width` more columns, of which row i's first counts[i] hold tokens.
@@ -239,7 +290,8 @@ class Rows(Cache):
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return keys and values at M (row, column) pairs: two tensors [layers, heads, M, dim]."""
-        row, column = (torch.from_numpy(index).to(self.keys.device) for index in (rows, columns))
+        own = columns - self.shared_columns
+        row, column = (sent(index, self.keys.device) for index in (rows, own))
         keys, values = (
             side[:, row, :, column].permute(1, 2, 0, 3) for side in (self.keys, self.values)
         )
@@ -271,6 +323,8 @@ def make_pool(model: Network, *, budget: int) -> Pool:
         dtype=dtype,
         device=model.device,
         budget=budget,
+        # a window counts columns, and between a shared prefix and a row's own tokens is padding
+        shares=can_share(model) and not any(_has_window(layer) for layer in layers),
     )
 
 
@@ -305,6 +359,24 @@ def _layers_of(model: Network) -> list[Any]:
             raise
         raise ValueError(_CANNOT_FORK.format(name=type(model).__name__)) from error
     return list(probe.layers)
+
+
+def _has_window(layer: Any) -> bool:
+    return type(layer).__name__ != "DynamicLayer"
+
+
+def common_length(contexts: Sequence[np.ndarray]) -> int:
+    """Count the slots that all contexts begin with.
+
+    Example:
+        >>> common_length([np.array([4, 5, 6]), np.array([4, 5, 9, 8])])
+        2
+    """
+    first, common = contexts[0], min(len(context) for context in contexts)
+    for context in contexts[1:]:
+        apart = np.flatnonzero(first[:common] != context[:common])
+        common = int(apart[0]) if len(apart) else common
+    return common
 
 
 def _attends(layer: Any) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, finalize
@@ -24,6 +25,8 @@ from ...aliases import Network
 from ..trajectory import Trajectory
 from .kv import SPARE, Pool, Rows, cache_argument, make_pool
 from .memory import COPIES, CacheFullError
+from .shared_attention import attending
+from .transfers import sent
 
 
 @dataclass(eq=False)
@@ -154,14 +157,15 @@ class TreeCache:
         began = time.perf_counter()
         mask, positions = rows.advance(counts, ids.shape[1])
         keeping = {"logits_to_keep": keep} if self._spares_head else {}
-        logits = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            use_cache=True,
-            **{self._cache_argument: rows},
-            **keeping,
-        ).logits
+        with attending(self.model, rows) if self._pool.shares else nullcontext():
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=True,
+                **{self._cache_argument: rows},
+                **keeping,
+            ).logits
         if not self._spares_head:
             logits = logits[:, -keep:] if isinstance(keep, int) else logits[:, keep]
         self.on_forward(tokens, time.perf_counter() - began)
@@ -190,7 +194,7 @@ class TreeCache:
             if kept:
                 slots = np.concatenate([taken for _, taken in kept])
                 keys, values = rows.at(np.concatenate(row_index), np.concatenate(columns))
-                self._pool.write(torch.from_numpy(slots).to(self.device), keys, values)
+                self._pool.write(sent(slots, self.device), keys, values)
         except BaseException:  # memory ran out: slots that nothing was written to must not be read
             for _, taken in kept:
                 self._pool.release(taken)
@@ -199,16 +203,34 @@ class TreeCache:
             entry.slots = np.concatenate([entry.slots, taken])
         self.on_move(time.perf_counter() - began)
 
-    def row_bytes(self, node: Trajectory, more: int, outputs: int) -> int:
-        """Return about how many bytes one row of a batch takes: keys, values and logits.
+    def row_bytes(
+        self, nodes: Sequence[Trajectory], more: Sequence[int], outputs: int
+    ) -> list[int]:
+        """Return about how many bytes each row of a batch takes: keys, values and logits.
+
+        What all rows share, where it is held once, is not a row's.
 
         Args:
-            node: the row's context.
-            more: tokens that may follow.
+            nodes: the rows' contexts.
+            more: tokens that may follow each.
             outputs: numbers in a row of the model's outputs.
         """
-        columns = self.length(node) + more + SPARE
-        return COPIES * (columns * self._pool.token_bytes + outputs * OUTPUT_BYTES)
+        shared = self._shared_length(nodes) if self._pool.shares else 0
+        columns = [
+            self.length(node) - shared + count + SPARE
+            for node, count in zip(nodes, more, strict=True)
+        ]
+        logits = outputs * OUTPUT_BYTES
+        return [COPIES * (count * self._pool.token_bytes + logits) for count in columns]
+
+    def _shared_length(self, nodes: Sequence[Trajectory]) -> int:
+        """Count the tokens of the nodes that all these have on their path."""
+        common = 0
+        for level in zip(*(node.path for node in nodes), strict=False):
+            if any(node is not level[0] for node in level):
+                break
+            common += len(self._entry(level[0]).tokens)
+        return common
 
     def length(self, node: Trajectory) -> int:
         """Count the tokens that the model reads for a node and all above it."""
@@ -273,9 +295,7 @@ class TreeCache:
             suffixes.append([token for tokens in unread for token in tokens])
         counts = [len(suffix) for suffix in suffixes]
         width = max(counts)
-        ids = torch.tensor(
-            [suffix + [0] * (width - len(suffix)) for suffix in suffixes], device=self.device
-        )
+        ids = sent([suffix + [0] * (width - len(suffix)) for suffix in suffixes], self.device)
         began = time.perf_counter()
         rows = Rows.from_pool(self._pool, contexts, room=width)
         self.on_move(time.perf_counter() - began)
@@ -284,9 +304,9 @@ class TreeCache:
         logits = self.forward(
             rows,
             ids,
-            torch.tensor(counts, device=self.device),
+            sent(counts, self.device),
             self._count(chains),
-            keep=1 if keep == [width - 1] else torch.tensor(keep, device=self.device),
+            keep=1 if keep == [width - 1] else sent(keep, self.device),
         )
         for place, row, column in reads:
             found[place] = logits[row, keep.index(column)]

@@ -23,6 +23,7 @@ from ..hosting.kv import Rows
 from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
+from ..hosting.transfers import sent
 from ..hosting.tree_cache import Tokens, TreeCache
 from ..progress import Listener
 from ..prompt_forms import PromptForm
@@ -262,10 +263,7 @@ class TorchLM(TokenizedLM):
             scored: columns whose logits are held at a time.
         """
         outputs = scored * self.model.config.get_text_config().vocab_size
-        sizes = [
-            self._tree.row_bytes(head, count, outputs)
-            for head, count in zip(heads, more, strict=True)
-        ]
+        sizes = self._tree.row_bytes(heads, more, outputs)
         return in_batches(run, rows, sizes, self._tree.device)
 
     def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
@@ -275,7 +273,7 @@ class TorchLM(TokenizedLM):
         index = [place[parent] for parent in parents]
         logits, rows = self._tree.logits_at(distinct)
         rows = self._tree.rows(parents) if rows is None else self._tree.select(rows, index)
-        return logits[torch.tensor(index, device=logits.device)], rows
+        return logits[sent(index, logits.device)], rows
 
     def _logprob(
         self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], prior: Sampling

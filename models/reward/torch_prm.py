@@ -96,7 +96,8 @@ class TorchPRM:
             )
         )
         if new:
-            sizes = [self._tree.row_bytes(trajectory, 0, 0) for trajectory in new]
+            nodes = [self._reading.node(trajectory) for trajectory in new]
+            sizes = self._tree.row_bytes(nodes, [0] * len(new), 0)
             values = in_batches(
                 lambda rows: self._log_odds([new[i] for i in rows]),
                 range(len(new)),

@@ -11,7 +11,7 @@ import jax
 import pytest
 import torch
 
-from motes.models import FunctionReward, TableLM, TorchLM, TorchPRM, Trajectory
+from motes.models import FunctionReward, StepRule, TableLM, TorchLM, TorchPRM, Trajectory
 from motes.models.hosting import memory
 from motes.models.hosting.kv import Rows
 from motes.models.hosting.memory import in_halves, out_of_memory
@@ -127,7 +127,7 @@ def test_batches_are_no_larger_than_the_free_memory(
     """On the CPU a batch too large may end the process: it is not tried."""
     lm = TorchLM(pocket64, tokenizer)
     expected = grown(lm)
-    one = lm._tree.row_bytes(lm.start(QUESTION), lm.step.longest, lm.model.config.vocab_size)
+    one = lm._tree.row_bytes([lm.start(QUESTION)], [lm.step.longest], lm.model.config.vocab_size)[0]
     monkeypatch.setattr(memory, "free_bytes", lambda device: 3 * one)
     sizes: list[int] = []
     hook = pocket64.register_forward_pre_hook(
@@ -150,7 +150,7 @@ def test_batches_are_no_larger_than_the_free_memory(
 def test_the_estimate_of_a_row_covers_what_it_takes(
     pocket64: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lm = TorchLM(pocket64, tokenizer)
+    lm = TorchLM(pocket64, tokenizer, step=StepRule(cap=40))
     root, rows, taken = lm.start(QUESTION), 5, []
     init = Rows.__init__
 
@@ -160,7 +160,8 @@ def test_the_estimate_of_a_row_covers_what_it_takes(
 
     monkeypatch.setattr(Rows, "__init__", watched)
     lm.extend([root] * rows, jax.random.split(jax.random.key(0), rows))
-    estimate = rows * lm._tree.row_bytes(root, lm.step.longest, lm.model.config.vocab_size)
+    vocabulary = lm.model.config.vocab_size
+    estimate = sum(lm._tree.row_bytes([root] * rows, [lm.step.longest] * rows, vocabulary))
     assert max(taken) <= estimate <= 20 * max(taken)
 
 
