@@ -14,7 +14,7 @@ from typing import Any
 
 from ..models import LanguageModel, RewardModel
 from ..models.identity import Mark, identify, source_mark
-from ..models.pairing import JUDGE
+from ..models.pairing import use_of
 from ..models.pocket import LM_FOLDER, PRM_FOLDER
 from ..samplers.given_models import is_loader, load_models
 from .results_file import Contents, check_source
@@ -81,6 +81,5 @@ class Hosts:
         for name, shipped in (("lm", LM_FOLDER), ("prm", PRM_FOLDER)):
             source = self._given[name]
             if isinstance(source, str):
-                judges = source.startswith(JUDGE)
-                marks[name] = source_mark(source, LM_FOLDER if judges else shipped)
+                marks[name] = source_mark(source, LM_FOLDER if use_of(source) else shipped)
         return marks

@@ -8,10 +8,10 @@ from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM
 from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
-from .loading import load_implicit_prm as load_implicit_prm
 from .loading import load_lm as load_lm
-from .loading import load_prm as load_prm
 from .opening import Opening as Opening
+from .prm_loading import load_implicit_prm as load_implicit_prm
+from .prm_loading import load_prm as load_prm
 from .prompts import ChatPrompt as ChatPrompt
 from .prompts import Prompt as Prompt
 from .prompts import prompt_of as prompt_of
@@ -25,6 +25,7 @@ from .recording.recorded import recorded as recorded
 from .recording.recording_file import Damaged as Damaged
 from .recording.replayed import NotRecorded as NotRecorded
 from .recording.replayed import replayed as replayed
+from .reward.generative_verifier import GenerativeVerifier as GenerativeVerifier
 from .reward.implicit import ImplicitReward as ImplicitReward
 from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM

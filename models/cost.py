@@ -47,6 +47,20 @@ class Cost:
     def __sub__(self, other: Cost) -> Cost:
         return Cost(**{name: value - vars(other)[name] for name, value in vars(self).items()})
 
+    def as_reward_model(self) -> Cost:
+        """Return what a language model has computed as the cost of a reward model.
+
+        Example:
+            >>> Cost(prompt_tokens=3, generated_tokens=4).as_reward_model().prm_tokens
+            7
+        """
+        return Cost(
+            prm_tokens=self.prompt_tokens + self.generated_tokens + self.rescored_tokens,
+            prm_forward_passes=self.forward_passes,
+            forward_seconds=self.forward_seconds,
+            cache_seconds=self.cache_seconds,
+        )
+
     def asdict(self) -> dict[str, int | float]:
         """Return the counters by name."""
         return asdict(self)

@@ -11,6 +11,8 @@ from typing import Any
 POCKET = "pocket"
 AUTO = "auto"
 JUDGE = "judge:"  # before the source of a language model that is asked as a judge
+VOTES = "votes:"  # before the source of one that writes rationales, whose verdicts are counted
+USES = (JUDGE, VOTES)
 
 
 def paired(lm: object, prm: object) -> Any:
@@ -41,3 +43,26 @@ def paired(lm: object, prm: object) -> Any:
         "a "
         "FunctionReward), or prm=None for no likelihood; only lm='pocket' has one of its own"
     )
+
+
+def use_of(source: str) -> str:
+    """Return which of `USES` stands before a reward model's source; "" where none does.
+
+    Example:
+        >>> use_of("judge:pocket"), use_of("pocket")
+        ('judge:', '')
+    """
+    for use in USES:
+        if source.startswith(use):
+            return use
+    return ""
+
+
+def without_use(source: str) -> str:
+    """Return the source of the model itself.
+
+    Example:
+        >>> without_use("judge:pocket"), without_use("pocket")
+        ('pocket', 'pocket')
+    """
+    return source.removeprefix(use_of(source))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .hosting.places import located
 from .hosting.pretrained import one_sentence, read_config
-from .pairing import JUDGE
+from .pairing import use_of, without_use
 from .pocket import LM_FOLDER, PRM_FOLDER
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")  # how classes end that give each token's next one
@@ -16,7 +16,8 @@ def weightless_model(source: str, *, prm: bool = False) -> Any:
     """Return a checkpoint's model on the device "meta", where weights have a shape and no values.
 
     Args:
-        source: "pocket", a folder, a GGUF file or a Hugging Face id; of a judge "judge:" before it.
+        source: "pocket", a folder, a GGUF file or a Hugging Face id; of a judge
+            "judge:" or "votes:" before it.
         prm: whether it is a reward model. One that has a head of its own gets a token classifier's,
             which is as small.
 
@@ -35,9 +36,8 @@ def weightless_model(source: str, *, prm: bool = False) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
-    judges = source.startswith(JUDGE)
-    shipped = PRM_FOLDER if prm and not judges else LM_FOLDER
-    place = located(source.removeprefix(JUDGE), shipped=shipped)
+    shipped = PRM_FOLDER if prm and not use_of(source) else LM_FOLDER
+    place = located(without_use(source), shipped=shipped)
     config: Any = read_config(place)
     declared = getattr(config, "architectures", None) or ["ForCausalLM"]
     maker: Any = AutoModelForCausalLM

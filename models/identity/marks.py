@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..pairing import JUDGE
+from ..pairing import use_of
 from ..protocols import underlying
 from .code_references import followed_from
 from .digests import PLAIN, Digests, described, own_fingerprint
@@ -88,15 +88,17 @@ def source_mark(source: str | Path, shipped: Path) -> Mark | None:
     """Return the mark of a model that is given by a name, from its files, without loading it.
 
     Args:
-        source: "pocket", a folder, a GGUF file, or a Hugging Face id; or one behind "judge:".
+        source: "pocket", a folder, a GGUF file, or a Hugging Face id; or one behind "judge:" or
+            "votes:".
         shipped: the folder that "pocket" stands for.
 
     Returns:
         None for a Hugging Face id that has not been downloaded.
     """
-    if str(source).startswith(JUDGE):
-        judge = source_mark(str(source).removeprefix(JUDGE), shipped)
-        return None if judge is None else Mark(f"{JUDGE}{judge.text}", (), str(source))
+    use = use_of(str(source))
+    if use:
+        judge = source_mark(str(source).removeprefix(use), shipped)
+        return None if judge is None else Mark(f"{use}{judge.text}", (), str(source))
     place = shipped if str(source) == "pocket" else Path(source)
     if place.is_file():
         return Mark(f"{source} {_digest_of([place])}", (), str(source))

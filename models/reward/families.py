@@ -19,6 +19,7 @@ from .judge_reader import JudgeReader
 from .marked_readers import CompletedReader, LineReader, MarkedReader, SeparatedReader
 from .readers import Reader, SeparatorReader, TurnsReader
 from .verdicts import Logit
+from .verifier_forms import FORM_NAMES
 
 MakeReader: TypeAlias = Callable[..., Reader]
 """Makes a reader of the model's tokenizer and its configuration."""
@@ -243,8 +244,9 @@ def unknown(signs: Signs) -> ValueError:
     """Return the error for a checkpoint of no family."""
     return ValueError(
         f"{signs.name!r} is of no family of reward models that is known: it {_has(signs)}. Say "
-        f"which by family= ({', '.join(NAMES)}), or how to ask it by reader=, with the methods of "
-        "motes.models.reward.readers.Reader; load_implicit_prm takes implicit ones"
+        f"which by family= ({', '.join((*NAMES, *FORM_NAMES))}), or how to ask it by reader=, "
+        "with the methods of motes.models.reward.readers.Reader; load_implicit_prm takes implicit "
+        "ones"
     )
 
 
@@ -266,7 +268,8 @@ def named(name: str) -> Family:
     for family in FAMILIES:
         if family.name == name:
             return family
-    raise ValueError(f"family must be one of {', '.join(NAMES)}, not {name!r}")
+    names = ", ".join((*NAMES, *FORM_NAMES))
+    raise ValueError(f"family must be one of {names}, not {name!r}")
 
 
 def _usual_separator(tokenizer: Tokenizer) -> str:

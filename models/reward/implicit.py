@@ -129,13 +129,7 @@ class ImplicitReward:
     @property
     def cost(self) -> Cost:
         """What both language models have computed, as a reward model's cost."""
-        both = self.policy.cost + self.reference.cost
-        return Cost(
-            prm_tokens=both.prompt_tokens + both.generated_tokens + both.rescored_tokens,
-            prm_forward_passes=both.forward_passes,
-            forward_seconds=both.forward_seconds,
-            cache_seconds=both.cache_seconds,
-        )
+        return (self.policy.cost + self.reference.cost).as_reward_model()
 
     @property
     def fingerprint(self) -> str:

@@ -1,27 +1,22 @@
 r"""A judge that writes: a language model thinks a solution over, and its verdicts are counted.
 
-For models that answer with text alone, and for verifiers that write a rationale before their
-verdict (ThinkPRM: Khalifa et al. 2025, arXiv:2504.16828; GenPRM: Zhao et al. 2025,
-arXiv:2504.00891). Of n rationales with a verdict, y say that the solution is right; the log-odds
+For models that answer with text alone; where one tells probabilities, a `GenerativeVerifier` reads
+that of the verdict. Of n rationales with a verdict, y say that the solution is right; the log-odds
 and their Monte Carlo standard error are those of the posterior Beta(y + 1/2, n - y + 1/2) ::
 
     logit r(x) = log (y + 1/2) / (n - y + 1/2)
     error(x)   = sqrt( psi'(y + 1/2) + psi'(n - y + 1/2) ),    psi' the trigamma function
 
-The random keys come from the seed, the question and the solution's text. So a score is a function
-of the prefix, in every run and whatever else is asked at the same time (of a language model whose
-draws depend on their keys alone), and samplers are exact for the likelihood that these n rationales
-declare. That is not the judge's own probability, from which it is off by the error above.
+The random keys come from the seed, the question and the solution's text (see `rationales`), so that
+samplers are exact for the likelihood that these n rationales declare. That is not the judge's own
+probability, from which it is off by the error above.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
-from typing import TypeAlias
 
-import jax
 import numpy as np
 from scipy.special import polygamma
 
@@ -33,10 +28,9 @@ from ..protocols import LanguageModel
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 from .judge_reader import JUDGING_PROMPT, check_judging_prompt, judging_text
+from .rationales import Content, content_of, written
 
 _VERDICT = re.compile(r"\b(yes|no|correct|incorrect)\b", re.IGNORECASE)
-
-_Content: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 def last_verdict(text: str) -> bool | None:
@@ -102,18 +96,12 @@ class VotingJudge:
         self.sampling = sampling
         self.seed = checks.count("seed", seed, least=0)
         self.name = name or f"votes of {lm.name}"
-        self._votes: dict[_Content, tuple[int, int]] = {}
+        self._votes: dict[Content, tuple[int, int]] = {}
 
     @property
     def cost(self) -> Cost:
         """What the judge has read and written, as a reward model's cost."""
-        spent = self.lm.cost
-        return Cost(
-            prm_tokens=spent.prompt_tokens + spent.generated_tokens + spent.rescored_tokens,
-            prm_forward_passes=spent.forward_passes,
-            forward_seconds=spent.forward_seconds,
-            cache_seconds=spent.cache_seconds,
-        )
+        return self.lm.cost.as_reward_model()
 
     @property
     def fingerprint(self) -> str:
@@ -138,7 +126,7 @@ class VotingJudge:
 
     def _counts(self, trajectories: Sequence[Trajectory]) -> tuple[np.ndarray, np.ndarray]:
         """Return how many rationales say right of each trajectory, and how many say wrong."""
-        contents = [_content(trajectory) for trajectory in trajectories]
+        contents = [content_of(trajectory) for trajectory in trajectories]
         new = [content for content in dict.fromkeys(contents) if content not in self._votes]
         if new:
             self._vote(new)
@@ -146,42 +134,19 @@ class VotingJudge:
         counts = np.array(votes, np.float64).reshape(len(votes), 2)
         return counts[:, 0], counts[:, 1]
 
-    def _vote(self, contents: list[_Content]) -> None:
-        texts = self._written(contents)
-        for place, content in enumerate(contents):
-            own = texts[place * self.rationales : (place + 1) * self.rationales]
-            verdicts = [self.verdict(text) for text in own]
-            self._votes[content] = verdicts.count(True), verdicts.count(False)
-
-    def _written(self, contents: list[_Content]) -> list[str]:
-        """Return the rationales of solutions, those of one behind those of another."""
-        rows: list[Trajectory] = []
+    def _vote(self, contents: list[Content]) -> None:
+        roots = []
         for question, steps in contents:
-            root = calls.start(self.lm, judging_text(self.prompt, question, steps))
-            rows += [root] * self.rationales
-        keys = [jax.random.split(self._key(content), self.rationales) for content in contents]
-        own_keys = jax.numpy.concatenate(keys)
-        for step in range(self.max_steps):
-            going = [i for i, row in enumerate(rows) if row.open]
-            if not going:
-                break
-            now = jax.vmap(jax.random.fold_in, (0, None))(own_keys, step)[np.array(going)]
-            heads = [rows[i] for i in going]
-            law = {"sampling": self.sampling, "prior": self.sampling}
-            for i, child in zip(going, calls.extend(self.lm, heads, now, **law), strict=True):
-                rows[i] = child
-        return [row.answer_text for row in rows]
-
-    def _key(self, content: _Content) -> jax.Array:
-        """Return the random key of a solution: of the seed, the question and the text."""
-        digest = blake2b(repr(content).encode(), digest_size=16).digest()
-        key = jax.random.key(self.seed)
-        for word in np.frombuffer(digest, "<u4"):
-            key = jax.random.fold_in(key, int(word))
-        return key
-
-
-def _content(trajectory: Trajectory) -> _Content:
-    if trajectory.parent is None:
-        raise ValueError("trajectories must have at least one step to be scored")
-    return trajectory.question, trajectory.solution_steps
+            roots.append(calls.start(self.lm, judging_text(self.prompt, question, steps)))
+        rationales = written(
+            self.lm,
+            contents,
+            roots,
+            seed=self.seed,
+            count=self.rationales,
+            max_steps=self.max_steps,
+            sampling=self.sampling,
+        )
+        for content, own in zip(contents, rationales, strict=True):
+            verdicts = [self.verdict(rationale.answer_text) for rationale in own]
+            self._votes[content] = verdicts.count(True), verdicts.count(False)

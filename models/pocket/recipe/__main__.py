@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from ...loading import load_prm
+from ...prm_loading import load_prm
 from . import card, language_model, reward_model, rollouts
 from .sampler import Sampler
 from .tokens import make_tokenizer

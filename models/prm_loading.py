@@ -1,0 +1,191 @@
+"""From a name to a reward model: a checkpoint of a known family, a judge, a generative verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+from .hosting.places import located
+from .hosting.pretrained import DeviceMap
+from .loading import load_lm
+from .pairing import VOTES
+from .pocket import LM_FOLDER
+from .protocols import RewardModel
+from .reward.checkpoints import load_hosted
+from .reward.generative_verifier import GenerativeVerifier
+from .reward.implicit import BETA, ImplicitReward, NumberedSteps
+from .reward.readers import Reader
+from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of
+from .reward.voting_judge import VotingJudge
+from .sampling import Sampling
+from .step_rule import StepRule
+
+
+def load_prm(
+    source: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    device_map: DeviceMap | None = None,
+    family: str | None = None,
+    reader: Callable[[Any], Reader] | None = None,
+    cache_bytes: int = 2 << 30,
+    probe: bool = True,
+    **options: Any,
+) -> Any:
+    """Load a process reward model, and ask it as it was published to be asked.
+
+    Its family is known by the architecture that it declares, by its head's tensors and by its name
+    (see `motes.models.reward.families`); a token classifier of transformers with two labels is
+    asked as TRL trains them. No code of a checkpoint is ever run.
+
+    Args:
+        source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
+            "judge:" and the source of a language model ask that model whether the solution is right
+            (see `motes.models.reward.judge_reader`), as family="judge" does; "votes:" and such a
+            source count the verdicts of rationales that it writes (see `VotingJudge`).
+        device: as for `load_lm`.
+        dtype: as for `load_lm`.
+        device_map: as for `load_lm`.
+        family: the name of its family, where its own name does not say it: "math-shepherd", say;
+            of generative verifiers "thinkprm" or "genprm".
+        reader: makes the reader of the tokenizer, in place of the family's.
+        cache_bytes: the most bytes of keys and values to keep.
+        probe: as for `load_lm`.
+        options: of "votes:" the arguments of `VotingJudge`; of a generative verifier `rationales`,
+            `max_tokens` of one, `sampling` and `seed` (see `GenerativeVerifier`).
+
+    Returns:
+        A `TorchPRM`; of "votes:" a `VotingJudge`, and of a generative verifier a
+        `GenerativeVerifier`.
+
+    Raises:
+        TypeError: an option is none of this kind of model.
+        ValueError: the name, device, dtype or family is unknown, the checkpoint is not whole, its
+            weights are not those of its family, or the model cannot be hosted.
+        FileNotFoundError: the folder or file is missing, or holds no weights.
+        MemoryError: the model does not fit into memory.
+
+    Example:
+        >>> load_prm("pocket").name
+        'pocket'
+        >>> load_prm("judge:pocket").name
+        'judge:pocket'
+    """
+    name = str(source)
+    hosting: dict[str, Any] = {"device": device, "dtype": dtype, "device_map": device_map}
+    hosting |= {"cache_bytes": cache_bytes, "probe": probe}
+    if name.startswith(VOTES):
+        _check_alone(name, family=family, reader=reader)
+        return _load_votes(name, hosting, options)
+    form = _form(name, family, reader)
+    if form is not None:
+        _check_options(load_verifier, name, options)
+        return load_verifier(name, form, hosting=hosting, **options)
+    _check_options(load_hosted, name, options)
+    return load_hosted(name, family=family, reader=reader, **hosting)
+
+
+def load_verifier(
+    name: str,
+    form: VerifierForm,
+    *,
+    hosting: dict[str, Any],
+    rationales: int = 4,
+    max_tokens: int = 4096,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+) -> GenerativeVerifier:
+    """Load a language model as a generative verifier.
+
+    Args:
+        name: its source, as `load_lm` takes it.
+        form: how it is asked.
+        hosting: further arguments of `load_lm`.
+        rationales: how many are written for each prefix.
+        max_tokens: the most tokens of a rationale.
+        sampling: how they are drawn; as published where None.
+        seed: another seed gives other rationales.
+    """
+    step = StepRule(delimiter=form.stops, cap=max_tokens)
+    lm = load_lm(name, step=step, prompt=form.prompt, **hosting)
+    return GenerativeVerifier(
+        lm,
+        FormReader(lm, form),
+        rationales=rationales,
+        max_steps=1,
+        sampling=form.sampling if sampling is None else sampling,
+        seed=seed,
+        name=name,
+    )
+
+
+def load_implicit_prm(
+    source: str | Path,
+    reference: str | Path,
+    *,
+    beta: float = BETA,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> ImplicitReward:
+    """Load an implicit reward model, such as EurusPRM: a language model and its reference.
+
+    It is asked in EurusPRM's layout: the question in the chat template, then numbered steps. See
+    `motes.models.reward.implicit` for the equation.
+
+    Args:
+        source: the trained language model, as `load_lm` takes it.
+        reference: the language model that it was trained from.
+        beta: the factor before the log ratio.
+        device: as for `load_lm`.
+        dtype: as for `load_lm`.
+
+    Raises:
+        ValueError, FileNotFoundError, MemoryError: as `load_lm`; or the two have not one
+            vocabulary.
+
+    Example:
+        >>> load_implicit_prm("pocket", "pocket").name
+        'pocket against pocket'
+    """
+    located(source, shipped=LM_FOLDER)
+    located(reference, shipped=LM_FOLDER)
+    policy: Any = load_lm(source, device=device, dtype=dtype)
+    base: Any = load_lm(reference, device=device, dtype=dtype)
+    if policy.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise ValueError(
+            f"reference must have the vocabulary of {str(source)!r}, and {str(reference)!r} has "
+            "another"
+        )
+    return ImplicitReward(policy, base, encode=NumberedSteps(policy.tokenizer), beta=beta)
+
+
+def _load_votes(name: str, hosting: dict[str, Any], options: dict[str, Any]) -> RewardModel:
+    _check_options(VotingJudge.__init__, name, options)
+    return VotingJudge(load_lm(name.removeprefix(VOTES), **hosting), **{"name": name, **options})
+
+
+def _form(name: str, family: str | None, reader: object) -> VerifierForm | None:
+    """Return the form of a generative verifier, by its family or its name; None for others."""
+    if family in FORM_NAMES:
+        return FORMS[FORM_NAMES.index(family)]
+    return form_of(name) if family is None and reader is None else None
+
+
+def _check_alone(name: str, **given: object) -> None:
+    for argument, value in given.items():
+        if value is not None:
+            raise ValueError(f"{argument} must be left out beside {name!r}, not {value!r}")
+
+
+def _check_options(function: Callable[..., Any], name: str, options: dict[str, Any]) -> None:
+    """Raise TypeError for an argument that this kind of reward model does not have."""
+    known = []
+    for parameter in signature(function).parameters.values():
+        if parameter.kind is Parameter.KEYWORD_ONLY:
+            known.append(parameter.name)
+    for option in options:
+        if option not in known or option == "hosting":
+            raise TypeError(f"load_prm has no argument {option!r} for {name!r}")
