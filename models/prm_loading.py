@@ -13,8 +13,8 @@ from .loading import load_lm
 from .pairing import VOTES
 from .pocket import LM_FOLDER
 from .protocols import RewardModel
-from .reward.checkpoints import load_hosted
 from .reward.generative_verifier import GenerativeVerifier
+from .reward.hosted_prm import load_hosted
 from .reward.implicit import BETA, ImplicitReward, NumberedSteps
 from .reward.readers import Reader
 from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of

@@ -23,6 +23,7 @@ from motes.models.reward.verifier_forms import FORMS, FormReader, form_of
 LAW = {"logprob": 0.0, "proposal_logprob": 0.0}
 QUESTION = "How many apples has Ben?"
 STEPS = ["Step 1: Ben has 7 + 3 = 10.\n\n", "So 10\n- 3 is 7.\n\n", "The answer is 7."]
+DOCS = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
@@ -187,6 +188,12 @@ def test_verifiers_are_known_by_their_names_and_bad_input_is_named(
         FormReader(TableLM(lambda prefix: [1.0], name="table"), FORMS[0])
     with pytest.raises(ValueError, match="must have at least one step"):
         load_prm(places["thinkprm"], max_tokens=40).score([Trajectory(question="?")])
+
+
+def test_every_form_has_a_row_in_the_docs() -> None:
+    for form in FORMS:
+        row = f"| `{form.name}` | {form.models} | {form.reads} | {form.source} |"
+        assert row in DOCS
 
 
 # What follows is of a verifier that is a table: rationales of one token, z = 0, 1 or 2.
