@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from ...aliases import PRNGKeys
 from .. import calls
+from ..confidence import token_confidences
 from ..cost import Cost
 from ..identity import digest, identify
 from ..prompts import Prompt, prompt_of
@@ -109,11 +109,11 @@ class RecordedLM(Recorded):
             "probabilities": can.probabilities,
             "scoring": can.scoring,
             "continuation": can.continuation,
+            "confidences": can.confidences,
             "step_rule": rule_record(can.step_rule),
         }
         super().__init__(model, path, "language model", capabilities=abilities)
-        # what is not written down cannot be replayed
-        self.capabilities: Capabilities = replace(can, confidences=False)
+        self.capabilities: Capabilities = can
 
     def start(self, question: str) -> Trajectory:
         """Return the root of a new tree; see `LanguageModel.start`."""
@@ -185,6 +185,16 @@ class RecordedLM(Recorded):
                 answers.append([step_record(node) for node in end.path[trajectory.depth + 1 :]])
         self._noted("continued", asked, before, answers)
         return list(ends)
+
+    def token_confidences(
+        self, trajectories: Sequence[Trajectory], *, top: int | None
+    ) -> list[np.ndarray]:
+        """Tell how sure it was of every token; see `motes.models.token_confidences`."""
+        before = self.cost
+        rows = token_confidences(self.model, trajectories, top=top)
+        asked = [request("token_confidences", x, list(x.token_ids), top) for x in trajectories]
+        self._noted("token_confidences", asked, before, [row.tolist() for row in rows])
+        return rows
 
 
 class RecordedPRM(Recorded):

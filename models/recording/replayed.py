@@ -200,6 +200,20 @@ class ReplayedLM(Replayed):
             ends.append(end)
         return ends
 
+    def token_confidences(
+        self, trajectories: Sequence[Trajectory], *, top: int | None
+    ) -> list[np.ndarray]:
+        """Return how sure it was then; see `motes.models.token_confidences`."""
+        rows = []
+        for trajectory in trajectories:
+
+            def described(trajectory: Trajectory = trajectory) -> str:
+                return f"token_confidences of {trajectory!r}, top {top}"
+
+            name = request("token_confidences", trajectory, list(trajectory.token_ids), top)
+            rows.append(np.array(self._answer(name, described), np.float64))
+        return rows
+
     def _started(self, root: Trajectory) -> Any:
         return self._answer(
             request("start", root), lambda: f"start of the question {root.question!r}"

@@ -31,9 +31,11 @@ from motes.models import (
     load_prm,
     recorded,
     replayed,
+    token_confidences,
 )
 from motes.models.identity import identify
 from motes.models.pocket.problems import problems
+from motes.samplers.registry import known_samplers, settings_of, size_setting
 
 COUNTED = [field.name for field in fields(Cost) if not field.name.endswith("seconds")]
 QUESTION = next(problems("test", seed=0, steps=3)).question
@@ -84,6 +86,36 @@ def test_a_replayed_run_is_the_recorded_one(name: str, settings: Any, tmp_path: 
     same(first, motes.solve("?", **again, **run))
     plain = {"lm": table(), "prm": models["prm"] and judge()}
     same(first, motes.solve("?", **plain, **run))
+
+
+@pytest.mark.parametrize("name", known_samplers())
+def test_every_sampler_is_replayed(name: str, tmp_path: Path) -> None:
+    models = {
+        "lm": recorded(table(), tmp_path / "lm.jsonl"),
+        "prm": recorded(judge(), tmp_path / "prm.jsonl"),
+    }
+    size = size_setting(name)
+    run: dict[str, Any] = {"sampler": name, "max_steps": 4, "seed": 2}
+    run |= {size: 4} if size else {}
+    if "chains" in settings_of(name):
+        run |= {"chains": 2, "warmup": 1, "starts": 1, "iterations": 2}
+    first = motes.solve("?", **models, **run)
+    again = {key: replayed(model.path) for key, model in models.items()}
+    same(first, motes.solve("?", **again, **run))
+
+
+def test_confidences_are_replayed(tmp_path: Path) -> None:
+    lm = recorded(table(), tmp_path / "lm.jsonl")
+    posterior = motes.solve("?", lm=lm, prm=None, particles=3, max_steps=3)
+    before = replayed(lm.path)
+    for top in (None, 2):
+        told = token_confidences(lm, posterior.trajectories, top=top)
+        plain = token_confidences(table(), posterior.trajectories, top=top)
+        with pytest.raises(NotRecorded, match=f"token_confidences of .* top {top}"):
+            token_confidences(before, posterior.trajectories, top=top)
+        replay = token_confidences(replayed(lm.path), posterior.trajectories, top=top)
+        for row, other, third in zip(told, plain, replay, strict=True):
+            assert row.tolist() == other.tolist() == third.tolist()
 
 
 def test_hosted_models(tmp_path: Path) -> None:
