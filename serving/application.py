@@ -25,6 +25,10 @@ from .solving_routes import solving_routes
 
 PAGE = {"page.css": "text/css", "page.js": "text/javascript"}
 AS_HTML: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+NO_ROUTE = {
+    404: "there is nothing at this path: /openapi.json lists what there is",
+    405: "this path does not take this method: /openapi.json lists what it takes",
+}
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -158,7 +162,9 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def missing(request: Request, error: HTTPException) -> Response:
-        refusal = Refusal(error.status_code, one_line(error.detail))
+        refusal = Refusal(
+            error.status_code, NO_ROUTE.get(error.status_code, one_line(error.detail))
+        )
         return AsciiJSON(refusal.content(), refusal.status, error.headers)
 
     @app.exception_handler(Exception)

@@ -82,8 +82,9 @@ def test_a_body_that_never_comes_is_refused(tight) -> None:
         assert opened.recv(1 << 16).startswith(b"HTTP/1.1 408")
 
 
-def test_silent_clients_take_no_place_for_good(tight) -> None:
-    """More of them than the server takes, and a second later it answers as before."""
+def test_silent_clients_take_no_place_for_good(tight, monkeypatch) -> None:
+    """More of them than the server takes, and a while later it answers as before."""
+    monkeypatch.setattr(patient_connection, "HEAD_SECONDS", 2.0)  # until all have come
     with ExitStack() as stack:
         for _ in range(80):
             stack.enter_context(connected(tight, POST))
