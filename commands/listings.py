@@ -45,6 +45,17 @@ def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     text = "say which models ship with motes, and which others it loads"
     parser = commands.add_parser("models", help=text, description=text.capitalize() + ".")
     parser.set_defaults(command=models_command)
+    plan = parser.add_argument_group(
+        "memory plan", "What models take on one device, by their configurations alone."
+    )
+    plan.add_argument("--lm", metavar="SOURCE", help="plan for this language model")
+    plan.add_argument("--prm", metavar="SOURCE", help="and this reward model beside it")
+    plan.add_argument("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
+    plan.add_argument("--dtype", default="auto", metavar="TYPE", help="type of the weights")
+    plan.add_argument(
+        "--tokens", type=int, default=1024, help="tokens of a particle's own, besides the prompt"
+    )
+    plan.add_argument("--memory", type=float, metavar="GB", help="what the device has free")
 
 
 def samplers_command(args: argparse.Namespace) -> int:
@@ -105,7 +116,12 @@ def _as_json(problem: Problem) -> str:
 
 
 def models_command(args: argparse.Namespace) -> int:
-    """Print what ships, and what else can be loaded."""
+    """Print what ships, and what else can be loaded; or the memory plan of given models."""
+    if args.lm is not None:
+        print(_plan(args))
+        return 0
+    if args.prm is not None:
+        raise ValueError("prm must be left out where there is no --lm to plan for")
     from ..models.pocket import LM_FOLDER, PRM_FOLDER
     from ..models.reward.families import FAMILIES
 
@@ -121,6 +137,16 @@ def models_command(args: argparse.Namespace) -> int:
         print(f"    {family.name:<21}{family.models}")
     print(f"    {'implicit':<21}EurusPRM and others that have a reference model: --prm-reference")
     return 0
+
+
+def _plan(args: argparse.Namespace) -> str:
+    from ..checks import count
+    from ..models import memory_plan
+
+    memory = None if args.memory is None else int(args.memory * 1e9)
+    tokens = count("tokens", args.tokens)
+    options = {"device": args.device, "dtype": args.dtype, "tokens": tokens, "free": memory}
+    return memory_plan(args.lm, args.prm, **options).text
 
 
 def _describe(folder: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ...aliases import Config, Tokenizer
 from .memory import out_of_memory
+from .memory_plan import check_room
 
 LONGEST_REASON = 200  # characters of another library's error that ours quotes
 NAMED = 3  # weights that an error names
@@ -139,6 +140,8 @@ def load_checkpoint(
         MemoryError: it does not fit into memory.
     """
     _check_files(place)
+    if isinstance(where.layers, dict) and list(where.layers) == [""] and place.gguf is None:
+        check_room(Path(place.path), where.dtype, where.layers[""])
     tokenizer = load_tokenizer(place)
     options = {key: value for key, value in place.options.items() if key != "trust_remote_code"}
     with one_sentence(place), _quiet():
