@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from .option_groups import (
 from .saying import check_destination, failed
 
 if TYPE_CHECKING:
+    from ..evaluation import RayWorkers
     from ..samplers import Sampler
 
 
@@ -81,6 +83,12 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE.jsonl",
         help="where results are kept as they come; the same command does what is missing there",
     )
+    add(
+        "--engine",
+        metavar="ray[:workers=N,...]",
+        help="do the runs by workers of Ray's, each of which holds the models; settings are "
+        "workers, cpus and gpus (of each)",
+    )
     add("--texts", action="store_true", help="keep what every solution says in the results")
     add(
         "--export",
@@ -112,6 +120,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
         tracker_module(args.log_to)  # is missed before there is something to log
     if args.prompt == OF_DATA_SET:
         args.prompt = _usual_prompt(args.problems)
+    engine = None if args.engine is None else _engine(args.engine)
     methods = _methods(args.sampler or ["particle_filter"], args.budgets)
     arguments = {**stated_options(args), **models_of(args, by_name=True)}
     problems = load_problems(args.problems, subset=args.subset, split=args.split, count=args.count)
@@ -129,6 +138,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
                 at_once=args.at_once,
                 repeats=args.repeats,
                 texts=args.texts,
+                engine=engine,
                 **arguments,
             )
     except FloatingPointError as error:
@@ -164,6 +174,24 @@ def _usual_prompt(source: str) -> str:
             f"{source!r}"
         )
     return DATA_SETS[source].prompt
+
+
+def _engine(text: str) -> RayWorkers:
+    """Return the workers of NAME or NAME:SETTING=VALUE,...
+
+    Raises:
+        TypeError, ValueError: there is no such engine, or a setting is not one of its.
+    """
+    from ..evaluation import RayWorkers
+    from ..evaluation.engine_choice import check_engine
+
+    name, _, rest = text.partition(":")
+    check_engine(name)
+    settings = dict(setting("engine", part) for part in parts_of(rest))
+    known = [field.name for field in fields(RayWorkers)]
+    for unknown in settings.keys() - known:
+        raise ValueError(f"engine {name} has no setting {unknown!r}; it has {', '.join(known)}")
+    return RayWorkers(**settings)
 
 
 def _column(problems: list[dict[str, Any]], name: str) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from .option_groups import setting
 def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]:
     """Return the models that the options mean, as `motes.solve` takes them.
 
-    The language model is a function that loads it, so that everything else is checked first.
+    Models are functions that load them, so that everything else is checked first.
 
     Args:
         args: the options.
-        by_name: whether the language model is to be its name, or the loaded model where options
-            say more of it.
+        by_name: whether the language model is to be its name, where options say no more of it, and
+            a function that can be sent to another process, where they do.
 
     Raises:
         TypeError, ValueError, OSError: an option is not of its kind, or the models are none.
@@ -47,26 +48,28 @@ def models_of(args: argparse.Namespace, by_name: bool = False) -> dict[str, Any]
             )
         return lm
 
-    lm = load
+    lm: Any = load
     if by_name:
-        lm = load() if len(options) > 1 else args.lm
+        lm = partial(models.load_lm, args.lm, **options) if len(options) > 1 else args.lm
     return {"lm": lm, "prm": prm, "device": args.device, "progress": _shows_bars(args)}
 
 
 def _asked_as(prm: str | None, args: argparse.Namespace) -> Any:
-    """Return the reward model, loaded where options say more of it than its name."""
+    """Return the reward model: a function that loads it where options say more than its name."""
     for option in ("prm_family", "prm_reference"):
         if getattr(args, option) is not None and prm is None:
             name = option.replace("_", "-")
             raise ValueError(f"{name} must be left out where there is no reward model")
+    if prm is None:
+        return None
     placed = {"device": args.device, "dtype": args.dtype or "auto"}
     if args.prm_reference is not None:
         if args.prm_family is not None:
             raise ValueError("prm-family must be left out beside prm-reference")
-        return models.load_implicit_prm(prm, args.prm_reference, **placed)
+        return partial(models.load_implicit_prm, prm, args.prm_reference, **placed)
     if args.prm_family is not None:
-        return models.load_prm(prm, family=args.prm_family, **placed)
-    return prm if prm is None or args.dtype is None else models.load_prm(prm, **placed)
+        return partial(models.load_prm, prm, family=args.prm_family, **placed)
+    return prm if args.dtype is None else partial(models.load_prm, prm, **placed)
 
 
 def _shows_bars(args: argparse.Namespace) -> bool:

@@ -15,6 +15,7 @@ from .evaluation import Evaluation as Evaluation
 from .law_rows import LawRow as LawRow
 from .law_rows import LawSection as LawSection
 from .ratio import Ratio as Ratio
+from .ray_workers import RayWorkers as RayWorkers
 from .records import Record as Record
 from .risk import RiskCurve as RiskCurve
 from .risk import plot_risk as plot_risk

@@ -10,40 +10,32 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from ..models import LanguageModel, RewardModel
 from ..models.identity import Mark, identify, source_mark
 from ..models.pairing import use_of
 from ..models.pocket import LM_FOLDER, PRM_FOLDER
-from ..samplers.given_models import is_loader, load_models
 from .results_file import Contents, check_source
+from .run_engine import Engine, Models
 
 
 class Hosts:
-    """A language model and a reward model, loaded at most once.
+    """A language model and a reward model, and what is known of them.
 
     Args:
-        lm: a language model, a name of one, or a function that loads one.
-        prm: a reward model, a name of one, or None.
-        device: where to load what is given by a name.
+        models: as they were given.
+        engine: which loads what has to be loaded.
     """
 
-    def __init__(self, lm: LanguageModel, prm: RewardModel, device: str) -> None:
-        self._given = {"lm": lm, "prm": prm}
-        self._device = device
-
-    @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        """The two models."""
-        return load_models(self._given["lm"], self._given["prm"], self._device)
+    def __init__(self, models: Models, engine: Engine) -> None:
+        self._given = {"lm": models.lm, "prm": models.prm}
+        self._to_load, self._engine = models.to_load, engine
 
     @cached_property
     def sources(self) -> dict[str, str]:
         """The mark of the files of each model that was given by a name, by argument."""
         marks = self._source_marks()
         if None in marks.values():
-            _ = self.loaded  # downloads the files of which nothing is known yet
+            self._engine.loaded_marks()  # downloads the files of which nothing is known yet
             marks = self._source_marks()
         return {name: mark.text for name, mark in marks.items() if mark is not None}
 
@@ -58,12 +50,12 @@ class Hosts:
             ValueError: the file is of a model whose name stood for other files.
         """
         marks = {}
-        for place, (name, host) in enumerate(self._given.items()):
+        for name, host in self._given.items():
             known = None if contents is None else self._known(name, path, contents)
             if known is not None:
                 marks[name] = known
-            elif isinstance(host, str) or is_loader(host):
-                marks[name] = identify(self.loaded[place])
+            elif name in self._to_load:
+                marks[name] = self._engine.loaded_marks()[name]
             else:
                 marks[name] = identify(host)
         return marks

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from .. import checks
-from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
+from ..models import LanguageModel, RewardModel, Sampling, Trajectory
 from ..models.identity import check_vouched, identify
 from ..models.pairing import AUTO, POCKET
 from ..ppl.answers import Answer, stated
@@ -20,13 +19,15 @@ from ..ppl.targets import Target
 from ..samplers.base import Sampler
 from ..samplers.given_models import checked_models
 from ..samplers.mistaken import instead
-from .allocated_arms import of_these, recorded_together, split
+from .allocated_arms import of_these
 from .arms import Arm, plain, read_arms
+from .engine_choice import check_engine, opened
 from .evaluation import Evaluation
 from .golds import warn_of_unread
 from .hosts import Hosts
 from .plan import Key, Place, planned
 from .questions import Correct, read_problems
+from .ray_workers import RayWorkers
 from .records import Record
 from .results_file import (
     Writer,
@@ -37,7 +38,8 @@ from .results_file import (
     warn_of_damage,
     writing,
 )
-from .task import Task, recorded
+from .run_engine import Engine, Models
+from .task import Task
 
 SILENT = 20  # runs without an answer after which a warning is due
 
@@ -46,8 +48,8 @@ def evaluate(
     problems: Iterable[Any],
     *,
     samplers: Mapping[str, Sampler | Sequence[Sampler]],
-    lm: str | LanguageModel = POCKET,
-    prm: str | RewardModel | None = AUTO,
+    lm: str | LanguageModel | Callable[[], LanguageModel] = POCKET,
+    prm: str | RewardModel | Callable[[], RewardModel] | None = AUTO,
     seed: int = 0,
     results: str | Path = "results.jsonl",
     progress: bool = True,
@@ -64,6 +66,7 @@ def evaluate(
     answer: Answer | None = None,
     constraint: Callable[[Trajectory], bool] | None = None,
     device: str = "auto",
+    engine: str | RayWorkers | None = None,
     **mistaken: object,
 ) -> Evaluation:
     r"""Run samplers on problems whose right answers are known.
@@ -89,13 +92,15 @@ def evaluate(
             hold a `\boxed{18}`.
         samplers: by name of the method, a sampler, or several: the method at several budgets. The
             runs of a `motes.samplers.allocation.Allocated` share one budget among all problems.
-        lm, prm, device: as `motes.solve` takes them. A file that was begun with the name of a model
-            goes on with the model itself, and the other way round. No model is loaded where nothing
-            is left to do, unless a name is given and the file was begun with an object.
+        lm, prm, device: as `motes.solve` takes them, or functions without arguments that load them.
+            A file that was begun with the name of a model goes on with the model itself, and the
+            other way round. No model is loaded where nothing is left to do, unless a name is given
+            and the file was begun with an object.
         seed: in [0, 2**32).
         results: the file, made where it is not there. One evaluation at a time can write to it.
         progress: show a progress bar, in runs.
-        at_once: runs under way at any time, at most, which share forward passes.
+        at_once: runs under way at any time, at most, which share forward passes; with workers, in
+            each of them.
         repeats: how many independent runs each sampler has on each problem, at least 1.
         count: how many of the problems to take; needed where they never end, as
             `motes.models.pocket.problems` does not.
@@ -106,6 +111,10 @@ def evaluate(
             the file already stay without.
         target, beta, alpha, prior, max_steps, answer, constraint: what is to be sampled, as
             `motes.solve` takes them.
+        engine: None for this process; "ray" for workers of Ray's that each hold the models, with
+            as many as the cluster has room for, or `RayWorkers` to say how many. Results are those
+            of one process. Models go to workers by name, as functions that load them, or as objects
+            without weights that can be pickled.
         mistaken: nothing; an argument that other tools have is an error that says what to write.
 
     Returns:
@@ -114,7 +123,8 @@ def evaluate(
     Raises:
         TypeError, ValueError: an argument is not of its kind, or out of its range, or the file
             holds something else: before a model is loaded. So are right answers that cannot be
-            read, NaN among them.
+            read, NaN among them, and what cannot be sent to workers.
+        ModuleNotFoundError: Ray is not installed: motes[ray].
         OSError: the file cannot be read or written, as when another evaluation is writing to it.
         FloatingPointError: a model gave NaN or infinity; what was done before is in the file.
 
@@ -157,29 +167,30 @@ def evaluate(
     keeps = checks.flag("texts", texts)
     if correct is None and answer in (None, stated):
         warn_of_unread([problem.answer for problem in given], stated)
-    hosts = Hosts(*checked_models(lm, prm), device)
+    models, workers = Models(*checked_models(lm, prm), device), check_engine(engine)
     path = check_results(results)
     plan = planned(given, [arm for arm, _ in arms], repeats)
+    task = Task(given, arms, plan, seed, declarations, correct, "", keeps)
     arguments = _arguments(arms, declared | {"correct": correct}, seed)
     there = read(path)
     if there is not None and there.arguments is not None:
         check_same(path, there, arguments)  # before a model has to be loaded to be known
-    marks = hosts.marks(path, there)
-    check_vouched(marks, "results")
-    arguments |= {name: mark.text for name, mark in marks.items()}
-    if there is not None:
-        check_same(path, there, arguments)
-    keys = plan.keys()
-    if there is not None and all(key in there.records for key in keys.values()):
-        return Evaluation.of(plan, there.records)
+    with opened(workers, models, task, at_once) as runs:
+        hosts = Hosts(models, runs)
+        marks = hosts.marks(path, there)
+        check_vouched(marks, "results")
+        arguments |= {name: mark.text for name, mark in marks.items()}
+        if there is not None:
+            check_same(path, there, arguments)
+        keys = plan.keys()
+        if there is not None and all(key in there.records for key in keys.values()):
+            return Evaluation.of(plan, there.records)
 
-    task = Task(given, arms, plan, seed, declarations, correct, digest_of(arguments), keeps)
-    with writing(path, arguments, hosts.sources, plan) as file:
-        warn_of_damage(path, file.contents)
-        done = {
-            key: file.contents.records[key] for key in keys.values() if key in file.contents.records
-        }
-        _run(task, keys, done, file, hosts.loaded, at_once=at_once, progress=progress, path=path)
+        with writing(path, arguments, hosts.sources, plan) as file:
+            warn_of_damage(path, file.contents)
+            found = file.contents.records
+            done = {key: found[key] for key in keys.values() if key in found}
+            _run(runs, arguments, keys, done, file, progress=progress, path=path)
     return Evaluation.of(plan, done)
 
 
@@ -205,13 +216,12 @@ def _arguments(
 
 
 def _run(
-    task: Task,
+    runs: Engine,
+    arguments: Mapping[str, Any],
     keys: Mapping[Place, Key],
     done: dict[Key, Record],
     file: Writer,
-    loaded: tuple[Any, Any],
     *,
-    at_once: int,
     progress: bool,
     path: Path,
 ) -> None:
@@ -221,7 +231,9 @@ def _run(
         total=len(keys), initial=len(done), desc="runs", unit="run", disable=not progress
     ) as bar:
 
-        def ended(_: int, record: Record) -> None:
+        def ended(record: Record) -> None:
+            if record.key in done:  # runs that share a budget are done again together
+                return
             file.add(record)
             done[record.key] = record
             bar.update()
@@ -234,13 +246,7 @@ def _run(
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
 
         try:
-            alone, together = split(task, missing)
-            runs = [partial(recorded, task, place, key, loaded) for place, key in alone]
-            run_batched(runs, at_once=at_once, ended=ended)
-            for arm, repeat in together:
-                for record in recorded_together(task, arm, repeat, keys, loaded):
-                    if record.key not in done:
-                        ended(0, record)
+            runs.run(digest_of(arguments), arguments, ended, missing)
         except KeyboardInterrupt:
             if not done:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from .. import models
@@ -28,32 +29,58 @@ def checked_models(lm: object, prm: object) -> tuple[Any, Any]:
     prm = paired(lm, prm)
     if isinstance(prm, str):
         models.check_source(prm)
-    else:
+    elif not is_loader(prm):
         check_prm(prm)
     return lm, prm
 
 
 def load_models(
     lm: str | LanguageModel | Callable[[], LanguageModel],
-    prm: str | RewardModel | None,
+    prm: str | RewardModel | Callable[[], RewardModel] | None,
     device: str,
 ) -> tuple[LanguageModel, RewardModel | None]:
     """Return the models, loaded where they are names or functions.
 
     Raises:
-        TypeError, ValueError, OSError: as `motes.load_lm` and `motes.load_prm`.
+        TypeError, ValueError, OSError: as `motes.load_lm` and `motes.load_prm`; a function returned
+            something else than a model.
     """
-    return _loaded_lm(lm, device), models.load_prm(prm, device=device) if isinstance(
-        prm, str
-    ) else prm
+    return _loaded_lm(lm, device), _loaded_prm(prm, device)
 
 
 def _loaded_lm(lm: Any, device: str) -> LanguageModel:
     if isinstance(lm, str):
         return models.load_lm(lm, device=device)
-    return lm() if is_loader(lm) else lm
+    if not is_loader(lm):
+        return lm
+    lm = lm()
+    check_lm(lm)
+    return lm
 
 
-def is_loader(lm: object) -> bool:
-    """Return whether this is a function that loads a language model."""
-    return callable(lm) and not isinstance(lm, LanguageModel | type)
+def _loaded_prm(prm: Any, device: str) -> RewardModel | None:
+    if isinstance(prm, str):
+        return models.load_prm(prm, device=device)
+    if not is_loader(prm):
+        return prm
+    prm = prm()
+    check_prm(prm)
+    return prm
+
+
+def is_loader(model: object) -> bool:
+    """Return whether this is a function that loads a model: one that needs no argument.
+
+    Example:
+        >>> is_loader(lambda: models.load_lm("pocket")), is_loader(lambda trajectory: 0.0)
+        (True, False)
+    """
+    if not callable(model) or isinstance(model, LanguageModel | RewardModel | type):
+        return False
+    try:
+        signature(model).bind()
+    except TypeError:
+        return False
+    except ValueError:  # it is built in, and does not say what it needs
+        return True
+    return True

@@ -251,7 +251,8 @@ def test_what_is_imported_is_declared() -> None:
     declared = named(project["dependencies"])
     # of a folder that needs an extra
     more = {
-        "evaluation": named(project["optional-dependencies"]["data"]),
+        "evaluation": named(project["optional-dependencies"]["data"])
+        | named(project["optional-dependencies"]["ray"]),
         "serving": named(project["optional-dependencies"]["serve"]),
         "samplers": named(project["optional-dependencies"]["search"]),
         "models": named(project["optional-dependencies"]["server"]),
