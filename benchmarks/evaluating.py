@@ -42,6 +42,7 @@ def timed(
 
 
 def main() -> None:
+    """Print the seconds of both, for as many problems as workers and for all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problems", type=int, default=200)
     count = parser.parse_args().problems

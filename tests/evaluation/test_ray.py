@@ -99,6 +99,7 @@ def test_a_worker_is_killed_and_nothing_is_lost(cluster, tmp_path) -> None:
     assert found.table() == whole.table()
 
 
+@pytest.mark.statistics
 def test_what_one_process_began_workers_go_on_with(cluster, tmp_path) -> None:
     results, journal = tmp_path / "results.jsonl", tmp_path / "journal"
     evaluated(results, None, 4, 2, 0.0)
@@ -111,6 +112,7 @@ def test_what_one_process_began_workers_go_on_with(cluster, tmp_path) -> None:
     assert drawn(again) == drawn(found) and pids(journal) == begun
 
 
+@pytest.mark.statistics
 def test_arms_that_share_a_budget_and_a_user_s_word(cluster, tmp_path) -> None:
     votes = MajorityVote(samples=3)
     samplers = {
@@ -123,6 +125,7 @@ def test_arms_that_share_a_budget_and_a_user_s_word(cluster, tmp_path) -> None:
     assert found.complete and drawn(found) == drawn(whole)
 
 
+@pytest.mark.statistics
 def test_what_goes_wrong_in_a_worker_is_one_sentence(cluster, tmp_path) -> None:
     results = tmp_path / "results.jsonl"
     with pytest.raises(FloatingPointError, match="NaN") as found:
