@@ -206,6 +206,7 @@ def test_a_known_ratio_is_found(ahead):
     )
 
 
+@pytest.mark.statistics
 def test_equal_samplers_have_a_ratio_of_one():
     """As above: intervals of 95% leave out 1 for at most one of twenty data sets, and the seed is
     fixed."""

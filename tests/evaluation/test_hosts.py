@@ -64,6 +64,7 @@ def written(request, tmp_path_factory) -> tuple[Path, Evaluation, Evaluation]:
     )
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("second", FORMS)
 def test_a_file_goes_on_in_another_form(written, second, tmp_path):
     path, begun, fresh = written

@@ -130,6 +130,7 @@ def test_a_vote_is_the_commonest_answer_of_the_prior_alone(run):
         assert record.cost["prm_tokens"] == 0 and record.log_evidence == 0
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize("at", [2, 5, 11, 23])
 @pytest.mark.filterwarnings("ignore:interrupted after:RuntimeWarning")

@@ -163,6 +163,7 @@ class Stopping(TableLM):
         return super().extend(*arguments, **settings)
 
 
+@pytest.mark.long(quick=54)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 @pytest.mark.parametrize("stop", [4, 7, 14])
 def test_a_stopped_run_is_taken_up_as_if_it_had_not_stopped(
@@ -363,6 +364,7 @@ def test_a_checkpoint_knows_functions_by_what_they_do(declare, tmp_path):
 QUESTIONS = ["first", "second", "third", "fourth"]
 
 
+@pytest.mark.long(quick=12)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_several_questions_are_solved_as_each_alone_in_shared_batches(name, settings, declare):
     settings = {key: value for key, value in SMALL.items() if key in settings_of(name)} | settings

@@ -153,7 +153,7 @@ def worst_z(sampler, number, runs):
     return np.max(np.abs(pooled.mean(axis=0) - expected) / np.maximum(errors, 1e-12))
 
 
-@pytest.mark.long(quick=10)
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_random_models(sampler, number):

@@ -191,6 +191,7 @@ def test_the_schemes():
     assert [scheme.name for scheme in CONDITIONAL.values()] == NAMES
 
 
+@pytest.mark.long(quick=9)
 @pytest.mark.parametrize("case", WEIGHTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_law_is_the_conditional_one(name, case):
@@ -311,6 +312,7 @@ def improbability(ancestors, exact):
     return chi2.sf(np.sum((seen[possible] - expected) ** 2 / expected), possible.sum() - 1)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("default")  # what they import is their affair
 def test_second_opinion(name):

@@ -416,7 +416,7 @@ def shortened(hmm, steps):
     return type(hmm)(hmm.initial, hmm.transition, hmm.potentials[:steps])
 
 
-@pytest.mark.long(quick=6)
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize(("slots", "steps"), [(2, 2), (2, 3), (3, 2)])
 @pytest.mark.parametrize("name", SCHEMES)
@@ -438,13 +438,14 @@ def test_invariance_of_the_largest_population(scripted, hmm, name):
     check_kernel(*kernel(scripted, hmm, 4, name))
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize("name", SCHEMES)
 def test_invariance_with_adaptive_resampling(scripted, hmm, name, ancestor_sampling):
     check_kernel(*kernel(scripted, shortened(hmm, 3), 2, name, 0.9, ancestor_sampling))
 
 
-@pytest.mark.long(quick=4)
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("kappa", [0.9, 1.0])
 @pytest.mark.parametrize("slots", [2, 3])
 @pytest.mark.parametrize("name", SCHEMES)

@@ -38,6 +38,7 @@ def frequencies_error(codes, target):
     )
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize(("scheme", "past"), CASES)
 @pytest.mark.parametrize("kappa", [0.7, pytest.param(1.0, marks=pytest.mark.statistics)])
 def test_long_chains_visit_paths_by_their_mass(hmm, scheme, past, kappa):

@@ -384,7 +384,7 @@ def test_ancestors_from_counts(ancestors):
     )
 
 
-@pytest.mark.long(quick=2)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("size", [49, 98, 103, 107, 161])
 def test_equal_weights_change_nobody(size):
     """N (1 / N) falls short of 1 in floating point for some N: whole parts must be whole all the

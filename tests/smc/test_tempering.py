@@ -165,6 +165,7 @@ WASTE_FREE = [
 ]
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(("slots", "states", "moves", "scheme"), PLAIN + WASTE_FREE)
 def test_masses_of_a_fixed_ladder_are_unbiased(slots, states, moves, scheme):
     """Five masses and their sum, seven cases: a right sampler fails once in 35,000 such files."""
@@ -174,6 +175,7 @@ def test_masses_of_a_fixed_ladder_are_unbiased(slots, states, moves, scheme):
     assert agree(np.exp(finished.log_evidence), exact.sum())
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(("slots", "states", "moves", "scheme"), PLAIN + WASTE_FREE[:2])
 def test_evidence_of_a_fixed_ladder_is_unbiased(slots, states, moves, scheme):
     """Z, Z E[x] and Z E[x^2], at most 7 comparisons in each of five cases; a right sampler fails
@@ -204,6 +206,7 @@ def test_dead_regions_and_dead_runs_count_as_zero():
     assert agree(np.exp(finished.log_evidence), np.exp(target.log_evidence))
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("fault", ["power", "new power", "chain"])
 def test_faults_would_be_seen(fault, monkeypatch):
     """A kernel at the wrong power; a chain that goes on from any of its states instead of one drawn

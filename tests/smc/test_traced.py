@@ -50,6 +50,7 @@ def masses(hmm, slots, resampling, seeds, first=0):
     return table
 
 
+@pytest.mark.long(quick=5)
 @pytest.mark.parametrize("slots", [2, 5])
 @pytest.mark.parametrize("name", [*SCHEMES, "chopthin"])
 def test_masses_are_unbiased(hmm, name, slots):

@@ -94,6 +94,7 @@ ODD = {
 }
 
 
+@pytest.mark.long(quick=150)
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("case", ODD)
 def test_it_never_raises(case, name, declare, sample):

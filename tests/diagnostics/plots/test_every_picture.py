@@ -86,6 +86,7 @@ def draw(picture, posterior, panels: int):
     )
 
 
+@pytest.mark.long(quick=12)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_drawn_or_refused(name, settings, sampled, open_figures):
     posterior = sampled(name, **settings)

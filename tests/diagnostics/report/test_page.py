@@ -37,6 +37,7 @@ def shown(reader) -> list[str]:
     return [name.removeprefix("picture-") for name in reader.ids if name.startswith("picture-")]
 
 
+@pytest.mark.long(quick=10)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_every_sampler(name, settings, sampled, read):
     posterior = sampled(name, **settings)

@@ -92,6 +92,7 @@ def steps_by_hand(tokenizer: Any, delimiter: str, ids: list[int]) -> list[int]:
     return counts
 
 
+@pytest.mark.long(quick=40)
 @pytest.mark.parametrize("delimiter", DELIMITERS)
 def test_a_step_ends_where_the_decoded_text_holds_the_delimiter(
     tokenizer: Any, delimiter: str, request: pytest.FixtureRequest

@@ -73,6 +73,7 @@ def grow(
     return nodes[2:]
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("name", ["pocket64", "sliding64", "learned_positions64"])
 @pytest.mark.parametrize("drop", [False, True])
 def test_logprob_is_that_of_one_plain_forward_pass_in_float64(
@@ -390,6 +391,7 @@ def test_problems_share_a_batch(pocket64: Any, tokenizer: Any) -> None:
     assert [node.token_ids for node in together] == [node.token_ids for node in alone]
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize(
     "rule",
     [

@@ -73,6 +73,7 @@ def exact(readable: int) -> tuple[float, dict[tuple[int, ...], float]]:
     return total, {bits: np.exp(weight - total) for bits, weight in weights.items()}
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(
     "sampler", [ParticleFilter(particles=4000), ImportanceSampling(particles=4000)]
 )

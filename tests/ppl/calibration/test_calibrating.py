@@ -147,6 +147,7 @@ def test_the_whole_model_against_weighed_draws_of_its_prior():
     assert furthest(0.0) < LIMIT < furthest(2.0)
 
 
+@pytest.mark.long(quick=1)
 @QUIET
 @pytest.mark.parametrize("right", [True, False])
 def test_one_kind_of_label(right):

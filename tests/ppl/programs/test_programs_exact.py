@@ -106,6 +106,7 @@ PLAIN = ppl.Program(table.solve, "?")
 STEPS = ppl.Program(table.begin, "?", step=table.go_on, max_steps=table.MAX_STEPS)
 
 
+@pytest.mark.long(quick=8)
 @pytest.mark.parametrize(
     "sampler",
     SAMPLERS,

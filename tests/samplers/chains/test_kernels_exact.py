@@ -848,6 +848,7 @@ LARGE = [
 ]
 
 
+@pytest.mark.long(quick=23)
 @pytest.mark.parametrize("sweep", QUICK, ids=str)
 def test_particle_gibbs(sweep):
     check(*sweep.matrix())

@@ -287,7 +287,7 @@ GRID = [
 ]
 
 
-@pytest.mark.long(quick=6)
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("case", QUICK, ids=str)
 def test_estimates_are_unbiased(case):
     assert case.worst_z() < LIMIT

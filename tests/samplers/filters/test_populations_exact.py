@@ -434,7 +434,7 @@ def grid() -> list[Case]:
     return cases
 
 
-@pytest.mark.long(quick=6)
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("case", QUICK, ids=str)
 def test_estimates_are_unbiased(case):
     assert case.worst_z() < LIMIT
@@ -708,7 +708,7 @@ PRESETS = [
 ]
 
 
-@pytest.mark.long(quick=2)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     ("sampler", "published"), PRESETS, ids=lambda part: getattr(part, "name", "")
 )
@@ -966,7 +966,7 @@ def test_strong_annealing_is_unbiased():
     )
 
 
-@pytest.mark.long(quick=3)
+@pytest.mark.long(quick=["look-ahead psi recomputed"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_seen(fault):
     assert FAULTS[fault].worst_z() > 2 * LIMIT

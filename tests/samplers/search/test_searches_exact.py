@@ -29,7 +29,7 @@ def law_of_best(probs: dict, scores: dict, n: int) -> dict:
     return law
 
 
-@pytest.mark.long(quick=["5"])
+@pytest.mark.long(quick=["2"])
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_best_of_n_follows_its_law_with_ties(table, n):
     """T1. The score has three values, so ties are common; cut-off ones come last."""
@@ -94,6 +94,7 @@ def greedy_law(small, m: int) -> dict:
     return law
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -327,6 +328,7 @@ def test_last_round_answers_are_finished(table):
 LEVELS = [name for name, kind in SAMPLERS.items() if issubclass(kind, LevelSearch)]
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("name", LEVELS)
 def test_dead_ends_leave_answers_or_say_so(table, name):
     """Four nodes of ten are ruled out, some of them the last ones of a search that has answers."""
@@ -349,6 +351,7 @@ def test_dead_ends_leave_answers_or_say_so(table, name):
     assert ended > 5
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("name", LEVELS)
 def test_what_is_left_may_die_when_there_are_answers(table, name):
     """Only solutions of one step are allowed: whatever goes on dies in the end."""

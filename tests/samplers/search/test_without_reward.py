@@ -138,6 +138,7 @@ def test_pruning_in_width_by_hand(table):
         assert (seen > 0) == any_pruned
 
 
+@pytest.mark.statistics
 def test_the_beams_that_phi_decoding_draws(table):
     """The first set, given completions, is drawn by the formula of the paper, or of the code."""
     small = table(seed=6, fixed=True)
