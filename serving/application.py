@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
@@ -157,7 +157,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        refusal = _invalid(error.errors()[0])
+        refusal = _invalid(_telling(error.errors()))
         return AsciiJSON(refusal.content(), refusal.status)
 
     @app.exception_handler(HTTPException)
@@ -172,11 +172,24 @@ def _add_errors(app: FastAPI) -> None:
         return AsciiJSON(Refusal(500, "the server failed").content(), 500)
 
 
+def _telling(errors: Sequence[Any]) -> Mapping[str, Any]:
+    """Return the error to tell: where a value may be of several kinds, of the one that it is most.
+
+    Such a value is wrong in each of them; the error that stands deepest is of the kind meant.
+    """
+    first, place = errors[0], errors[0]["loc"][:-1]
+    if len(place) < 2:
+        return first
+    alike = [error for error in errors if error["loc"][: len(place)] == place]
+    return max(alike, key=lambda error: len(error["loc"]))
+
+
 def _invalid(error: Mapping[str, Any]) -> Refusal:
     """Say what is wrong with a body."""
     if error["type"] == "json_invalid":
         return Refusal(400, one_line(f"the body is not JSON: {error['ctx']['error']}"))
-    place = ".".join(map(str, error["loc"][1:]))
+    parts = [str(part) for part in error["loc"][1:]]
+    place = ".".join(part for part in parts if "[" not in part)  # kinds, such as list[TextPart]
     if not place:
         return Refusal(400, "the body must be a JSON object")
     return Refusal(400, one_line(f"{place}: {error['msg']}"), param=place)

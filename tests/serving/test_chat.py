@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import openai
 import pytest
 from live_servers import QUESTIONS, until
 
@@ -88,6 +90,34 @@ def test_requests_at_once_share_forward_passes_and_draw_what_each_would_alone(
         check_same(reply, posterior)
     alone_passes = sum(posterior.cost.forward_passes for posterior in expected)
     assert served.service.lm.cost.forward_passes - passes < alone_passes / 2
+
+
+def test_the_asynchronous_client(served, client) -> None:
+    expected = ask(client, seed=4)
+    messages = [{"role": "user", "content": QUESTIONS[0]}]
+
+    async def asked():
+        async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none") as other:
+            create = other.chat.completions.create
+            settings = {"model": "pocket", "messages": messages, "seed": 4}
+            replies = await asyncio.gather(*[create(**settings) for _ in range(3)])
+            chunks = [chunk async for chunk in await create(**settings, stream=True)]
+        return replies, "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+    replies, text = asyncio.run(asked())
+    for reply in replies:
+        assert reply.motes["answers"] == expected.motes["answers"]
+        assert reply.choices[0].message.content == text == expected.choices[0].message.content
+
+
+def test_the_client_s_own_helper_for_streams(client) -> None:
+    messages = [{"role": "user", "content": QUESTIONS[0]}]
+    with client.chat.completions.stream(model="pocket", messages=messages, seed=4, n=2) as events:
+        final = events.get_final_completion()
+    whole = ask(client, seed=4, n=2)
+    for streamed, choice in zip(final.choices, whole.choices, strict=True):
+        assert streamed.message.content == choice.message.content
+        assert streamed.finish_reason == choice.finish_reason
 
 
 def test_a_seed_is_drawn_and_told_where_none_is_given(client, alone) -> None:

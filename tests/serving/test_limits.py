@@ -55,6 +55,19 @@ def test_a_full_queue_refuses_in_a_sentence(small, talker) -> None:
     assert answers[0] == answers[1] == answers[2]
 
 
+def test_a_client_that_tries_again_gets_its_answer(small, talker) -> None:
+    """OpenAI's client does by itself, after the second that the refusal names."""
+    talker.gate.clear()
+    engine = small.service.engine
+    with ThreadPoolExecutor(4) as pool:
+        first = [pool.submit(ask, small.client(), seed=0) for _ in range(3)]
+        until(lambda: engine.running + engine.waiting == 3)
+        late = pool.submit(ask, small.client(max_retries=5), seed=0)
+        until(lambda: b'status="429"} 1.0' in small.service.metrics.text())
+        talker.gate.set()
+        assert late.result().motes["answers"] == first[0].result().motes["answers"]
+
+
 def test_a_request_that_takes_too_long_ends(talker) -> None:
     limits = Limits(seconds=1.5)
     service = Service(talker, FunctionReward(judge), name="talker", limits=limits)
@@ -136,6 +149,13 @@ def test_a_server_that_ends_gives_up_its_runs(talker) -> None:
         ("{}", {}, 400, "model: Field required"),
         ("{}", {"content-type": "text/plain"}, 415, "the body must be JSON"),
         ('{"model": "' + "x" * 5000 + '"}', {}, 413, "at most 4,096 bytes"),
+        (
+            '{"model": "talker", "messages": [{"role": "user", "content": '
+            '[{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]}]}',
+            {},
+            400,
+            "messages.0.content.0.type: Input should be 'text'",
+        ),
         ('{"model": "talker", "motes": {"' + "x" * 3000 + '": 1}}', {}, 400, ""),
         ("{}", {"host": "evil.example"}, 421, "does not answer to the name 'evil.example'"),
         ('{"model": "\\ud800", "messages": [{"role": "user", "content": "?"}]}', {}, 400, "model"),
