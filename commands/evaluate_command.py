@@ -65,7 +65,13 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     evaluation = parser.add_argument_group("evaluation")
     add = evaluation.add_argument
-    add("--by", metavar="COLUMN", help="a table by this column too: level, subject, ...")
+    add(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a table by this column too: level, subject, ...; several may be given",
+    )
     add("--count", type=int, metavar="K", help="the first K problems; all where left out")
     add("--repeats", type=int, default=1, metavar="R", help="runs of each sampler on each problem")
     add("--seed", type=int, default=0, help="the same seed gives the same draws")
@@ -124,7 +130,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     methods = _methods(args.sampler or ["particle_filter"], args.budgets)
     arguments = {**stated_options(args), **models_of(args, by_name=True)}
     problems = load_problems(args.problems, subset=args.subset, split=args.split, count=args.count)
-    groups = None if args.by is None else _column(problems, args.by)
+    groups = [_column(problems, name) for name in args.by]
     try:
         if args.answer is not None and reads_texts(args.answer):
             golds = [problem.answer for problem in read_problems(problems, None)]
@@ -150,7 +156,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.log_to is not None and found.complete:
         with redirect_stdout(sys.stderr):  # trackers say where the runs are
             found.log_to(args.log_to, project=args.project, name=args.results.stem)
-    tables = [found.table()] + ([] if groups is None else [found.table(groups)])
+    tables = [found.table(), *map(found.table, groups)]
     for table in tables:
         if args.json:
             for row in table.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -24,11 +25,25 @@ def export(
     place, rows = Path(path), exported_rows(evaluation, problems)
     if not rows:
         raise ValueError("there is nothing to export: no run is done")
+    _warn_of_missing_texts(evaluation)
     if place.suffix.lower() == ".parquet":
         _write_parquet(rows, place)
     else:
         _write_folder(rows, place)
     return place
+
+
+def _warn_of_missing_texts(evaluation: Results) -> None:
+    """Warn of runs whose completions are empty, because nobody asked for texts when they ran."""
+    ended = [record for record in evaluation.records if record.draws is not None]
+    missing = sum(record.texts is None for record in ended)
+    if missing:
+        warn(
+            f"{missing} of {len(ended)} runs keep no texts, so that their completions are empty: "
+            "run them with texts=True (--texts), into a file of their own",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def exported_rows(
@@ -155,7 +170,13 @@ def _write_folder(rows: list[Row], path: Path) -> None:
     datasets.Dataset.from_list(_level(rows)).save_to_disk(path)
 
 
+def _drawn(name: str) -> int:
+    """Return n of a column named `...@n`; 0 of any other."""
+    number = name.rpartition("@")[2]
+    return int(number) if name.startswith("pred_") and number.isdigit() else 0
+
+
 def _level(rows: list[Row]) -> list[Row]:
-    """Give all rows the same columns, in the order in which they first occur."""
-    names = dict.fromkeys(name for row in rows for name in row)
+    """Give all rows the same columns, in the order in which they first occur; of @n, by n."""
+    names = sorted(dict.fromkeys(name for row in rows for name in row), key=_drawn)
     return [{name: row.get(name) for name in names} for row in rows]

@@ -193,6 +193,8 @@ def test_the_command_line(tmp_path, capsys):
     assert main(["evaluate", *problems, *ask, *results, "--by", "level"]) == 0
     first, second = capsys.readouterr().out.split("sampler ")[1:]
     assert "0 of 2" in first and "0 of 1" in second
+    assert main(["evaluate", *problems, *ask, *results, "--by", "level", "--by", "level"]) == 0
+    assert capsys.readouterr().out.split("sampler ")[1:] == [first, second, second]
     assert main(["evaluate", *problems, *ask, *results, "--by", "topic"]) == 2
     assert "by must be a column that every problem has, not 'topic'" in capsys.readouterr().err
     assert main(["evaluate", *problems, *ask, *results, "--split", "test"]) == 2

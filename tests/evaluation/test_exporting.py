@@ -97,6 +97,8 @@ def test_files_hold_the_rows(evaluation, tmp_path):
     evaluation.export(tmp_path / "runs", PROBLEMS)
     read = pyarrow.parquet.read_table(tmp_path / "runs.parquet").to_pylist()
     saved = list(datasets.load_from_disk(str(tmp_path / "runs")))
+    predicted = [name for name in read[0] if name.startswith("pred_")]
+    assert predicted == sorted(predicted, key=lambda name: int(name.split("@")[1]))
     for found in (read, saved):
         for row, expected in zip(found, rows, strict=True):
             assert {name: row[name] for name in expected} == expected
@@ -116,6 +118,8 @@ def test_texts_are_kept_when_asked_for(results, evaluation, tmp_path):
     )
     assert all(record.texts is None for record in without.records)
     assert all(row["completions"] is None for row in exported_rows(without))
+    with pytest.warns(RuntimeWarning, match="2 of 2 runs keep no texts"):
+        without.export(tmp_path / "without.parquet")
     with pytest.raises(ValueError, match="problems must be the 2 of the evaluation, not 1"):
         exported_rows(without, PROBLEMS[:1])
     nothing = Evaluation(without.arms, 2, ())
