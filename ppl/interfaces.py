@@ -152,8 +152,11 @@ class Declared(Protocol):
         """Return the declaration as a filter samples it; see `Stepwise`."""
         ...
 
-    def tempered(self, power: float) -> Any:
-        """Return the declaration on the way from the prior, at power 0, to itself, at 1."""
+    def tempered(self, power: float, alpha: float | None = None) -> Any:
+        """Return the declaration on the way from the prior, at power 0, to itself, at 1.
+
+        The power of the prior is `alpha` there; None where it goes the same way.
+        """
         ...
 
     def log_density(self, particle: Piece) -> float:

@@ -226,15 +226,18 @@ class StateSpaceModel:
             functions["prompt"] = prompt.text
         return {**functions, "target": self.target, "lm": self.lm, "prm": self.prm}
 
-    def tempered(self, power: float) -> StateSpaceModel:
+    def tempered(self, power: float, alpha: float | None = None) -> StateSpaceModel:
         """Return the model between prior and posterior: p^(1 + power (alpha - 1)) L^(power beta).
 
         The constraint stays as it is.
 
         Args:
             power: in [0, 1]; at 0 the prior.
+            alpha: the power of the prior there, where it goes a way of its own.
         """
-        likelihood, alpha = self.likelihood, 1 + power * (self.alpha - 1)
+        likelihood = self.likelihood
+        if alpha is None:
+            alpha = 1 + power * (self.alpha - 1)
         if likelihood is None:
             return replace(self, alpha=alpha)
         return replace(

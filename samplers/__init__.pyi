@@ -9,6 +9,7 @@ from .chains.metropolis import SuffixMetropolis as SuffixMetropolis
 from .chains.parallel_tempering import ParallelTempering as ParallelTempering
 from .chains.parameter_gibbs import ParameterGibbs as ParameterGibbs
 from .chains.reasoning_gibbs import ParticleGibbs as ParticleGibbs
+from .chains.replica_exchange import ReplicaExchange as ReplicaExchange
 from .filters.entropic import EntropicParticleFilter as EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling as ImportanceSampling
 from .filters.particle_filter import ParticleFilter as ParticleFilter

@@ -8,6 +8,10 @@ u steps and others, drawn from q to the end. It is accepted with probability
 which leaves gamma invariant: tau / tau' because the same cut is less likely in a longer trajectory
 (Metropolis et al. 1953; Hastings 1970; for language models Karan and Du 2025, arXiv:2510.14901,
 whose published code leaves the lengths out).
+
+With a horizon H, u is uniform among 0 .. H - 1 whatever the trajectory is. A cut behind its end
+leaves it as it is, which costs nothing, and the lengths cancel: no trajectory makes a cut more
+likely than another (2609.38104, where finished text is padded to the horizon).
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ def suffix_move(
     *,
     stop: int | None = None,
     anew: np.ndarray | None = None,
+    horizon: int | None = None,
 ) -> Moved:
     """Make one move of each trajectory, all in one batch.
 
@@ -60,23 +65,29 @@ def suffix_move(
         stop: steps after which a trajectory counts as whole though it is open; None for none.
         anew: rows that are drawn anew from their first step on, whatever their length: an
             independence sampler; bool, shape (N,).
+        horizon: H, where cuts do not depend on the trajectory; None where they are made within it.
     """
     n = len(particles)
     uniforms = SlotUniforms(subkeys(keys, 0), n)
     lengths = np.array([particle.length for particle in particles])
     anew = np.zeros(n, bool) if anew is None else anew
-    cuts = np.where(anew, 0, np.floor(uniforms.at(0) * lengths)).astype(int)
-    heads = [x.path[cut] for x, cut in zip(particles, cuts, strict=True)]
-    drawn = complete(stepwise, proposal, subkeys(keys, 1), heads, stop)
-    log_ratios = np.empty(n)
-    for i, (old, new) in enumerate(zip(particles, drawn, strict=True)):
-        log_ratios[i] = log_weight(i, new) - log_weight(i, old)
-        if not anew[i]:
+    cells = lengths if horizon is None else np.full(n, horizon)
+    cuts = np.where(anew, 0, np.floor(uniforms.at(0) * cells)).astype(int)
+    going = np.flatnonzero(cuts < lengths)  # all of them, where cuts are made within
+    drawn: list[Reasoning] = []
+    if len(going):
+        heads = [particles[i].path[cuts[i]] for i in going]
+        drawn = complete(stepwise, proposal, subkeys(keys, 1, going), heads, stop)
+    log_ratios = np.full(n, -np.inf)
+    for i, new in zip(going.tolist(), drawn, strict=True):
+        log_ratios[i] = log_weight(i, new) - log_weight(i, particles[i])
+        if horizon is None and not anew[i]:
             log_ratios[i] += np.log(lengths[i]) - np.log(new.length)
     accepted = uniforms.at(1) < np.exp(np.minimum(log_ratios, 0.0))
     moved = list(particles)
-    for i in np.flatnonzero(accepted).tolist():
-        moved[i] = drawn[i]
+    for i, new in zip(going.tolist(), drawn, strict=True):
+        if accepted[i]:
+            moved[i] = new
     return Moved(moved, accepted)
 
 

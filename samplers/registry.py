@@ -10,6 +10,7 @@ from .base import SteppedSampler
 from .chains.metropolis import PowerMetropolis, SuffixMetropolis
 from .chains.parallel_tempering import ParallelTempering
 from .chains.reasoning_gibbs import ParticleGibbs
+from .chains.replica_exchange import ReplicaExchange
 from .filters.entropic import EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling
 from .filters.particle_filter import ParticleFilter
@@ -47,6 +48,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         SuffixMetropolis,
         PowerMetropolis,
         ParallelTempering,
+        ReplicaExchange,
         Puri2025,
         Giannone2025,
         BestOfN,

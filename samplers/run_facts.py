@@ -122,7 +122,7 @@ def moves_of(
     """
     moves = settings.get("moves")
     each = moves if isinstance(moves, int) else 1
-    powers = settings.get("betas") or []
+    powers = rates.get("betas") or settings.get("betas") or []  # the first, where they were tuned
     found: list[Move] = []
     last = rates.get("acceptance_at_last")
     if isinstance(last, float) and slots:
@@ -138,10 +138,10 @@ def moves_of(
             found.append(Move("acceptance", where, rate, each * draws // len(accepted)))
     for step, rate in enumerate(rates.get("update_by_step") or [], 1):
         found.append(Move("update", f"step {step}", rate, draws))
-    # even and odd pairs of neighbours try in turn
+    tries = draws if settings.get("swaps") == "sweep" else draws // 2  # else in turn
     for rate, (upper, lower) in zip(rates.get("swap") or [], pairwise(powers), strict=False):
         share = nan if rate is None else rate
-        found.append(Move("swap", f"{upper:g} and {lower:g}", share, draws // 2))
+        found.append(Move("swap", f"{upper:g} and {lower:g}", share, tries))
     return tuple(found)
 
 

@@ -87,7 +87,7 @@ def _provenance(
         suffix_moves=sampler.suffix_moves,
         moves=moves_of(draws.rates, settings, len(draws.particles), slots),
         ladder=tuple(draws.rates.get("powers", ())),
-        betas=tuple(settings.get("betas") or ()),
+        betas=tuple(draws.rates.get("betas") or settings.get("betas") or ()),
         round_trips=int(draws.rates.get("round_trips", 0)),
         doubts=tuple(settings.get("doubts", ())),
         seed=(bound.keys.seed, bound.keys.run),

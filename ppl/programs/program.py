@@ -136,8 +136,14 @@ class Program:
         """What the models that it has met have computed since."""
         return sum((asked.cost - before for _, asked, before in self._met.values()), Cost())
 
-    def tempered(self, power: float) -> Program:
-        """Give the program with its likelihood to this power, and its conditions as they are."""
+    def tempered(self, power: float, alpha: float | None = None) -> Program:
+        """Give the program with its likelihood to this power, and its conditions as they are.
+
+        Raises:
+            ValueError: `alpha`, the power of the prior, is neither 1 nor None.
+        """
+        if alpha not in (None, 1):
+            raise ValueError(f"alpha must be 1 for a program, whose steps have priors, not {alpha}")
         return self._changed(power=self.power * power)
 
     def given_values(self, values: Mapping[str, Any]) -> Program:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,23 +17,9 @@ from ..moves import suffix_move
 from ..run_facts import Advice
 from .chain_sampler import BoundChains, Chains, ChainSampler, Started, Swept
 from .reasoning_gibbs import gibbs_moves
+from .swaps import Swaps, Travels, swap_neighbours, swap_rates, swap_tallies
 
 KERNELS = ("suffix", "gibbs")
-
-
-class Travels(NamedTuple):
-    """Where the replicas of each chain come from and how far they got.
-
-    Attributes:
-        replica: which replica stands at each power, int64, shape (C, K).
-        upward: whether it has been at the last power since it was at the first, bool, by replica,
-            shape (C, K).
-        visited: whether it has been at the first power at all, bool, by replica, shape (C, K).
-    """
-
-    replica: np.ndarray
-    upward: np.ndarray
-    visited: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,23 +141,14 @@ class BoundTempered(BoundChains):
         for number in range(moves):
             particles, moved = self._moved(keys, number, particles)
             accepted += moved
-        particles, travels, swaps = self._swapped(keys, state, particles)
-        trips = _round_trips(travels, state.memory or _at_home(self.sampler.chains, count))
-        tallies = {
-            "acceptance": accepted.reshape(-1, count).mean(axis=0) / moves,
-            **swaps,
-            "round_trips": np.array(trips[1]),
-        }
-        return Swept(particles, tallies, trips[0])
+        swaps = self._swapped(keys, state, particles)
+        travels = state.memory or Travels.at_home(self.sampler.chains, count)
+        travels, trips = travels.followed(swaps.places)
+        acceptance = accepted.reshape(-1, count).mean(axis=0) / moves
+        return Swept(swaps.particles, swap_tallies(acceptance, swaps, trips), travels)
 
     def rates(self, tallies: Mapping[str, np.ndarray], iterations: int) -> dict[str, Any]:
-        with np.errstate(invalid="ignore"):
-            swaps = tallies["swaps"] / tallies["attempts"]
-        return {
-            "acceptance": (tallies["acceptance"] / iterations).tolist(),
-            "swap": [None if np.isnan(rate) else rate for rate in swaps.tolist()],
-            "round_trips": int(tallies["round_trips"]),
-        }
+        return swap_rates(tallies, iterations)
 
     def _moved(
         self, keys: RunKeys, number: int, particles: list[Reasoning]
@@ -202,53 +179,12 @@ class BoundTempered(BoundChains):
         )
         return moved.particles, moved.accepted.astype(np.float64)
 
-    def _swapped(
-        self, keys: RunKeys, state: Chains, particles: list[Reasoning]
-    ) -> tuple[list[Reasoning], np.ndarray, dict[str, np.ndarray]]:
-        """Swap neighbours, and return for each chain which place each replica came from.
-
-        Attempted and successful swaps by pair.
-        """
-        models, chains, moves = self.models, self.sampler.chains, self.sampler.moves
-        count = len(models)
+    def _swapped(self, keys: RunKeys, state: Chains, particles: list[Reasoning]) -> Swaps:
+        """Let even pairs of neighbours swap, or odd ones, in turn."""
+        rows, count = len(particles), len(self.models)
         uniforms = SlotUniforms(
-            subkeys(keys.moves(moves, chains * count, range(chains * count)), 0), chains * count
+            subkeys(keys.moves(self.sampler.moves, rows, range(rows)), 0), rows
         ).at(0)
-        places = np.tile(np.arange(count), (chains, 1))
-        swaps, attempts = np.zeros(count - 1), np.zeros(count - 1)
-        for chain in range(chains):
-            row = chain * count
-            for k in range(state.iteration % 2, count - 1, 2):
-                attempts[k] += 1
-                one, other = particles[row + k], particles[row + k + 1]
-                log_ratio = (
-                    models[k].log_excess(other)
-                    + models[k + 1].log_excess(one)
-                    - models[k].log_excess(one)
-                    - models[k + 1].log_excess(other)
-                )
-                if uniforms[row + k] < np.exp(min(log_ratio, 0.0)):
-                    particles[row + k], particles[row + k + 1] = other, one
-                    places[chain, k], places[chain, k + 1] = k + 1, k
-                    swaps[k] += 1
-        return particles, places, {"swaps": swaps, "attempts": attempts}
-
-
-def _at_home(chains: int, count: int) -> Travels:
-    replica = np.tile(np.arange(count), (chains, 1))
-    return Travels(replica, np.zeros((chains, count), bool), replica == 0)
-
-
-def _round_trips(places: np.ndarray, before: Travels) -> tuple[Travels, int]:
-    """Follow the replicas through a swap, and count those that made a round trip.
-
-    A trip goes from the first power to the last and back.
-    """
-    replica = np.take_along_axis(before.replica, places, axis=1)
-    upward, visited, rows = before.upward.copy(), before.visited.copy(), np.arange(len(replica))
-    first, last = replica[:, 0], replica[:, -1]
-    trips = int((upward[rows, first]).sum())
-    upward[rows, first] = False
-    visited[rows, first] = True
-    upward[rows, last] = visited[rows, last]
-    return Travels(replica, upward, visited), trips
+        return swap_neighbours(
+            self.models, particles, uniforms, pairs=range(state.iteration % 2, count - 1, 2)
+        )

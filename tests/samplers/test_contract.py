@@ -38,12 +38,19 @@ VARIANTS = {
     "twisted_smc": {"twist": "look_ahead", "successors": 2},
     "power_smc": {"ramp": 3},
     "particle_gibbs": {"ancestor_sampling": True},
+    "replica_exchange": {"cut": "horizon", "swaps": "alternating", "alphas": (1, 0.7, 0.2, 0)},
     "parallel_tempering": {"kernel": "gibbs", "betas": (1.0, 0.4), "particles": 3},
     "mcts": {"leaf": "solution", "batch": 2, "rule": "puct"},
     "ab_mcts": {"nodes": "solution", "score_model": "mixed"},
 }
 CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
-CHAINS = ("particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering")
+CHAINS = (
+    "particle_gibbs",
+    "suffix_metropolis",
+    "power_metropolis",
+    "parallel_tempering",
+    "replica_exchange",
+)
 ASK_FOR_PROBABILITIES = ("self_evaluation_beam", "phi_decoding", "momentum_uncertainty")
 ASK_NO_REWARD_MODEL = ("phi_decoding",)
 POPULATIONS = [name for name in SAMPLERS if name not in CHAINS]

@@ -17,7 +17,7 @@ from motes.diagnostics.plots.shades import shades
 from motes.samplers import SAMPLERS
 from motes.samplers.search.search_sampler import SearchSampler
 
-CHAINS = {"particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering"}
+CHAINS = {"particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering", "replica_exchange"}
 SEARCHES = {name for name, kind in SAMPLERS.items() if issubclass(kind, SearchSampler)}
 WEIGHTED = set(SAMPLERS) - CHAINS
 FILTERS = WEIGHTED - SEARCHES
@@ -51,7 +51,7 @@ PICTURES = {
         0,
     ),
     "plot_swaps": (
-        {"parallel_tempering"},
+        {"parallel_tempering", "replica_exchange"},
         "a plot of swaps needs the swap rates of parallel tempering, which '{}' does not have",
         0,
     ),

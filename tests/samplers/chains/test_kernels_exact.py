@@ -40,9 +40,15 @@ import pytest
 
 from motes.models import FunctionReward, Sampling, TableLM
 from motes.ppl import Final, Odds, Particle, Product, StateSpaceModel, StepwiseModel, Target
-from motes.samplers import ParallelTempering, PowerMetropolis, ResampleMove, SuffixMetropolis
+from motes.samplers import (
+    ParallelTempering,
+    PowerMetropolis,
+    ReplicaExchange,
+    ResampleMove,
+    SuffixMetropolis,
+)
 from motes.samplers import moves as suffix
-from motes.samplers.chains import parallel_tempering
+from motes.samplers.chains import parallel_tempering, replica_exchange, swaps
 from motes.samplers.chains.chain_sampler import Chains
 from motes.samplers.chains.reasoning_gibbs import gibbs_moves
 from motes.samplers.filters import resample_move
@@ -195,9 +201,9 @@ def decided_ancestors(
 @pytest.fixture(autouse=True)
 def decided(monkeypatch):
     """Everything random becomes a decision."""
-    for module in (suffix, parallel_tempering):
+    for module in (suffix, parallel_tempering, replica_exchange):
         monkeypatch.setattr(module, "SlotUniforms", Uniforms)
-    for module in (suffix, parallel_tempering, resample_move):
+    for module in (suffix, parallel_tempering, replica_exchange, resample_move):
         monkeypatch.setattr(module, "subkeys", lambda keys, part, chosen=None: None)
     # not the function of that name
     for module in (conditional_smc, import_module("motes.smc.generations")):
@@ -1030,3 +1036,186 @@ def test_an_inverted_swap_would_be_seen(monkeypatch):
     )
     matrix, target = exchanged(*TEMPERED["hot"], 0)
     assert error(matrix, target) > 1e-3
+
+
+# --- replica exchange
+# ------------------------------------------------------------------------------------------
+
+
+POWERED = replace(PAIR, alpha=2.0, max_steps=2)
+BOTH = {"chains": 1, "betas": (1.0, 0.5, 0.0), "alphas": (1.0, 0.3, 0.0)}
+EXCHANGES = {
+    "powers of the prior": (POWERED, ReplicaExchange(chains=1, betas=(1, 1), alphas=(1, 0.2))),
+    "no reward": (
+        replace(POWERED, target=None, max_steps=3),
+        ReplicaExchange(chains=1, betas=(1, 0)),
+    ),
+    "both": (POWERED, ReplicaExchange(**BOTH)),
+    "in turn": (POWERED, ReplicaExchange(**BOTH, swaps="alternating")),
+    "zeros": (
+        Case(Product(beta=2.0), lm=SPARSE, max_steps=2),
+        ReplicaExchange(chains=1, betas=(1.0, 0.0)),
+    ),
+    "one proposal": (POWERED, ReplicaExchange(**BOTH, proposal=HOT)),
+    "horizon": (POWERED, ReplicaExchange(**BOTH, cut="horizon")),
+    "short horizon": (
+        replace(POWERED, max_steps=3),
+        ReplicaExchange(chains=1, betas=(1, 0.4), cut="horizon", horizon=2),
+    ),
+    "constrained": (
+        replace(POWERED, target=Final(floor=FLOOR), constraint=even_zeros, lm=SPARSE),
+        ReplicaExchange(chains=1, betas=(1.0, 0.0)),
+    ),
+}
+
+
+def at_rungs(
+    case: Case, sampler: ReplicaExchange, positions: np.ndarray
+) -> tuple[list[dict[Tokens, float]], list[dict[Tokens, Particle]]]:
+    """What each replica follows, and every trajectory as its own proposal draws it."""
+    shares = [
+        np.interp(positions, np.arange(len(sampler.betas)), ladder)
+        for ladder in (sampler.alphas or sampler.betas, sampler.betas)
+    ]
+    masses, drawn = [], []
+    for a, b in zip(*shares, strict=True):
+        alpha = case.alpha**a
+        target = None if case.target is None else replace(case.target, beta=case.target.beta * b)
+        masses.append(replace(case, alpha=alpha, target=target).masses())
+        colder = Sampling(temperature=case.prior.temperature / alpha)
+        drawn.append(case.particles(proposal=sampler.proposal or colder))
+    return masses, drawn
+
+
+def exchanging(
+    case: Case, sampler: ReplicaExchange, iteration: int = 0, positions: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix of one iteration over the replicas' joint states, and the product of their
+    targets."""
+    positions = np.arange(len(sampler.betas)) if positions is None else np.array(positions)
+    masses, drawn = at_rungs(case, sampler, positions)
+    joint = {
+        state: prod(each[x] for each, x in zip(masses, state, strict=True))
+        for state in product(*masses)
+    }
+
+    def kernel(particles):
+        bound = sampler.bind(case.model, KEYS)
+        memory = bound._first()._replace(positions=positions)
+        after = bound.sweep(KEYS, Chains(iteration, tuple(particles), (), {}, memory))
+        return tuple(last_of(x, fresh) for x, fresh in zip(after.current, drawn, strict=True))
+
+    starts = {
+        state: [fresh[x] for fresh, x in zip(drawn, state, strict=True)] for state in joint
+    }
+    return matrix_of(walked(kernel), starts), distribution(joint)
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_replica_exchange(name):
+    """The joint law of the replicas is left as it is, and reached from everywhere; every replica
+    knows the probability of its trajectory under its own proposal."""
+    case, sampler = EXCHANGES[name]
+    if sampler.swaps == "alternating":
+        even, target = exchanging(case, sampler, 0)
+        odd, _ = exchanging(case, sampler, 1)
+        assert error(even, target) <= 1e-12 and error(odd, target) <= 1e-12
+        check(even @ odd, target)
+    else:
+        check(*exchanging(case, sampler))
+
+
+def test_a_tuned_ladder_is_a_ladder():
+    check(*exchanging(POWERED, ReplicaExchange(**BOTH), positions=[0.0, 0.6, 2.0]))
+
+
+def test_a_swap_with_stale_log_probabilities_would_be_seen(monkeypatch):
+    """Planted: the second pair of a sweep compares the replica that the first pair has moved."""
+    known: dict[int, Any] = {}
+
+    def stale(upper, lower, one, other):
+        place = (id(upper), id(lower))
+        return known[place]
+
+    honest = swaps.swap_neighbours
+
+    def planted(models, particles, uniforms, pairs):
+        for k in pairs:
+            chance = CHANCE(models[k], models[k + 1], particles[k], particles[k + 1])
+            known[id(models[k]), id(models[k + 1])] = chance
+        return honest(models, particles, uniforms, pairs)
+
+    CHANCE = swaps._chance
+    monkeypatch.setattr(swaps, "_chance", stale)
+    monkeypatch.setattr(replica_exchange, "swap_neighbours", planted)
+    assert error(*exchanging(*EXCHANGES["both"])) > 1e-4
+    assert error(*exchanging(*EXCHANGES["powers of the prior"])) <= 1e-12  # one pair: none stale
+
+
+def test_a_proposal_that_is_the_other_replicas_would_be_seen(monkeypatch):
+    """Planted: a trajectory keeps the q of the replica that drew it."""
+    bound = replica_exchange.BoundExchange
+    monkeypatch.setattr(bound, "_qualified", lambda self, particles, drawn, rungs: [*particles])
+    with pytest.raises(AssertionError):
+        exchanging(*EXCHANGES["powers of the prior"])
+
+
+@pytest.mark.parametrize("name", ["horizon", "both"])
+def test_each_cut_has_its_own_correction(name, monkeypatch):
+    """Planted: the other rule's probability to accept."""
+    case, sampler = EXCHANGES[name]
+    honest, logs = suffix.suffix_move, np.log
+
+    class Lengths:
+        """tau / tau' where there should be none, or none where there should be."""
+
+        def __getattr__(self, attribute):
+            return getattr(np, attribute)
+
+        def log(self, length):
+            return 0.0
+
+    def with_lengths(stepwise, proposal, keys, particles, log_weight, **settings):
+        return honest(
+            stepwise,
+            proposal,
+            keys,
+            particles,
+            lambda i, x: log_weight(i, x) - float(logs(x.length)),
+            **settings,
+        )
+
+    if name == "horizon":
+        monkeypatch.setattr(replica_exchange, "suffix_move", with_lengths)
+    else:
+        monkeypatch.setattr(suffix, "np", Lengths())
+    assert error(*exchanging(case, sampler)) > 1e-3
+
+
+def test_a_move_that_can_only_shorten_ends_with_short_trajectories():
+    """Planted: the refinement of Karan and Du's code rewrites a finished text within its present
+    length. Of a text that was cut short nothing longer ever comes back, so that the chain settles
+    on one token, at a total variation of one half from the target in this example (2609.38104)."""
+
+    @cache
+    def half(prefix: Tokens) -> np.ndarray:
+        return np.array([0.5, 0.0, 0.5]) if not prefix else np.array([0.0, 0.0, 1.0])
+
+    case = Case(None, lm=DecidedLM(half, eos=EOS), max_steps=2)
+    masses = case.masses()
+    fresh = case.particles()
+    assert masses == {(EOS,): 0.5, (0, EOS): 0.5}
+
+    def shortening(x: Particle) -> Tokens:
+        [cut] = np.floor(Uniforms(None, 1).at(0) * x.length).astype(int).tolist()
+        view = case.model.stepwise(case.q)
+        [y] = complete(view, case.q, None, [x.path[cut]], stop=x.length)
+        log_ratio = np.log(x.length) - np.log(y.length) if y.open is False else -np.inf
+        accepted = Uniforms(None, 1).at(1)[0] < np.exp(min(log_ratio, 0.0))
+        return (y if accepted else x).trajectory.token_ids
+
+    matrix = matrix_of(walked(shortening), {x: fresh[x] for x in masses})
+    target = distribution(masses)
+    assert error(matrix, target) > 0.1
+    assert abs(distance(matrix, target) - 0.5) < 1e-6
+    check(*swept_by(SuffixMetropolis(chains=1), case))
