@@ -73,19 +73,19 @@ def suffix_move(
     anew = np.zeros(n, bool) if anew is None else anew
     cells = lengths if horizon is None else np.full(n, horizon)
     cuts = np.where(anew, 0, np.floor(uniforms.at(0) * cells)).astype(int)
-    going = np.flatnonzero(cuts < lengths)  # all of them, where cuts are made within
+    going = np.flatnonzero(cuts < lengths).tolist()  # all of them, where cuts are made within
     drawn: list[Reasoning] = []
-    if len(going):
+    if going:
         heads = [particles[i].path[cuts[i]] for i in going]
         drawn = complete(stepwise, proposal, subkeys(keys, 1, going), heads, stop)
     log_ratios = np.full(n, -np.inf)
-    for i, new in zip(going.tolist(), drawn, strict=True):
+    for i, new in zip(going, drawn, strict=True):
         log_ratios[i] = log_weight(i, new) - log_weight(i, particles[i])
         if horizon is None and not anew[i]:
             log_ratios[i] += np.log(lengths[i]) - np.log(new.length)
     accepted = uniforms.at(1) < np.exp(np.minimum(log_ratios, 0.0))
     moved = list(particles)
-    for i, new in zip(going.tolist(), drawn, strict=True):
+    for i, new in zip(going, drawn, strict=True):
         if accepted[i]:
             moved[i] = new
     return Moved(moved, accepted)

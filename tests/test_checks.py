@@ -199,14 +199,21 @@ def test_the_device_draws_by_the_same_law(temperature):
 @pytest.mark.parametrize("temperature", [1e-320, 1e-5, 1e308])
 @pytest.mark.parametrize(
     "sampler",
-    ["particle_filter", "power_smc", "power_metropolis", "parallel_tempering", "tempered_smc"],
+    [
+        "particle_filter",
+        "power_smc",
+        "power_metropolis",
+        "parallel_tempering",
+        "replica_exchange",
+        "tempered_smc",
+    ],
 )
 def test_runs_at_the_edge_of_temperature(temperature, sampler):
     lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
     prior = Sampling(temperature=temperature)
     small = (
         {"iterations": 2, "warmup": 1}
-        if "metropolis" in sampler or "parallel" in sampler
+        if "metropolis" in sampler or "parallel" in sampler or "exchange" in sampler
         else {"particles": 8}
     )
     posterior = motes.solve(

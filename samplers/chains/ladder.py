@@ -14,6 +14,7 @@ where the replicas stand (the communication barrier: Syed, Bouchard-Côté, Deli
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,10 +37,11 @@ def check_ladder(name: str, values: object) -> tuple[float, ...]:
         >>> check_ladder("alphas", [1, 1, 0.5])
         (1.0, 1.0, 0.5)
     """
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or np.ndim(values) == 0:
+    scalar = isinstance(values, np.ndarray) and values.ndim == 0
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or scalar:
         raise TypeError(f"{name} must be numbers in order, not {checks.shown(values)}")
     shares = tuple(checks.fraction(f"every one of {name}", value) for value in values)
-    falls = all(one >= other for one, other in zip(shares, shares[1:], strict=False))
+    falls = all(one >= other for one, other in pairwise(shares))
     if len(shares) < 2 or shares[0] != 1 or not falls:
         raise ValueError(
             f"{name} must fall from 1 to 0 or more, in at least two numbers, not "
@@ -54,7 +56,7 @@ def check_apart(alphas: Sequence[float], betas: Sequence[float]) -> None:
         raise ValueError(
             f"alphas must be as many as betas, {len(betas)}, and not {checks.shown(alphas)}"
         )
-    for one, other in zip(zip(alphas, betas, strict=True), zip(alphas[1:], betas[1:], strict=True)):
+    for one, other in pairwise(zip(alphas, betas, strict=True)):
         if one == other:
             raise ValueError(
                 f"alphas and betas must not both stay the same, as they do at {one}: neighbours "

@@ -302,9 +302,7 @@ class BoundExchange(BoundChains):
             return memory
         rejections = memory.rejected / memory.attempts  # every pair has tried by now
         nothing = np.zeros_like(rejections)
-        return Exchange(
-            memory.travels, evened_out(memory.positions, rejections), nothing, nothing
-        )
+        return Exchange(memory.travels, evened_out(memory.positions, rejections), nothing, nothing)
 
     def _qualified(
         self, particles: Sequence[Reasoning], drawn: Sequence[Sampling | None], rungs: Rungs

@@ -17,7 +17,13 @@ from motes.diagnostics.plots.shades import shades
 from motes.samplers import SAMPLERS
 from motes.samplers.search.search_sampler import SearchSampler
 
-CHAINS = {"particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering", "replica_exchange"}
+CHAINS = {
+    "particle_gibbs",
+    "suffix_metropolis",
+    "power_metropolis",
+    "parallel_tempering",
+    "replica_exchange",
+}
 SEARCHES = {name for name, kind in SAMPLERS.items() if issubclass(kind, SearchSampler)}
 WEIGHTED = set(SAMPLERS) - CHAINS
 FILTERS = WEIGHTED - SEARCHES

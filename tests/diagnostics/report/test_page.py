@@ -22,7 +22,13 @@ from motes.ppl import Posterior
 from motes.samplers import SAMPLERS, ParticleFilter
 
 SECTIONS = ["question", "answer", "findings", "pictures", "reasoning", "ancestry", "run"]
-CHAINS = {"particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering", "replica_exchange"}
+CHAINS = {
+    "particle_gibbs",
+    "suffix_metropolis",
+    "power_metropolis",
+    "parallel_tempering",
+    "replica_exchange",
+}
 VARIANTS = {
     "tempered_smc": {"waste_free": True, "moves": 1},
     "entropic_particle_filter": {"look_ahead": 2},
@@ -51,7 +57,9 @@ def test_every_sampler(name, settings, sampled, read):
         whole = "lines are drawn" not in reader.text
         expected = ["scores", "lorenz"] if whole else ["scores", "tree", "lorenz"]
         assert "gone on with" in reader.text
-    expected += ["powers"] * (name == "tempered_smc") + ["swaps"] * (name in ("parallel_tempering", "replica_exchange"))
+    expected += ["powers"] * (name == "tempered_smc") + ["swaps"] * (
+        name in ("parallel_tempering", "replica_exchange")
+    )
     assert shown(reader) == expected
     for words in (
         name,
