@@ -189,6 +189,11 @@ class Rows(Cache):
         self.shared, self.latest = shared, 0
         super().__init__(layers=[_RowLayer(self, i) for i in range(keys.shape[0])])
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the keys and values take."""
+        return self.keys.nbytes + self.values.nbytes
+
     @classmethod
     def from_pool(cls, pool: Pool, contexts: Sequence[np.ndarray], *, room: int) -> Rows:
         """Gather contexts, each an array of slots in order of position.

@@ -67,13 +67,29 @@ class Tokens(NamedTuple):
     again: int
 
 
+@dataclass
+class _LastRows:
+    """The batch that was computed last, from which the next step may go on as it lies there.
+
+    Attributes:
+        rows: the batch.
+        columns: how many it had in use; more are there once somebody has gone on.
+        places: the row that holds a node's context up to its own last column, and how many tokens
+            that is.
+    """
+
+    rows: Rows
+    columns: int
+    places: WeakKeyDictionary[Trajectory, tuple[int, int]]
+
+
 class TreeCache:
     """Forward passes over a tree of trajectories, each token read once.
 
     Args:
         model: a transformers model with a causal backbone.
         tokens_of: the token ids that a node stands for; at least one each.
-        budget: the most bytes of keys and values to keep.
+        budget: the most bytes of keys and values to keep, the last batch's rows among them.
         on_forward: called after every forward pass with (`Tokens`, seconds).
         on_move: called with the seconds that moving keys and values took.
     """
@@ -94,6 +110,7 @@ class TreeCache:
         self._cache_argument = cache_argument(model)
         self._pool: Pool = make_pool(model, budget=budget)
         self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
+        self._last: _LastRows | None = None
 
     def logits_at(self, nodes: Sequence[Trajectory]) -> Computed:
         """Return the model's outputs behind the last token of each node.
@@ -182,9 +199,13 @@ class TreeCache:
         began = time.perf_counter()
         kept: list[tuple[_Entry, np.ndarray]] = []
         row_index, columns = [], []
+        places: WeakKeyDictionary[Trajectory, tuple[int, int]] = WeakKeyDictionary()
         try:
             for row, node, first, count in items:
                 entry = self._entry(node)
+                if node.open and first + count == rows.columns:
+                    above = 0 if node.parent is None else self.length(node.parent)
+                    places[node] = row, above + len(entry.slots) + count
                 entry.read = max(entry.read, len(entry.slots) + count)
                 taken = self._take(count) if count and node.open else None
                 if taken is not None:
@@ -201,6 +222,8 @@ class TreeCache:
             raise
         for entry, taken in kept:
             entry.slots = np.concatenate([entry.slots, taken])
+        fits = rows.nbytes <= (self._pool.limit - self._pool.owned) * self._pool.token_bytes
+        self._last = _LastRows(rows, rows.columns, places) if fits and places else None
         self.on_move(time.perf_counter() - began)
 
     def row_bytes(
@@ -240,6 +263,7 @@ class TreeCache:
         """Forget all keys and values; results do not change."""
         for entry in self._entries.values():
             self._evict(entry)
+        self._last = None
 
     # The plan: which tokens must be read, in which rows.
 
@@ -297,7 +321,7 @@ class TreeCache:
         width = max(counts)
         ids = sent([suffix + [0] * (width - len(suffix)) for suffix in suffixes], self.device)
         began = time.perf_counter()
-        rows = Rows.from_pool(self._pool, contexts, room=width)
+        rows = self._rows_of([chain[0] for chain in chains], contexts, room=width)
         self.on_move(time.perf_counter() - began)
         first = rows.columns
         keep = sorted({column for _, _, column in reads} or {width - 1})
@@ -312,6 +336,28 @@ class TreeCache:
             found[place] = logits[row, keep.index(column)]
         self.store(rows, [(row, node, first + column, count) for row, node, column, count in items])
         return rows if min(counts) == width else None
+
+    def _rows_of(
+        self, nodes: Sequence[Trajectory], contexts: Sequence[np.ndarray], *, room: int
+    ) -> Rows:
+        """Return a batch of contexts, of what each node or its parent has been read.
+
+        They are taken from the last batch where all lie there as they would be gathered, so that
+        steps of few tokens don't pay for moving all keys and values. `room` more columns are
+        wanted.
+        """
+        last, self._last = self._last, None
+        lengths = [len(context) for context in contexts]
+        if last is not None and last.rows.columns == last.columns == max(lengths):
+            found = [last.places.get(node) or self._place_of_parent(last, node) for node in nodes]
+            places = [place[0] for place in found if place is not None]
+            if [place[1] for place in found if place is not None] == lengths:
+                return last.rows.select(places)
+        del last  # its memory is wanted now
+        return Rows.from_pool(self._pool, contexts, room=room)
+
+    def _place_of_parent(self, last: _LastRows, node: Trajectory) -> tuple[int, int] | None:
+        return None if node.parent is None else last.places.get(node.parent)
 
     def _count(self, chains: Sequence[list[Trajectory]]) -> Tokens:
         roots = steps = again = 0
