@@ -23,7 +23,9 @@ import torch
 
 from ...aliases import Network
 from ..trajectory import Trajectory
+from .chains import chains_of
 from .kv import SPARE, Pool, Rows, cache_argument, make_pool
+from .last_rows import LastRows
 from .memory import COPIES, CacheFullError
 from .shared_attention import attending
 from .transfers import sent
@@ -67,22 +69,6 @@ class Tokens(NamedTuple):
     again: int
 
 
-@dataclass
-class _LastRows:
-    """The batch that was computed last, from which the next step may go on as it lies there.
-
-    Attributes:
-        rows: the batch.
-        columns: how many it had in use; more are there once somebody has gone on.
-        places: the row that holds a node's context up to its own last column, and how many tokens
-            that is.
-    """
-
-    rows: Rows
-    columns: int
-    places: WeakKeyDictionary[Trajectory, tuple[int, int]]
-
-
 class TreeCache:
     """Forward passes over a tree of trajectories, each token read once.
 
@@ -110,7 +96,7 @@ class TreeCache:
         self._cache_argument = cache_argument(model)
         self._pool: Pool = make_pool(model, budget=budget)
         self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
-        self._last: _LastRows | None = None
+        self._last: LastRows | None = None
 
     def logits_at(self, nodes: Sequence[Trajectory]) -> Computed:
         """Return the model's outputs behind the last token of each node.
@@ -125,7 +111,7 @@ class TreeCache:
         found: list[torch.Tensor | None] = [None] * len(nodes)
         pending = self._pending([self._path(node) for node in nodes])
         # a node that is read already is read at its last token once more: its logits were not kept
-        chains = [*_chains(pending), *([node] for node in nodes if node not in pending)]
+        chains = [*chains_of(pending), *([node] for node in nodes if node not in pending)]
         rows, in_order = None, False
         while chains:
             rows = self._read(chains, wanted, found)
@@ -133,7 +119,7 @@ class TreeCache:
             for chain in chains:
                 for node in chain:
                     pending.pop(node, None)
-            chains = _chains(pending)
+            chains = chains_of(pending)
         return Computed(
             torch.stack([logits for logits in found if logits is not None]),
             rows if in_order else None,
@@ -223,7 +209,7 @@ class TreeCache:
         for entry, taken in kept:
             entry.slots = np.concatenate([entry.slots, taken])
         fits = rows.nbytes <= (self._pool.limit - self._pool.owned) * self._pool.token_bytes
-        self._last = _LastRows(rows, rows.columns, places) if fits and places else None
+        self._last = LastRows(rows, rows.columns, places) if fits and places else None
         self.on_move(time.perf_counter() - began)
 
     def row_bytes(
@@ -347,17 +333,11 @@ class TreeCache:
         wanted.
         """
         last, self._last = self._last, None
-        lengths = [len(context) for context in contexts]
-        if last is not None and last.rows.columns == last.columns == max(lengths):
-            found = [last.places.get(node) or self._place_of_parent(last, node) for node in nodes]
-            places = [place[0] for place in found if place is not None]
-            if [place[1] for place in found if place is not None] == lengths:
-                return last.rows.select(places)
+        places = None if last is None else last.places_of(nodes, contexts)
+        if last is not None and places is not None:
+            return last.rows.select(places)
         del last  # its memory is wanted now
         return Rows.from_pool(self._pool, contexts, room=room)
-
-    def _place_of_parent(self, last: _LastRows, node: Trajectory) -> tuple[int, int] | None:
-        return None if node.parent is None else last.places.get(node.parent)
 
     def _count(self, chains: Sequence[list[Trajectory]]) -> Tokens:
         roots = steps = again = 0
@@ -409,22 +389,3 @@ class TreeCache:
     def _evict(self, entry: _Entry) -> None:
         self._pool.release(entry.slots)
         entry.slots = entry.slots[:0]
-
-
-def _chains(pending: dict[Trajectory, None]) -> list[list[Trajectory]]:
-    """Return the pending nodes that can be read now.
-
-    From each whose parent is not pending down to the next fork.
-    """
-    children: dict[Trajectory | None, list[Trajectory]] = {None: []}
-    for node in pending:
-        children.setdefault(node.parent if node.parent in pending else None, []).append(node)
-    chains = []
-    for top in children[None]:
-        chain = [top]
-        below = children.get(top, [])
-        while len(below) == 1:
-            chain.append(below[0])
-            below = children.get(chain[-1], [])
-        chains.append(chain)
-    return chains
