@@ -9,8 +9,8 @@ from typing import Any
 
 from .hosting.places import located
 from .hosting.pretrained import DeviceMap
-from .loading import load_lm
-from .pairing import VOTES
+from .loading import is_address, is_in_vllm, load_lm
+from .pairing import JUDGE, VOTES
 from .pocket import LM_FOLDER
 from .protocols import RewardModel
 from .reward.generative_verifier import GenerativeVerifier
@@ -45,7 +45,8 @@ def load_prm(
         source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner ("owner/name").
             "judge:" and the source of a language model ask that model whether the solution is right
             (see `motes.models.reward.judge_reader`), as family="judge" does; "votes:" and such a
-            source count the verdicts of rationales that it writes (see `VotingJudge`).
+            source count the verdicts of rationales that it writes (see `VotingJudge`). "vllm:" and
+            a source run it in vLLM, and a server's address, "http://HOST:PORT", asks it there.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
         device_map: as for `load_lm`.
@@ -55,14 +56,17 @@ def load_prm(
         cache_bytes: the most bytes of keys and values to keep.
         probe: as for `load_lm`.
         options: of "votes:" the arguments of `VotingJudge`; of a generative verifier `rationales`,
-            `max_tokens` of one, `sampling` and `seed` (see `GenerativeVerifier`).
+            `max_tokens` of one, `sampling` and `seed` (see `GenerativeVerifier`); of a server those
+            of `motes.models.reward.server_prm.load_served_prm`; in vLLM those of
+            `motes.models.reward.vllm_prm.load_vllm_prm`.
 
     Returns:
-        A `TorchPRM`; of "votes:" a `VotingJudge`, and of a generative verifier a
-        `GenerativeVerifier`.
+        A `TorchPRM`; of "votes:" a `VotingJudge`, of a generative verifier a `GenerativeVerifier`,
+        and an `EnginePRM` in vLLM or behind a server.
 
     Raises:
         TypeError: an option is none of this kind of model.
+        ServerError: the server cannot be used; one sentence.
         ValueError: the name, device, dtype or family is unknown, the checkpoint is not whole, its
             weights are not those of its family, or the model cannot be hosted.
         FileNotFoundError: the folder or file is missing, or holds no weights.
@@ -84,6 +88,10 @@ def load_prm(
     if form is not None:
         _check_options(load_verifier, name, options)
         return load_verifier(name, form, hosting=hosting, **options)
+    if is_in_vllm(name.removeprefix(JUDGE)):
+        return _load_into_vllm(name, family, reader, hosting, options)
+    if is_address(name.removeprefix(JUDGE)):
+        return _load_served(name, family, reader, hosting, options)
     _check_options(load_hosted, name, options)
     return load_hosted(name, family=family, reader=reader, **hosting)
 
@@ -165,6 +173,31 @@ def load_implicit_prm(
 def _load_votes(name: str, hosting: dict[str, Any], options: dict[str, Any]) -> RewardModel:
     _check_options(VotingJudge.__init__, name, options)
     return VotingJudge(load_lm(name.removeprefix(VOTES), **hosting), **{"name": name, **options})
+
+
+def _load_into_vllm(
+    name: str, family: str | None, reader: Any, hosting: dict[str, Any], options: dict[str, Any]
+) -> RewardModel:
+    from .reward.vllm_prm import load_vllm_prm
+
+    _check_left(name, hosting, "device", "device_map")
+    return load_vllm_prm(name, family=family, reader=reader, dtype=hosting["dtype"], **options)
+
+
+def _load_served(
+    name: str, family: str | None, reader: Any, hosting: dict[str, Any], options: dict[str, Any]
+) -> RewardModel:
+    from .reward.server_prm import load_served_prm
+
+    _check_left(name, hosting, "device", "dtype", "device_map")
+    _check_options(load_served_prm, name, options)
+    return load_served_prm(name, family=family, reader=reader, **options)
+
+
+def _check_left(name: str, hosting: dict[str, Any], *arguments: str) -> None:
+    for argument in arguments:
+        if hosting[argument] not in (None, "auto"):
+            raise ValueError(f"{argument} must be left out for {name!r}, not {hosting[argument]!r}")
 
 
 def _form(name: str, family: str | None, reader: object) -> VerifierForm | None:

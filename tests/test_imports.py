@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models/identity": {"models"},
     "models/language": {"models", "models/hosting", "models/identity"},
     "models/recording": {"models", "models/identity"},
-    "models/reward": {"models", "models/hosting", "models/identity", "models/pocket"},
+    "models/reward": {"models", "models/engines", "models/hosting", "models/identity"}
+    | {"models/pocket"},
     "models/pocket": set(),
     "models/pocket/recipe": {"models", "models/language", "models/reward", "models/pocket"},
     "smc": {"smc/resampling"},

@@ -78,13 +78,13 @@ def load_server(
     connection = Connection(
         url, timeout=timeout, retries=retries, at_once=at_once, key_variable=key_variable
     )
-    kind, served = connection.patiently(lambda: _identified(connection, model))
+    kind, served = connection.patiently(lambda: identified(connection, model))
     if kind is None:
         return TextServerLM(connection, served, step=step, prompt=prompt)
     own, ends, size = _tokenizer(tokenizer, served)
     probe = tuple(own(PROBE)["input_ids"])
     dialect = kind(connection, served)
-    _check_tokenizer(connection, dialect, own)
+    checked_tokenizer(connection, dialect, own)
     dialect.learn(probe)
     room = context if context is not None else served.context
     if room is None:
@@ -103,7 +103,7 @@ def load_server(
     )
 
 
-def _identified(connection: Connection, model: str | None) -> tuple[Any, Served]:
+def identified(connection: Connection, model: str | None) -> tuple[Any, Served]:
     """Return what kind of server this is, by what it shows, and what it serves."""
     properties = connection.find("/props")
     if isinstance(properties, dict) and "default_generation_settings" in properties:
@@ -168,7 +168,7 @@ def _size(tokenizer: Tokenizer) -> int:
     return max(tokenizer.get_vocab().values()) + 1 + SPARE
 
 
-def _check_tokenizer(connection: Connection, dialect: Dialect, tokenizer: Tokenizer) -> None:
+def checked_tokenizer(connection: Connection, dialect: Dialect, tokenizer: Tokenizer) -> None:
     """Raise ValueError where a text has other tokens for the server."""
     theirs = connection.patiently(lambda: dialect.tokenized(PROBE))
     own = tokenizer(PROBE, add_special_tokens=False)["input_ids"]

@@ -68,7 +68,9 @@ class VllmServer:
     def score(
         self, context: tuple[int, ...], continuation: tuple[int, ...], law: Sampling
     ) -> tuple[float, ...]:
-        if law != PLAIN:
+        if (
+            law != PLAIN or len(continuation) == 1
+        ):  # a request for one token leaves the cache usable
             return tuple(
                 self._score_one((*context, *continuation[:place]), token, law)
                 for place, token in enumerate(continuation)

@@ -8,7 +8,7 @@ than its own gives numbers that look right.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -238,6 +238,30 @@ def family_of(signs: Signs, asked: str | None = None) -> Family | None:
     for family in (*declared, *called):
         return _fitting(family, signs)
     return None
+
+
+def recognised(
+    names: Sequence[str], architectures: Sequence[str], labels: int, asked: str | None
+) -> Family | None:
+    """Return the family of a model whose weights are elsewhere; None where nothing says one.
+
+    Args:
+        names: what it is called.
+        architectures: the classes that its configuration declares.
+        labels: how many its configuration has.
+        asked: the name of the family that the user says it is of.
+
+    Example:
+        >>> recognised(["RLHFlow/Llama3.1-8B-PRM-Deepseek-Data"], (), 0, None).name
+        'rlhflow'
+    """
+    if asked is not None:
+        return named(asked)
+    for family in FAMILIES:
+        if set(family.declares) & set(architectures) or any(map(family.is_called, names)):
+            return family
+    classifies = any(name.endswith("ForTokenClassification") for name in architectures)
+    return PLAIN if classifies and labels == PLAIN.outputs else None
 
 
 def unknown(signs: Signs) -> ValueError:

@@ -39,12 +39,12 @@ def load_hosted(
     probe: bool,
 ) -> TorchPRM:
     """Load a checkpoint with torch and transformers; see `motes.load_prm`."""
-    family = _judging_family(name, family)
+    family = judging_family(name, family)
     source = name.removeprefix(JUDGE)
     place = located(source, shipped=LM_FOLDER if family == "judge" else PRM_FOLDER)
     where = placement(device, dtype, device_map)
     config, head = read_config(place), read_head(place)
-    known = _family(place, config, head, family, reader is not None)
+    known = family_in(place, config, head, family, reader is not None)
     if known is None or not known.heads:
         model, tokenizer = _load_causal(place, config, where)
     else:
@@ -57,7 +57,7 @@ def load_hosted(
     return TorchPRM(model, asked, name=name, cache_bytes=cache_bytes, probe=probe)
 
 
-def _family(
+def family_in(
     place: Place, config: Config, head: Head, asked: str | None, has_reader: bool
 ) -> Family | None:
     """Return the family of a checkpoint; None for a causal model with a reader of the user's."""
@@ -71,7 +71,7 @@ def _family(
     return PLAIN if kind == CLASSIFIER else None
 
 
-def _judging_family(source: str, family: str | None) -> str | None:
+def judging_family(source: str, family: str | None) -> str | None:
     """Return the family that is asked for, also where "judge:" before the source says it."""
     if not source.startswith(JUDGE):
         return family

@@ -116,7 +116,8 @@ class JudgeReader:
         self.tokenizer, self.prompt = tokenizer, check_judging_prompt(prompt)
         self.system, self.arguments = system, dict(arguments)
         self._encoder = TextEncoder(tokenizer)
-        self.good, self.bad = self._first_tokens(good, bad)
+        right, wrong = self._first_tokens(good, bad)
+        self.verdict = Labels(right=(right,), wrong=(wrong,))
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids up to where the judge answers."""
@@ -129,7 +130,7 @@ class JudgeReader:
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the good answer's logit minus the bad one's."""
-        return Labels(right=(self.good,), wrong=(self.bad,)).log_odds(outputs)
+        return self.verdict.log_odds(outputs)
 
     def _asked(self, text: str) -> str:
         if not self.tokenizer.chat_template:

@@ -143,9 +143,10 @@ class TurnsReader:
             raise ValueError("the tokenizer has no chat template, which would make the turns")
         self.tokenizer, self.texts = tokenizer, (good, bad)
         self._encoder = TextEncoder(tokenizer)
-        self.good, self.bad = verdict_tokens(
+        right, wrong = verdict_tokens(
             tokenizer, self.texts, lambda text: self._answered("x", ["y"], text)
         )
+        self.verdict = Labels(right=(right,), wrong=(wrong,))
 
     def conversation(self, trajectory: Trajectory) -> tuple[int, ...]:
         """Return the ids of the turns up to where the model answers the last step."""
@@ -159,7 +160,7 @@ class TurnsReader:
 
     def log_odds(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the good token's logit minus the bad one's."""
-        return Labels(right=(self.good,), wrong=(self.bad,)).log_odds(outputs)
+        return self.verdict.log_odds(outputs)
 
     def _answered(self, question: str, steps: list[str], verdict: str) -> tuple[int, ...]:
         """Give the ids of turns of which the last ends with its verdict.

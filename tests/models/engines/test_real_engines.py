@@ -25,9 +25,9 @@ from lm_contract import CHECKS, Host
 from transformers import AutoModelForCausalLM
 
 import motes
-from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm
+from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm, load_prm
 from motes.models.engines.connection import Connection
-from motes.models.pocket import LM_FOLDER, problems
+from motes.models.pocket import LM_FOLDER, PRM_FOLDER, problems
 
 pytestmark = pytest.mark.engines
 ENGINES = Path(os.environ.get("MOTES_ENGINES", "."))
@@ -210,3 +210,39 @@ def test_vllm_server(vllm_server_host: Host, check: Callable[[Host], None]) -> N
 @pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
 def test_llamacpp_server(llamacpp_host: Host, check: Callable[[Host], None]) -> None:
     check(llamacpp_host)
+
+
+def solution() -> list[Trajectory]:
+    """Three prefixes of a solution, of which each is judged."""
+    nodes = [Trajectory(question="How many pens has Ben?")]
+    for step in ("Ben has 3 pens.\n\n", "He buys 4.\n\n", "The answer is 7."):
+        nodes.append(nodes[-1].child(step, (1,), logprob=0.0, proposal_logprob=0.0))
+    return nodes[1:]
+
+
+@pytest.mark.parametrize("use", ["", "judge:"])
+def test_vllm_in_process_scores_as_torch_does(use: str) -> None:
+    """The pocket's reward model by its head, and its language model as a judge by two tokens."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    ours = load_prm(f"{use}vllm:pocket", enforce_eager=True, block_size=32)
+    expected = load_prm(f"{use}pocket", probe=False).score(solution())
+    assert ours.score(solution()) == pytest.approx(expected, abs=FLOAT32)
+    again = solution()
+    assert ours.score(again) == pytest.approx(expected, abs=FLOAT32)  # from the prefix cache
+
+
+def test_vllm_server_scores_as_torch_does() -> None:
+    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(PRM_FOLDER)]
+    command += ["--runner", "pooling", "--pooler-config", '{"task": "classify"}']
+    command += ["--dtype", "float32", "--enforce-eager", "--block-size", "32", "--port"]
+    for url in serve("vllm", *command):
+        expected = load_prm("pocket", probe=False).score(solution())
+        assert load_prm(url).score(solution()) == pytest.approx(expected, abs=FLOAT32)
+
+
+def test_vllm_server_judges_as_torch_does(vllm_server_host: Host) -> None:
+    lm = vllm_server_host.make(StepRule(), None)
+    judge = load_prm(f"judge:{lm._connection.url}", tokenizer=LM_FOLDER, at_once=4)
+    expected = load_prm("judge:pocket", probe=False).score(solution())
+    assert judge.score(solution()) == pytest.approx(expected, abs=2 * FLOAT32)

@@ -95,7 +95,7 @@ def test_turns_are_one_text(family: str, template: str) -> None:
         messages.append({"role": "assistant", "content": reader.texts[0]})
         closed = tokenizer.apply_chat_template(messages, return_dict=False)
         read = reader.conversation(grown(STEPS[:count]))
-        assert closed[: len(read) + 1] == [*read, reader.good]
+        assert closed[: len(read) + 1] == [*read, reader.verdict.right[0]]
         after = "".join(tokenizer.decode(closed[len(read) :]).split())
         assert after in (f"{reader.texts[0]}<|end|>", f"{reader.texts[0]}</s>")
     root = reader.conversation(grown([]))

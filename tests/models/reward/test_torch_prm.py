@@ -115,7 +115,9 @@ def test_a_token_pair_in_turns_and_behind_a_marker(
             assert prm.score(batch) == pytest.approx(
                 [plain_score(pocket64, reader, trajectory) for trajectory in batch], abs=1e-9
             )
-    assert (turns.good, turns.bad) == tuple(tokenizer.convert_tokens_to_ids(["+", "-"]))
+    assert (*turns.verdict.right, *turns.verdict.wrong) == tuple(
+        tokenizer.convert_tokens_to_ids(["+", "-"])
+    )
     with pytest.raises(ValueError, match="must each be one token where the model answers"):
         TurnsReader(tokenizer, good="very good")
 
