@@ -9,7 +9,7 @@ import torch
 
 from ..sampling import COLD, Sampling
 
-LEAST = 1e-30  # temperature that float32 can still divide by
+LEAST = 1e-30  # temperature that float32 can still divide by, and top_p that is above 0 in it
 
 
 def log_probs(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -59,5 +59,6 @@ def _truncated(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         ranked[..., sampling.top_k :] = -torch.inf
     if sampling.top_p < 1:
         probs = torch.softmax(ranked, dim=-1)
-        ranked = ranked.masked_fill(probs.cumsum(dim=-1) - probs >= sampling.top_p, -torch.inf)
+        least = max(sampling.top_p, LEAST)  # at 0 the likeliest token would go, too
+        ranked = ranked.masked_fill(probs.cumsum(dim=-1) - probs >= least, -torch.inf)
     return torch.empty_like(logits).scatter_(-1, order, ranked)

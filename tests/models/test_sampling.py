@@ -50,6 +50,16 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(np.exp(Sampling(top_k=1).log_probs(np.zeros(3))), [1, 0, 0])
 
 
+@pytest.mark.parametrize("top_p", [1e-20, 1e-46, 1e-300])
+def test_the_likeliest_token_is_kept_whatever_top_p(top_p: float) -> None:
+    """Also where it is 0 in float32."""
+    logits = np.array([[0.0, 1.0, 3.0, 2.0]], np.float32)
+    sampling = Sampling(top_p=top_p)
+    theirs = log_probs(torch.from_numpy(logits), sampling).numpy()
+    np.testing.assert_array_equal(theirs, sampling.log_probs(logits))
+    assert np.exp(theirs).tolist() == [[0.0, 0.0, 1.0, 0.0]]
+
+
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
     log_q = torch.log(torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]], dtype=torch.float64)).expand(4, 5)
     edges = torch.tensor([0.0, 0.5, np.nextafter(0.5, 0), np.nextafter(1, 0)], dtype=torch.float64)
