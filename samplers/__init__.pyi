@@ -10,10 +10,12 @@ from .chains.parallel_tempering import ParallelTempering as ParallelTempering
 from .chains.parameter_gibbs import ParameterGibbs as ParameterGibbs
 from .chains.reasoning_gibbs import ParticleGibbs as ParticleGibbs
 from .chains.replica_exchange import ReplicaExchange as ReplicaExchange
+from .filters.auxiliary_filter import AuxiliaryParticleFilter as AuxiliaryParticleFilter
 from .filters.entropic import EntropicParticleFilter as EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling as ImportanceSampling
 from .filters.particle_filter import ParticleFilter as ParticleFilter
 from .filters.power_smc import PowerSMC as PowerSMC
+from .filters.rejection_smc import RejectionSMC as RejectionSMC
 from .filters.resample_move import ResampleMove as ResampleMove
 from .filters.tempered_smc import TemperedSMC as TemperedSMC
 from .filters.twisted_smc import TwistedSMC as TwistedSMC

@@ -11,10 +11,12 @@ from .chains.metropolis import PowerMetropolis, SuffixMetropolis
 from .chains.parallel_tempering import ParallelTempering
 from .chains.reasoning_gibbs import ParticleGibbs
 from .chains.replica_exchange import ReplicaExchange
+from .filters.auxiliary_filter import AuxiliaryParticleFilter
 from .filters.entropic import EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling
 from .filters.particle_filter import ParticleFilter
 from .filters.power_smc import PowerSMC
+from .filters.rejection_smc import RejectionSMC
 from .filters.resample_move import ResampleMove
 from .filters.tempered_smc import TemperedSMC
 from .filters.twisted_smc import TwistedSMC
@@ -42,6 +44,8 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         ResampleMove,
         TwistedSMC,
         EntropicParticleFilter,
+        AuxiliaryParticleFilter,
+        RejectionSMC,
         TemperedSMC,
         PowerSMC,
         ParticleGibbs,

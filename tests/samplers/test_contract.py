@@ -37,6 +37,8 @@ VARIANTS = {
     "tempered_smc": {"waste_free": True},
     "twisted_smc": {"twist": "look_ahead", "successors": 2},
     "power_smc": {"ramp": 3},
+    "rejection_smc": {"acceptances": 3, "trials": 5, "threshold": 0.5},
+    "auxiliary_particle_filter": {"rollouts": 3, "ahead": 1},
     "particle_gibbs": {"ancestor_sampling": True},
     "replica_exchange": {"cut": "horizon", "swaps": "alternating", "alphas": (1, 0.7, 0.2, 0)},
     "parallel_tempering": {"kernel": "gibbs", "betas": (1.0, 0.4), "particles": 3},

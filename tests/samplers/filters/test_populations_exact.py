@@ -41,19 +41,21 @@ from motes.models import FunctionReward, Sampling, TableLM
 from motes.ppl import Final, Odds, Product, StateSpaceModel, StepwiseModel, Target
 from motes.samplers import (
     AllParticlesDead,
+    AuxiliaryParticleFilter,
     EntropicParticleFilter,
     Giannone2025,
     ImportanceSampling,
     ParticleFilter,
     PowerSMC,
     Puri2025,
+    RejectionSMC,
     ResampleMove,
     SteppedSampler,
     TemperedSMC,
     TwistedSMC,
 )
 from motes.samplers.bound import Draws
-from motes.samplers.filters import tempered_smc
+from motes.samplers.filters import rejection_smc, tempered_smc
 from motes.samplers.filters.entropic import LookAhead, Scout
 from motes.smc import Resampling, RunKeys, log_mean_exp, normalise
 
@@ -322,6 +324,8 @@ CONSTRAINED = Declaration(constrained=True)
 LADDER = (0.0, 0.3, 1.0)
 
 QUICK = [
+    Case(RejectionSMC(particles=2, ess_threshold=1, trials=4), DECLARED["product"]),
+    Case(AuxiliaryParticleFilter(particles=3, ess_threshold=0.8, floor=0.2), DECLARED["product"]),
     Case(
         ImportanceSampling(particles=3, proposal=HOT),
         Declaration(Final(floor=0.2), constrained=True),
@@ -367,6 +371,35 @@ QUICK = [
         Declaration(alpha=2.0, constrained=True),
     ),
 ]
+
+
+FURTHER = [
+    Case(RejectionSMC(particles=3, ess_threshold=0.8, trials=2), DECLARED["product^2"]),
+    Case(
+        RejectionSMC(particles=3, ess_threshold=0.8, acceptances=3, trials=6, threshold=0.4),
+        DECLARED["odds^0.5"],
+    ),
+    Case(
+        RejectionSMC(particles=2, ess_threshold=1, trials=5, proposal=HOT),
+        Declaration(Final(floor=0.2), alpha=2.0, constrained=True),
+    ),
+    Case(
+        AuxiliaryParticleFilter(
+            particles=2, ess_threshold=1, rollouts=1, ahead=1, floor=0.2, resampling="multinomial"
+        ),
+        Declaration(Product(beta=0.5), alpha=2.0),
+    ),
+    Case(
+        AuxiliaryParticleFilter(particles=3, ess_threshold=1, strength=0.5, proposal=HOT),
+        Declaration(Final(floor=0.2), constrained=True),
+    ),
+]
+
+
+@pytest.mark.statistics
+@pytest.mark.parametrize("case", FURTHER, ids=str)
+def test_estimates_of_further_filters_are_unbiased(case):
+    assert case.worst_z() < LIMIT
 
 
 def grid() -> list[Case]:
@@ -484,6 +517,8 @@ def test_moves_at_every_step_leave_estimates_unbiased(moves):
 
 
 REAL = [
+    RejectionSMC(particles=2, ess_threshold=1, trials=4),
+    AuxiliaryParticleFilter(particles=2, ess_threshold=1),
     ImportanceSampling(particles=2),
     ResampleMove(particles=2, ess_threshold=0.8),
     TwistedSMC(particles=2, ess_threshold=1, twist="look_ahead", successors=2, floor=0.2),
@@ -1011,3 +1046,37 @@ def test_an_indicator_tempered_is_seen(monkeypatch):
             ).worst_z()
             > 2 * LIMIT
         )
+
+
+def test_acceptances_over_trials_are_seen_to_be_biased(monkeypatch):
+    """Planted: k / T in the place of (k - 1) / (T - 1)."""
+
+    def naive(tried, log_threshold):
+        particle, log_excess = tried.kept
+        share = max(tried.accepted / tried.made, 1e-300)
+        return rejection_smc.Accepted(particle, log(share) + log_threshold + log_excess)
+
+    monkeypatch.setattr(rejection_smc.Trials, "result", naive)
+    case = Case(RejectionSMC(particles=2, ess_threshold=1, trials=4), DECLARED["product"])
+    assert case.worst_z() > 2 * LIMIT
+
+
+class Uncorrected(Resampling):
+    """Planted: what was selected by its future value keeps nothing of its weight."""
+
+    def select(self, keys, t, particles, log_weights, ancestor=None):
+        selection = super().select(keys, t, particles, log_weights, ancestor)
+        if not selection.resampled:
+            return selection
+        return selection._replace(log_weights=np.full(len(log_weights), -log(len(log_weights))))
+
+
+class UncorrectedFilter(AuxiliaryParticleFilter):
+    def resampler(self, model):
+        honest = super().resampler(model)
+        return Uncorrected(honest.scheme, honest.ess_threshold, look_ahead=honest.look_ahead)
+
+
+def test_values_that_are_not_taken_out_of_the_weights_are_seen():
+    case = Case(UncorrectedFilter(particles=3, ess_threshold=1), DECLARED["product"])
+    assert case.worst_z() > 2 * LIMIT
