@@ -19,13 +19,14 @@ Results are kept as JSON lines in build/samplers/ and not computed again: the be
 stopped and started.
 
 Run: python benchmarks/samplers.py [--problems 100] [--agreement 10] [--threads 2]
+    [--only ROW ...] [--sizes 4 16 64]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,20 @@ ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
     "entropic, looking ahead": filters(
         "entropic_particle_filter", 0.5, look_ahead=2, diversity=0.9
     ),
+    "auxiliary": filters("auxiliary_particle_filter", 0.35, rollouts=1),
+    "rejection": filters("rejection_smc", 0.25),
     "tempered": filters("tempered_smc", 0.35, moves=2),
     "tempered, waste-free": waste_free,
     "particle Gibbs": chains("particle_gibbs", particles=4, ess_threshold=1.0),
     "suffix Metropolis": chains("suffix_metropolis"),
     "parallel tempering": chains("parallel_tempering", betas=(1.0, 0.4)),
+    "replica exchange": chains("replica_exchange", betas=(1.0, 0.4), tune=False),
+    "replica exchange, horizon": chains(
+        "replica_exchange", betas=(1.0, 0.4), tune=False, cut="horizon", horizon=8
+    ),
+    "power exchange": chains(
+        "replica_exchange", betas=(1.0, 0.0), tune=False, starts=2, alpha=POWER
+    ),
     "power SMC": filters("power_smc", alpha=POWER),
     "power Metropolis": chains("power_metropolis", alpha=POWER),
     "puri2025": filters("puri2025"),
@@ -107,21 +117,26 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--agreement", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), help="rows; all where left out")
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, choices=SIZES)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     KEPT.mkdir(parents=True, exist_ok=True)
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
     asked = list(islice(problems("test", seed=0), args.problems))
+    names = args.only or list(ROWS)
     accuracy = {
         (name, size): _kept(f"{name}, {size}", asked, ROWS[name](size), lm, prm)
-        for name in ROWS
-        for size in SIZES
+        for name in names
+        for size in args.sizes
     }
-    _print_accuracy(accuracy)
+    _print_accuracy(accuracy, names, args.sizes)
+    if not args.agreement:
+        return
     short = [problem for problem in islice(problems("test", seed=1), 1000) if problem.steps == 2][
         : args.agreement
     ]
-    _print_agreement(short, lm, prm)
+    _print_agreement(short, lm, prm, names)
 
 
 def _kept(
@@ -191,13 +206,17 @@ def _told(problem: Problem, posterior: Posterior | AllParticlesDead) -> dict[str
     }
 
 
-def _print_accuracy(accuracy: dict[tuple[str, int], list[dict[str, Any]]]) -> None:
-    for size in SIZES:
+def _print_accuracy(
+    accuracy: dict[tuple[str, int], list[dict[str, Any]]],
+    names: Sequence[str],
+    sizes: Sequence[int],
+) -> None:
+    for size in sizes:
         print(
             f"\n| tokens of about {size} solutions | accuracy | mean probability | tokens | PRM "
             "tokens |\n| --- | --- | --- | --- | --- |"
         )
-        for name in ROWS:
+        for name in names:
             rows = accuracy[name, size]
             probability = np.array([row["probability"] for row in rows])
             spread = 1.96 * probability.std(ddof=1) / np.sqrt(len(rows))
@@ -211,7 +230,7 @@ def _print_accuracy(accuracy: dict[tuple[str, int], list[dict[str, Any]]]) -> No
             )
 
 
-def _print_agreement(short: list[Problem], lm: Any, prm: Any) -> None:
+def _print_agreement(short: list[Problem], lm: Any, prm: Any, names: Sequence[str]) -> None:
     likely = _pooled(
         "reference", short, {"sampler": "importance_sampling", "particles": 2000}, lm, prm, runs=5
     )
@@ -232,7 +251,7 @@ def _print_agreement(short: list[Problem], lm: Any, prm: Any) -> None:
         "--- | --- | --- |"
     )
     random = np.random.default_rng(0)
-    for name in ROWS:
+    for name in names:
         arguments = ROWS[name](SIZES[-1])
         rows = _kept(f"agreement, {name}", short, arguments, lm, prm)
         reference = sharp if "alpha" in arguments else likely

@@ -10,6 +10,7 @@ from .chains.parallel_tempering import ParallelTempering as ParallelTempering
 from .chains.parameter_gibbs import ParameterGibbs as ParameterGibbs
 from .chains.reasoning_gibbs import ParticleGibbs as ParticleGibbs
 from .chains.replica_exchange import ReplicaExchange as ReplicaExchange
+from .filters.adaptive_filter import AdaptiveParticleFilter as AdaptiveParticleFilter
 from .filters.auxiliary_filter import AuxiliaryParticleFilter as AuxiliaryParticleFilter
 from .filters.entropic import EntropicParticleFilter as EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling as ImportanceSampling

@@ -11,6 +11,7 @@ from .chains.metropolis import PowerMetropolis, SuffixMetropolis
 from .chains.parallel_tempering import ParallelTempering
 from .chains.reasoning_gibbs import ParticleGibbs
 from .chains.replica_exchange import ReplicaExchange
+from .filters.adaptive_filter import AdaptiveParticleFilter
 from .filters.auxiliary_filter import AuxiliaryParticleFilter
 from .filters.entropic import EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling
@@ -45,6 +46,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         TwistedSMC,
         EntropicParticleFilter,
         AuxiliaryParticleFilter,
+        AdaptiveParticleFilter,
         RejectionSMC,
         TemperedSMC,
         PowerSMC,

@@ -68,6 +68,25 @@ def draw_chopthin(key: PRNGKey, probabilities: Array) -> tuple[Array, Array]:
     return np.asarray(ancestors), np.asarray(spent)
 
 
+def draw_slots(key: PRNGKey, slots: int, count: int) -> np.ndarray:
+    """Draw `count` of the slots, spread evenly; each has the probability count / slots.
+
+    Independent of what the schemes draw by the same key.
+
+    Args:
+        key: of the host, uint32, shape (2,).
+        slots: N.
+        count: from 1 to N.
+    """
+    points = np.arange(count) + float(_further_uniform(key))
+    return np.minimum(points * slots / count, slots - 1).astype(np.intp)
+
+
+@jax.jit
+def _further_uniform(key: PRNGKey) -> Any:
+    return uniforms(jax.random.fold_in(jax.random.wrap_key_data(key, impl=IMPL), 1))
+
+
 @jax.jit
 def _compiled_chopthin(key: PRNGKey, probabilities: Array) -> tuple[Array, Array]:
     return chopthin(jax.random.wrap_key_data(key, impl=IMPL), probabilities)

@@ -30,11 +30,12 @@ from ..arrays import branch, float64, namespace, objects, take
 from ..keys import RunKeys, TracedKeys
 from ..weights import entropy, ess, normalise, reweighed
 from .chopthin import NAME as CHOPTHIN
-from .drawing import draw_ancestors, draw_chopthin
+from .drawing import draw_ancestors, draw_chopthin, draw_slots
 from .schemes import SCHEMES
 
 LookAhead = Callable[[Any, Any], Array]
 Annealing = Callable[[Any, Array], Any]
+Living = Callable[[int, np.ndarray], int]
 Rejuvenation = Callable[[Any, Any, Any], Any]
 
 
@@ -85,6 +86,9 @@ class Resampling:
         annealing: (t, log-weights) -> b in (0, 1]: those to be moved by move t are selected in
             proportion to W^b, and carry the weight W^(1 - b) that is left; None for b = 1. It may
             look at the population.
+        living: (t, log-weights) -> n, from 1 to N: how many offspring move t is to have, where that
+            is not N; the other slots are then empty, of weight zero. It may look at the population,
+            but not at anything that is drawn later. For hosted populations; None for N.
         rejuvenate: (t, key, particles) -> particles, moved by a kernel that leaves gamma_t-1
             invariant; applied before every move but the first, resampled or not: to move particles
             only where their weights asked for resampling would bias the evidence. A hosted one is
@@ -108,6 +112,7 @@ class Resampling:
     look_ahead: LookAhead | None = None
     annealing: Annealing | None = None
     rejuvenate: Rejuvenation | None = None
+    living: Living | None = None
 
     def __post_init__(self) -> None:
         entropy_threshold = self.entropy_threshold
@@ -182,6 +187,8 @@ class Resampling:
                     )
                     left = reweighed(log_weights, -selected)[ancestors] - log(slots)
                 left = left + fault + first_fault
+                if self.living is not None:
+                    left = self._thinned(keys, t, log_weights, left)
             return Selection(take(particles, ancestors), left, ancestors, xp.asarray(True))
 
         def kept() -> Selection:
@@ -200,6 +207,20 @@ class Resampling:
             t > 1, lambda: self._rejuvenated(keys, t, selection), lambda: selection.particles
         )
         return selection._replace(particles=moved)
+
+    def _thinned(self, keys: Any, t: Time, before: Array, left: Array) -> Array:
+        """Return the weights of offspring of which only some are kept, n of N at random.
+
+        Every slot is kept with probability n / N, whatever it holds, and weighs N / n times as
+        much.
+        """
+        if self.living is None or not isinstance(before, np.ndarray):
+            raise TypeError("living is for hosted populations: those of a trace have one size")
+        slots = len(before)
+        count = checks.count("the number of living particles", self.living(t, before), most=slots)
+        kept = np.full(slots, -np.inf)
+        kept[draw_slots(keys.resampling(t), slots, count)] = log(slots / count)
+        return left + kept
 
     def _rejuvenated(self, keys: Any, t: Time, selection: Selection) -> Any:
         assert self.rejuvenate is not None

@@ -38,6 +38,7 @@ VARIANTS = {
     "twisted_smc": {"twist": "look_ahead", "successors": 2},
     "power_smc": {"ramp": 3},
     "rejection_smc": {"acceptances": 3, "trials": 5, "threshold": 0.5},
+    "adaptive_particle_filter": {"wanted": 0.6, "least": 0.5, "resampling": "multinomial"},
     "auxiliary_particle_filter": {"rollouts": 3, "ahead": 1},
     "particle_gibbs": {"ancestor_sampling": True},
     "replica_exchange": {"cut": "horizon", "swaps": "alternating", "alphas": (1, 0.7, 0.2, 0)},

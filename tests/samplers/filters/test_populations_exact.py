@@ -40,6 +40,7 @@ from hashed_keys import HashedKeys
 from motes.models import FunctionReward, Sampling, TableLM
 from motes.ppl import Final, Odds, Product, StateSpaceModel, StepwiseModel, Target
 from motes.samplers import (
+    AdaptiveParticleFilter,
     AllParticlesDead,
     AuxiliaryParticleFilter,
     EntropicParticleFilter,
@@ -324,6 +325,7 @@ CONSTRAINED = Declaration(constrained=True)
 LADDER = (0.0, 0.3, 1.0)
 
 QUICK = [
+    Case(AdaptiveParticleFilter(particles=4, wanted=0.4, least=0.5), DECLARED["product"]),
     Case(RejectionSMC(particles=2, ess_threshold=1, trials=4), DECLARED["product"]),
     Case(AuxiliaryParticleFilter(particles=3, ess_threshold=0.8, floor=0.2), DECLARED["product"]),
     Case(
@@ -374,6 +376,16 @@ QUICK = [
 
 
 FURTHER = [
+    Case(
+        AdaptiveParticleFilter(
+            particles=5, wanted=0.3, least=0.2, resampling="multinomial", proposal=HOT
+        ),
+        Declaration(Final(floor=0.2), constrained=True),
+    ),
+    Case(
+        AdaptiveParticleFilter(particles=3, wanted=0.5, least=0.3, resampling="chopthin"),
+        DECLARED["odds^0.5"],
+    ),
     Case(RejectionSMC(particles=3, ess_threshold=0.8, trials=2), DECLARED["product^2"]),
     Case(
         RejectionSMC(particles=3, ess_threshold=0.8, acceptances=3, trials=6, threshold=0.4),
@@ -517,6 +529,7 @@ def test_moves_at_every_step_leave_estimates_unbiased(moves):
 
 
 REAL = [
+    AdaptiveParticleFilter(particles=4, wanted=0.4, least=0.5),
     RejectionSMC(particles=2, ess_threshold=1, trials=4),
     AuxiliaryParticleFilter(particles=2, ess_threshold=1),
     ImportanceSampling(particles=2),
