@@ -148,4 +148,6 @@ def check_conditional(slots: int, resampling: Resampling) -> None:
             f"resampling must have a conditional form, as {', '.join(CONDITIONAL)} do, not "
             f"{resampling.scheme!r}"
         )
+    if resampling.living is not None:
+        raise ValueError("living must be None: a slot that may be left empty cannot be a reference")
     check_paths(resampling)
