@@ -93,7 +93,7 @@ test-engines: $(INSTALLED)
 # torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.
 VERSIONS := .venv-versions
 HOSTED := tests/models/language/test_torch_lm.py tests/models/reward/test_torch_prm.py tests/models/test_loading.py
-TORCHLESS := tests/ppl/posterior/test_saved.py tests/smc/test_schemes.py tests/smc/test_traced.py
+TORCHLESS := tests/ppl/posterior/test_saved.py tests/smc/test_schemes.py
 
 $(VERSIONS)/python%/.installed: pyproject.toml
 	@for python in python$* "$$(pyenv root 2> /dev/null)"/versions/$*.*/bin/python; do
