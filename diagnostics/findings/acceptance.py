@@ -23,6 +23,7 @@ LOW = 0.05
 HIGH = 0.95  # see above
 # A pair then costs some 18 iterations of each round trip, 2 (1 - s) / s (Syed et al. 2022).
 LOW_SWAP = 0.1
+EXPECTED_TRIPS = 10  # of Poisson counts with this mean one in 20,000 is 0
 TRIED = 30  # times: at a rate of 0.3 fewer than a tenth of them succeed in 1 of 500 runs
 
 
@@ -90,6 +91,31 @@ def low_swaps(posterior: Posterior) -> Finding | None:
         ),
         "what the flat replicas find does not reach the target",
         f"put a power between {low.place} (betas), and {posterior.provenance.remedies.more_draws}",
+    )
+
+
+def few_round_trips(posterior: Posterior) -> Finding | None:
+    """Find replicas that swap, but do not get from the target to the last power and back.
+
+    Were each swap independent of those before it, n iterations would make n / (2 + 2 sum_k r_k /
+    (1 - r_k)) round trips, where r_k is the share of pair k that did not swap (Syed et al. 2022).
+    """
+    swaps = _moves(posterior, "swap")
+    if not swaps or any(move.rate < LOW_SWAP for move in swaps):
+        return None  # where a pair hardly swaps, that is the finding
+    cost = sum((1 - move.rate) / move.rate for move in swaps)
+    expected = len(posterior.trajectories) / (2 + 2 * cost)
+    trips = posterior.provenance.round_trips
+    if expected < EXPECTED_TRIPS or trips > expected / 10:
+        return None
+    return Finding(
+        "few round trips",
+        f"replicas made {trips} round trips, where their swaps alone would make {expected:.0f}",
+        (
+            "what has just been swapped is swapped back: replicas hardly move between two swaps, "
+            "and what the flat ones find does not reach the target"
+        ),
+        posterior.provenance.remedies.livelier,
     )
 
 

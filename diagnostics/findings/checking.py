@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ...ppl.posterior.posterior import Posterior
-from .acceptance import high_acceptance, low_acceptance, low_swaps, reference_sticks
+from .acceptance import (
+    few_round_trips,
+    high_acceptance,
+    low_acceptance,
+    low_swaps,
+    reference_sticks,
+)
 from .bellman import contradicted
 from .convergence import few_draws, not_mixed, stuck, unknown_mixing
 from .degeneracy import degenerate, heavy_tail, one_heavy
@@ -51,6 +57,7 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     low_acceptance,
     reference_sticks,
     low_swaps,
+    few_round_trips,
     uncertain_evidence,
     # the models say little, or what they say is bad
     doubted_best_line,

@@ -18,6 +18,7 @@ EOS = 2
 FEWER = {
     "particle_gibbs": {"particles": 8, "iterations": 200},
     "parallel_tempering": {"iterations": 200},
+    "replica_exchange": {"iterations": 250},
 }
 SETTINGS = {"particles": 128, "iterations": 600, "warmup": 20, "chains": 4, "starts": 4, "moves": 2}
 

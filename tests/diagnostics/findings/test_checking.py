@@ -19,7 +19,15 @@ from motes.samplers.registry import settings_of
 
 ROOT = Path(__file__).parents[3]
 BY_NATURE = {name: {"no guarantee"} for name in SAMPLERS if SAMPLERS[name].guarantee == "heuristic"}
-CHAINS = ("particle_gibbs", "suffix_metropolis", "power_metropolis", "parallel_tempering")
+# rejection leaves weights that are too even to ask for resampling
+BY_NATURE["rejection_smc"] = {"never resampled"}
+CHAINS = (
+    "particle_gibbs",
+    "suffix_metropolis",
+    "power_metropolis",
+    "parallel_tempering",
+    "replica_exchange",
+)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -7,7 +7,13 @@ from posteriors import changed
 
 from motes.ppl.posterior.provenance import Move
 
-MOVES = {"low acceptance", "acceptance near 1", "reference sticks", "low swap rate"}
+MOVES = {
+    "low acceptance",
+    "acceptance near 1",
+    "reference sticks",
+    "low swap rate",
+    "few round trips",
+}
 
 
 def sharp(declare, **settings):
@@ -87,8 +93,25 @@ def test_low_swaps(declare, sample, found):
     assert "low swap rate" not in found(few)
 
 
+def test_few_round_trips(good, found):
+    posterior = good("replica_exchange")
+    rates = posterior.rates["swap"]
+    expected = len(posterior.trajectories) / (2 + 2 * sum((1 - rate) / rate for rate in rates))
+    assert posterior.provenance.round_trips > expected > 20
+    stuck = found(changed(posterior, round_trips=int(expected / 20)))["few round trips"]
+    assert f"would make {expected:.0f}" in stuck.seen and "moves (2 now)" in stuck.change
+    assert "few round trips" not in found(changed(posterior, round_trips=int(expected / 2)))
+
+
 @pytest.mark.parametrize(
-    "name", ["suffix_metropolis", "particle_gibbs", "parallel_tempering", "tempered_smc"]
+    "name",
+    [
+        "suffix_metropolis",
+        "particle_gibbs",
+        "parallel_tempering",
+        "replica_exchange",
+        "tempered_smc",
+    ],
 )
 def test_moves_that_go_well(name, good, found):
     assert not MOVES & {*found(good(name))}
