@@ -91,7 +91,7 @@ def mixing(questions: list[str], chains: int, settings: dict[str, Any]) -> str:
     worth, rates, trips = [], [], 0
     for question in questions:
         posterior = motes.solve(
-            question, chains=chains, warmup=16, iterations=40, seed=0, **settings
+            question, chains=chains, warmup=8, iterations=20, seed=0, **settings
         )
         effective = posterior.mixing["log_density"].ess
         worth.append(1000 * effective / posterior.cost.generated_tokens)

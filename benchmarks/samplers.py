@@ -94,12 +94,12 @@ ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
     "particle Gibbs": chains("particle_gibbs", particles=4, ess_threshold=1.0),
     "suffix Metropolis": chains("suffix_metropolis"),
     "parallel tempering": chains("parallel_tempering", betas=(1.0, 0.4)),
-    "replica exchange": chains("replica_exchange", betas=(1.0, 0.4), tune=False),
+    "replica exchange": chains("replica_exchange", betas=(1.0, 0.4), tuned=False),
     "replica exchange, horizon": chains(
-        "replica_exchange", betas=(1.0, 0.4), tune=False, cut="horizon", horizon=8
+        "replica_exchange", betas=(1.0, 0.4), tuned=False, cut="horizon", horizon=8
     ),
     "power exchange": chains(
-        "replica_exchange", betas=(1.0, 0.0), tune=False, starts=2, alpha=POWER
+        "replica_exchange", betas=(1.0, 0.0), tuned=False, starts=2, alpha=POWER
     ),
     "power SMC": filters("power_smc", alpha=POWER),
     "power Metropolis": chains("power_metropolis", alpha=POWER),

@@ -100,8 +100,8 @@ class ReplicaExchange(ChainSampler):
         horizon: of the cut "horizon"; the model's max_steps where None.
         swaps: "sweep": all pairs in order from the target on, so that a replica can travel the
             whole ladder at once; "alternating": even pairs and odd pairs in turn.
-        tune: place the replicas anew during the warm-up, after 4, 8, 16, ... iterations, so that
-            all pairs swap equally often.
+        tuned: whether replicas are placed anew during the warm-up, after 4, 8, 16, ... iterations,
+            so that all pairs swap equally often.
         moves: of each replica in an iteration, at least 1.
         proposal: what all replicas draw their steps from; at temperature 1 / alpha_k (times the
             prior's) when None.
@@ -126,7 +126,7 @@ class ReplicaExchange(ChainSampler):
     cut: str = "random"
     horizon: int | None = None
     swaps: str = "sweep"
-    tune: bool = True
+    tuned: bool = True
     moves: int = 1
 
     name = "replica_exchange"
@@ -156,7 +156,7 @@ class ReplicaExchange(ChainSampler):
             cut=checks.choice("cut", self.cut, CUTS),
             horizon=horizon,
             swaps=checks.choice("swaps", self.swaps, SCHEDULES),
-            tune=checks.flag("tune", self.tune),
+            tuned=checks.flag("tuned", self.tuned),
             moves=checks.count("moves", self.moves),
         )
         super().__post_init__()
@@ -298,7 +298,7 @@ class BoundExchange(BoundChains):
     def _tuned(self, iterations: int, memory: Exchange) -> Exchange:
         """Place the replicas anew, where it is time for that."""
         doubled = iterations >= FIRST_TUNING and iterations & (iterations - 1) == 0
-        if not (self.sampler.tune and doubled and iterations <= self.sampler.warmup):
+        if not (self.sampler.tuned and doubled and iterations <= self.sampler.warmup):
             return memory
         rejections = memory.rejected / memory.attempts  # every pair has tried by now
         nothing = np.zeros_like(rejections)

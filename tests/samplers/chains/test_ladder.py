@@ -23,7 +23,7 @@ from motes.samplers.chains.ladder import evened_out
         ({"horizon": 3}, "horizon is for cut='horizon', not 'random'"),
         ({"cut": "horizon", "horizon": 0}, "horizon must be at least 1"),
         ({"swaps": "all"}, "swaps must be one of sweep, alternating"),
-        ({"tune": 1}, "tune must be True or False"),
+        ({"tuned": 1}, "tuned must be True or False"),
     ],
 )
 def test_what_is_refused(settings, message):
@@ -52,7 +52,7 @@ def test_tuning_evens_out_the_swaps_and_ends_with_the_warm_up(declare):
     betas = (1.0, 0.05, 0.02, 0.0)
     settings = {"betas": betas, "chains": 4, "iterations": 50, "warmup": 64}
     tuned = ReplicaExchange(**settings).run(model, seed=1)
-    left = ReplicaExchange(**settings, tune=False).run(model, seed=1)
+    left = ReplicaExchange(**settings, tuned=False).run(model, seed=1)
     spread = {
         name: max(x.rates["swap"]) - min(x.rates["swap"])
         for name, x in (("tuned", tuned), ("left", left))
