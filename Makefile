@@ -7,6 +7,7 @@
 #   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
+#   make claims           the field's claims on trial: goes on where it was stopped; about 10 minutes on one free core
 #   make pocket           train the pocket reasoner again; with SMOKE=1 every stage on next to nothing, kept nowhere
 #   make lock             write what .venv holds into requirements.lock (after an upgrade there)
 #   make clean            remove .venv and what building and testing left
@@ -27,7 +28,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-statistics test-engines test-versions check bench pocket lock clean
+.PHONY: help demo test test-statistics test-engines test-versions check bench claims pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -142,6 +143,9 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+claims: $(INSTALLED)
+	@$(BIN)/python benchmarks/claims/verifier_quality.py
 
 pocket: $(INSTALLED)
 ifdef SMOKE

@@ -40,6 +40,7 @@ from typing import Any
 
 import numpy as np
 from kept_records import read, write
+from scipy.stats import rankdata
 from worse_reward import worse
 
 import motes
@@ -166,7 +167,7 @@ def auc(kept: dict[str, Any], quality: float) -> float:
     for pool in kept["pool"]:
         scores += [s for draw in pool["scores"][str(quality)] for s in draw]
         verdicts += [v for draw in pool["verdicts"] for v in draw]
-    ranks = np.argsort(np.argsort(scores)) + 1.0
+    ranks = rankdata(scores)
     right = np.array(verdicts)
     positive = int(right.sum())
     below = ranks[right].sum() - positive * (positive + 1) / 2
