@@ -76,9 +76,10 @@ def run(blocks: int) -> dict[str, Any]:
             kept["pool"].append(pooled(asked[i], i, lm, prm))
         write(RECORDS, kept)
         for quality in QUALITIES:
-            if len(kept["trees"].get(str(quality), [])) < block * BLOCK:
-                kept["trees"][str(quality)] = searched(asked[: block * BLOCK], quality, lm, prm)
-        write(RECORDS, kept)
+            rows = kept["trees"].setdefault(str(quality), [])
+            if len(rows) < block * BLOCK:
+                rows += searched(asked[len(rows) : block * BLOCK], quality, lm, prm, block)
+                write(RECORDS, kept)
         print(f"block {block} of {blocks}", flush=True)
     return kept
 
@@ -114,7 +115,9 @@ def right_prefixes(problem: Problem, draw: Any) -> list[bool]:
     return np.logical_and.accumulate(verdicts).tolist()
 
 
-def searched(asked: list[Problem], quality: float, lm: Any, prm: RewardModel) -> list[Any]:
+def searched(
+    asked: list[Problem], quality: float, lm: Any, prm: RewardModel, block: int
+) -> list[Any]:
     """Return what every search made of every problem: for each problem, by method."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -125,7 +128,7 @@ def searched(asked: list[Problem], quality: float, lm: Any, prm: RewardModel) ->
             lm=lm,
             prm=worse(prm, quality, CENTRE, SPREAD),
             seed=SEED,
-            results=SCRATCH / f"verifier_quality_{quality:g}.jsonl",
+            results=SCRATCH / f"verifier_quality_{quality:g}_{block}.jsonl",
             progress=False,
             at_once=32,
         )

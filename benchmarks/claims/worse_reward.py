@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motes.models import RewardModel, Tampered, Trajectory
+from motes.models import Cost, RewardModel, Tampered, Trajectory
 
 
 class Shrunk:
@@ -30,7 +30,11 @@ class Shrunk:
     def __init__(self, prm: RewardModel, factor: float, centre: float) -> None:
         self.prm, self.factor, self.centre = prm, factor, centre
         self.name = f"{prm.name}, shrunk (factor {factor:g}, centre {centre:g})"
-        self.cost = prm.cost
+
+    @property
+    def cost(self) -> Cost:
+        """What the reward model underneath has computed since it was made."""
+        return self.prm.cost
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Return the log-odds of each trajectory's last step."""
