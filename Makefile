@@ -98,7 +98,7 @@ test-engines: $(INSTALLED)
 # Releases that pyproject.toml allows and .venv does not hold. Newer Pythons have environments of their own, without
 # torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.
 VERSIONS := .venv-versions
-HOSTED := tests/models/language/test_torch_lm.py tests/models/reward/test_torch_prm.py tests/models/test_loading.py
+HOSTED := tests/models/language/test_torch_lm.py tests/models/hosting/test_shared_attention.py tests/models/reward/test_torch_prm.py tests/models/test_loading.py
 TORCHLESS := tests/ppl/posterior/test_saved.py tests/smc/test_schemes.py
 
 $(VERSIONS)/python%/.installed: pyproject.toml
@@ -115,7 +115,8 @@ $(VERSIONS)/python%/.installed: pyproject.toml
 $(VERSIONS)/transformers%/.installed: $(INSTALLED)
 	@echo "installing into $(@D)"
 	$(BIN)/python -m venv $(@D)
-	realpath $(VENV)/lib/python3.*/site-packages > "$$(echo $(@D)/lib/python3.*/site-packages)/beside.pth"
+	beside="$$(realpath $(VENV)/lib/python3.*/site-packages)"
+	echo "import site; site.addsitedir('$$beside')" > "$$(echo $(@D)/lib/python3.*/site-packages)/beside.pth"
 	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install 'transformers==$*.*'
 	touch $@
 
