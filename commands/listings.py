@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from ..models.pocket import Problem
 
 
+WITHOUT_TRAINING = {
+    "judge:SOURCE": "asks a language model whether the solution so far is right: Yes against No",
+    "votes:SOURCE": "counts the verdicts of rationales that a language model writes",
+    "self-judge": "asks the language model that writes the solution",
+    "self-certainty": "how sure the language model was of its step, against a pilot sample",
+}
+PLACES = {
+    "SOURCE": "transformers, in this process: language models and all families",
+    "vllm:SOURCE": "vLLM, in this process: language models, token classifiers, Qwen2.5-Math-PRM, "
+    "causal families, judges",
+    "http://HOST:PORT": "a server: of vLLM (the same), of SGLang or llama.cpp (language models, "
+    "causal families, judges), any other (language models whose weights need no probability)",
+}
+
+
 def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands and their options."""
     text = "say which samplers there are, and what holds of each"
@@ -124,6 +139,7 @@ def models_command(args: argparse.Namespace) -> int:
         raise ValueError("prm must be left out where there is no --lm to plan for")
     from ..models.pocket import LM_FOLDER, PRM_FOLDER
     from ..models.reward.families import FAMILIES
+    from ..models.reward.verifier_forms import FORMS
 
     print("shipped with motes:")
     for kind, folder in (("language model", LM_FOLDER), ("process reward model", PRM_FOLDER)):
@@ -136,6 +152,14 @@ def models_command(args: argparse.Namespace) -> int:
     for family in FAMILIES:
         print(f"    {family.name:<21}{family.models}")
     print(f"    {'implicit':<21}EurusPRM and others that have a reference model: --prm-reference")
+    for form in FORMS:
+        print(f"    {form.name:<21}{form.models}, which write a rationale before their verdict")
+    print("without a reward model of one's own:")
+    for name, text in WITHOUT_TRAINING.items():
+        print(f"    {name:<21}{text}")
+    print("where models run:")
+    for name, text in PLACES.items():
+        print(f"    {name:<21}{text}")
     return 0
 
 

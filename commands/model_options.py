@@ -12,7 +12,7 @@ from typing import Any
 from .. import models
 from ..evaluation.data_sets.row_files import read_rows
 from ..models import ChatPrompt, LanguageModel, StepRule, Thinking, prompts
-from ..models.pairing import paired
+from ..models.pairing import OF_THE_LM, paired
 from ..models.progress import TellsProgress
 from ..samplers.forecast import Forecast
 from .option_groups import setting
@@ -69,7 +69,9 @@ def _asked_as(prm: str | None, args: argparse.Namespace) -> Any:
         return partial(models.load_implicit_prm, prm, args.prm_reference, **placed)
     if args.prm_family is not None:
         return partial(models.load_prm, prm, family=args.prm_family, **placed)
-    return prm if args.dtype is None else partial(models.load_prm, prm, **placed)
+    return (
+        prm if args.dtype is None or prm in OF_THE_LM else partial(models.load_prm, prm, **placed)
+    )
 
 
 def _shows_bars(args: argparse.Namespace) -> bool:

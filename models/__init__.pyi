@@ -31,6 +31,9 @@ from .reward.implicit import ImplicitReward as ImplicitReward
 from .reward.tampered import Tampered as Tampered
 from .reward.torch_prm import TorchPRM as TorchPRM
 from .reward.voting_judge import VotingJudge as VotingJudge
+from .reward.without_training import Agreement as Agreement
+from .reward.without_training import StepCertainty as StepCertainty
+from .reward.without_training import UnitTests as UnitTests
 from .sampling import Sampling as Sampling
 from .step_rule import StepRule as StepRule
 from .step_rule import Thinking as Thinking

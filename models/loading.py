@@ -10,7 +10,7 @@ from .engines.connection import checked_url
 from .hosting.places import located
 from .hosting.pretrained import DeviceMap, Placement, load_checkpoint, model_class, read_config
 from .language.torch_lm import TorchLM
-from .pairing import without_use
+from .pairing import OF_THE_LM, without_use
 from .pocket import LM_FOLDER
 from .prompt_forms import PromptForm
 from .prompt_presets import chosen_form
@@ -139,6 +139,8 @@ def check_source(source: str | Path) -> None:
         unknown model 'magic'
     """
     name = without_use(str(source))
+    if name in OF_THE_LM:
+        return
     if is_address(name):
         checked_url(name)
         return

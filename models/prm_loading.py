@@ -9,16 +9,20 @@ from typing import Any
 
 from .hosting.places import located
 from .hosting.pretrained import DeviceMap
+from .language.torch_lm import TorchLM
 from .loading import is_address, is_in_vllm, load_lm
-from .pairing import JUDGE, VOTES
+from .pairing import JUDGE, OF_THE_LM, SELF_CERTAINTY, VOTES
 from .pocket import LM_FOLDER
-from .protocols import RewardModel
+from .protocols import LanguageModel, RewardModel
 from .reward.generative_verifier import GenerativeVerifier
 from .reward.hosted_prm import load_hosted
 from .reward.implicit import BETA, ImplicitReward, NumberedSteps
+from .reward.judge_reader import JudgeReader
 from .reward.readers import Reader
+from .reward.torch_prm import TorchPRM
 from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of
 from .reward.voting_judge import VotingJudge
+from .reward.without_training import StepCertainty
 from .sampling import Sampling
 from .step_rule import StepRule
 
@@ -26,6 +30,7 @@ from .step_rule import StepRule
 def load_prm(
     source: str | Path,
     *,
+    lm: LanguageModel | None = None,
     device: str = "auto",
     dtype: str = "auto",
     device_map: DeviceMap | None = None,
@@ -47,6 +52,9 @@ def load_prm(
             (see `motes.models.reward.judge_reader`), as family="judge" does; "votes:" and such a
             source count the verdicts of rationales that it writes (see `VotingJudge`). "vllm:" and
             a source run it in vLLM, and a server's address, "http://HOST:PORT", asks it there.
+        lm: the language model that writes the solutions, for "self-certainty", how sure it is of
+            its own steps (see `StepCertainty`), and "self-judge", which asks its own weights
+            whether the solution is right.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
         device_map: as for `load_lm`.
@@ -79,6 +87,9 @@ def load_prm(
         'judge:pocket'
     """
     name = str(source)
+    if name in OF_THE_LM:
+        _check_alone(name, family=family, reader=reader)
+        return _of_the_lm(name, lm, options)
     hosting: dict[str, Any] = {"device": device, "dtype": dtype, "device_map": device_map}
     hosting |= {"cache_bytes": cache_bytes, "probe": probe}
     if name.startswith(VOTES):
@@ -168,6 +179,22 @@ def load_implicit_prm(
             "another"
         )
     return ImplicitReward(policy, base, encode=NumberedSteps(policy.tokenizer), beta=beta)
+
+
+def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
+    """Return a reward model that is the language model itself."""
+    if lm is None:
+        raise ValueError(f"lm must be given for the reward model {name!r}")
+    if name == SELF_CERTAINTY:
+        _check_options(StepCertainty.__init__, name, options)
+        return StepCertainty(lm, **options)
+    if not isinstance(lm, TorchLM):
+        raise TypeError(
+            f"the reward model {name!r} needs a language model hosted with torch, and {lm.name!r} "
+            "is none: name it as judge:SOURCE"
+        )
+    _check_options(_of_the_lm, name, options)  # it has none
+    return TorchPRM(lm.model, JudgeReader(lm.tokenizer), name=name, probe=False)
 
 
 def _load_votes(name: str, hosting: dict[str, Any], options: dict[str, Any]) -> RewardModel:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import models
 from ..models import LanguageModel, RewardModel
-from ..models.pairing import paired
+from ..models.pairing import OF_THE_LM, paired
 from ..ppl.statespace import check_lm, check_prm
 
 
@@ -45,7 +45,8 @@ def load_models(
         TypeError, ValueError, OSError: as `motes.load_lm` and `motes.load_prm`; a function returned
             something else than a model.
     """
-    return _loaded_lm(lm, device), _loaded_prm(prm, device)
+    loaded = _loaded_lm(lm, device)
+    return loaded, _loaded_prm(prm, loaded, device)
 
 
 def _loaded_lm(lm: Any, device: str) -> LanguageModel:
@@ -58,8 +59,10 @@ def _loaded_lm(lm: Any, device: str) -> LanguageModel:
     return lm
 
 
-def _loaded_prm(prm: Any, device: str) -> RewardModel | None:
+def _loaded_prm(prm: Any, lm: LanguageModel, device: str) -> RewardModel | None:
     if isinstance(prm, str):
+        if prm in OF_THE_LM:
+            return models.load_prm(prm, lm=lm)
         return models.load_prm(prm, device=device)
     if not is_loader(prm):
         return prm

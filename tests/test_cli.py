@@ -18,6 +18,7 @@ from motes.cli import main
 from motes.models import FunctionReward, TableLM, Trajectory
 from motes.models.pocket import problems
 from motes.models.reward.families import FAMILIES
+from motes.models.reward.verifier_forms import FORMS
 
 TEXTS = ("Ben has 7 + 3 = 10.\n\n", "The answer is 17.", "The answer is 18.")
 
@@ -292,6 +293,9 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.count("M parameters, context of ") == 2
     assert "Hugging Face id" in out
     assert all(f"    {family.name} " in out for family in FAMILIES)
+    assert all(f"    {form.name} " in out for form in FORMS)
+    names = ("implicit", "judge:SOURCE", "votes:SOURCE", "self-judge", "self-certainty")
+    assert all(f"    {name} " in out for name in (*names, "vllm:SOURCE", "http://HOST:PORT"))
 
 
 def test_the_family_of_a_reward_model_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
