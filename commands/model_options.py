@@ -69,9 +69,9 @@ def _asked_as(prm: str | None, args: argparse.Namespace) -> Any:
         return partial(models.load_implicit_prm, prm, args.prm_reference, **placed)
     if args.prm_family is not None:
         return partial(models.load_prm, prm, family=args.prm_family, **placed)
-    return (
-        prm if args.dtype is None or prm in OF_THE_LM else partial(models.load_prm, prm, **placed)
-    )
+    if args.dtype is None or prm in OF_THE_LM:
+        return prm
+    return partial(models.load_prm, prm, **placed)
 
 
 def _shows_bars(args: argparse.Namespace) -> bool:
