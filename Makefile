@@ -5,6 +5,7 @@
 #   make test-statistics  the long statistical tests
 #   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
 #   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
+#   make peers            the environments that benchmarks/peers.py needs
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
 #   make claims           the field's claims on trial: goes on where it was stopped; about 10 minutes on one free core
@@ -28,7 +29,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-statistics test-engines test-versions check bench claims pocket lock clean
+.PHONY: help demo test test-statistics test-engines peers test-versions check bench claims pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -94,6 +95,11 @@ test-engines: $(INSTALLED)
 	echo "a server of llama.cpp"; $(BIN)/pytest $$tests -k llamacpp
 	else echo "left out: llama.cpp could not be installed here"; fi
 	echo "real engines: $$SECONDS s in all"
+
+# Other software that benchmarks/peers.py measures beside ours, in an environment of its own.
+peers: $(INSTALLED) $(ENGINES)/vllm/.installed
+	@$(PYTHON) -m venv $(ENGINES)/genlm
+	$(ENGINES)/genlm/bin/python -m pip --quiet --quiet --disable-pip-version-check install genlm-control==0.4.1
 
 # Releases that pyproject.toml allows and .venv does not hold. Newer Pythons have environments of their own, without
 # torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.
