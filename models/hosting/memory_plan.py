@@ -141,9 +141,16 @@ def check_room(folder: Path, dtype: str, device: torch.device) -> None:
 
 
 def _weight_bytes(file: Path, dtype: str) -> int:
-    """Count what a safetensors file's tensors take, by its header: 8 bytes of length, then JSON."""
+    """Count what a safetensors file's tensors take, by its header: 8 bytes of length, then JSON.
+
+    0 of a damaged file, of which the loader says what is wrong.
+    """
     with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        length = int.from_bytes(opened.read(8), "little")
+        try:
+            header = json.loads(opened.read(min(length, file.stat().st_size)))
+        except ValueError:
+            return 0
     tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
     if dtype == "auto":
         return sum(tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in tensors)
