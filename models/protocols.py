@@ -250,11 +250,13 @@ class TokenFacts(NamedTuple):
         tokenizer: None without one.
         end_ids: the tokens that end its texts.
         context: how many tokens it can read; None where it does not say.
+        prompt: what it makes of a question; None where it does not say.
     """
 
     tokenizer: Any
     end_ids: Collection[int]
     context: int | None
+    prompt: Any
 
 
 def token_facts(lm: object) -> TokenFacts:
@@ -265,8 +267,12 @@ def token_facts(lm: object) -> TokenFacts:
         >>> token_facts(TableLM(lambda prefix: [1.0])).tokenizer is None
         True
     """
-    end_ids = getattr(lm, "end_ids", ())
-    return TokenFacts(getattr(lm, "tokenizer", None), end_ids, getattr(lm, "context", None))
+    return TokenFacts(
+        tokenizer=getattr(lm, "tokenizer", None),
+        end_ids=getattr(lm, "end_ids", ()),
+        context=getattr(lm, "context", None),
+        prompt=getattr(lm, "prompt", None),
+    )
 
 
 def nan_score(name: str, trajectory: Trajectory) -> FloatingPointError:

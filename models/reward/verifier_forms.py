@@ -188,7 +188,7 @@ class FormReader:
             raise TypeError(
                 f"lm must be a language model with a tokenizer, and {lm.name!r} shows none"
             )
-        if getattr(lm, "prompt", None) != form.prompt:
+        if self._tokens.prompt != form.prompt:
             raise ValueError(
                 f"lm must have the prompt of the form {form.name!r}: load it with prompt="
                 f"{form.prompt!r}"

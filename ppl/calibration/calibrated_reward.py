@@ -20,6 +20,7 @@ rate.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -120,7 +121,9 @@ class CalibratedReward:
             for node, right, wrong in zip(new, log_right, log_wrong, strict=True):
                 before = self._before(node)
                 self._log_products[node] = before + right
-                self._scores[node] = float(logsumexp(before + right) - logsumexp(before + wrong))
+                right_mass = cast("float", logsumexp(before + right))
+                wrong_mass = cast("float", logsumexp(before + wrong))
+                self._scores[node] = float(right_mass - wrong_mass)
         return np.array([self._scores[trajectory] for trajectory in trajectories], np.float64)
 
     def log_products(self, trajectory: Trajectory) -> np.ndarray:
