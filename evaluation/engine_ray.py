@@ -76,7 +76,10 @@ class RayEngine:
         if self._crew is None:
             if not self._ray.is_initialized():
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody was asked
-                self._ray.init(include_dashboard=False)
+                with warnings.catch_warnings():
+                    # JAX warns of processes that go on in a copy of this one: Ray's do not
+                    warnings.filterwarnings("ignore", r"os\.fork", RuntimeWarning)
+                    self._ray.init(include_dashboard=False)
                 self._connected = True
             count, needs = sized(self._asked, self._machines(), self._models.device)
             self._crew = Crew(self._ray, count, needs, self._parcel, self._at_once)

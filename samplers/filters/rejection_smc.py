@@ -89,12 +89,12 @@ class RejectionSMC(PopulationSampler):
 
     def __post_init__(self) -> None:
         rule = Resampling(self.resampling, self.ess_threshold)
-        acceptances = checks.count("acceptances", self.acceptances, least=2)
+        trials = checks.count("trials", self.trials, least=2)
         checks.settle(
             self,
             ess_threshold=rule.ess_threshold,
-            acceptances=acceptances,
-            trials=checks.count("trials", self.trials, least=acceptances),
+            acceptances=checks.count("acceptances", self.acceptances, least=2, most=trials),
+            trials=trials,
             threshold=checks.number("threshold", self.threshold, above=0),
         )
         super().__post_init__()

@@ -33,6 +33,9 @@ COMPANY = ("seconds", "cost", "evaluation")  # what depends on the company of a 
 TWO = RayWorkers(workers=2)
 LOCK = threading.Lock()
 
+# of processes that go on in a copy of this one, as those that Ray starts do not
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork:RuntimeWarning")
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
