@@ -4,6 +4,7 @@ repository, which is the package `motes`, a second time; and how often Python lo
 from __future__ import annotations
 
 import gc
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -52,3 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_quick = seen[function] <= quick if isinstance(quick, int) else case in quick
         if not is_quick:
             item.add_marker("statistics")
+
+
+def pytest_runtest_teardown() -> None:
+    """Close the figures of a test: pyplot warns where many tests in one process leave theirs."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
