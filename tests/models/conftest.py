@@ -43,7 +43,7 @@ def pocket32(tokenizer: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(LM_FOLDER, dtype=torch.float32).eval()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a test puts NaN into its weights, and others must not see that
 def sliding64(tokenizer: Any) -> Any:
     """Attends to the last 6 tokens only, so that a hole or a shift inside a row would show
     at once."""
