@@ -1,4 +1,4 @@
-"""Compare methods on the same problems: bootstrap intervals, sign tests, Holm's correction."""
+"""Compare methods on the same problems: bootstrap intervals, paired tests, Holm's correction."""
 
 from __future__ import annotations
 
@@ -35,6 +35,55 @@ def sign_test(a: np.ndarray, b: np.ndarray) -> float:
     if gained + lost == 0:
         return 1.0
     return float(binomtest(gained, gained + lost).pvalue)
+
+
+def flip_test(differences: np.ndarray, seed: int = 0) -> float:
+    """Return the two-sided p-value of a paired permutation test that differences have mean 0.
+
+    The sign of every problem's difference is drawn anew, RESAMPLES times. Problems without a
+    difference say nothing.
+
+    Args:
+        differences: one a problem, shape (problems,).
+        seed: of the signs.
+
+    Example:
+        >>> flip_test(np.array([0.0, 0.0])), flip_test(np.full(20, 0.5)) < 0.001
+        (1.0, True)
+    """
+    told = differences[differences != 0]
+    if not len(told):
+        return 1.0
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(RESAMPLES, len(told)))
+    seen = np.abs(signs @ told) >= abs(told.sum()) - 1e-12
+    return float((1 + seen.sum()) / (1 + RESAMPLES))
+
+
+def nested_means(values: np.ndarray, seed: int = 0, resamples: int = 2000) -> np.ndarray:
+    """Return the means of a hierarchical bootstrap: problems first, then parts of each one drawn.
+
+    The same problems and parts are drawn for all columns, so these stay paired.
+
+    Args:
+        values: of each independent part of each problem's draws, shape (problems, parts, ...).
+        seed: of the bootstrap.
+        resamples: how many.
+
+    Returns:
+        Shape (resamples, ...).
+
+    Example:
+        >>> nested_means(np.ones((3, 2, 4)), resamples=5).shape
+        (5, 4)
+    """
+    rng = np.random.default_rng(seed)
+    problems, parts = values.shape[:2]
+    means = np.empty((resamples, *values.shape[2:]))
+    for b in range(resamples):
+        rows = rng.integers(problems, size=(problems, 1))
+        chosen = rng.integers(parts, size=(problems, parts))
+        means[b] = values[rows, chosen].mean(axis=(0, 1))
+    return means
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
