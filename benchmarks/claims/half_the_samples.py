@@ -16,8 +16,8 @@ Protocol, fixed before the run.
                  that self-consistency has with 8, 16 and 32 draws, how many draws each of the two
                  needs; the ratio is the geometric mean of the three quotients. Where 64 draws do
                  not reach it, 128 are written. 95% intervals by a bootstrap over problems, then
-                 parts. Beside it, accuracy with n / 2 draws minus self-consistency's with n, n = 16,
-                 32 and 64, and with n minus self-consistency's with n, n = 64: paired permutation
+                 parts. Beside it, accuracy with n / 2 draws minus the vote's with n, n = 16, 32 and
+                 64, and with n minus the vote's with n, n = 64: paired permutation
                  tests over problems, Holm's correction over all of them
     support      RPC as coded: supported if the interval of the ratio lies above 1 and reaches 2;
                  contradicted if all of it lies below 2; else undecided
