@@ -20,8 +20,8 @@ Protocol, fixed before the run.
     support      supported if all three errors of the line and their intervals lie within 0.02;
                  contradicted if, after Holm, an error is surely not 0 and is more than 0.02, or the
                  line is surely bent; else undecided
-    tail         the exponent of the beta law's tail beside -b from k = 16 to 64: does it explain the
-                 slope? And the Bayes factor for problems that can never be solved
+    tail         the exponent of the beta law's tail beside -b from k = 16 to 64: does it explain
+                 the slope? And the Bayes factor for problems that can never be solved
 
 Costs: k draws of a problem, in tokens and FLOPs, as the page's other claims count them.
 
