@@ -14,8 +14,8 @@ Protocol, fixed before the run.
                  over k = 1, 2, 4, ..., 64, by all 128 draws. 95% intervals by a bootstrap over
                  problems, which holds the draws' chance too: draws are not resampled within a
                  problem, for a problem solved once would often become one never solved. p-values
-                 are of the same bootstrap, Holm's correction over the four tests. Beside it, without
-                 a test, the errors of the scaled beta law of rates (`fit_coverage_law`), fitted to
+                 are of the same bootstrap, Holm's correction over the four tests. Beside it, not
+                 tested, the errors of the scaled beta law of rates (`fit_coverage_law`), fitted to
                  the first 32 draws, by 100 bootstrap samples
     support      supported if all three errors of the line and their intervals lie within 0.02;
                  contradicted if, after Holm, an error is surely not 0 and is more than 0.02, or the
@@ -194,8 +194,8 @@ def line(rows: dict[str, Told], problems: int) -> str:
         "claim: coverage is an exponentiated power law; estimate: fitted up to 16 draws it says "
         f"{error:+.3f} ({low:+.3f} to {high:+.3f}) too much for {TOLD[-1]}, bend {bend:+.3f} "
         f"({below:+.3f} to {above:+.3f}, p {p:.3f}); verdict: {verdict(rows)}; {problems} "
-        f"problems, {draws_pool.DRAWS} draws each, Holm over {len(TOLD) + 1} tests; it cannot speak of "
-        "other models, nor of thousands of draws"
+        f"problems, {draws_pool.DRAWS} draws each, Holm over {len(TOLD) + 1} tests; it cannot speak "
+        "of other models, nor of thousands of draws"
     )
 
 
