@@ -192,10 +192,10 @@ def line(rows: dict[str, Told], problems: int) -> str:
     bend, below, above, p = rows["bend"]
     return (
         "claim: coverage is an exponentiated power law; estimate: fitted up to 16 draws it says "
-        f"{error:+.3f} ({low:+.3f} to {high:+.3f}) too much for {TOLD[-1]}, bend {bend:+.3f} "
-        f"({below:+.3f} to {above:+.3f}, p {p:.3f}); verdict: {verdict(rows)}; {problems} "
-        f"problems, {draws_pool.DRAWS} draws each, Holm over {len(TOLD) + 1} tests; it cannot speak "
-        "of other models, nor of thousands of draws"
+        f"{error:+.3f} ({low:+.3f} to {high:+.3f}) too much for {TOLD[-1]}, bend "
+        f"{bend:+.3f} ({below:+.3f} to {above:+.3f}, p {p:.3f}); verdict: {verdict(rows)}; "
+        f"{problems} problems, {draws_pool.DRAWS} draws each, Holm over {len(TOLD) + 1} tests; it "
+        "cannot speak of other models, nor of thousands of draws"
     )
 
 
