@@ -220,6 +220,8 @@ def cost_in_words(cost: Cost) -> str:
         words += f", {cost.rescored_tokens:,} rescored"
     if cost.prm_tokens:
         words += f"; {cost.prm_tokens:,} by the reward model"
+    if cost.draft_tokens:
+        words += f"; {cost.draft_tokens:,} by a draft model"
     return f"{words}; {cost.seconds:.2f} s"
 
 

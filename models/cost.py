@@ -14,11 +14,14 @@ class Cost:
         generated_tokens: tokens sampled.
         rescored_tokens: tokens the language model computed again (a dropped cache, an interior node
             extended once more) or only to score them.
+        discarded_tokens: tokens of a draft that the language model computed and that were not kept.
         forward_passes: the language model's forward passes.
+        draft_tokens: tokens that a draft model computed.
+        draft_forward_passes: the draft model's forward passes.
         prm_tokens: tokens the reward model computed, markers included.
         prm_forward_passes: the reward model's forward passes.
         idle_rows: rows of language-model forward passes spent on steps already ended.
-        forward_seconds: wall time inside forward passes of either model.
+        forward_seconds: wall time inside forward passes of any model.
         cache_seconds: wall time spent moving keys and values.
         seconds: wall time of the whole. Of one of several runs that shared batches, what falls to
             it: the time it worked by itself, and its share of each batch, so that the runs' seconds
@@ -33,7 +36,10 @@ class Cost:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     rescored_tokens: int = 0
+    discarded_tokens: int = 0
     forward_passes: int = 0
+    draft_tokens: int = 0
+    draft_forward_passes: int = 0
     prm_tokens: int = 0
     prm_forward_passes: int = 0
     idle_rows: int = 0
@@ -55,8 +61,27 @@ class Cost:
             7
         """
         return Cost(
-            prm_tokens=self.prompt_tokens + self.generated_tokens + self.rescored_tokens,
+            prm_tokens=self.prompt_tokens
+            + self.generated_tokens
+            + self.rescored_tokens
+            + self.discarded_tokens,
             prm_forward_passes=self.forward_passes,
+            draft_tokens=self.draft_tokens,
+            draft_forward_passes=self.draft_forward_passes,
+            forward_seconds=self.forward_seconds,
+            cache_seconds=self.cache_seconds,
+        )
+
+    def as_draft(self) -> Cost:
+        """Return what a language model has computed as the cost of a draft of steps.
+
+        Example:
+            >>> Cost(prompt_tokens=3, generated_tokens=4).as_draft().draft_tokens
+            7
+        """
+        return Cost(
+            draft_tokens=self.prompt_tokens + self.generated_tokens + self.rescored_tokens,
+            draft_forward_passes=self.forward_passes,
             forward_seconds=self.forward_seconds,
             cache_seconds=self.cache_seconds,
         )

@@ -251,12 +251,14 @@ class TokenFacts(NamedTuple):
         end_ids: the tokens that end its texts.
         context: how many tokens it can read; None where it does not say.
         prompt: what it makes of a question; None where it does not say.
+        device: where its weights are; "auto" where it does not say.
     """
 
     tokenizer: Any
     end_ids: Collection[int]
     context: int | None
     prompt: Any
+    device: str
 
 
 def token_facts(lm: object) -> TokenFacts:
@@ -272,6 +274,7 @@ def token_facts(lm: object) -> TokenFacts:
         end_ids=getattr(lm, "end_ids", ()),
         context=getattr(lm, "context", None),
         prompt=getattr(lm, "prompt", None),
+        device=str(getattr(getattr(lm, "model", None), "device", "auto")),
     )
 
 

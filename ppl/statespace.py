@@ -360,15 +360,15 @@ class StateSpaceModel:
         return calls.score(self.prm, trajectories).tolist()
 
 
-def check_lm(lm: object) -> None:
-    """Raise TypeError where `lm` is not a language model."""
+def check_lm(lm: object, argument: str = "lm") -> None:
+    """Raise TypeError where this argument is not a language model."""
     if not isinstance(lm, LanguageModel):
         missing = [name for name in ("name", "cost", "start", "extend") if not hasattr(lm, name)]
         raise TypeError(
-            f"lm must be a language model (see motes.load_lm), not {lm!r}, which has no "
+            f"{argument} must be a language model (see motes.load_lm), not {lm!r}, which has no "
             f"{', '.join(missing)}"
         )
-    check_named(lm, "lm")
+    check_named(lm, argument)
     check_extend(lm)
 
 

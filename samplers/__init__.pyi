@@ -32,6 +32,7 @@ from .search.best_of_n import BestOfN as BestOfN
 from .search.best_of_n import WeightedVote as WeightedVote
 from .search.dvts import DVTS as DVTS
 from .search.ets import ETS as ETS
+from .search.guided_inference import GSI as GSI
 from .search.majority_vote import MajorityVote as MajorityVote
 from .search.mcts import MCTS as MCTS
 from .search.momentum_uncertainty import MomentumUncertainty as MomentumUncertainty
@@ -40,6 +41,8 @@ from .search.published import Giannone2025 as Giannone2025
 from .search.published import Puri2025 as Puri2025
 from .search.rain import RAIN as RAIN
 from .search.rebase import Rebase as Rebase
+from .search.reward_guided import RSD as RSD
+from .search.reward_guided import SpecReason as SpecReason
 from .search.self_evaluation_beam import SelfEvaluationBeam as SelfEvaluationBeam
 from .solving import solve as solve
 from .solving import solve_many as solve_many

@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..models import Sampling
+from ..models import Cost, Sampling
 from ..ppl.interfaces import Declared, Reasoning
 from ..ppl.posterior.provenance import Evidence, Guarantee, Stopping
 from ..ppl.posterior.search_tree import SearchTree
@@ -72,6 +72,11 @@ class BoundSampler(ABC, Generic[S]):
     model: Declared
     keys: RunKeys
     proposed: Sampling | None
+
+    @property
+    def cost(self) -> Cost:
+        """What its models have computed."""
+        return self.model.cost
 
     @abstractmethod
     def init(self) -> S:

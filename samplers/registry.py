@@ -28,6 +28,7 @@ from .search.beam_search import BeamSearch, LookaheadSearch
 from .search.best_of_n import BestOfN, WeightedVote
 from .search.dvts import DVTS
 from .search.ets import ETS
+from .search.guided_inference import GSI
 from .search.majority_vote import MajorityVote
 from .search.mcts import MCTS
 from .search.momentum_uncertainty import MomentumUncertainty
@@ -35,6 +36,7 @@ from .search.phi_decoding import PhiDecoding
 from .search.published import Giannone2025, Puri2025
 from .search.rain import RAIN
 from .search.rebase import Rebase
+from .search.reward_guided import RSD, SpecReason
 from .search.self_evaluation_beam import SelfEvaluationBeam
 
 SAMPLERS: dict[str, type[SteppedSampler]] = {
@@ -57,6 +59,9 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         ReplicaExchange,
         Puri2025,
         Giannone2025,
+        RSD,
+        SpecReason,
+        GSI,
         BestOfN,
         WeightedVote,
         BeamSearch,

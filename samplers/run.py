@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models import Cost, Sampling
+from ..models import Cost, LanguageModel, Sampling
 from ..models.identity import Mark, check_vouched, identify
 from ..models.own_time import own_seconds
 from ..ppl.posterior.posterior import Posterior
@@ -93,7 +93,7 @@ class _Course:
 
     def __init__(self, bound: BoundSampler[Any], keeper: _Keeper | None) -> None:
         self.bound, self.keeper = bound, keeper
-        self._before, self._began = bound.model.cost, own_seconds()
+        self._before, self._began = bound.cost, own_seconds()
         kept = None if keeper is None else keeper.load()
         self.state, self._spent = (None, Cost()) if kept is None else kept
         self._so_far = self._spent  # at the end of the last whole step
@@ -101,7 +101,7 @@ class _Course:
     def cost(self) -> Cost:
         """Return what the run has cost by now, before it was taken up too."""
         return self._spent + replace(
-            self.bound.model.cost - self._before, seconds=own_seconds() - self._began
+            self.bound.cost - self._before, seconds=own_seconds() - self._began
         )
 
     def follow(self, bar: Any) -> str:
@@ -151,7 +151,11 @@ class _Course:
 def _marks(bound: BoundSampler[Any]) -> dict[str, Mark]:
     """Identify models and functions by what they do: the sampler's, and the declaration's."""
     own = {field.name: getattr(bound.sampler, field.name) for field in fields(bound.sampler)}
-    functions = {name: value for name, value in own.items() if callable(value)}
+    functions = {
+        name: value
+        for name, value in own.items()
+        if callable(value) or isinstance(value, LanguageModel)
+    }
     return {name: identify(value) for name, value in (functions | bound.model.functions()).items()}
 
 
@@ -205,4 +209,6 @@ def _plain(value: object) -> Any:
         return index(value)
     if isinstance(value, Sampling):
         return asdict(value)
+    if isinstance(value, LanguageModel):
+        return value.name
     return getattr(value, "__qualname__", None) or repr(value)
