@@ -132,7 +132,7 @@ def _check_pair(draft: LanguageModel, lm: Any, told: bool) -> None:
     written = None not in (own.tokenizer, other.tokenizer)
     if written and own.tokenizer.get_vocab() != other.tokenizer.get_vocab():
         raise ValueError(f"draft cannot be {pair}, whose tokens are others")
-    if None not in (own.context, other.context) and own.context < other.context:
+    if own.context is not None and other.context is not None and own.context < other.context:
         raise ValueError(
             f"draft cannot be {pair}, whose context of {other.context} tokens is longer than its "
             f"{own.context}"

@@ -248,15 +248,15 @@ class BoundDrafts(BoundSampler[Written]):
         nodes = [x.trajectory for x in read]
         log_q = np.array([node.step_proposal_logprob for node in nodes])
         log_p = np.array([node.step_logprob for node in nodes])
-        if self.proposed != self.model.prior:
+        if self.proposed is not None and self.proposed != self.stepwise.model.prior:
             log_p = self._log_p(nodes, self.proposed)
         return found, list((log_p - log_q).reshape(-1, width))
 
-    def _log_p(self, nodes: Sequence[Trajectory], law: Sampling | None) -> np.ndarray:
+    def _log_p(self, nodes: Sequence[Trajectory], law: Sampling) -> np.ndarray:
         """Return the language model's log-probability of each node's step, shape (K,)."""
-        parents = [node.parent for node in nodes]
+        parents = [parent_of(node) for node in nodes]
         tokens = [node.step_token_ids for node in nodes]
-        return calls.logprob(self.model.lm, parents, tokens, prior=law)
+        return calls.logprob(self.stepwise.model.lm, parents, tokens, prior=law)
 
     def _read(self, drafts: Sequence[Particle]) -> list[Particle]:
         """Return drafts with the log-probabilities that the language model gives them.
@@ -266,9 +266,9 @@ class BoundDrafts(BoundSampler[Written]):
         if self.drafter is None or not drafts:
             return list(drafts)
         nodes = {id(x.trajectory): x.trajectory for x in drafts}
-        log_p = self._log_p([*nodes.values()], self.model.prior)
+        log_p = self._log_p([*nodes.values()], self.stepwise.model.prior)
         told = {
-            place: replace(node, logprob=node.parent.logprob + p)
+            place: replace(node, logprob=parent_of(node).logprob + p)
             for (place, node), p in zip(nodes.items(), log_p.tolist(), strict=True)
         }
         return [x._replace(trajectory=told[id(x.trajectory)]) for x in drafts]
@@ -277,6 +277,12 @@ class BoundDrafts(BoundSampler[Written]):
 def is_dead(particle: Particle) -> bool:
     """Return whether a step is outside the prior's support, or its reward is zero."""
     return particle.impossible or particle.log_odds[-1:] == (-inf,)
+
+
+def parent_of(node: Trajectory) -> Trajectory:
+    """Return the trajectory before a node's step."""
+    assert node.parent is not None
+    return node.parent
 
 
 def _is_writable(draft: Particle) -> bool:

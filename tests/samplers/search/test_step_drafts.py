@@ -21,11 +21,19 @@ import numpy as np
 import pytest
 from searches import DEPTH, EOS, Table, fits, tokens
 
-from motes import load_lm, solve, solve_many
+from motes import models
 from motes.models import Capabilities, Cost, FunctionReward, Sampling, StepRule, TableLM
-from motes.samplers import GSI, RSD, AllParticlesDead, SpecReason, make_sampler
+from motes.samplers import (
+    GSI,
+    RSD,
+    AllParticlesDead,
+    SpecReason,
+    make_sampler,
+    solve,
+    solve_many,
+)
 
-N = 2500
+N = 1000
 TARGET, DRAFT = Table(0), Table(7)
 
 
@@ -295,7 +303,7 @@ def test_a_draft_needs_a_language_model_that_reads_it():
 
 
 def test_a_draft_model_by_its_name():
-    lm = load_lm("pocket", probe=False)
+    lm = models.load_lm("pocket", probe=False)
     posterior = solve(
         "2 + 2 = ?", lm=lm, prm="pocket", sampler="gsi", candidates=2, particles=2, draft="pocket"
     )
