@@ -21,6 +21,7 @@ WITHOUT_TRAINING = {
     "votes:SOURCE": "counts the verdicts of rationales that a language model writes",
     "self-judge": "asks the language model that writes the solution",
     "self-certainty": "how sure the language model was of its step, against a pilot sample",
+    "tail-entropy": "the same, by the entropy of the step's last tokens",
 }
 PLACES = {
     "SOURCE": "transformers, in this process: language models and all families",

@@ -6,15 +6,16 @@ For the law p of the next token, among V tokens of positive probability,
              arXiv:2508.15260)
     all      C = -(1/V) sum_j log(V p_j) = KL(uniform || p), self-certainty    (Kang et al. 2025,
              arXiv:2502.18581)
+    entropy  C = sum_j p_j log p_j, minus the entropy    (Giannone et al. 2026, arXiv:2606.08850)
 
 in nats, under the model's own law at temperature 1. The larger, the surer: a sure model leaves the
-other tokens little.
+other tokens little. The first two ask how little, the entropy counts a token by its probability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from .. import checks
 from .protocols import LanguageModel, capabilities
 from .trajectory import Trajectory
 
+Top: TypeAlias = int | Literal["entropy"] | None
+"""Which tokens of a law count: k likeliest, all by their probability, or (None) all alike."""
+
 
 def token_confidences(
-    lm: LanguageModel, trajectories: Sequence[Trajectory], *, top: int | None = 20
+    lm: LanguageModel, trajectories: Sequence[Trajectory], *, top: Top = 20
 ) -> list[np.ndarray]:
     """Return the confidence at every generated token of each trajectory.
 
@@ -34,14 +38,14 @@ def token_confidences(
         lm: the model that wrote them, whose capabilities have `confidences`.
         trajectories: N of them.
         top: k, how many of the likeliest tokens count (all that are possible where these are
-            fewer); None for self-certainty.
+            fewer); None for self-certainty; "entropy" for minus the entropy.
 
     Returns:
         N arrays of nats, float64, each of as many tokens as the trajectory has.
 
     Raises:
         TypeError: the model cannot tell its confidence.
-        ValueError: `top` is below 1.
+        ValueError: `top` is below 1, or another word.
 
     Example:
         >>> import jax
@@ -51,7 +55,7 @@ def token_confidences(
         >>> token_confidences(lm, [x], top=2)[0].round(3)
         array([0.837])
     """
-    top = None if top is None else checks.count("top", top)
+    top = checked_top(top)
     if not capabilities(lm).confidences:
         raise TypeError(
             f"the language model {lm.name!r} cannot tell its confidence: it has no method "
@@ -61,7 +65,23 @@ def token_confidences(
     return [np.asarray(row, np.float64) for row in answer]
 
 
-def confidence(log_probs: np.ndarray, top: int | None) -> float:
+def checked_top(top: Top) -> Top:
+    """Return it once checked; see `token_confidences`.
+
+    Raises:
+        TypeError, ValueError: it is no such thing.
+
+    Example:
+        >>> checked_top("entropy"), checked_top(20)
+        ('entropy', 20)
+    """
+    if isinstance(top, str):
+        checks.choice("top", top, ["entropy"])
+        return "entropy"
+    return None if top is None else checks.count("top", top)
+
+
+def confidence(log_probs: np.ndarray, top: Top) -> float:
     """Return the confidence of one next-token law, nats.
 
     Args:
@@ -73,6 +93,8 @@ def confidence(log_probs: np.ndarray, top: int | None) -> float:
         0.0566
     """
     possible = np.sort(log_probs[log_probs > -np.inf])
+    if top == "entropy":
+        return float(np.exp(possible) @ possible)
     if top is None:
         return float(-possible.mean() - np.log(len(possible)))
     return float(-possible[-top:].mean())

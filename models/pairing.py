@@ -13,8 +13,9 @@ AUTO = "auto"
 JUDGE = "judge:"  # before the source of a language model that is asked as a judge
 VOTES = "votes:"  # before the source of one that writes rationales, whose verdicts are counted
 USES = (JUDGE, VOTES)
-SELF_CERTAINTY, SELF_JUDGE = "self-certainty", "self-judge"
-OF_THE_LM = (SELF_CERTAINTY, SELF_JUDGE)  # reward models that are the language model itself
+SELF_CERTAINTY, TAIL_ENTROPY, SELF_JUDGE = "self-certainty", "tail-entropy", "self-judge"
+# reward models that are the language model itself
+OF_THE_LM = (SELF_CERTAINTY, TAIL_ENTROPY, SELF_JUDGE)
 
 
 def paired(lm: object, prm: object) -> Any:

@@ -11,7 +11,7 @@ from .hosting.places import located
 from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
 from .loading import is_address, is_in_vllm, load_lm
-from .pairing import JUDGE, OF_THE_LM, SELF_CERTAINTY, VOTES
+from .pairing import JUDGE, OF_THE_LM, SELF_CERTAINTY, TAIL_ENTROPY, VOTES
 from .pocket import LM_FOLDER
 from .protocols import LanguageModel, RewardModel
 from .reward.generative_verifier import GenerativeVerifier
@@ -22,7 +22,7 @@ from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of
 from .reward.voting_judge import VotingJudge
-from .reward.without_training import StepCertainty
+from .reward.without_training import TAIL, StepCertainty
 from .sampling import Sampling
 from .step_rule import StepRule
 
@@ -53,8 +53,9 @@ def load_prm(
             source count the verdicts of rationales that it writes (see `VotingJudge`). "vllm:" and
             a source run it in vLLM, and a server's address, "http://HOST:PORT", asks it there.
         lm: the language model that writes the solutions, for "self-certainty", how sure it is of
-            its own steps (see `StepCertainty`), and "self-judge", which asks its own weights
-            whether the solution is right.
+            its own steps (see `StepCertainty`), "tail-entropy", the same by the entropy of a step's
+            last 32 tokens, and "self-judge", which asks its own weights whether the solution is
+            right.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
         device_map: as for `load_lm`.
@@ -185,8 +186,10 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
     """Return a reward model that is the language model itself."""
     if lm is None:
         raise ValueError(f"lm must be given for the reward model {name!r}")
-    if name == SELF_CERTAINTY:
+    if name in (SELF_CERTAINTY, TAIL_ENTROPY):
         _check_options(StepCertainty.__init__, name, options)
+        if name == TAIL_ENTROPY:
+            options = {"top": "entropy", "tail": TAIL, "name": "tail entropy"} | options
         return StepCertainty(lm, **options)
     if not isinstance(lm, TorchLM):
         raise TypeError(

@@ -16,6 +16,7 @@ import xarray
 import motes
 from motes.cli import main
 from motes.models import FunctionReward, TableLM, Trajectory
+from motes.models.pairing import OF_THE_LM
 from motes.models.pocket import problems
 from motes.models.reward.families import FAMILIES
 from motes.models.reward.verifier_forms import FORMS
@@ -294,7 +295,7 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Hugging Face id" in out
     assert all(f"    {family.name} " in out for family in FAMILIES)
     assert all(f"    {form.name} " in out for form in FORMS)
-    names = ("implicit", "judge:SOURCE", "votes:SOURCE", "self-judge", "self-certainty")
+    names = ("implicit", "judge:SOURCE", "votes:SOURCE", *OF_THE_LM)
     assert all(f"    {name} " in out for name in (*names, "vllm:SOURCE", "http://HOST:PORT"))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ...aliases import PRNGKeys, Tokenizer
+from ..confidence import Top
 from ..cost import Cost
 from ..hosting.places import located
 from ..hosting.pretrained import read_config
@@ -181,7 +182,7 @@ class VllmLM(TokenizedLM):
         return results
 
     def token_confidences(
-        self, trajectories: Sequence[Trajectory], *, top: int | None
+        self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
         """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         roots = [x.path[0] for x in trajectories]

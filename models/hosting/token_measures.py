@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from ..confidence import Top
 from ..sampling import Sampling
 from .draws import log_probs
 from .kv import Rows
@@ -64,15 +65,18 @@ def chosen(logits: torch.Tensor, ids: torch.Tensor, *, law: Sampling) -> torch.T
     return log_probs(logits, law).gather(2, ids[:, :, None]).squeeze(2).double()
 
 
-def confident(logits: torch.Tensor, ids: torch.Tensor, *, top: int | None) -> torch.Tensor:
+def confident(logits: torch.Tensor, ids: torch.Tensor, *, top: Top) -> torch.Tensor:
     """Return how sure the model was at each place, nats; see `motes.models.confidence`.
 
     Args:
         logits: shape (rows, columns, vocabulary).
         ids: not asked: what was drawn does not matter.
-        top: how many of the likeliest tokens count; None for all that are possible.
+        top: how many of the likeliest tokens count; None for all that are possible; "entropy" for
+            these by their probability.
     """
     law = log_probs(logits, Sampling()).double()
+    if top == "entropy":
+        return (law.exp() * torch.where(torch.isneginf(law), 0.0, law)).sum(dim=-1)
     if top is not None:
         law = law.topk(min(top, law.shape[-1]), dim=-1).values
     possible = ~torch.isneginf(law)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ... import checks
 from ...aliases import PRNGKeys
-from ..confidence import confidence
+from ..confidence import Top, confidence
 from ..cost import Cost
 from ..protocols import Capabilities, nan_score
 from ..randomness import SlotUniforms
@@ -135,7 +135,7 @@ class TableLM:
         return heads
 
     def token_confidences(
-        self, trajectories: Sequence[Trajectory], *, top: int | None
+        self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
         """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         rows = []

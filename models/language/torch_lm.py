@@ -17,6 +17,7 @@ import torch
 
 from ... import checks
 from ...aliases import PRNGKeys, Tokenizer
+from ..confidence import Top
 from ..cost import Cost
 from ..hosting.decoding import Decoder
 from ..hosting.kv import Rows
@@ -194,7 +195,7 @@ class TorchLM(TokenizedLM):
 
     @torch.inference_mode()
     def token_confidences(
-        self, trajectories: Sequence[Trajectory], *, top: int | None
+        self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
         """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         results = [np.zeros(0) for _ in trajectories]

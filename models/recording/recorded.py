@@ -10,7 +10,7 @@ import numpy as np
 
 from ...aliases import PRNGKeys
 from .. import calls
-from ..confidence import token_confidences
+from ..confidence import Top, token_confidences
 from ..cost import Cost
 from ..identity import digest, identify
 from ..prompts import Prompt, prompt_of
@@ -187,7 +187,7 @@ class RecordedLM(Recorded):
         return list(ends)
 
     def token_confidences(
-        self, trajectories: Sequence[Trajectory], *, top: int | None
+        self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
         """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         before = self.cost

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...aliases import PRNGKeys
+from ..confidence import Top
 from ..cost import Cost
 from ..opening import Opening
 from ..prompts import Prompt
@@ -201,7 +202,7 @@ class ReplayedLM(Replayed):
         return ends
 
     def token_confidences(
-        self, trajectories: Sequence[Trajectory], *, top: int | None
+        self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
         """Return how sure it was then; see `motes.models.token_confidences`."""
         rows = []

@@ -6,6 +6,9 @@ what it declares, p(x) prod_t r_t for `product`:
     certainty   r_t = sigmoid(scale (C_t - m) / s): C_t is the mean confidence of the model in the
                 tokens of step t (self-certainty: Kang et al. 2025, arXiv:2502.18581), m and s its
                 mean and standard deviation over the steps of a pilot sample of the same question
+    tail entropy    the same, of minus the mean entropy of the step's last tokens (Giannone et al.
+                2026, arXiv:2606.08850, filter particles by a tail entropy adjusted for length; a
+                mean over tokens is our adjustment, and theirs was not to be had)
     agreement   r = (v + 1/2) / (n + 1) at the end of a trajectory, whose answer v of n pilot
                 solutions give, and 1 before. The answers' probabilities become those of the model,
                 times their own: a vote that is sharper than majority
@@ -27,12 +30,14 @@ import numpy as np
 
 from ... import checks
 from .. import calls
-from ..confidence import token_confidences
+from ..confidence import Top, checked_top, token_confidences
 from ..cost import Cost
 from ..identity import identify
 from ..protocols import LanguageModel, capabilities
 from ..trajectory import Trajectory
 from .rationales import written
+
+TAIL = 32  # how many of a step's last tokens its tail has, where nobody says otherwise
 
 
 class Pilot:
@@ -90,7 +95,7 @@ class StepCertainty:
     Args:
         lm: the language model, whose capabilities have `confidences`.
         top: how many of the likeliest tokens count (Fu et al. 2025, arXiv:2508.15260); None for
-            self-certainty.
+            self-certainty, "entropy" for minus the entropy.
         tail: how many of a step's last tokens count; None for all.
         scale: how sharp the likelihood is; 1 makes one standard deviation one nat of log-odds.
         pilot: how many solutions tell what is usual for a question.
@@ -116,7 +121,7 @@ class StepCertainty:
         self,
         lm: LanguageModel,
         *,
-        top: int | None = None,
+        top: Top = None,
         tail: int | None = None,
         scale: float = 1.0,
         pilot: int = 8,
@@ -127,7 +132,7 @@ class StepCertainty:
         self.pilot = Pilot(lm, count=pilot, max_steps=max_steps, seed=seed)
         if not capabilities(lm).confidences:
             raise TypeError(f"the language model {lm.name!r} cannot tell its confidence")
-        self.top = None if top is None else checks.count("top", top)
+        self.top = checked_top(top)
         self.tail = None if tail is None else checks.count("tail", tail)
         self.scale = checks.positive("scale", scale)
         self.name, self.cost = name, Cost()

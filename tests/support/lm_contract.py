@@ -201,6 +201,9 @@ def check_capabilities(host: Host) -> None:
             table = host.reference(x)
             expected = -table.mean(axis=1) - np.log(table.shape[1])
             np.testing.assert_allclose(values, expected, atol=host.atol)
+            [negative] = token_confidences(lm, [x], top="entropy")
+            expected = (np.exp(table) * table).sum(axis=1)
+            np.testing.assert_allclose(negative, expected, atol=host.atol)
     for method in ("logprob", "continued", "token_confidences"):
         if not hasattr(lm, method):
             names = {"logprob": "scoring", "continued": "continuation"}

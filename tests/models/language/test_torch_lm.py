@@ -88,9 +88,9 @@ def test_logprob_is_that_of_one_plain_forward_pass_in_float64(
         )
 
 
-@pytest.mark.parametrize("top", [1, 20, None])
+@pytest.mark.parametrize("top", [1, 20, None, "entropy"])
 def test_confidences_are_those_of_one_plain_forward_pass(
-    top: int | None, pocket64: Any, tokenizer: Any
+    top: Any, pocket64: Any, tokenizer: Any
 ) -> None:
     lm = TorchLM(pocket64, tokenizer, step=StepRule(cap=80))  # longer than a block of columns
     nodes = [lm.start(QUESTION), *grow(lm, rounds=2)]
@@ -99,6 +99,10 @@ def test_confidences_are_those_of_one_plain_forward_pass(
         if not node.token_ids:
             continue
         table = plain_log_probs(lm, node)
+        if top == "entropy":
+            expected = -torch.distributions.Categorical(logits=table).entropy()
+            np.testing.assert_allclose(values, expected.numpy(), atol=1e-9)
+            continue
         sharpest = table if top is None else table.sort(descending=True).values[:, :top]
         expected = -sharpest.mean(dim=1) - (np.log(table.shape[1]) if top is None else 0)
         np.testing.assert_allclose(values, expected.numpy(), atol=1e-9)

@@ -108,7 +108,7 @@ def test_confidences_are_replayed(tmp_path: Path) -> None:
     lm = recorded(table(), tmp_path / "lm.jsonl")
     posterior = motes.solve("?", lm=lm, prm=None, particles=3, max_steps=3)
     before = replayed(lm.path)
-    for top in (None, 2):
+    for top in (None, 2, "entropy"):
         told = token_confidences(lm, posterior.trajectories, top=top)
         plain = token_confidences(table(), posterior.trajectories, top=top)
         with pytest.raises(NotRecorded, match=f"token_confidences of .* top {top}"):

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import entropy
 
 from motes import load_lm, load_prm, solve
 from motes.cli import main
 from motes.models import Agreement, StepCertainty, TableLM, Trajectory, UnitTests
+from motes.models.confidence import Top
 from motes.models.identity import identify
 
 LAWS = {(): [0.6, 0.4, 0.0], 0: [0.7, 0.1, 0.2], 1: [0.3, 0.3, 0.4]}
@@ -75,22 +77,25 @@ def check_filter(prm: Any, factors: Any) -> None:
     assert posterior.log_evidence == pytest.approx(np.log(total), abs=0.1)
 
 
-def certainty_of(p: list[float]) -> float:
-    """KL of the uniform law over what is possible, to p."""
+def certainty_of(p: list[float], top: Top = None) -> float:
+    """KL of the uniform law over what is possible, to p; or minus the entropy of p."""
     q = np.array([value for value in p if value])
+    if top == "entropy":
+        return -float(entropy(q))
     return float(-np.mean(np.log(len(q) * q)))
 
 
-@pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_a_filter_with_self_certainty_follows_the_tilted_law(scale: float) -> None:
-    prm = StepCertainty(table(), scale=scale, pilot=6, max_steps=3)
+@pytest.mark.parametrize(("scale", "top"), [(1.0, None), (3.0, None), (3.0, "entropy")])
+def test_a_filter_with_certainty_follows_the_tilted_law(scale: float, top: Top) -> None:
+    """With self-certainty in place of entropy, or without its sign, the last case fails."""
+    prm = StepCertainty(table(), scale=scale, top=top, pilot=6, max_steps=3)
     pilot = prm.pilot("?")
-    values = [certainty_of(law(node.token_ids[:-1])) for x in pilot for node in x.path[1:]]
+    values = [certainty_of(law(node.token_ids[:-1]), top) for x in pilot for node in x.path[1:]]
     mean, spread = np.mean(values), np.std(values)
     assert prm.usual("?") == pytest.approx((mean, spread))
 
     def factors(path: list[Trajectory]) -> float:
-        own = np.array([certainty_of(law(node.token_ids[:-1])) for node in path])
+        own = np.array([certainty_of(law(node.token_ids[:-1]), top) for node in path])
         return float(np.prod(1 / (1 + np.exp(-scale * (own - mean) / spread))))
 
     check_filter(prm, factors)
@@ -124,6 +129,10 @@ def test_a_tail_is_of_a_steps_last_tokens_and_top_of_its_likeliest() -> None:
     mean, spread = prm.usual("?")
     own = [-np.mean(np.log([0.4, 0.3])), -np.mean(np.log([0.4, 0.3]))]
     assert prm.score([x, y]) == pytest.approx((np.array(own) - mean) / spread)
+    prm = StepCertainty(lm, tail=2, top="entropy", pilot=6, max_steps=3)
+    mean, spread = prm.usual("?")
+    own = [-(entropy(LAWS[0]) + entropy(LAWS[1])) / 2] * 2
+    assert prm.score([x, y]) == pytest.approx((np.array(own) - mean) / spread)
 
 
 def test_a_pilot_is_a_function_of_seed_and_question() -> None:
@@ -142,6 +151,8 @@ def test_they_are_had_by_name() -> None:
     lm = load_lm("pocket", probe=False)
     prm = load_prm("self-certainty", lm=lm, pilot=2, max_steps=2)
     assert isinstance(prm, StepCertainty) and prm.pilot.lm is lm
+    tail = load_prm("tail-entropy", lm=lm, pilot=2)
+    assert isinstance(tail, StepCertainty) and (tail.top, tail.tail) == ("entropy", 32)
     judge = load_prm("self-judge", lm=lm)
     assert judge.model is lm.model
     with pytest.raises(ValueError, match="lm must be given for the reward model 'self-judge'"):
@@ -152,7 +163,7 @@ def test_they_are_had_by_name() -> None:
         load_prm("self-certainty", lm=lm, votes=3)
 
 
-@pytest.mark.parametrize("name", ["self-certainty", "self-judge", "votes:pocket"])
+@pytest.mark.parametrize("name", ["tail-entropy", "self-judge", "votes:pocket"])
 def test_they_are_typed_at_the_command_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["solve", "How many?", "--particles", "2", "--max-steps", "1", "--step-cap", "8"]
     assert main([*run, "--prm", name, "--sampler", "particle_filter", "--json"]) == 0
@@ -166,6 +177,8 @@ def test_bad_input_is_named() -> None:
         Agreement("pocket", answer=answer)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="scale must be"):
         StepCertainty(table(), scale=0.0)
+    with pytest.raises(ValueError, match="top must be one of entropy, not 'tail'"):
+        StepCertainty(table(), top="tail")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="at least one step"):
         StepCertainty(table()).score([Trajectory(question="?")])
     assert np.isinf(UnitTests([bool]).score([Trajectory(question="?")])).all()
