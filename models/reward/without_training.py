@@ -132,7 +132,7 @@ class StepCertainty:
         self.pilot = Pilot(lm, count=pilot, max_steps=max_steps, seed=seed)
         if not capabilities(lm).confidences:
             raise TypeError(f"the language model {lm.name!r} cannot tell its confidence")
-        self.top = checked_top(top)
+        self.top: Top = checked_top(top)
         self.tail = None if tail is None else checks.count("tail", tail)
         self.scale = checks.positive("scale", scale)
         self.name, self.cost = name, Cost()
