@@ -1,6 +1,6 @@
 """Exact samplers agree with long references where published procedures do not; does it matter?
 
-Puri et al. (2025), arXiv:2502.01618, and Giannone et al. (2025), arXiv:2510.05825, call what they do
+Puri et al. (2025), arXiv:2502.01618, and Giannone et al. (2025), arXiv:2510.05825, call their work
 particle filtering. Their procedures select by odds and use the last score twice
 (`samplers/search/published.py`). A filter for the declared target, p(x) times the product of step
 scores, should agree with a reference for it; theirs need not.
