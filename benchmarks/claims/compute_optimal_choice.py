@@ -61,13 +61,13 @@ SIZE, PART, DIVISIONS = 16, 64, 20
 LEVEL, GAIN, SURE = 0.02, 0.02, 0.05
 
 
-def credit(pool: Pool, method: str, true: set[str | None]) -> float:
+def credit(pool: Pool, method: str, true: set[str]) -> float:
     """Return which part of the answers that a method gives is right, in [0, 1]."""
     if method == VOTE:
-        return majority_vote(pool).credit(true)  # type: ignore[arg-type]
+        return majority_vote(pool).credit(true)
     rule, _, score = method.partition(", ")
     decide = best_of_n if rule == "best of n" else weighted_vote
-    return decide(pool, score=score).credit(true)  # type: ignore[arg-type]
+    return decide(pool, score=score).credit(true)
 
 
 def credits(drawn: draws_pool.Drawn, method: str, size: int) -> float:
