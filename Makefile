@@ -5,7 +5,7 @@
 #   make test-statistics  the long statistical tests
 #   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
 #   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
-#   make peers            the environments that benchmarks/peers.py needs
+#   make peers            the environments that benchmarks/peers.py and served_peers.py need
 #   make check            lint, formatting and types alone
 #   make bench            the benchmarks
 #   make claims           the field's claims on trial: every file says how long it takes, and goes on where it was stopped
@@ -96,10 +96,12 @@ test-engines: $(INSTALLED)
 	else echo "left out: llama.cpp could not be installed here"; fi
 	echo "real engines: $$SECONDS s in all"
 
-# Other software that benchmarks/peers.py measures beside ours, in an environment of its own.
+# Other software that benchmarks/peers.py and served_peers.py measure beside ours, in environments of its own.
 peers: $(INSTALLED) $(ENGINES)/vllm/.installed
 	@$(PYTHON) -m venv $(ENGINES)/genlm
 	$(ENGINES)/genlm/bin/python -m pip --quiet --quiet --disable-pip-version-check install genlm-control==0.4.1
+	$(PYTHON) -m venv $(ENGINES)/its_hub
+	$(ENGINES)/its_hub/bin/python -m pip --quiet --quiet --disable-pip-version-check install 'its-hub[lm]==1.2.0'
 
 # Releases that pyproject.toml allows and .venv does not hold. Newer Pythons have environments of their own, without
 # torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.

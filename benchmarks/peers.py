@@ -7,7 +7,10 @@ whole process from its first import on.
 1. drawing 32 rows of 16 tokens: motes on torch, transformers' `generate`, motes in vLLM, vLLM's own
    `generate`;
 2. motes on torch in steps of one token, and of twenty;
-3. a particle filter in steps of one token: motes, and genlm-control on its Hugging Face backend;
+3. a particle filter in steps of one token: motes on torch and in vLLM, and genlm-control on its
+   Hugging Face backend; what vLLM reads again, since it keeps whole blocks only, is said.
+
+A filter over a server, beside its_hub: `served_peers.py`.
 Run: python benchmarks/peers.py
 """
 
@@ -60,6 +63,7 @@ def main() -> None:
         table(f"{ROWS} rows of 40 tokens, motes on torch", steps)
         filters = {
             "motes": measured("motes_filter", folder),
+            "motes in vLLM": measured("motes_vllm_filter", folder, "vllm"),
             "genlm-control": measured("genlm_filter", folder, "genlm"),
         }
         table(f"particle filter, {PARTICLES} particles, {FILTERED} steps of one token", filters)
@@ -168,17 +172,17 @@ def steps_of_twenty(folder: str) -> None:
     motes_draws(folder, 20, 40)
 
 
-def motes_vllm_draws(folder: str) -> None:
-    """Measure the host in vLLM."""
+def motes_in_vllm(folder: str, tokens: int) -> Any:
+    """Return the host in vLLM, for steps of so many tokens."""
     import motes
 
-    lm = motes.load_lm(
-        f"vllm:{folder}",
-        step=motes_rule(TOKENS),
-        enforce_eager=True,
-        block_size=32,
-        max_model_len=512,
-    )
+    options: dict[str, Any] = {"enforce_eager": True, "block_size": 32, "max_model_len": 512}
+    return motes.load_lm(f"vllm:{folder}", step=motes_rule(tokens), **options)
+
+
+def motes_vllm_draws(folder: str) -> None:
+    """Measure the host in vLLM."""
+    lm = motes_in_vllm(folder, TOKENS)
     motes_drawn(lm, 1)
     timed(lambda: motes_drawn(lm, 1))
 
@@ -259,17 +263,22 @@ def log_odds(x: Any) -> float:
 def motes_filter(folder: str) -> None:
     """Measure motes' particle filter in steps of one token."""
     import motes
-    from motes.models import FunctionReward
 
-    lm = motes.load_lm(folder, dtype="float32", step=motes_rule(1), probe=False)
-    motes_filtered(lm, FunctionReward(log_odds, name="formula"), PARTICLES, FILTERED)
+    motes_filtered(motes.load_lm(folder, dtype="float32", step=motes_rule(1), probe=False))
 
 
-def motes_filtered(lm: Any, prm: Any, particles: int, steps: int) -> None:
+def motes_vllm_filter(folder: str) -> None:
+    """Measure the same in vLLM, which reads again what its blocks do not hold whole."""
+    motes_filtered(motes_in_vllm(folder, 1))
+
+
+def motes_filtered(lm: Any) -> None:
     """Measure a filter with that host; count the tokens that were drawn."""
     import motes
+    from motes.models import FunctionReward
 
-    run: dict[str, Any] = {"particles": particles, "max_steps": steps, "progress": False}
+    prm = FunctionReward(log_odds, name="formula")
+    run: dict[str, Any] = {"particles": PARTICLES, "max_steps": FILTERED, "progress": False}
     timed(
         lambda: motes.solve(QUESTION, lm=lm, prm=prm, seed=0, **run).cost.generated_tokens,
         lambda: lm.cost.rescored_tokens,
