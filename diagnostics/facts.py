@@ -218,6 +218,8 @@ def cost_in_words(cost: Cost) -> str:
     words = f"{cost.generated_tokens:,} tokens generated, {cost.prompt_tokens:,} of prompt"
     if cost.rescored_tokens:
         words += f", {cost.rescored_tokens:,} rescored"
+    if cost.discarded_tokens:
+        words += f", {cost.discarded_tokens:,} drafted in vain"
     if cost.prm_tokens:
         words += f"; {cost.prm_tokens:,} by the reward model"
     if cost.draft_tokens:

@@ -3,11 +3,14 @@ from .batching import run_batched as run_batched
 from .calls import continued as continued
 from .confidence import token_confidences as token_confidences
 from .cost import Cost as Cost
+from .hosting.speculative_model import ModelDraft as ModelDraft
+from .hosting.speculative_ngrams import NGramDraft as NGramDraft
 from .language.budget_forcing import BudgetForcing as BudgetForcing
 from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM
 from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
+from .loading import load_draft as load_draft
 from .loading import load_lm as load_lm
 from .opening import Opening as Opening
 from .planning import memory_plan as memory_plan

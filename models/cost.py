@@ -80,7 +80,10 @@ class Cost:
             7
         """
         return Cost(
-            draft_tokens=self.prompt_tokens + self.generated_tokens + self.rescored_tokens,
+            draft_tokens=self.prompt_tokens
+            + self.generated_tokens
+            + self.rescored_tokens
+            + self.discarded_tokens,
             draft_forward_passes=self.forward_passes,
             forward_seconds=self.forward_seconds,
             cache_seconds=self.cache_seconds,

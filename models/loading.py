@@ -9,6 +9,8 @@ from typing import Any
 from .engines.connection import checked_url
 from .hosting.places import located
 from .hosting.pretrained import DeviceMap, Placement, load_checkpoint, model_class, read_config
+from .hosting.speculative_drafts import Draft
+from .hosting.speculative_model import ModelDraft
 from .language.torch_lm import TorchLM
 from .pairing import OF_THE_LM, without_use
 from .pocket import LM_FOLDER
@@ -30,6 +32,7 @@ def load_lm(
     prompt: PromptForm | None = None,
     cache_bytes: int = 2 << 30,
     probe: bool = True,
+    draft: str | Path | Draft | None = None,
     **engine: Any,
 ) -> Any:
     """Load a causal language model, or find one behind a server.
@@ -55,6 +58,10 @@ def load_lm(
         cache_bytes: the most bytes of keys and values to keep.
         probe: whether to find out that the model's law does not depend on what else is in a batch
             (see `motes.models.hosting.probe`); it takes a fraction of a second.
+        draft: what proposes tokens, of which the model reads several in one forward pass: a smaller
+            model with the same vocabulary, by its name or as `load_draft` gives it, or an
+            `NGramDraft`. Steps have the model's own law all the same; a seed draws others than
+            without it. A server, and a model in vLLM, drafts as it was started.
         engine: of a server, the arguments of `motes.models.engines.servers.load_server`; of a model
             in vLLM those of `motes.models.engines.vllm_lm.load_vllm`.
 
@@ -64,8 +71,8 @@ def load_lm(
     Raises:
         TypeError: an argument is unknown.
         ServerError: the server cannot be used; one sentence.
-        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, or the model
-            cannot be hosted.
+        ValueError: the name, device or dtype is unknown, the checkpoint is not whole, the model
+            cannot be hosted, or the draft has another vocabulary.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
 
@@ -74,21 +81,20 @@ def load_lm(
         >>> lm.name, lm.rendered("How many?").text
         ('pocket', '<|user|>How many?<|assistant|>')
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     prompt = chosen_form(prompt)
     if device_map is not None and (is_address(source) or is_in_vllm(source)):
         raise ValueError(f"device_map must be left out for {source!r}, which places its own layers")
+    if draft is not None and (is_address(source) or is_in_vllm(source)):
+        raise ValueError(_OWN_DRAFT.format(source=source))
     if is_address(source):
         return _load_served(str(source), device, dtype, step=step, prompt=prompt, **engine)
     if is_in_vllm(source):
         return _load_into_vllm(str(source), device, dtype, step=step, prompt=prompt, **engine)
     if engine:
         raise TypeError(f"load_lm has the argument {min(engine)!r} for servers and vLLM alone")
-    place = located(source, shipped=LM_FOLDER)
-    where = placement(device, dtype, device_map)
-    _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
-    model, tokenizer = load_checkpoint(place, found, where)
+    if isinstance(draft, str | Path):
+        draft = load_draft(draft, device=device, dtype=dtype)
+    model, tokenizer = _load_causal(source, placement(device, dtype, device_map))
     return TorchLM(
         model,
         tokenizer,
@@ -97,7 +103,53 @@ def load_lm(
         name=str(source),
         cache_bytes=cache_bytes,
         probe=probe,
+        draft=draft,
     )
+
+
+_OWN_DRAFT = (
+    "draft must be left out for {source!r}, since engines draft by settings of their own: "
+    "speculative_config of vLLM, --speculative-algorithm of SGLang, --model-draft of llama.cpp"
+)
+
+
+def load_draft(
+    source: str | Path, *, device: str = "auto", dtype: str = "auto", tokens: int = 4
+) -> ModelDraft:
+    """Load a language model that proposes tokens for another one.
+
+    Args:
+        source: "pocket", a folder, a GGUF file, or a Hugging Face id with its owner.
+        device: as for `load_lm`; one close to the target's saves copies.
+        dtype: as for `load_lm`.
+        tokens: how many tokens to propose at a time. More are worth it where most are accepted.
+
+    Returns:
+        What `load_lm` takes as its argument `draft`.
+
+    Raises:
+        ValueError: as `load_lm`; or it is a server, or in vLLM.
+        FileNotFoundError: the folder or file is missing, or holds no weights.
+        MemoryError: the model does not fit into memory.
+
+    Example:
+        >>> lm = load_lm("pocket", draft=load_draft("pocket", tokens=3))
+        >>> lm.draft.name, lm.draft.tokens
+        ('pocket', 3)
+    """
+    if is_address(source) or is_in_vllm(source):
+        raise ValueError(f"draft must be a model that torch hosts, not {source!r}")
+    model, tokenizer = _load_causal(source, placement(device, dtype, None))
+    return ModelDraft(model, tokenizer, name=str(source), tokens=tokens)
+
+
+def _load_causal(source: str | Path, where: Placement) -> Any:
+    """Return a checkpoint's causal language model and its tokenizer."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    place = located(source, shipped=LM_FOLDER)
+    _, found = model_class(place, read_config(place), {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING})
+    return load_checkpoint(place, found, where)
 
 
 def _load_served(address: str, device: str, dtype: str, **options: Any) -> Any:

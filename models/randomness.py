@@ -42,13 +42,14 @@ class SlotUniforms:
         """
         block, offset = divmod(token, BLOCK)
         if block != self._block:
-            drawn = [np.asarray(_bits()(keys, np.uint32(block))) for keys in self._keys]
-            words = np.concatenate(drawn)[: self._rows].astype(np.uint64)
-            self._values = ((words[..., 0] << 21) ^ (words[..., 1] >> 11)).astype(
-                np.float64
-            ) * 2.0**-53
-            self._block = block
+            self._block, self._values = block, self.block(block)
         return self._values[:, offset]
+
+    def block(self, number: int) -> np.ndarray:
+        """Draw the uniforms of all tokens of a block: shape (N, BLOCK)."""
+        drawn = [np.asarray(_bits()(keys, np.uint32(number))) for keys in self._keys]
+        words = np.concatenate(drawn)[: self._rows].astype(np.uint64)
+        return ((words[..., 0] << 21) ^ (words[..., 1] >> 11)).astype(np.float64) * 2.0**-53
 
 
 def raw_keys(keys: PRNGKeys, rows: int) -> np.ndarray:

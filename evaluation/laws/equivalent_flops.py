@@ -270,7 +270,9 @@ def _of_run(
     lengths = [float(record.tokens)] if record.draws is None else pool_of(record).tokens
     if record.draws is None and record.error is None:
         raise ValueError("eFLOPs need records that keep their draws")
-    written = record.cost["generated_tokens"] + record.cost["rescored_tokens"]
+    # records of before drafts have no count of what these cost
+    discarded = record.cost.get("discarded_tokens", 0)
+    written = record.cost["generated_tokens"] + record.cost["rescored_tokens"] + discarded
     spent = equivalent_flops(lengths, lm, prompt=prompt, written=written, intensity=intensity)
     if prm is None:
         return spent

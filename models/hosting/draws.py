@@ -44,12 +44,17 @@ def draw(log_q: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     Returns:
         int64 (rows,); tokens of probability zero are never drawn.
     """
-    cumulative = log_q.exp().cumsum(dim=-1, dtype=torch.float64)
+    return draw_of(log_q.exp(), uniforms)
+
+
+def draw_of(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Draw a token a row as `draw` does, from probabilities that need not add up to 1."""
+    cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
     points = uniforms[:, None] * cumulative[:, -1:]
     return (
         torch.searchsorted(cumulative, points, right=True)
         .squeeze(1)
-        .clamp_(max=log_q.shape[-1] - 1)
+        .clamp_(max=probs.shape[-1] - 1)
     )
 
 

@@ -161,6 +161,10 @@ class _RowLayer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self._length
 
+    def follow(self, columns: int) -> None:
+        """Hold so many columns, since its owner forgot some."""
+        self._length = columns
+
 
 class Rows(Cache):
     """A batch of right-aligned contexts that forward passes extend.
@@ -292,6 +296,29 @@ class Rows(Cache):
         self.lengths = ends
         self.columns = end
         return self.mask[:, :end], positions
+
+    def retract(self, drops: np.ndarray) -> None:
+        """Forget row i's last drops[i] columns, of tokens or of padding behind them.
+
+        What is left is moved to the right edge, so that rows are padded on the left alone again.
+        """
+        least = int(drops.min())
+        shared, end = self.shared_columns, self.columns - least
+        shifts = drops - least
+        if shifts.any():
+            own = end - shared
+            sources = np.arange(own) - shifts[:, None]
+            index = sent(np.maximum(sources, 0), self.keys.device)
+            for side in (self.keys, self.values):
+                layers, _, heads, _, dim = side.shape
+                spread = index[None, :, None, :, None].expand(layers, -1, heads, -1, dim)
+                side[:, :, :, :own] = side.gather(3, spread)
+            held = sent(sources >= 0, self.mask.device)
+            self.mask[:, shared:end] = self.mask[:, shared:end].gather(1, index) * held
+        self.lengths = self.mask[:, :end].sum(dim=1)
+        self.columns = end
+        for layer in self.layers:
+            layer.follow(end)
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return keys and values at M (row, column) pairs: two tensors [layers, heads, M, dim]."""

@@ -3,7 +3,8 @@
 A batch of N steps costs one forward pass a token. Distinct parents' unread tokens are forwarded
 first (usually their last one: a token that ended a step has been drawn but not read), then their
 rows are forked to the N slots and decoded together. Rows end their steps at different times; the
-batch is compacted before more than a quarter of it idles.
+batch is compacted before more than a quarter of it idles. With a draft, a forward pass reads a
+block of tokens a row (see `motes.models.hosting.speculative_decoding`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from ..hosting.decoding import Decoder
 from ..hosting.kv import Rows
 from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
+from ..hosting.speculative_decoding import SpeculativeDecoder
+from ..hosting.speculative_drafts import Draft, Drafter, Target
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
 from ..hosting.transfers import sent
 from ..hosting.tree_cache import Tokens, TreeCache
@@ -53,6 +56,10 @@ class TorchLM(TokenizedLM):
             when dropped.
         probe: whether to find out that a token's probability does not depend on what else is in a
             batch (see `motes.models.hosting.probe`).
+        draft: what proposes tokens that the model then reads several at a time, a `ModelDraft` or an
+            `NGramDraft`; None for a token a forward pass. The law of steps is the model's own
+            either way (see `motes.models.hosting.speculative_law`); which steps a seed draws is
+            not.
 
     Attributes:
         context: how many tokens a prompt and a trajectory may have together. It is what the
@@ -61,7 +68,7 @@ class TorchLM(TokenizedLM):
 
     Raises:
         ValueError: the model is not one that can be forked (see `make_pool`), or its law depends on
-            company.
+            company; or the draft has another vocabulary.
 
     Example:
         >>> from motes.models import load_lm
@@ -80,8 +87,9 @@ class TorchLM(TokenizedLM):
         name: str = "",
         cache_bytes: int = 2 << 30,
         probe: bool = True,
+        draft: Draft | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.draft = model, draft
         self._listener: Listener | None = None
         kept = checks.count("cache_bytes", cache_bytes)
         # first, since it refuses what cannot be forked
@@ -99,11 +107,27 @@ class TorchLM(TokenizedLM):
         )
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
+        self._drafter: Drafter | None = None
+        if draft is not None:
+            vocabulary = model.config.get_text_config().vocab_size
+            device, tokens_of = self._tree.device, self._tokens_of
+            self._drafter = draft.at_work(
+                Target(self.name, tokenizer, vocabulary, device, tokens_of, kept, self._spend)
+            )
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do: all there is, under its rule for steps."""
-        return Capabilities(scoring=True, continuation=True, step_rule=self.step, confidences=True)
+        """What it can do: all there is, under its rule for steps.
+
+        The same keys give the same draws but with a draft that learns.
+        """
+        return Capabilities(
+            scoring=True,
+            continuation=True,
+            step_rule=self.step,
+            confidences=True,
+            seeds=self._drafter is None or self._drafter.seeds,
+        )
 
     @torch.inference_mode()
     def extend(
@@ -131,7 +155,11 @@ class TorchLM(TokenizedLM):
             )
 
         more = [self.step.longest] * len(trajectories)
-        return self._in_batches(run, range(len(trajectories)), trajectories, more, 1)
+        columns = 1 if self._drafter is None else 1 + self._drafter.tokens
+        steps = self._in_batches(run, range(len(trajectories)), trajectories, more, columns)
+        if self._drafter is not None:
+            self._drafter.learn(steps)
+        return steps
 
     @torch.inference_mode()
     def logprob(
@@ -223,25 +251,72 @@ class TorchLM(TokenizedLM):
     def drop_cache(self) -> None:
         """Forget all keys and values; they are computed again where they are needed."""
         self._tree.drop()
+        if self._drafter is not None:
+            self._drafter.drop()
 
     def _extend(
         self, parents: list[Trajectory], keys: np.ndarray, sampling: Sampling, prior: Sampling
     ) -> list[Trajectory]:
+        drafter, length = self._drafter, self._tree.length
+        if drafter is None:
+            return self._decoded(parents, keys, sampling, prior)
+        limit = drafter.context
+        drafted = [
+            limit is None or length(parent) + self.step.longest <= limit for parent in parents
+        ]
+        steps: list[Trajectory | None] = [None] * len(parents)
+        for way in (True, False):
+            rows = [i for i, each in enumerate(drafted) if each is way]
+            if not rows:
+                continue
+            part = [parents[i] for i in rows]
+            speculator = drafter if way else None
+            found = self._decoded(part, keys[rows], sampling, prior, speculator)
+            for i, step in zip(rows, found, strict=True):
+                steps[i] = step
+        return [step for step in steps if step is not None]
+
+    def _decoded(
+        self,
+        parents: list[Trajectory],
+        keys: np.ndarray,
+        sampling: Sampling,
+        prior: Sampling,
+        drafter: Drafter | None = None,
+    ) -> list[Trajectory]:
+        """Draw a step behind each parent, with a draft or token by token."""
         logits, rows = self._fork(parents)
-        decoder = Decoder(
-            forward=self._forward_tokens,
-            store=self._tree.store,
-            select=self._tree.select,
-            ending=self._ending,
-            sampling=sampling,
-            prior=prior,
-            name=self.name,
-            listener=self._listener,
-        )
+        uniforms = SlotUniforms(keys, len(parents))
         room = self.context - rows.lengths.cpu().numpy()
-        steps = decoder.run(parents, logits, rows, SlotUniforms(keys, len(parents)), room)
+        if drafter is None:
+            decoder = Decoder(
+                forward=self._forward_tokens,
+                store=self._tree.store,
+                select=self._tree.select,
+                ending=self._ending,
+                sampling=sampling,
+                prior=prior,
+                name=self.name,
+                listener=self._listener,
+            )
+            steps = decoder.run(parents, logits, rows, uniforms, room)
+            discarded = 0
+        else:
+            decoder = SpeculativeDecoder(
+                tree=self._tree,
+                ending=self._ending,
+                sampling=sampling,
+                prior=prior,
+                name=self.name,
+                longest=drafter.tokens,
+                listener=self._listener,
+            )
+            session = drafter.begin(parents)
+            steps = decoder.run(parents, logits, rows, session, uniforms, room)
+            discarded = decoder.discarded
         self.cost += Cost(
             generated_tokens=sum(len(step.step_token_ids) for step in steps),
+            discarded_tokens=discarded,
             idle_rows=decoder.idle_rows,
         )
         return steps
@@ -265,6 +340,9 @@ class TorchLM(TokenizedLM):
         """
         outputs = scored * self.model.config.get_text_config().vocab_size
         sizes = self._tree.row_bytes(heads, more, outputs)
+        if self._drafter is not None:
+            drafts = self._drafter.row_bytes(heads, more)
+            sizes = [own + of_draft for own, of_draft in zip(sizes, drafts, strict=True)]
         return in_batches(run, rows, sizes, self._tree.device)
 
     def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
@@ -325,4 +403,7 @@ class TorchLM(TokenizedLM):
         )
 
     def _moved(self, seconds: float) -> None:
-        self.cost += Cost(cache_seconds=seconds)
+        self._spend(Cost(cache_seconds=seconds))
+
+    def _spend(self, cost: Cost) -> None:
+        self.cost += cost
