@@ -172,7 +172,9 @@ class SpeculativeDecoder:
         law = following(log_p, drafted.log_q, counts, accepted)
         uniforms = sent(numbers.of(DRAW, batch.slots, places), device)
         last = draw_of(law, uniforms.gather(1, accepted[:, None])[:, 0])
-        ids = torch.nn.functional.pad(drafted.ids, (0, 1)).scatter(1, accepted[:, None], last[:, None])
+        ids = torch.nn.functional.pad(drafted.ids, (0, 1)).scatter(
+            1, accepted[:, None], last[:, None]
+        )
         log_prior = log_p if self.prior == self.sampling else log_probs(table, self.prior)
         terms = [each.gather(2, ids[:, :, None])[:, :, 0].double() for each in (log_prior, log_p)]
         # one transfer a block: ids are exact in float64

@@ -10,9 +10,9 @@ Chen et al. 2023, arXiv:2302.01318).
 Each token so written has law p_j given those before it, whatever q_j is, as long as q_j is fixed
 before d_j is drawn: v comes from the draft with probability q_j(v) min(1, p_j(v) / q_j(v)), which
 is min(p_j(v), q_j(v)), and from the residual with probability (p_j(v) - q_j(v))+, since the draft
-is refused with probability sum of (p_j - q_j)+; the two add up to p_j(v). So q_j may be any function
-of what was written before, here or elsewhere: a table that has learnt from other texts changes how
-much is accepted, and not the law.
+is refused with probability sum of (p_j - q_j)+; the two add up to p_j(v). So q_j may be any
+function of what was written before, here or elsewhere: a table that has learnt from other texts
+changes how much is accepted, and not the law.
 
 Whether d_j is accepted depends on nothing behind it. Tokens that are thrown away, since one before
 them was refused or ended the step, therefore tell nothing of those that are kept.

@@ -54,11 +54,12 @@ class ModelDraft:
         """
         own, wanted = (each.get_vocab() for each in (self.tokenizer, target.tokenizer))
         if own != wanted:
-            apart = sorted(dict(set(own.items()) ^ set(wanted.items())))
+            tokens = own.keys() | wanted.keys()
+            apart = sorted(token for token in tokens if own.get(token) != wanted.get(token))
             raise ValueError(
-                f"draft must have the vocabulary of {target.name!r}, and that of {self.name!r} has "
-                f"{len(apart)} tokens which differ, such as {apart[0]!r}: choose a smaller model of "
-                "the same family"
+                f"draft must have the vocabulary of {target.name!r}, and {len(apart)} tokens of "
+                f"{self.name!r} differ, such as {apart[0]!r}: choose a smaller model of the same "
+                "family"
             )
         return ModelDrafter(self, target)
 

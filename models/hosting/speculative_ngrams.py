@@ -8,7 +8,7 @@ language model has drawn; the draft's law is the frequencies behind the longest 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from weakref import WeakSet
 

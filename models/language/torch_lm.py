@@ -56,10 +56,10 @@ class TorchLM(TokenizedLM):
             when dropped.
         probe: whether to find out that a token's probability does not depend on what else is in a
             batch (see `motes.models.hosting.probe`).
-        draft: what proposes tokens that the model then reads several at a time, a `ModelDraft` or an
-            `NGramDraft`; None for a token a forward pass. The law of steps is the model's own
-            either way (see `motes.models.hosting.speculative_law`); which steps a seed draws is
-            not.
+        draft: what proposes tokens, of which the model reads several in a forward pass: a
+            `ModelDraft` or an `NGramDraft`; None for a token a pass. The law of steps is the
+            model's own either way (see `motes.models.hosting.speculative_law`), and a seed draws
+            others.
 
     Attributes:
         context: how many tokens a prompt and a trajectory may have together. It is what the

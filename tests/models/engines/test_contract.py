@@ -26,7 +26,16 @@ from stub_servers import (
     serving,
 )
 
-from motes.models import Sampling, StepRule, TableLM, TorchLM, Trajectory, load_lm
+from motes.models import (
+    ModelDraft,
+    NGramDraft,
+    Sampling,
+    StepRule,
+    TableLM,
+    TorchLM,
+    Trajectory,
+    load_lm,
+)
 from motes.models.engines.token_draws import TokenDraws
 from motes.models.engines.vllm_lm import VllmLM
 
@@ -46,10 +55,19 @@ def table_model() -> TableModel:
     return TableModel()
 
 
+DRAFTS = ("torch", "torch-draft", "torch-ngrams")
+
+
 @pytest.fixture(scope="module")
-def torch_host(pocket64: Any, tokenizer: Any) -> Host:
+def torch_hosts(pocket64: Any, sliding64: Any, tokenizer: Any) -> dict[str, Host]:
+    drafts = None, ModelDraft(sliding64, tokenizer), NGramDraft()
+    hosts = [torch_host(pocket64, tokenizer, draft) for draft in drafts]
+    return dict(zip(DRAFTS, hosts, strict=True))
+
+
+def torch_host(pocket64: Any, tokenizer: Any, draft: Any) -> Host:
     def make(rule: StepRule, context: int | None) -> TorchLM:
-        lm = TorchLM(pocket64, tokenizer, step=rule, probe=False)
+        lm = TorchLM(pocket64, tokenizer, step=rule, probe=False, draft=draft)
         lm.context = context or lm.context
         return lm
 
@@ -116,17 +134,17 @@ def vllm_host(model: TableModel) -> Host:
     return Host(make, reference, prompt, decode)
 
 
-@pytest.fixture(params=["table", "torch", "vllm-in-process", *STUBS])
+@pytest.fixture(params=["table", *DRAFTS, "vllm-in-process", *STUBS])
 def host(
     request: pytest.FixtureRequest,
     table_model: TableModel,
-    torch_host: Host,
+    torch_hosts: dict[str, Host],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Host]:
     if request.param == "table":
         yield table_host()
-    elif request.param == "torch":
-        yield torch_host
+    elif request.param in torch_hosts:
+        yield torch_hosts[request.param]
     elif request.param == "vllm-in-process":
         monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=SimpleNamespace))
         yield vllm_host(table_model)
