@@ -442,12 +442,12 @@ def test_a_draft_with_little_context_helps_as_far_as_it_can_read(
     draft = ModelDraft(random64, tokenizer)
     rule = StepRule(delimiter=None, tokens=24)
     lm = TorchLM(pocket64, tokenizer, draft=draft, step=rule, probe=False)
+    lm._ending.end_ids = frozenset()
     population, used = [lm.start(QUESTION)] * 2, []
     for step in range(3):
         before = lm.cost.draft_forward_passes
         fits = any(lm._tree.length(x) + 24 <= 96 for x in population)
         population = lm.extend(population, keys(step, 2), prior=Sampling(temperature=3.0))
-        assert all(x.open for x in population)
         used.append(lm.cost.draft_forward_passes > before)
         assert used[-1] == fits
     for x in population:
