@@ -261,7 +261,7 @@ class _Batch:
         return written
 
     def check_numbers(self, terms: np.ndarray, unknown: np.ndarray, accepted: np.ndarray) -> None:
-        """Raise FloatingPointError where what is to be written rests on what is not a number.
+        """Raise FloatingPointError where what is to be written rests on NaN.
 
         Args:
             terms: log-probabilities, (rows, columns, 2).
