@@ -39,7 +39,7 @@ class Figures(NamedTuple):
 
 def main() -> None:
     """Print the figures of every way."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What a draft saves.")
     parser.add_argument("--questions", type=int, default=6)
     parser.add_argument("--particles", type=int, default=8)
     parser.add_argument("--updates", type=int, default=400, help="to train the quarter-size draft")

@@ -191,7 +191,8 @@ class Rows(Cache):
         self.keys, self.values, self.mask = keys, values, mask
         self.lengths, self.columns = lengths, columns
         self.shared, self.latest = shared, 0
-        super().__init__(layers=[_RowLayer(self, i) for i in range(keys.shape[0])])
+        self._row_layers = [_RowLayer(self, i) for i in range(keys.shape[0])]
+        super().__init__(layers=[*self._row_layers])
 
     @property
     def nbytes(self) -> int:
@@ -317,7 +318,7 @@ class Rows(Cache):
             self.mask[:, shared:end] = self.mask[:, shared:end].gather(1, index) * held
         self.lengths = self.mask[:, :end].sum(dim=1)
         self.columns = end
-        for layer in self.layers:
+        for layer in self._row_layers:
             layer.follow(end)
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

@@ -52,7 +52,8 @@ class ModelDraft:
         Raises:
             ValueError: the vocabularies differ, or the model cannot be forked.
         """
-        own, wanted = (each.get_vocab() for each in (self.tokenizer, target.tokenizer))
+        own: dict[str, int] = self.tokenizer.get_vocab()
+        wanted: dict[str, int] = target.tokenizer.get_vocab()
         if own != wanted:
             tokens = own.keys() | wanted.keys()
             apart = sorted(token for token in tokens if own.get(token) != wanted.get(token))
