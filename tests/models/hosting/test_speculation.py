@@ -152,8 +152,8 @@ def residual_as_it_is(log_p: Any, log_q: Any, counts: Any, accepted: Any) -> Any
 
 
 def ratio_clipped(log_p: Any, log_q: Any, drafts: Any, counts: Any) -> Any:
-    """Planted fault: min(0.8, p / q)."""
-    return acceptance(log_p, log_q, drafts, counts).clamp(max=0.8)
+    """Planted fault: min(0.5, p / q)."""
+    return acceptance(log_p, log_q, drafts, counts).clamp(max=0.5)
 
 
 @pytest.mark.parametrize(
