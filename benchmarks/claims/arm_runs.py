@@ -23,6 +23,7 @@ from motes.models import Cost, LanguageModel, RewardModel, Trajectory
 from motes.models.pocket import problems
 from motes.samplers import Sampler
 
+PARAMETERS = 851_712, 1_253_890  # of the pocket's language model and reward model
 Row = list[Any]
 Problem = Any
 
