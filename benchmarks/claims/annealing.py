@@ -1,7 +1,7 @@
 """Entropic annealing and look-ahead help by up to 50% on hard problems: do they?
 
-Giannone et al. (2025), arXiv:2510.05825, of their entropic particle filter against particle filters:
-up to 50% more right answers on the hardest tasks.
+Giannone et al. (2025), arXiv:2510.05825, of their entropic particle filter against others: up to
+50% more right answers on the hardest tasks.
 
 Protocol, fixed before the run.
 
@@ -64,7 +64,7 @@ ANNEALED, LOOKING = "annealed", "annealed, looking ahead"
 
 
 def samplers() -> dict[str, Sampler]:
-    """Return what is run, by name and by the particles that a plain filter of as many tokens has."""
+    """Return what is run, by name and the particles of a plain filter of as many tokens."""
     found: dict[str, Sampler] = {}
     for n in SIZES:
         found[f"{EXACT} {n}"] = ParticleFilter(particles=n)
@@ -76,9 +76,7 @@ def samplers() -> dict[str, Sampler]:
         found[f"{PUBLISHED}, {ANNEALED} {n}"] = Giannone2025(particles=n)
         found[f"{PUBLISHED}, {LOOKING} {n}"] = Giannone2025(particles=n // AHEAD, look_ahead=AHEAD)
     found[f"{BEAM} {BEAMS}"] = BeamSearch(particles=BEAMS)
-    found[f"{BEAM}, looking ahead {BEAMS}"] = LookaheadSearch(
-        particles=LOOKING_BEAMS, look_ahead=1
-    )
+    found[f"{BEAM}, looking ahead {BEAMS}"] = LookaheadSearch(particles=LOOKING_BEAMS, look_ahead=1)
     return found
 
 

@@ -63,7 +63,9 @@ def table_of(rows: Mapping[str, Sequence[Any]], arms: Sequence[tuple[str, int]])
     """
     named = {arm: rows.get(f"{arm[0]} {arm[1]}", []) for arm in arms}
     size = min(len(found) for found in named.values())
-    return {arm: np.array(found[:size], np.float64).reshape(size, 4) for arm, found in named.items()}
+    return {
+        arm: np.array(found[:size], np.float64).reshape(size, 4) for arm, found in named.items()
+    }
 
 
 def fitted(table: Table, prices: Sequence[float]) -> ScalingFit:
