@@ -73,8 +73,7 @@ def relative(helped: np.ndarray, plain: np.ndarray) -> np.ndarray:
     Infinite where the plain one is never right and the other is; 0 where neither is.
 
     Example:
-        >>> helped, plain = np.array([True, True, True, False]), np.array([True, True, False, False])
-        >>> float(relative(helped, plain))
+        >>> float(relative(np.array([True, True, True]), np.array([True, True, False])))
         0.5
     """
     more, base = helped.mean(axis=-1), plain.mean(axis=-1)

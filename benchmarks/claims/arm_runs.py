@@ -2,7 +2,8 @@
 
 Runs that share a batch share the reward model's passes over prefixes that they have in common, and
 then each is charged a part. A claim about costs must not profit from that: here only runs on
-different problems, which have nothing in common, are in one batch.
+different problems, which have nothing in common, are in one batch. Tokens of a pass may still be
+charged to another problem of the block, so that only means over blocks are to be read.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ Protocol, fixed before the run.
                  ("puri2025"); beam search, DVTS and REBASE at their defaults; best of n, weighted
                  best of n, both by products of step scores, and the majority vote, all three from
                  one set of independent draws for each n, which no other n shares
-    budgets      1, 4, 16 and 64 particles; beam search and DVTS, whose width is 4, begin at 4
+    budgets      1, 4 and 16 particles; beam search and DVTS, whose width is 4, begin at 4. (There
+                 were to be 64 too; they were given up while the first block ran, since they took
+                 most of the time, when its accuracies at fewer particles had been seen)
     cost         tokens that the language model generated plus tokens that the reward model read
                  (questions and markers included), each run counted as if alone; the vote uses no
                  reward model. Beside it FLOPs: two for each parameter and token
@@ -32,7 +34,7 @@ It cannot speak of other models. The hierarchical model takes the three methods 
 independent given a problem's difficulty.
 
 Run: python benchmarks/claims/scaling_rate.py [--blocks 5] [--only-figure]
-It goes on where it was stopped. A block takes about three minutes on one free core.
+It goes on where it was stopped. A block takes about a minute on one free core.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ from motes.samplers import (
 
 RECORDS = Path(__file__).parent / "records" / "scaling_rate.json.gz"
 SEED, BLOCK, BLOCKS = 21, 10, 5
-STEPS, BUDGETS, WIDTH = (4, 5, 6, 7, 8), (1, 4, 16, 64), 4
+STEPS, BUDGETS, WIDTH = (4, 5, 6, 7, 8), (1, 4, 16), 4
 FILTER, PUBLISHED = "particle filter", "particle filter as published"
 POOLED = ("best of n", "weighted best of n", "majority vote")
 METHODS = (FILTER, PUBLISHED, "beam search", "DVTS", "REBASE", *POOLED)
