@@ -119,9 +119,16 @@ def test_a_ratio_that_was_planted_is_found_in_the_costs_it_was_planted_in():
     assert both.median == pytest.approx(2 * generated.median, rel=0.2)
 
 
+def test_a_quarter_of_the_particles_is_compared_with_all_of_the_others():
+    right = {("particle filter", 4): [1, 1, 0, 0], ("DVTS", 16): [1, 0, 0, 0]}
+    table = {arm: np.array([[x, 0, 0, 0] for x in column]) for arm, column in right.items()}
+    gain, low, high = scaling_rate_report.quarter(table, "DVTS")
+    assert (gain, low, high) == (0.25, 0.0, 0.75)
+
+
 def test_the_verdict_on_the_scaling_rate_follows_the_protocol():
     def said(ratio, p):
-        each = scaling_rate_report.Compared(ratio, ratio, p, 9, 0.5)
+        each = scaling_rate_report.Compared(ratio, ratio, p, 9, 0.5, (0.0, -0.1, 0.1))
         return scaling_rate_report.verdict(dict.fromkeys(scaling_rate_report.OTHERS, each))
 
     assert said(drawn(*[5.0] * 99, 3.0), 0.01) == "supported"

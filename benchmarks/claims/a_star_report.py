@@ -98,7 +98,7 @@ def report(rows: Mapping[str, Sequence[Any]]) -> None:
         flops = 2e-9 * (generated * PARAMETERS[0] + judged * PARAMETERS[1])
         cells = [method, str(n), f"{right:.2f}", f"{generated:,.0f}", f"{judged:,.0f}"]
         print(f"| {' | '.join([*cells, f'{scored:,.0f}', f'{flops:.2f}'])} |")
-    print("\n| A\\* against |", "".join(f" times fewer {cost} | p |" for cost in COSTS), end="")
+    print("\n| A\\* against |", *(f"times fewer {cost} | p |" for cost in COSTS), end="")
     print(" at accuracy | differ | p of signs |")
     print("| --- |" + " --- |" * (2 * len(COSTS) + 3))
     for other, each in found.items():
