@@ -15,14 +15,14 @@ Protocol, fixed before the run.
     cost         tokens that the language model generated; tokens of both models; passes of the
                  reward model: the different prefixes that it scored, whatever the batches
     comparison   how many times fewer of each A* (consistent) needs than each other method at an
-                 accuracy that both reach, by the hierarchical model of `motes.evaluation.scaling`
-                 (4 chains, 1000 draws each, seed 0): median and 95% credible interval. Posterior
-                 tails beyond 1, doubled, are corrected by Holm over all methods and costs. Without
-                 a model: sign tests of who is right, 4 answers against 16 particles, by Holm
+                 accuracy that both reach: lines between budgets and 95% intervals by a bootstrap
+                 over problems (`equal_accuracy.py`). The share of samples beyond 1, doubled, is
+                 corrected by Holm over all methods and costs. Beside it sign tests of who is right,
+                 4 answers against 16 particles, by Holm
     support      named by the claim: best of n and particle filter. Supported if against one of
-                 them ("up to") the median is at least 3 for generated tokens and at least 1/0.7
+                 them ("up to") the estimate is at least 3 for generated tokens and at least 1/0.7
                  for passes, both surely above 1 after Holm; contradicted if against each of them
-                 one of the two is surely less (posterior probability of as much below 0.025, by
+                 one of the two is surely less (share of samples of as much below 0.025, by
                  Holm over the four); else undecided
     seeds        one run of each method on each problem: the seed is 21 and what `evaluate` adds
 
@@ -30,7 +30,8 @@ It cannot speak of other models, nor of the author's code, which could not be re
 accumulate is a reconstruction.
 
 Run: python benchmarks/claims/a_star.py [--blocks 5] [--only-figure]
-It goes on where it was stopped. A block takes about a minute on one free core.
+It goes on where it was stopped.
+Time: a block takes about a minute on one free core.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from equal_accuracy import (
     SCORED,
     Ratio,
     Table,
-    fitted,
     ratio,
     signs,
     table_of,
@@ -59,9 +58,8 @@ class Compared(NamedTuple):
 
 def comparisons(table: Table) -> dict[str, Compared]:
     """Compare A* with every other method."""
-    fits = {cost: fitted(table, prices) for cost, prices in COSTS.items()}
     pairs = [(other, cost) for other in OTHERS for cost in COSTS]
-    ratios = {pair: ratio(fits[pair[1]], CONSISTENT, pair[0]) for pair in pairs}
+    ratios = {pair: ratio(table, CONSISTENT, pair[0], COSTS[pair[1]]) for pair in pairs}
     sure = dict(zip(pairs, holm([ratios[pair].tail() for pair in pairs]).tolist(), strict=True))
     arm, particles = COMPARED
     counted = signs(table, arm, [(other, particles) for other in OTHERS])
@@ -79,7 +77,7 @@ def verdict(found: dict[str, Compared]) -> str:
     """Return what the protocol says of the claim."""
     named = [found[other] for other in NAMED]
     for each in named:
-        reached = [each.ratios[cost].median >= least for cost, least in CLAIMED.items()]
+        reached = [each.ratios[cost].estimate >= least for cost, least in CLAIMED.items()]
         if all(reached) and all(each.p[cost] < SURE for cost in CLAIMED):
             return "supported"
     short = [each.ratios[cost].share(least) for each in named for cost, least in CLAIMED.items()]
@@ -141,8 +139,8 @@ def draw(found: dict[str, Compared], problems: int) -> None:
             drawn = each.ratios[cost]
             span = np.clip((drawn.low, drawn.high), *ends)
             axes.plot(span, [place + shift] * 2, color=f"C{k}", linewidth=1.6)
-            if ends[0] <= drawn.median <= ends[1]:
-                axes.plot([drawn.median], [place + shift], "o", color=f"C{k}", markersize=5)
+            if ends[0] <= drawn.estimate <= ends[1]:
+                axes.plot([drawn.estimate], [place + shift], "o", color=f"C{k}", markersize=5)
         if cost in CLAIMED:
             axes.axvline(CLAIMED[cost], color=f"C{k}", linestyle=":", linewidth=1)
     axes.axvline(1, color="black", linewidth=0.8)
@@ -151,7 +149,7 @@ def draw(found: dict[str, Compared], problems: int) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_yticks(places, list(found))
     axes.set_xlabel("how many times fewer A* needs at equal accuracy")
-    axes.set_title(f"{problems} problems, 95% credible intervals; dotted: the claim", fontsize=10)
+    axes.set_title(f"{problems} problems, 95% intervals; dotted: the claim", fontsize=10)
     axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=110, metadata={"Software": None})

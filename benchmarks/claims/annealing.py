@@ -28,7 +28,8 @@ Protocol, fixed before the run.
 It cannot speak of other models, nor of other schedules and depths.
 
 Run: python benchmarks/claims/annealing.py [--blocks 6] [--only-figure]
-It goes on where it was stopped. A block takes about a minute and a half on one free core.
+It goes on where it was stopped.
+Time: a block takes about a minute and a half on one free core.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from arm_runs import PARAMETERS
-from equal_accuracy import GENERATED, READ, RIGHT, Ratio, Table, fitted, ratio, signs, table_of
+from equal_accuracy import GENERATED, READ, RIGHT, Ratio, Table, ratio, signs, table_of
 from paired import holm, interval, resampled
 from scaling_rate import BUDGETS, FILTER, METHODS, budgets
 
@@ -51,13 +51,12 @@ def quarter(table: Table, other: str) -> tuple[float, float, float]:
 
 def comparisons(table: Table) -> dict[str, Compared]:
     """Compare the particle filter with every other method."""
-    in_tokens, in_flops = fitted(table, (1, 1, 0)), fitted(table, (*PARAMETERS, 0))
-    tokens = [ratio(in_tokens, FILTER, other) for other in OTHERS]
+    tokens = [ratio(table, FILTER, other, (1, 1, 0)) for other in OTHERS]
     sure = holm([each.tail() for each in tokens])
     counted = signs(table, (FILTER, COMPARED), [(other, COMPARED) for other in OTHERS])
     found = {}
     for place, other in enumerate(OTHERS):
-        flops = ratio(in_flops, FILTER, other)
+        flops = ratio(table, FILTER, other, (*PARAMETERS, 0))
         p, less = float(sure[place]), quarter(table, other)
         found[other] = Compared(tokens[place], flops, p, *counted[place], less)
     return found
@@ -66,7 +65,7 @@ def comparisons(table: Table) -> dict[str, Compared]:
 def verdict(found: dict[str, Compared]) -> str:
     """Return what the protocol says of the claim."""
     named = [found[other] for other in NAMED]
-    if all(each.tokens.median >= LEAST and each.p < SURE for each in named):
+    if all(each.tokens.estimate >= LEAST and each.p < SURE for each in named):
         return "supported"
     short = holm([each.tokens.share(LEAST) for each in named])
     return "contradicted" if np.any(short < SURE / 2) else "undecided at this size"
@@ -126,8 +125,8 @@ def draw(found: dict[str, Compared], problems: int) -> None:
         for shift, colour, drawn in ((0.12, "C0", each.tokens), (-0.12, "C1", each.flops)):
             span = np.clip((drawn.low, drawn.high), *ends)
             axes.plot(span, [place + shift] * 2, color=colour, linewidth=1.6)
-            if ends[0] <= drawn.median <= ends[1]:
-                axes.plot([drawn.median], [place + shift], "o", color=colour, markersize=5)
+            if ends[0] <= drawn.estimate <= ends[1]:
+                axes.plot([drawn.estimate], [place + shift], "o", color=colour, markersize=5)
     axes.axvspan(LEAST, MOST, color="0.9", zorder=0)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log", base=2)
@@ -135,7 +134,7 @@ def draw(found: dict[str, Compared], problems: int) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_yticks(places, list(found))
     axes.set_xlabel("how many times fewer the particle filter needs at equal accuracy")
-    axes.set_title(f"{problems} problems, 95% credible intervals; grey: the claim", fontsize=10)
+    axes.set_title(f"{problems} problems, 95% intervals; grey: the claim", fontsize=10)
     axes.plot([], [], "o-", color="C0", label="tokens of both models")
     axes.plot([], [], "o-", color="C1", label="FLOPs")
     axes.legend(fontsize=8, loc="lower right")
