@@ -137,7 +137,7 @@ def draw(found: dict[str, Compared], problems: int) -> None:
     axes.set_title(f"{problems} problems, 95% intervals; grey: the claim", fontsize=10)
     axes.plot([], [], "o-", color="C0", label="tokens of both models")
     axes.plot([], [], "o-", color="C1", label="FLOPs")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, ncol=3, loc="upper left", bbox_to_anchor=(0, -0.16))
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=110, metadata={"Software": None})
     plt.close(figure)
