@@ -12,6 +12,7 @@ from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
 from .loading import load_draft as load_draft
 from .loading import load_lm as load_lm
+from .mixture import Mixture as Mixture
 from .opening import Opening as Opening
 from .planning import memory_plan as memory_plan
 from .prm_loading import load_implicit_prm as load_implicit_prm

@@ -20,6 +20,7 @@ from typing import Any
 from weakref import ref
 
 from ..aliases import PRNGKeys
+from .mixture import Law
 from .protocols import LanguageModel
 from .sampling import Sampling
 from .trajectory import Trajectory
@@ -30,7 +31,7 @@ CERTAIN = 1e-9  # nats: a step of a larger log-probability than minus this had n
 # nats: a coincidence of one in a thousand, of one in a billion
 SUSPICIOUS, IMPOSSIBLE = -6.9, -20.7
 
-Law = tuple[Sampling, Sampling]
+Laws = tuple[Law, Sampling]
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Record:
             as they did; in nats.
     """
 
-    compared: dict[Law, int] = field(default_factory=dict)
+    compared: dict[Laws, int] = field(default_factory=dict)
     heeds_sampling: bool = False
     heeds_keys: bool = False
     coincidence: float = 0.0
@@ -59,7 +60,7 @@ def watch(
     trajectories: Sequence[Trajectory],
     keys: PRNGKeys,
     children: Sequence[Trajectory],
-    sampling: Sampling,
+    sampling: Law,
     prior: Sampling,
 ) -> None:
     """Learn what a batch of draws shows of a language model.
@@ -90,7 +91,7 @@ def watch(
         record.compared[law] = record.compared.get(law, 0) + 1
 
 
-def doubts(lm: LanguageModel, laws: Sequence[Law]) -> list[str]:
+def doubts(lm: LanguageModel, laws: Sequence[Laws]) -> list[str]:
     """Return what is doubtful about a language model's draws under these laws, as clauses.
 
     Nothing where nothing is.

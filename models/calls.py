@@ -18,6 +18,7 @@ import numpy as np
 
 from ..aliases import PRNGKeys
 from . import behaviour
+from .mixture import Law, Mixture
 from .protocols import (
     Capabilities,
     LanguageModel,
@@ -56,7 +57,7 @@ def extend(
     trajectories: Sequence[Trajectory],
     keys: PRNGKeys,
     *,
-    sampling: Sampling | None = None,
+    sampling: Law | None = None,
     prior: Sampling | None = None,
 ) -> list[Trajectory]:
     """Draw one step of each trajectory; see `LanguageModel.extend`.
@@ -80,7 +81,7 @@ def extend(
     return children if isinstance(children, list) else list(children)
 
 
-def check_sampling(lm: LanguageModel, *laws: Sampling | None) -> None:
+def check_sampling(lm: LanguageModel, *laws: Law | None) -> None:
     """Raise ValueError where a language model is asked for a law that it does not have.
 
     Args:
@@ -88,8 +89,13 @@ def check_sampling(lm: LanguageModel, *laws: Sampling | None) -> None:
         laws: proposal and prior; one alone is both.
     """
     can = capabilities(lm)
+    sampling, prior = (law or NO_SAMPLING for law in (laws[0], laws[-1]))
+    assert isinstance(prior, Sampling)
+    if isinstance(sampling, Mixture):
+        _check_mixture(lm, sampling, prior)
+        return
     if can.laws is not None:
-        can.laws(laws[0] or NO_SAMPLING, laws[-1] or NO_SAMPLING)
+        can.laws(sampling, prior)
     if can.sampling is not False:
         return
     for law in laws:
@@ -99,6 +105,19 @@ def check_sampling(lm: LanguageModel, *laws: Sampling | None) -> None:
                 f"{law!r}: "
                 "it declares that it has one law, which no temperature changes"
             )
+
+
+def _check_mixture(lm: LanguageModel, mixture: Mixture, prior: Sampling) -> None:
+    if not capabilities(lm).mixtures:
+        raise ValueError(
+            f"proposal cannot be a Mixture for the language model {lm.name!r}, which does not tell "
+            "the log-probability of a step under several samplings"
+        )
+    if not mixture.covers(prior):
+        raise ValueError(
+            f"one component of a mixture must draw all that the prior, {prior!r}, can: add "
+            "Sampling() to them"
+        )
 
 
 def logprob(
@@ -137,7 +156,7 @@ def continued(
     steps: Sequence[Trajectory],
     *,
     prior: Sampling,
-    proposal: Sampling,
+    proposal: Law,
 ) -> list[Trajectory | None]:
     """Return each trajectory followed by steps with the token ids of these.
 
@@ -184,7 +203,10 @@ def continued(
     for step in steps:
         tokens = [step.step_token_ids] * len(heads)
         log_p = logprob(lm, heads, tokens, prior=prior)
-        log_q = log_p if proposal == prior else logprob(lm, heads, tokens, prior=proposal)
+        log_q = log_p
+        if proposal != prior:
+            assert isinstance(proposal, Sampling)  # who takes mixtures can continue as well
+            log_q = logprob(lm, heads, tokens, prior=proposal)
         for i, (p, q) in enumerate(zip(log_p.tolist(), log_q.tolist(), strict=True)):
             heads[i] = heads[i].child(
                 step.step_text,

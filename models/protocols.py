@@ -18,6 +18,7 @@ import numpy as np
 
 from ..aliases import PRNGKeys
 from .cost import Cost
+from .mixture import Law
 from .sampling import Sampling
 from .step_rule import StepRule
 from .trajectory import Trajectory
@@ -73,7 +74,7 @@ class LanguageModel(Protocol):
         trajectories: Sequence[Trajectory],
         keys: PRNGKeys,
         *,
-        sampling: Sampling | None = None,
+        sampling: Law | None = None,
         prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one step for each trajectory, in one batch.
@@ -81,7 +82,8 @@ class LanguageModel(Protocol):
         Args:
             trajectories: N open trajectories; one may occur several times.
             keys: JAX random keys, shape (N,); slot i's random numbers depend on keys[i] alone.
-            sampling: the proposal that steps are drawn from; the prior when None.
+            sampling: the proposal that steps are drawn from; the prior when None. It is a `Mixture`
+                only where the attribute `capabilities` says that it may be one.
             prior: the declared prior, which `logprob` refers to; `Sampling()` when None.
 
         Returns:
@@ -186,6 +188,8 @@ class Capabilities:
             that several runs share.
         seeds: whether the same keys give the same draws. A server may add numbers in another
             order, or ignore seeds; what is drawn has the declared law all the same.
+        mixtures: whether `extend` takes a `Mixture` for `sampling`, so that a step is drawn from
+            one component, and told its log-probability under all of them.
         laws: called with proposal and prior, raises a ValueError where it cannot draw from the
             one, or not tell log-probabilities under both. None where it takes any.
 
@@ -203,6 +207,7 @@ class Capabilities:
     limited: bool = False
     checked: bool = False
     seeds: bool = True
+    mixtures: bool = False
     laws: Callable[[Sampling, Sampling], None] | None = None
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..aliases import PRNGKey, PRNGKeys
 
 BLOCK, ROWS = 64, 64  # tokens and slots of a call
+CHOICE = BLOCK * (2**32 - 1)  # beyond all tokens: what chooses the component of a mixture
 
 
 class SlotUniforms:

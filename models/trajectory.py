@@ -43,6 +43,8 @@ class Trajectory:
             whose steps are whole.
         answer: what it answers, where somebody has read that; only of a finished one.
         opening: what the model's turn began with, before the first step.
+        component_logprobs: log-probability of the last step under each component of the `Mixture`
+            that it was drawn from, in nats; empty where it was drawn from no mixture.
 
     Example:
         >>> law = {"logprob": -0.7, "proposal_logprob": -0.7}
@@ -63,6 +65,7 @@ class Trajectory:
     delimited: bool = True
     answer: str | None = None
     opening: Opening = Opening()
+    component_logprobs: tuple[float, ...] = ()
 
     def child(
         self,
@@ -74,10 +77,11 @@ class Trajectory:
         finished: bool = False,
         truncated: bool = False,
         delimited: bool = True,
+        component_logprobs: tuple[float, ...] = (),
     ) -> Trajectory:
         """Return this trajectory and one more step.
 
-        `logprob` and `proposal_logprob` are that step's own, in nats.
+        Its log-probabilities are that step's own, in nats.
         """
         return Trajectory(
             question=self.question,
@@ -91,6 +95,7 @@ class Trajectory:
             truncated=truncated,
             delimited=delimited,
             opening=self.opening,
+            component_logprobs=component_logprobs,
         )
 
     def close(

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..aliases import Particles, PRNGKeys, Time
 from ..models import Cost, LanguageModel, RewardModel, Sampling, Trajectory
+from ..models.mixture import Law
 from .particle import Particle
 from .targets import Target
 
@@ -66,7 +67,7 @@ class Reasoning(Protocol):
         ...
 
 
-Proposal: TypeAlias = "Sampling | Callable[[int], Sampling | None] | None"
+Proposal: TypeAlias = "Law | Callable[[int], Law | None] | None"
 """What steps are drawn from: None for the declared prior; a function of their number t >= 1."""
 
 
@@ -90,15 +91,13 @@ class Stepwise(Protocol):
 
     def log_potential(self, t: Time, before: Particles, after: Particles, /) -> np.ndarray: ...
 
-    def step(
-        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Any]
-    ) -> list[Any]:
+    def step(self, proposal: Law | None, keys: PRNGKeys, particles: Sequence[Any]) -> list[Any]:
         """Return each particle one weighing further, untwisted."""
         ...
 
     def successors(
         self,
-        proposal: Sampling | None,
+        proposal: Law | None,
         keys: PRNGKeys,
         particles: Sequence[Any],
         count: int,
@@ -175,7 +174,7 @@ class Declared(Protocol):
         """Return the numbers that it has drawn besides its steps, by name."""
         ...
 
-    def covers(self, proposal: Sampling | None) -> bool:
+    def covers(self, proposal: Law | None) -> bool:
         """Return whether the proposal can draw all that the prior can."""
         ...
 
@@ -187,7 +186,7 @@ class Declared(Protocol):
         """Return everything that is declared, in plain values."""
         ...
 
-    def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
+    def doubts(self, proposals: Sequence[Law | None]) -> list[str]:
         """Return what is doubtful about how its language models draw, as clauses."""
         ...
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from ..models import Sampling, capabilities, continued, run_batched
+from ..models import capabilities, continued, run_batched
+from ..models.mixture import Law
 from .interfaces import StateSpace
 from .particle import Particle
 from .statespace import StateSpaceModel
 
 
 def rescored(
-    model: StateSpaceModel, particles: Sequence[Particle], proposals: Sequence[Sampling]
+    model: StateSpaceModel, particles: Sequence[Particle], proposals: Sequence[Law]
 ) -> list[Particle]:
     """Return closed particles with the log-probabilities of their steps under these proposals.
 
@@ -56,7 +57,7 @@ def rescored(
     return run_batched(runs)
 
 
-def _rescored(model: StateSpaceModel, particle: Particle, proposal: Sampling, shared) -> Particle:
+def _rescored(model: StateSpaceModel, particle: Particle, proposal: Law, shared) -> Particle:
     view: StateSpace = model.via(shared)
     root, *steps = particle.trajectory.path
     [end] = continued(view.lm, [root], steps, prior=view.prior, proposal=proposal)

@@ -39,6 +39,7 @@ from ..models import (
     capabilities,
     prompt_of,
 )
+from ..models.mixture import Law
 from ..models.protocols import check_extend
 from .answers import Answer, read, settled, stated
 from .declaration import PARTS, Declaration
@@ -175,7 +176,7 @@ class StateSpaceModel:
         checks.settle(model, lm=shared(self.lm), prm=shared(self.prm))
         return model
 
-    def covers(self, proposal: Sampling | None) -> bool:
+    def covers(self, proposal: Law | None) -> bool:
         """Return whether the proposal can draw all that the prior can."""
         return proposal is None or proposal.covers(self.prior)
 
@@ -208,7 +209,7 @@ class StateSpaceModel:
             **({} if prompt.opening == Opening() else {"opening": [*prompt.opening]}),
         }
 
-    def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
+    def doubts(self, proposals: Sequence[Law | None]) -> list[str]:
         """Return what is doubtful about how the language model draws, as clauses."""
         laws = [(proposal or self.prior, self.prior) for proposal in proposals]
         return behaviour.doubts(self.lm, laws)

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from ..aliases import Particles, PRNGKeys
-from ..models import Sampling, Trajectory, calls, capabilities, continued
+from ..models import Trajectory, calls, capabilities, continued
+from ..models.mixture import Law
 from ..smc import subkeys
 from ..smc.arrays import objects
 from .interfaces import Proposal, StateSpace, Twist
@@ -48,9 +49,7 @@ class Steps(ABC):
     root: Any = None
 
     @abstractmethod
-    def step(
-        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Any]
-    ) -> list[Any]:
+    def step(self, proposal: Law | None, keys: PRNGKeys, particles: Sequence[Any]) -> list[Any]:
         """Return each particle one weighing further, untwisted."""
 
     @abstractmethod
@@ -83,7 +82,7 @@ class Steps(ABC):
 
     def successors(
         self,
-        proposal: Sampling | None,
+        proposal: Law | None,
         keys: PRNGKeys,
         particles: Sequence[Any],
         count: int,
@@ -155,7 +154,7 @@ class StepwiseModel(Steps):
     )
 
     def step(
-        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Particle]
+        self, proposal: Law | None, keys: PRNGKeys, particles: Sequence[Particle]
     ) -> list[Particle]:
         """Return one more step of each particle, untwisted.
 
@@ -242,7 +241,7 @@ class StepwiseModel(Steps):
         """Return for each particle's node the remainder after it, where that can follow it."""
         model = self.model
         proposal = self.proposal or model.prior
-        assert isinstance(proposal, Sampling)
+        assert not callable(proposal)
         ends = continued(
             model.lm, [x.trajectory for x in particles], rest, prior=model.prior, proposal=proposal
         )

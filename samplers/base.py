@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, cast, runtime_checkable
 
 from .. import checks
-from ..models import Sampling
+from ..models import Mixture, Sampling, calls
+from ..models.mixture import Law
 from ..models.population_memory import check_population
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.posterior import Posterior
@@ -86,7 +87,8 @@ class SteppedSampler(ABC):
     """A sampler that goes step by step.
 
     Attributes:
-        proposal: what steps are drawn from; the model's prior when None.
+        proposal: what steps are drawn from, a `Sampling` or a `Mixture`; the model's prior when
+            None.
         budget: tokens generated after which no new step is begun (of a run that finishes what it
             began: no new whole); None for no limit.
 
@@ -99,7 +101,7 @@ class SteppedSampler(ABC):
         (True, False)
     """
 
-    proposal: Sampling | None = None
+    proposal: Law | None = None
     budget: int | None = None
 
     name: ClassVar[str]
@@ -118,8 +120,10 @@ class SteppedSampler(ABC):
     livelier: ClassVar[tuple[Advice, ...]] = LIVELIER
 
     def __post_init__(self) -> None:
-        if self.proposal is not None and not isinstance(self.proposal, Sampling):
-            raise TypeError(f"proposal must be a Sampling or None, not {self.proposal!r}")
+        if not isinstance(self.proposal, Sampling | Mixture | None):
+            raise TypeError(
+                f"proposal must be a Sampling, a Mixture or None, not {self.proposal!r}"
+            )
         if self.budget is not None:
             checks.settle(self, budget=checks.count("budget", self.budget))
             if self.budget < self.least_tokens:
@@ -140,11 +144,11 @@ class SteppedSampler(ABC):
         The object's init, step, done and draws make a run.
         """
 
-    def proposed(self, model: Declared) -> Sampling | None:
+    def proposed(self, model: Declared) -> Law | None:
         """Return what steps are drawn from; None for what each is declared to be."""
         return self.proposal or model.prior
 
-    def proposals(self, model: Declared) -> Sequence[Sampling | None]:
+    def proposals(self, model: Declared) -> Sequence[Law | None]:
         """Return all that steps are drawn from, where that changes on the way."""
         return [self.proposed(model)]
 
@@ -187,7 +191,8 @@ class SteppedSampler(ABC):
             AllParticlesDead: no particle has any weight left; the message names the step.
             FloatingPointError: a model gave NaN where there must be a number; the message names
                 model and trajectory.
-            ValueError: the model is not one that this sampler can sample, or the checkpoint is
+            ValueError: the model is not one that this sampler can sample, or that can draw from a
+                mixture, or no component of the mixture covers its prior; or the checkpoint is
                 another run's.
             OSError: the checkpoint cannot be read or written.
         """
@@ -198,6 +203,8 @@ class SteppedSampler(ABC):
                 f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept"
             )
         self.check(model)
+        if isinstance(model, StateSpaceModel) and isinstance(self.proposal, Mixture):
+            calls.check_sampling(model.lm, self.proposal, model.prior)
         # a cap far beyond every trajectory takes no memory
         check_population(self.least_tokens, min(model.max_steps, USUAL_STEPS))
         return run(self.bind(model, run_keys(seed)), seed, progress, checkpoint)

@@ -19,7 +19,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..models import Cost, Sampling
+from ..models import Cost
+from ..models.mixture import Law
 from ..ppl.interfaces import Declared, Reasoning
 from ..ppl.posterior.provenance import Evidence, Guarantee, Stopping
 from ..ppl.posterior.search_tree import SearchTree
@@ -71,7 +72,7 @@ class BoundSampler(ABC, Generic[S]):
     sampler: Any
     model: Declared
     keys: RunKeys
-    proposed: Sampling | None
+    proposed: Law | None
 
     @property
     def cost(self) -> Cost:

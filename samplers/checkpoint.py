@@ -19,7 +19,7 @@ from ..files import replacing
 from ..models import Cost, Opening, Trajectory
 from ..smc.arrays import objects
 
-FORMAT = 3
+FORMAT = 4
 PACKAGE = __name__.split(".")[0]
 
 
@@ -127,8 +127,9 @@ class _Writer:
                     ancestor.proposal_logprob,
                 )
                 ended = ancestor.finished, ancestor.truncated, ancestor.delimited, ancestor.answer
+                terms = list(ancestor.component_logprobs)
                 opening = [] if ancestor.opening == Opening() else [list(ancestor.opening)]
-                self.nodes.append([parent, ancestor.question, *said, *ended, *opening])
+                self.nodes.append([parent, ancestor.question, *said, *ended, terms, *opening])
                 self._numbers[ancestor] = len(self.nodes) - 1
         return self._numbers[node]
 
@@ -139,7 +140,7 @@ class _Reader:
     def __init__(self, nodes: list[list[Any]]) -> None:
         self._nodes: list[Trajectory] = []
         for parent, question, text, token_ids, logprob, proposal_logprob, *ended in nodes:
-            finished, truncated, delimited, answer, *opening = ended
+            finished, truncated, delimited, answer, terms, *opening = ended
             above = None if parent is None else self._nodes[parent]
             self._nodes.append(
                 Trajectory(
@@ -155,6 +156,7 @@ class _Reader:
                     delimited=delimited,
                     answer=answer,
                     opening=Opening(*opening[0]) if opening else Opening(),
+                    component_logprobs=tuple(terms),
                 )
             )
 

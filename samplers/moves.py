@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ..aliases import PRNGKeys
-from ..models import Sampling
+from ..models.mixture import Law
 from ..models.randomness import SlotUniforms
 from ..ppl.interfaces import Reasoning, Stepwise
 from ..smc import subkeys
@@ -45,7 +45,7 @@ class Moved(NamedTuple):
 
 def suffix_move(
     stepwise: Stepwise,
-    proposal: Sampling | None,
+    proposal: Law | None,
     keys: PRNGKeys,
     particles: Sequence[Reasoning],
     log_weight: LogWeight,
@@ -93,7 +93,7 @@ def suffix_move(
 
 def complete(
     stepwise: Stepwise,
-    proposal: Sampling | None,
+    proposal: Law | None,
     keys: PRNGKeys,
     particles: Sequence[Reasoning],
     stop: int | None = None,

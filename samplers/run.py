@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from operator import index
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models import Cost, LanguageModel, Sampling
+from ..models import Cost, LanguageModel, Mixture, Sampling
 from ..models.identity import Mark, check_vouched, identify
 from ..models.own_time import own_seconds
 from ..ppl.posterior.posterior import Posterior
@@ -207,8 +207,8 @@ def _plain(value: object) -> Any:
         return value
     if isinstance(value, SupportsIndex):
         return index(value)
-    if isinstance(value, Sampling):
-        return asdict(value)
+    if isinstance(value, Sampling | Mixture):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, LanguageModel):
         return value.name
     return getattr(value, "__qualname__", None) or repr(value)

@@ -12,6 +12,7 @@ from math import nan
 from typing import Any, NamedTuple
 
 from ..models import Sampling
+from ..models.mixture import Law
 from ..ppl.posterior.provenance import Move, Reason, Remedies, Stopping
 
 INTERRUPTED = Reason(
@@ -153,14 +154,15 @@ def chosen_by_answers(stopping: Stopping) -> Reason:
     )
 
 
-def missed(proposals: Sequence[Sampling | None], prior: Sampling | None) -> Iterator[Reason]:
+def missed(proposals: Sequence[Law | None], prior: Sampling | None) -> Iterator[Reason]:
     """Give the reason why a proposal makes a run heuristic, if one does.
 
     A program's steps have priors of their own; they are then held against the model itself.
     """
     declared = prior or Sampling()
     for proposal in proposals:
-        if proposal is not None and not proposal.covers(declared):
+        # a mixture that cannot is refused
+        if isinstance(proposal, Sampling) and not proposal.covers(declared):
             names = ("temperature", "top_p", "top_k")
             values = {name: getattr(proposal, name) for name in names}
             shown = ", ".join(

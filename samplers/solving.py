@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from .. import checks
 from ..models import LanguageModel, RewardModel, Sampling, Trajectory, run_batched
 from ..models.conversation import Message
+from ..models.mixture import Law
 from ..models.pairing import AUTO, POCKET
 from ..ppl.answers import Answer
 from ..ppl.declaration import Declaration
@@ -57,7 +58,7 @@ def solve(
     beta: float = 1.0,
     alpha: float = 1.0,
     prior: Sampling | None = None,
-    proposal: Sampling | None = None,
+    proposal: Law | None = None,
     max_steps: int = 32,
     max_tokens: int | None = None,
     stop_strings: str | Sequence[str] = (),

@@ -189,7 +189,8 @@ class ServerLM(TokenizedLM):
         log_p = self._scores(heads, texts, prior)
         log_q = log_p if proposal == prior else self._scores(heads, texts, proposal)
         for place, i in enumerate(fitting):
-            results[i] = self._said(heads[place], steps, log_p[place], log_q[place])
+            terms = [log_p[place], log_q[place]]
+            results[i] = self._said(heads[place], steps, terms, proposal)
         return results
 
     def _scores(

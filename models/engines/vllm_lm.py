@@ -178,7 +178,8 @@ class VllmLM(TokenizedLM):
         heads = [trajectories[i] for i in fitting]
         values = self._measured(heads, [tokens] * len(heads), laws)
         for head, i, row in zip(heads, fitting, values, strict=True):
-            results[i] = self._said(head, steps, row[:, 0].tolist(), row[:, 1].tolist())
+            terms = [row[:, 0].tolist(), row[:, 1].tolist()]
+            results[i] = self._said(head, steps, terms, proposal)
         return results
 
     def token_confidences(

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
+from ..mixture import Law, chosen, components, weighed
 from ..progress import Drawn, Listener
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 from .budgets import Budgets
 from .detokenizer import Detokenizer
-from .draws import draw, log_probs
+from .draws import draw_from, log_probs
 from .kv import Rows
 from .transfers import sent
 
@@ -49,6 +50,7 @@ class StepEnding:
         tokens: Sequence[int],
         logprob: float,
         proposal_logprob: float,
+        component_logprobs: tuple[float, ...] = (),
         *,
         full: bool,
     ) -> Trajectory | None:
@@ -66,6 +68,7 @@ class StepEnding:
             tuple(tokens),
             logprob=logprob,
             proposal_logprob=proposal_logprob,
+            component_logprobs=component_logprobs,
             finished=finished,
             truncated=full and not finished,
             delimited=step.delimited,
@@ -102,7 +105,7 @@ class Decoder:
         store: Callable[[Rows, Iterable[tuple[int, Trajectory, int, int]]], None],
         select: Callable[[Rows, Sequence[int]], Rows],
         ending: StepEnding,
-        sampling: Sampling,
+        sampling: Law,
         prior: Sampling,
         name: str,
         listener: Listener | None = None,
@@ -110,6 +113,7 @@ class Decoder:
         self.listener = listener
         self.forward, self.store, self.select, self.ending = forward, store, select, ending
         self.sampling, self.prior, self.name = sampling, prior, name
+        self.laws = components(sampling)
         self.idle_rows = 0
 
     def run(
@@ -140,12 +144,16 @@ class Decoder:
         slots = np.arange(len(parents))  # which slot each row of the batch belongs to
         going = np.ones(len(parents), dtype=bool)  # by row: its step goes on
         drawn = np.empty((len(parents), 0), dtype=np.int64)  # by slot: the tokens
-        # by slot: log-probability of the step under prior and proposal
-        sums = np.zeros((len(parents), 2))
+        # by slot: which component its step is drawn from
+        choices = chosen(self.sampling, parents, uniforms)
+        # by slot: log-probability of the step under the prior, and under each component
+        sums = np.zeros((len(parents), 1 + len(self.laws)))
         first = rows.columns
         ended: list[tuple[int, Trajectory, int, int]] = []
         for count in range(1, self.ending.longest + 1):
-            tokens, terms, next_ids = self._draw(logits, uniforms.at(count - 1)[slots])
+            tokens, terms, next_ids = self._draw(
+                logits, uniforms.at(count - 1)[slots], choices[slots]
+            )
             bad = slots[going & np.isnan(terms).any(axis=1)]
             if len(bad):
                 raise FloatingPointError(
@@ -161,8 +169,13 @@ class Decoder:
             full = count >= room[slots]
             for row in np.flatnonzero(going & (full | self.ending.may_be(tokens, count))):
                 slot = slots[row]
+                log_p, *log_q = sums[slot].tolist()
                 step = self.ending.child(
-                    parents[slot], drawn[slot].tolist(), *sums[slot].tolist(), full=bool(full[row])
+                    parents[slot],
+                    drawn[slot].tolist(),
+                    log_p,
+                    full=bool(full[row]),
+                    **weighed(self.sampling, parents[slot], log_q),
                 )
                 if step is not None:
                     steps[slot], going[row] = step, False
@@ -184,22 +197,20 @@ class Decoder:
         return [step for step in steps if step is not None]
 
     def _draw(
-        self, logits: torch.Tensor, uniforms: np.ndarray
+        self, logits: torch.Tensor, uniforms: np.ndarray, choices: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Draw a token for each row.
+        """Draw a token for each row, from the component that it has chosen.
 
-        Returns its log-probability under prior and proposal, (rows, 2), and the token on the
-        device.
+        Returns the token, its log-probability under the prior and under each component,
+        (rows, 1 + components), and the token on the device.
         """
-        log_q = log_probs(logits, self.sampling)
-        ids = draw(log_q, sent(uniforms, logits.device))
-        terms = [log_q.gather(1, ids[:, None])]
-        terms.insert(
-            0,
-            terms[0]
-            if self.prior == self.sampling
-            else log_probs(logits, self.prior).gather(1, ids[:, None]),
-        )
+        tables = [log_probs(logits, law) for law in self.laws]
+        ids = draw_from(tables, sent(uniforms, logits.device), choices)
+        terms = [table.gather(1, ids[:, None]) for table in tables]
+        if self.prior in self.laws:
+            terms.insert(0, terms[self.laws.index(self.prior)])
+        else:
+            terms.insert(0, log_probs(logits, self.prior).gather(1, ids[:, None]))
         # one transfer a token: ids are exact in float64
         host = (
             torch.cat([ids[:, None].double(), *(term.double() for term in terms)], dim=1)

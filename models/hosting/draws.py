@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 
 from ..sampling import COLD, Sampling
+from .transfers import sent
 
 LEAST = 1e-30  # temperature that float32 can still divide by, and top_p that is above 0 in it
 
@@ -56,6 +60,28 @@ def draw_of(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         .squeeze(1)
         .clamp_(max=probs.shape[-1] - 1)
     )
+
+
+def draw_from(
+    tables: Sequence[torch.Tensor], uniforms: torch.Tensor, choices: np.ndarray
+) -> torch.Tensor:
+    """Draw a token a row, each from one of several laws, as `draw` does.
+
+    Args:
+        tables: of each law, normalised log-probabilities (rows, vocabulary).
+        uniforms: float64 (rows,), in [0, 1).
+        choices: the number of each row's law, (rows,).
+
+    Returns:
+        int64 (rows,).
+    """
+    if len(tables) == 1:
+        return draw(tables[0], uniforms)
+    ids = torch.empty(len(choices), dtype=torch.int64, device=uniforms.device)
+    for number, table in enumerate(tables):
+        rows = sent(np.flatnonzero(choices == number), uniforms.device)
+        ids[rows] = draw(table[rows], uniforms[rows])
+    return ids
 
 
 def _truncated(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -19,6 +19,7 @@ from ... import checks
 from ...aliases import PRNGKeys
 from ..confidence import Top, confidence
 from ..cost import Cost
+from ..mixture import Law, chosen, components, weighed
 from ..protocols import Capabilities, nan_score
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
@@ -47,7 +48,7 @@ class TableLM:
         (1, -0.6931)
     """
 
-    capabilities = Capabilities(scoring=True, continuation=True, confidences=True)
+    capabilities = Capabilities(scoring=True, continuation=True, confidences=True, mixtures=True)
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class TableLM:
         trajectories: Sequence[Trajectory],
         keys: PRNGKeys,
         *,
-        sampling: Sampling | None = None,
+        sampling: Law | None = None,
         prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one token for each trajectory; see `LanguageModel.extend`."""
@@ -82,11 +83,12 @@ class TableLM:
             return []
         prior = prior or Sampling()
         sampling = sampling or prior
-        uniforms = SlotUniforms(keys, len(trajectories)).at(0)
+        slots = SlotUniforms(keys, len(trajectories))
+        choices = chosen(sampling, trajectories, slots)
         self.cost += Cost(generated_tokens=len(trajectories), forward_passes=1)
         return [
-            self._draw(trajectory, u, sampling, prior)
-            for trajectory, u in zip(trajectories, uniforms, strict=True)
+            self._draw(trajectory, u, choice, sampling, prior)
+            for trajectory, u, choice in zip(trajectories, slots.at(0), choices, strict=True)
         ]
 
     def logprob(
@@ -118,7 +120,7 @@ class TableLM:
         steps: Sequence[Trajectory],
         *,
         prior: Sampling,
-        proposal: Sampling,
+        proposal: Law,
     ) -> list[Trajectory | None]:
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
         self.cost += Cost(rescored_tokens=len(steps) * len(trajectories), forward_passes=len(steps))
@@ -158,10 +160,11 @@ class TableLM:
         return float(log_probs[token])
 
     def _draw(
-        self, trajectory: Trajectory, u: float, sampling: Sampling, prior: Sampling
+        self, trajectory: Trajectory, u: float, choice: int, sampling: Law, prior: Sampling
     ) -> Trajectory:
+        law = components(sampling)[choice]
         cumulative = np.cumsum(
-            np.exp(sampling.log_probs(self._logits(trajectory.token_ids, trajectory)))
+            np.exp(law.log_probs(self._logits(trajectory.token_ids, trajectory)))
         )
         token = np.searchsorted(cumulative, u * cumulative[-1], side="right")
         return self._child(
@@ -169,17 +172,16 @@ class TableLM:
         )
 
     def _child(
-        self, trajectory: Trajectory, token: int, sampling: Sampling, prior: Sampling
+        self, trajectory: Trajectory, token: int, sampling: Law, prior: Sampling
     ) -> Trajectory:
         logits = self._logits(trajectory.token_ids, trajectory)
-        log_q = sampling.log_probs(logits)
-        log_p = log_q if sampling == prior else prior.log_probs(logits)
+        terms = {law: float(law.log_probs(logits)[token]) for law in (prior, *components(sampling))}
         return trajectory.child(
             f"{token} ",
             (token,),
-            logprob=float(log_p[token]),
-            proposal_logprob=float(log_q[token]),
+            logprob=terms[prior],
             finished=token == self.eos,
+            **weighed(sampling, trajectory, [terms[law] for law in components(sampling)]),
         )
 
     def _logits(self, prefix: tuple[int, ...], trajectory: Trajectory) -> np.ndarray:

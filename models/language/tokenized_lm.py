@@ -16,6 +16,7 @@ from ..cost import Cost
 from ..hosting.decoding import StepEnding
 from ..hosting.detokenizer import Detokenizer
 from ..identity import identify
+from ..mixture import Law, weighed
 from ..prompt_forms import PromptForm
 from ..prompts import Prompt
 from ..protocols import QuestionTooLong
@@ -100,12 +101,13 @@ class TokenizedLM:
         self,
         head: Trajectory,
         steps: Sequence[Trajectory],
-        log_p: Sequence[float],
-        log_q: Sequence[float],
+        terms: Sequence[Sequence[float]],
+        proposal: Law,
     ) -> Trajectory | None:
         """Give the trajectory that has these steps after `head`; None if their ends were others.
 
-        The log-probabilities are those of its tokens.
+        The terms are the log-probabilities of its tokens: under the prior, then under each
+        component of the proposal; those under the prior alone where it is the proposal.
         """
         first, ending = 0, self._ending
         for step in steps:
@@ -115,8 +117,9 @@ class TokenizedLM:
                 return None
             if any(self._ends(head, tokens[:k], room) for k in range(1, len(tokens))):
                 return None
-            sums = float(sum(log_p[first:last])), float(sum(log_q[first:last]))
-            child = ending.child(head, tokens, *sums, full=len(tokens) >= room)
+            log_p, *log_q = [float(sum(values[first:last])) for values in terms]
+            law = weighed(proposal, head, log_q or [log_p])
+            child = ending.child(head, tokens, log_p, full=len(tokens) >= room, **law)
             if child is None:
                 return None
             head, first = child, last

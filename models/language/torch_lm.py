@@ -29,6 +29,7 @@ from ..hosting.speculative_drafts import Draft, Drafter, Target
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
 from ..hosting.transfers import sent
 from ..hosting.tree_cache import Tokens, TreeCache
+from ..mixture import Law, components
 from ..progress import Listener
 from ..prompt_forms import PromptForm
 from ..protocols import Capabilities
@@ -127,6 +128,7 @@ class TorchLM(TokenizedLM):
             step_rule=self.step,
             confidences=True,
             seeds=self._drafter is None or self._drafter.seeds,
+            mixtures=self._drafter is None,
         )
 
     @torch.inference_mode()
@@ -135,7 +137,7 @@ class TorchLM(TokenizedLM):
         trajectories: Sequence[Trajectory],
         keys: PRNGKeys,
         *,
-        sampling: Sampling | None = None,
+        sampling: Law | None = None,
         prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one step for each trajectory, in one batch; see `LanguageModel.extend`.
@@ -155,7 +157,8 @@ class TorchLM(TokenizedLM):
             )
 
         more = [self.step.longest] * len(trajectories)
-        columns = 1 if self._drafter is None else 1 + self._drafter.tokens
+        held = len(components(sampling or prior))
+        columns = held if self._drafter is None else 1 + self._drafter.tokens
         steps = self._in_batches(run, range(len(trajectories)), trajectories, more, columns)
         if self._drafter is not None:
             self._drafter.learn(steps)
@@ -192,7 +195,7 @@ class TorchLM(TokenizedLM):
         steps: Sequence[Trajectory],
         *,
         prior: Sampling,
-        proposal: Sampling,
+        proposal: Law,
     ) -> list[Trajectory | None]:
         """Put the tokens of these steps after each trajectory, scored in one pass.
 
@@ -208,10 +211,11 @@ class TorchLM(TokenizedLM):
 
         def run(rows: Sequence[int]) -> list[Trajectory | None]:
             heads = [trajectories[i] for i in rows]
-            laws = [prior] if proposal == prior else [prior, proposal]
+            laws = [prior] if proposal == prior else [prior, *components(proposal)]
             terms = self._token_terms(heads, [tokens] * len(heads), laws)
             return [
-                self._said(head, steps, terms[0][i], terms[-1][i]) for i, head in enumerate(heads)
+                self._said(head, steps, [values[i] for values in terms], proposal)
+                for i, head in enumerate(heads)
             ]
 
         heads, more = [trajectories[i] for i in fitting], [len(tokens)] * len(fitting)
@@ -255,7 +259,7 @@ class TorchLM(TokenizedLM):
             self._drafter.drop()
 
     def _extend(
-        self, parents: list[Trajectory], keys: np.ndarray, sampling: Sampling, prior: Sampling
+        self, parents: list[Trajectory], keys: np.ndarray, sampling: Law, prior: Sampling
     ) -> list[Trajectory]:
         drafter, length = self._drafter, self._tree.length
         if drafter is None:
@@ -280,7 +284,7 @@ class TorchLM(TokenizedLM):
         self,
         parents: list[Trajectory],
         keys: np.ndarray,
-        sampling: Sampling,
+        sampling: Law,
         prior: Sampling,
         drafter: Drafter | None = None,
     ) -> list[Trajectory]:
@@ -302,6 +306,7 @@ class TorchLM(TokenizedLM):
             steps = decoder.run(parents, logits, rows, uniforms, room)
             discarded = 0
         else:
+            assert isinstance(sampling, Sampling)  # a mixture is refused with a draft
             decoder = SpeculativeDecoder(
                 tree=self._tree,
                 ending=self._ending,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -113,7 +114,8 @@ class RecordedLM(Recorded):
             "step_rule": rule_record(can.step_rule),
         }
         super().__init__(model, path, "language model", capabilities=abilities)
-        self.capabilities: Capabilities = can
+        # a step's log-probabilities under several samplings have no place in a recording
+        self.capabilities: Capabilities = replace(can, mixtures=False)
 
     def start(self, question: str) -> Trajectory:
         """Return the root of a new tree; see `LanguageModel.start`."""

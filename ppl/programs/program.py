@@ -19,6 +19,7 @@ import numpy as np
 
 from ... import checks
 from ...models import Cost, LanguageModel, Sampling, Trajectory, behaviour
+from ...models.mixture import Law
 from ..interfaces import Proposal, Shared, Twist
 from .execution import Execution, Unscored, numbers
 from .handlers import Roots
@@ -165,7 +166,7 @@ class Program:
         """Take note of how a step is declared to be sampled."""
         self._priors.add(prior)
 
-    def covers(self, proposal: Sampling | None) -> bool:
+    def covers(self, proposal: Law | None) -> bool:
         """Return whether the proposal can draw all that the priors that it has met can."""
         return proposal is None or all(map(proposal.covers, self._priors))
 
@@ -246,7 +247,7 @@ class Program:
             "lm": ", ".join(models),
         }
 
-    def doubts(self, proposals: Sequence[Sampling | None]) -> list[str]:
+    def doubts(self, proposals: Sequence[Law | None]) -> list[str]:
         """List what is doubtful about how its language models draw, as clauses."""
         laws = [(proposal or prior, prior) for proposal in proposals for prior in self._priors]
         language_models = [

@@ -20,7 +20,8 @@ import jax
 import numpy as np
 
 from ...aliases import PRNGKeys
-from ...models import Sampling, Trajectory, calls
+from ...models import Trajectory, calls
+from ...models.mixture import Law
 from ...smc import subkeys
 from ...smc.keys import IMPL
 from ..stepwise import Steps, first_of_equals
@@ -58,7 +59,7 @@ class ProgramSteps(Steps):
         return [root] * slots
 
     def step(
-        self, proposal: Sampling | None, keys: PRNGKeys, particles: Sequence[Execution]
+        self, proposal: Law | None, keys: PRNGKeys, particles: Sequence[Execution]
     ) -> list[Execution]:
         """Run each particle's program until it has observed something, or has ended, untwisted."""
         if any(x.length >= self.model.max_steps for x in particles):
@@ -104,7 +105,7 @@ class ProgramSteps(Steps):
 
     def _answer(
         self,
-        proposal: Sampling | None,
+        proposal: Law | None,
         keys: PRNGKeys,
         runners: Sequence[Runner],
         requests: Mapping[int, Request],
@@ -152,7 +153,7 @@ class ProgramSteps(Steps):
 
     def _extend(
         self,
-        proposal: Sampling | None,
+        proposal: Law | None,
         keys: Mapping[int, Any],
         runners: Sequence[Runner],
         wanted: Mapping[int, Wanted],

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import checks
-from ...models import Sampling, run_batched
+from ...models import run_batched
+from ...models.mixture import Law
 from ...ppl.interfaces import Declared, Reasoning
 from ...smc import Resampling, RunKeys, State, start, steps
 from ...smc.resampling import pick
@@ -255,7 +256,7 @@ def restarted(
 
 
 def picked(
-    model: Declared, keys: RunKeys, particles: int, proposal: Sampling | None, picks: int
+    model: Declared, keys: RunKeys, particles: int, proposal: Law | None, picks: int
 ) -> list[Reasoning]:
     """Draw trajectories of positive density from a filter's last population, by weight.
 

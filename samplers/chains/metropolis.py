@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import checks
-from ...models import Sampling
+from ...models.mixture import Law
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import RunKeys
 from ..filters.power_smc import sharpened
@@ -151,5 +151,5 @@ class PowerMetropolis(ChainSampler):
         proposed = self.proposed(model)
         return BoundMetropolis(self, model, keys, proposed, model.stepwise(proposed))
 
-    def proposed(self, model: Declared) -> Sampling | None:
+    def proposed(self, model: Declared) -> Law | None:
         return self.proposal or sharpened(model.prior, model.alpha)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ... import checks
-from ...models import Sampling, capabilities
+from ...models import capabilities
+from ...models.mixture import Law
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.statespace import StateSpaceModel
 from ...smc import Resampling, RunKeys
@@ -139,7 +140,7 @@ class BoundGibbs(BoundChains):
 
 def gibbs_moves(
     models: Sequence[Declared],
-    proposal: Sampling | None,
+    proposal: Law | None,
     keys: Sequence[RunKeys],
     particles: Sequence[Reasoning],
     slots: int,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from ... import checks
-from ...models import Sampling
+from ...models.mixture import Law
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...ppl.rescoring import rescored
@@ -45,7 +45,7 @@ class Rungs(NamedTuple):
     """
 
     models: tuple[Declared, ...]
-    proposals: tuple[Sampling | None, ...]
+    proposals: tuple[Law | None, ...]
     stepwise: tuple[Stepwise, ...]
     anew: np.ndarray
 
@@ -173,10 +173,10 @@ class ReplicaExchange(ChainSampler):
         """Return alpha_k at these positions of the way, shape (K,)."""
         return model.alpha ** at_positions(self.alphas or self.betas, positions)
 
-    def proposed(self, model: Declared) -> Sampling | None:
+    def proposed(self, model: Declared) -> Law | None:
         return self.proposal or sharpened(model.prior, model.alpha)
 
-    def proposals(self, model: Declared) -> Sequence[Sampling | None]:
+    def proposals(self, model: Declared) -> Sequence[Law | None]:
         exponents = self.exponents(model, np.arange(len(self.betas))).tolist()
         drawn = [self.proposal or sharpened(model.prior, alpha) for alpha in exponents]
         return list(dict.fromkeys(drawn))
@@ -305,7 +305,7 @@ class BoundExchange(BoundChains):
         return Exchange(memory.travels, evened_out(memory.positions, rejections), nothing, nothing)
 
     def _qualified(
-        self, particles: Sequence[Reasoning], drawn: Sequence[Sampling | None], rungs: Rungs
+        self, particles: Sequence[Reasoning], drawn: Sequence[Law | None], rungs: Rungs
     ) -> list[Reasoning]:
         """Return the particles with their probabilities under the proposal of their own place.
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ... import checks
 from ...aliases import PRNGKeys
-from ...models import Sampling
+from ...models.mixture import Law
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, log_mean_exp, subkeys
 from ..base import PopulationSampler
@@ -93,7 +93,7 @@ class AuxiliaryParticleFilter(PopulationSampler):
         )
         super().__post_init__()
 
-    def proposed(self, model: Declared) -> Sampling | None:
+    def proposed(self, model: Declared) -> Law | None:
         return self.proposal or sharpened(model.prior, model.alpha)
 
     def feynman_kac(self, model: Declared) -> FutureValues:
@@ -144,7 +144,7 @@ class FutureValues:
     """
 
     stepwise: Stepwise
-    proposal: Sampling | None
+    proposal: Law | None
     rollouts: int
     ahead: int
     log_floor: float

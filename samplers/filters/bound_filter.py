@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from ...aliases import Particle
-from ...models import Sampling
+from ...models.mixture import Law
 from ...ppl.interfaces import Declared, Reasoning
 from ...ppl.posterior.provenance import Guarantee
 from ...smc import GrowingHistory, Resampling, RunKeys, State, advance, ess, start
@@ -28,7 +28,7 @@ class FilterSampler(Protocol):
     @property
     def particles(self) -> int: ...
 
-    def proposed(self, model: Declared) -> Sampling | None: ...
+    def proposed(self, model: Declared) -> Law | None: ...
 
     def feynman_kac(self, model: Declared) -> Any:
         """Return the Feynman-Kac model that the filter samples."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from ... import checks
 from ...aliases import PRNGKeys
-from ...models import Sampling
+from ...models.mixture import Law
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, entropy, ess, log_sum_exp, subkeys
@@ -208,7 +208,7 @@ class LookAhead:
     """
 
     model: Declared
-    proposal: Sampling | None
+    proposal: Law | None
     successors: int
 
     def initial(self, keys: PRNGKeys, slots: int) -> list[Scout]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ... import checks
 from ...aliases import PRNGKeys
 from ...models import Sampling
+from ...models.mixture import Law
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys
 from ..base import PopulationSampler
@@ -82,7 +83,7 @@ class PowerSMC(PopulationSampler):
         if self.ramp == 1 or model.alpha == 1:
             return model.stepwise(self.proposed(model))
 
-        def proposal(t: int) -> Sampling | None:
+        def proposal(t: int) -> Law | None:
             return self.proposal or sharpened(model.prior, self.exponent(model, t))
 
         def twist(
@@ -101,10 +102,10 @@ class PowerSMC(PopulationSampler):
     def bind(self, model: Declared, keys: RunKeys) -> BoundFilter:
         return BoundFilter.of(self, model, keys)
 
-    def proposed(self, model: Declared) -> Sampling | None:
+    def proposed(self, model: Declared) -> Law | None:
         return self.proposal or sharpened(model.prior, model.alpha)
 
-    def proposals(self, model: Declared) -> Sequence[Sampling | None]:
+    def proposals(self, model: Declared) -> Sequence[Law | None]:
         return [
             self.proposal or sharpened(model.prior, self.exponent(model, t))
             for t in range(1, self.ramp + 1)

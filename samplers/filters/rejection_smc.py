@@ -25,7 +25,7 @@ import numpy as np
 
 from ... import checks
 from ...aliases import PRNGKeys
-from ...models import Sampling
+from ...models.mixture import Law
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, subkeys
@@ -195,7 +195,7 @@ class Rejection:
     """
 
     stepwise: Stepwise
-    proposal: Sampling | None
+    proposal: Law | None
     acceptances: int
     trials: int
     log_threshold: float

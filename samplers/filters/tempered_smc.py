@@ -20,7 +20,7 @@ import numpy as np
 
 from ... import checks
 from ...aliases import PRNGKeys
-from ...models import Sampling
+from ...models.mixture import Law
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, log_sum_exp, normalise, subkeys
@@ -229,7 +229,7 @@ class PowerLadder:
     """
 
     model: Declared
-    proposal: Sampling | None
+    proposal: Law | None
     stepwise: Stepwise
     ladder: Sequence[float] | None
     target_ess: float

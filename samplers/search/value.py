@@ -22,6 +22,7 @@ import numpy as np
 from ...aliases import PRNGKeys
 from ...log_odds import log_sigmoids, sigmoid
 from ...models import Sampling, Trajectory
+from ...models.mixture import Law
 from ...ppl.particle import Particle
 from ...ppl.stepwise import StepwiseModel
 from ...smc import log_mean_exp, subkeys
@@ -77,7 +78,7 @@ def ruled_out(stepwise: StepwiseModel, particle: Particle) -> bool:
 
 def rolled_out(
     stepwise: StepwiseModel,
-    proposal: Sampling | None,
+    proposal: Law | None,
     keys: PRNGKeys,
     particles: Sequence[Particle],
     steps: int,
@@ -115,7 +116,7 @@ def value_of(
     sampler: Any,
     keys: PRNGKeys,
     particles: Sequence[Particle],
-    proposal: Sampling | None,
+    proposal: Law | None,
 ) -> Valued:
     """Return what nodes are worth to a search.
 
@@ -163,7 +164,7 @@ def _by_rollouts(
     sampler: Any,
     keys: PRNGKeys,
     particles: Sequence[Particle],
-    proposal: Sampling | None,
+    proposal: Law | None,
 ) -> tuple[np.ndarray, int]:
     """Estimate log E[R | prefix] from sampled completions, all in one batch."""
     count, most = sampler.rollouts, stepwise.model.max_steps

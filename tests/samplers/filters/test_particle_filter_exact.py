@@ -27,7 +27,7 @@ import jax
 import numpy as np
 import pytest
 
-from motes.models import FunctionReward, Sampling, TableLM
+from motes.models import FunctionReward, Mixture, Sampling, TableLM
 from motes.models.randomness import SlotUniforms
 from motes.ppl import Final, Odds, Particle, Product, StateSpaceModel, StepwiseModel, Target
 from motes.samplers import AllParticlesDead, ParticleFilter
@@ -163,9 +163,23 @@ class ReplayedLM(TableLM):
     prefix."""
 
     def extend(self, trajectories, keys, *, sampling, prior):
-        return [self._draw(x, u, sampling, prior) for x, u in zip(trajectories, keys, strict=True)]
+        draw = self._drawn_from_mixture if isinstance(sampling, Mixture) else self._drawn
+        return [draw(x, float(u), sampling, prior) for x, u in zip(trajectories, keys, strict=True)]
 
-    def _draw(self, trajectory, u, sampling, prior):
+    def _drawn_from_mixture(self, trajectory, u, mixture, prior):
+        """Of one uniform, what is left when it has chosen the component draws the token."""
+        shares = component_shares(trajectory.token_ids, mixture)
+        ends = np.cumsum(shares)
+        j = int(np.searchsorted(ends, u * ends[-1], side="right"))
+        u = (u * ends[-1] - ends[j] + shares[j]) / shares[j]
+        table = _table(trajectory.token_ids, mixture.components[j], prior)
+        token = int(np.searchsorted(table[2], u * table[2][-1], side="right"))
+        return self._weighed(trajectory, token, j, mixture, prior)
+
+    def _weighed(self, trajectory, token, component, mixture, prior):
+        return self._child(trajectory, token, mixture, prior)
+
+    def _drawn(self, trajectory, u, sampling, prior):
         table = _table(trajectory.token_ids, sampling, prior)
         token = int(np.searchsorted(table[2], u * table[2][-1], side="right"))
         log_p, log_q = float(table[0][token]), float(table[1][token])
@@ -181,9 +195,24 @@ def _table(prefix, sampling, prior):
     return prior.log_probs(logits), log_q, np.cumsum(np.exp(log_q))
 
 
+def component_shares(prefix, mixture):
+    """The probability of each component, given what has been written, by formulas of its own."""
+    if mixture.per == "step":
+        return np.array(mixture.weights)
+    shares = []
+    for weight, law in zip(mixture.weights, mixture.components, strict=True):
+        for t, token in enumerate(prefix):
+            probs = next_probs(prefix[:t]) ** (1 / law.temperature)
+            if law.top_k == 1:
+                probs = (probs == probs.max()).astype(float)
+            weight *= probs[token] / probs.sum()
+        shares.append(weight)
+    return np.array(shares) / sum(shares)
+
+
 @cache
-def _replayed(target, prior):
-    return replace(declared(target, prior), lm=ReplayedLM(next_probs, eos=EOS))
+def _replayed(target, prior, lm):
+    return replace(declared(target, prior), lm=lm(next_probs, eos=EOS))
 
 
 @dataclass(frozen=True)
@@ -194,14 +223,18 @@ class Case:
     particles: int = 3
     scheme: str = "systematic"
     kappa: float = 0.8  # at 0.5 two particles are never resampled: their ESS is at least 1
-    proposal: Sampling | None = None
+    proposal: Sampling | Mixture | None = None
     prior: Sampling = Sampling()
     stepwise: type[StepwiseModel] = StepwiseModel
     reweigh: Callable[[np.ndarray], np.ndarray] = lambda weights: weights
     drop_dead: bool = False
+    lm: type[ReplayedLM] = ReplayedLM
 
     def __str__(self) -> str:
-        proposal = "" if self.proposal is None else f"q{self.proposal.temperature}-"
+        proposal = ""
+        if self.proposal is not None:
+            of = self.proposal
+            proposal = f"mixed-{of.per}-" if isinstance(of, Mixture) else f"q{of.temperature}-"
         prior = "" if self.prior == Sampling() else f"p{self.prior.temperature}-"
         name = next(name for name, target in TARGETS.items() if target == self.target)
         return f"{name}-N{self.particles}-{self.scheme}-kappa{self.kappa}-{proposal}{prior}".rstrip(
@@ -209,7 +242,8 @@ class Case:
         )
 
     def run(self, seed: int):
-        stepwise = self.stepwise(_replayed(self.target, self.prior), self.proposal or self.prior)
+        model = _replayed(self.target, self.prior, self.lm)
+        stepwise = self.stepwise(model, self.proposal or self.prior)
         keys = ReplayedKeys(seed)
         *_, last = steps(
             stepwise,
@@ -277,6 +311,15 @@ QUICK = [
     Case(TARGETS["final-mean^2"], 3, "systematic", 1),
     Case(TARGETS["none"], 3, "systematic", 1, proposal=HOT),
 ]
+# a greedy component, which alone misses most of the support, and a hot one, beside the prior
+MIXED = [Sampling(top_k=1), HOT, Sampling()]
+PER_STEP = Mixture(MIXED, weights=[0.4, 0.3, 0.3])
+PER_TRAJECTORY = Mixture(MIXED, weights=[0.4, 0.3, 0.3], per="trajectory")
+MIXTURES = [
+    Case(TARGETS["product"], 3, "systematic", 0.8, proposal=PER_STEP),
+    Case(TARGETS["final-mean"], 3, "multinomial", 1, proposal=PER_TRAJECTORY),
+    Case(TARGETS["none"], 2, "residual", 0, proposal=PER_TRAJECTORY),
+]
 # every target at every N with and without resampling; scheme and proposal alternate so that each
 # meets each
 GRID = [
@@ -285,6 +328,12 @@ GRID = [
         product(TARGETS.values(), (2, 3, 5), (0, 0.8, 1))
     )
 ]
+
+
+@pytest.mark.long(quick=2)
+@pytest.mark.parametrize("case", MIXTURES, ids=str)
+def test_estimates_under_mixtures_are_unbiased(case):
+    assert case.worst_z() < LIMIT
 
 
 @pytest.mark.long(quick=4)
@@ -358,7 +407,23 @@ class ProposalForgotten(StepwiseModel):
         )
 
 
+class OwnComponent(ReplayedLM):
+    """A fault: a step is weighed by the component that drew it."""
+
+    def _weighed(self, trajectory, token, component, mixture, prior):
+        return self._child(trajectory, token, mixture.components[component], prior)
+
+
+class StaleShares(ReplayedLM):
+    """A fault: whole trajectories are drawn from one component each, and weighed step by step."""
+
+    def _weighed(self, trajectory, token, component, mixture, prior):
+        return self._child(trajectory, token, replace(mixture, per="step"), prior)
+
+
 FAULTS = {
+    "own component in place of the mixture": Case(proposal=PER_STEP, lm=OwnComponent),
+    "shares of the components not updated": Case(proposal=PER_TRAJECTORY, lm=StaleShares),
     "final weights used twice": Case(
         particles=3, reweigh=lambda weights: weights**2 / max((weights**2).sum(), 1e-300)
     ),
