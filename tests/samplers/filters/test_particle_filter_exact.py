@@ -158,6 +158,10 @@ class ReplayedKeys(RunKeys):
         return resampling_keys()[self.seed, generation]
 
 
+TERMS = "logprob", "proposal_logprob", "component_logprobs"
+KNOWN: dict[tuple, dict] = {}
+
+
 class ReplayedLM(TableLM):
     """Draws from uniforms, as `TableLM` does from keys, and remembers what it has computed for a
     prefix."""
@@ -177,7 +181,12 @@ class ReplayedLM(TableLM):
         return self._weighed(trajectory, token, j, mixture, prior)
 
     def _weighed(self, trajectory, token, component, mixture, prior):
-        return self._child(trajectory, token, mixture, prior)
+        key = trajectory.token_ids, token, mixture, prior
+        if key not in KNOWN:  # the terms of a step, which its prefix alone decides
+            child = self._child(trajectory, token, mixture, prior)
+            law = child.step_logprob, child.step_proposal_logprob, child.component_logprobs
+            KNOWN[key] = dict(zip(TERMS, law, strict=True))
+        return trajectory.child(f"{token} ", (token,), finished=token == EOS, **KNOWN[key])
 
     def _drawn(self, trajectory, u, sampling, prior):
         table = _table(trajectory.token_ids, sampling, prior)
@@ -195,6 +204,7 @@ def _table(prefix, sampling, prior):
     return prior.log_probs(logits), log_q, np.cumsum(np.exp(log_q))
 
 
+@cache
 def component_shares(prefix, mixture):
     """The probability of each component, given what has been written, by formulas of its own."""
     if mixture.per == "step":
