@@ -120,6 +120,28 @@ class Mixture:
         """
         return float(np.logaddexp.reduce(self.log_shares(trajectory) + np.array(terms)))
 
+    def drew(self, trajectory: Trajectory) -> np.ndarray:
+        """Return how probably each component drew a trajectory's steps, in the mean over them.
+
+        Float64, shape (components,), given what was written; NaN where no step was drawn from it,
+        and of a mixture per trajectory where one was not.
+
+        Example:
+            >>> mixture = Mixture([Sampling(top_k=1), Sampling()])
+            >>> root = Trajectory(question="?")
+            >>> law = weighed(mixture, root, [-np.inf, -1.0])
+            >>> mixture.drew(root.child("4.", (5,), logprob=-1.0, **law))
+            array([0., 1.])
+        """
+        steps = [x for x in trajectory.path if len(x.component_logprobs) == len(self.components)]
+        whole = self.per == "trajectory"
+        if not steps or (whole and len(steps) < trajectory.depth):
+            return np.full(len(self.components), np.nan)
+        if whole:
+            return np.exp(self.log_shares(trajectory))
+        terms = np.log(np.array(self.weights)) + [x.component_logprobs for x in steps]
+        return np.exp(terms - np.logaddexp.reduce(terms, axis=1, keepdims=True)).mean(axis=0)
+
 
 Law: TypeAlias = Sampling | Mixture
 """What steps may be drawn from."""

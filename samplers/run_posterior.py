@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models import Cost
+from ..models import Cost, Mixture
 from ..ppl.posterior.errors import errors_of
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Provenance, Reason
@@ -48,10 +48,27 @@ def posterior_of(
         errors=errors_of(draws.history, draws.chains),
         provenance=_provenance(bound, draws, settings, heuristic),
         tree=draws.tree,
-        rates=draws.rates,
+        rates={**draws.rates, **_components(bound, draws)},
         settings=settings,
         cost=cost,
     )
+
+
+def _components(bound: BoundSampler[Any], draws: Draws) -> dict[str, list[float]]:
+    """Say what share of the result each component of a mixture drew, by weight.
+
+    Nothing where steps are drawn from no mixture. Were all draws of equal weight, these would be
+    the mixture's own weights, in the mean over runs.
+    """
+    mixture = bound.sampler.proposals(bound.model)[0]
+    if not isinstance(mixture, Mixture):
+        return {}
+    drew = np.array([mixture.drew(x.trajectory) for x in draws.particles])
+    written, weights = np.isfinite(drew[:, 0]), np.exp(np.asarray(draws.log_weights))
+    total = float(weights[written].sum())
+    if not total:
+        return {}
+    return {"components": (weights[written] @ drew[written] / total).tolist()}
 
 
 def _provenance(

@@ -137,6 +137,21 @@ def test_a_slot_draws_the_same_in_any_company(pocket):
     assert alone[0].token_ids == together[4].token_ids
 
 
+@pytest.mark.parametrize("per", ["step", "trajectory"])
+def test_a_result_says_which_components_drew_it(per):
+    """By formulas of its own: the posterior of the component of each step, or of the whole."""
+    model = StateSpaceModel("?", lm=TableLM(next_probs, eos=EOS), max_steps=LENGTH)
+    sampler = ImportanceSampling(particles=20, proposal=mixed(per))
+    posterior, expected = sampler.run(model, seed=4), np.zeros(3)
+    for x, weight in zip(posterior.trajectories, np.exp(posterior.log_weights), strict=True):
+        ids = x.token_ids
+        terms = [[one_law(j, ids[:t], ids[t]) for j in range(3)] for t in range(len(ids))]
+        rows = SHARES * (np.array(terms) if per == "step" else np.prod(terms, 0, keepdims=True))
+        expected += weight * (rows / rows.sum(1, keepdims=True)).mean(0)
+    assert posterior.rates["components"] == pytest.approx(expected.tolist(), abs=1e-9)
+    assert sum(expected) == pytest.approx(1)
+
+
 # --- what is refused
 
 
