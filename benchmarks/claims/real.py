@@ -6,8 +6,8 @@ accurate than best of n, the weighted vote and DVTS at an equal budget, on MATH-
 Protocol, fixed before any run.
 
     models       `real_setups.py`: Qwen2.5-Math-1.5B- and -7B-Instruct with Qwen2.5-Math-PRM-7B;
-                 Llama-3.2-1B-Instruct with RLHFlow's Llama3.1-8B-PRM-Deepseek-Data, and with Qwen's,
-                 which the published numbers are of
+                 Llama-3.2-1B-Instruct with RLHFlow's Llama3.1-8B-PRM-Deepseek-Data, and with
+                 Qwen's, which the published numbers are of
     problems     MATH-500 or AIME 2024, all; with --problems the first ones
     law          temperature 0.8; a step ends at a blank line, at most 512 tokens; at most 64 steps;
                  Qwen's own prompt, and search-and-learn's for Llama. A solution that fills the
@@ -58,9 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the cost; then, if it is agreed to, run what is missing and print the claim's line."""
     args = parsed(arguments)
     if args.configuration is None:
-        for name in SETUPS:
-            for data in DATA:
-                print(f"{name} on {data}\n{costs(SETUPS[name], data, args)}\n")
+        print(costs(args))
         print("nothing was run: choose one with --configuration and --data")
         return 0
     setup, data = chosen(args), args.data
@@ -88,7 +86,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--configuration", choices=SETUPS)
     parser.add_argument("--data", choices=DATA, default="math500")
-    parser.add_argument("--file", type=Path, help="with the problems, where the hub is out of reach")
+    parser.add_argument("--file", type=Path, help="of problems, where there is no hub")
     parser.add_argument("--problems", type=positive, help="how many of them, from the first on")
     parser.add_argument("--budgets", type=budgets, default=[4, 16, 64], help="such as 4,16,64")
     parser.add_argument("--lm", help="where the language model is, if not at the hub")
@@ -157,10 +155,21 @@ def estimate_of(setup: Setup, data: str, args: argparse.Namespace, problems: int
     )
 
 
-def costs(setup: Setup, data: str, args: argparse.Namespace) -> str:
-    """Return what a configuration costs on all problems of a data set, in words."""
-    estimate = estimate_of(setup, data, args, min(args.problems or DATA[data], DATA[data]))
-    return described(estimate, args.gpu, args.utilisation, solution_tokens(setup, data, args))
+def costs(args: argparse.Namespace) -> str:
+    """Return a table of what each configuration costs on each data set."""
+    head = f"hours on one {args.gpu} at {args.utilisation:.0%}"
+    lines = [
+        f"| configuration | data | runs | tokens | FLOPs | {head} | GB of weights | in one batch |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, setup in SETUPS.items():
+        for data, most in DATA.items():
+            found = estimate_of(setup, data, args, min(args.problems or most, most))
+            weights = sum(model.weights for model in found.plan.models.values()) / 1e9
+            cells = [name, data, f"{found.runs:,}", f"{found.lm_tokens / 1e6:,.0f} million"]
+            cells += [f"{found.flops:.1e}", f"{found.hours:.1f}", f"{weights:.1f}"]
+            lines.append(f"| {' | '.join([*cells, str(found.plan.particles)])} |")
+    return "\n".join(lines)
 
 
 def agreed(args: argparse.Namespace) -> bool:

@@ -9,6 +9,7 @@ All L and the utilisation are assumptions, and are printed.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -69,6 +70,7 @@ class Estimate(NamedTuple):
     plan: MemoryPlan
 
 
+@cache
 def network(source: str, *, prm: bool = False) -> Any:
     """Return a model without weights, in bfloat16; published ones need no download."""
     if source not in SIZES:

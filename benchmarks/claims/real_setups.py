@@ -18,6 +18,7 @@ from motes.models import ChatPrompt
 from motes.samplers import DVTS, ImportanceSampling, ParticleFilter, Puri2025
 
 DRAWS, PUBLISHED_FILTER, FILTER, TREES = "draws", "puri2025", "particle filter", "DVTS"
+PUBLISHED_BUDGET = 64
 EXPANSIONS = 4  # of DVTS, as published; the largest factor of it where the budget has not 4
 # Llama's template prints the day, and a prompt that changes by night is another prompt
 DAY = {"date_string": "26 Jul 2024"}
@@ -32,7 +33,7 @@ class Setup(NamedTuple):
         family: of the reward model, for copies whose name does not say it.
         prompt: what the language model reads.
         solution_tokens: of a solution, by data set: an assumption, for estimates alone.
-        published: accuracies in percent, by data set and method.
+        published: accuracies in percent at a budget of 64, by data set and method.
         source: of these.
     """
 
@@ -55,10 +56,8 @@ PURI = "Puri et al. (2025), arXiv:2502.01618, table 1: budget 64, temperature 0.
 QWEN_PRM, LLAMA_PRM = "Qwen/Qwen2.5-Math-PRM-7B", "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data"
 QWEN_FAMILY, LLAMA_FAMILY = "qwen2.5-math-prm", "rlhflow"
 BOXED: Any = motes.prompts.PRESETS["qwen2.5-math"].form
-NUMBERED: Any = replace(
-    motes.prompts.PRESETS["search-and-learn"].form,  # type: ignore[type-var]
-    template_arguments=DAY,
-)
+LLAMA_FORM: Any = motes.prompts.PRESETS["search-and-learn"].form
+NUMBERED: Any = replace(LLAMA_FORM, template_arguments=DAY)
 QWEN_TOKENS = {"math500": 600, "aime24": 1000}
 LLAMA_TOKENS = {"math500": 500, "aime24": 900}
 LLAMA_RATES = {

@@ -1,4 +1,4 @@
-r"""A particle filter without a reward model, on SmolLM2-135M-Instruct and GSM8K: an hour of one core.
+r"""A particle filter without a reward model, SmolLM2-135M-Instruct on GSM8K: an hour of one core.
 
 Puri et al. (2025, arXiv:2502.01618) claim that particle filtering raises a small model's accuracy
 on mathematics above repeated sampling. There is no process reward model of this size, so the
@@ -40,7 +40,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from kept_records import read, write
 
 import motes
@@ -142,6 +141,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.problems is not None:
         run(given.problems, given.minutes)
+    if not RECORDS.exists():
+        print("no block has been run yet: --problems FILE runs what is missing")
+        return
     from smollm2_gsm8k_report import report
 
     report(read(RECORDS))
