@@ -1,4 +1,4 @@
-r"""A particle filter without a reward model, SmolLM2-135M-Instruct on GSM8K: an hour of one core.
+r"""A particle filter without a reward model, SmolLM2-135M-Instruct on GSM8K.
 
 Puri et al. (2025, arXiv:2502.01618) claim that particle filtering raises a small model's accuracy
 on mathematics above repeated sampling. There is no process reward model of this size, so the
@@ -24,7 +24,8 @@ What the filter reads as a judge costs as much a token as what it writes, since 
 model: the vote is the cheaper of the two.
 
 Run: python benchmarks/claims/smollm2_gsm8k.py --problems GSM8K_TEST.jsonl [--minutes 45]
-It goes on where it was stopped. Without --problems it makes the table of the records that ship.
+It goes on where it was stopped. Without --problems it makes the table of what has been run.
+Time: nobody has measured a block; --minutes bounds what the CPU works, by whole blocks.
 """
 
 from __future__ import annotations
