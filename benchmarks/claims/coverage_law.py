@@ -196,7 +196,7 @@ def line(rows: dict[str, Told], problems: int) -> str:
         f"{error:+.3f} ({low:+.3f} to {high:+.3f}) too much for {TOLD[-1]}, bend "
         f"{bend:+.3f} ({below:+.3f} to {above:+.3f}, p {p:.3f}); verdict: {verdict(rows)}; "
         f"{problems} problems, {draws_pool.DRAWS} draws each, Holm over {len(TOLD) + 1} tests; it "
-        "cannot speak of other models, nor of thousands of draws"
+        "cannot speak of other models, of coverage that is not near 1, nor of thousands of draws"
     )
 
 
