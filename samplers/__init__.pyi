@@ -15,6 +15,7 @@ from .filters.auxiliary_filter import AuxiliaryParticleFilter as AuxiliaryPartic
 from .filters.entropic import EntropicParticleFilter as EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling as ImportanceSampling
 from .filters.particle_filter import ParticleFilter as ParticleFilter
+from .filters.persistent_pool import PersistentPool as PersistentPool
 from .filters.power_smc import PowerSMC as PowerSMC
 from .filters.rejection_smc import RejectionSMC as RejectionSMC
 from .filters.resample_move import ResampleMove as ResampleMove

@@ -16,6 +16,7 @@ from .filters.auxiliary_filter import AuxiliaryParticleFilter
 from .filters.entropic import EntropicParticleFilter
 from .filters.importance_sampling import ImportanceSampling
 from .filters.particle_filter import ParticleFilter
+from .filters.persistent_pool import PersistentPool
 from .filters.power_smc import PowerSMC
 from .filters.rejection_smc import RejectionSMC
 from .filters.resample_move import ResampleMove
@@ -50,6 +51,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         AuxiliaryParticleFilter,
         AdaptiveParticleFilter,
         RejectionSMC,
+        PersistentPool,
         TemperedSMC,
         PowerSMC,
         ParticleGibbs,

@@ -39,6 +39,7 @@ VARIANTS = {
     "power_smc": {"ramp": 3},
     "rejection_smc": {"acceptances": 3, "trials": 5, "threshold": 0.5},
     "adaptive_particle_filter": {"wanted": 0.6, "least": 0.5, "resampling": "multinomial"},
+    "persistent_pool": {"kept": 0.6, "rounds": 3, "power": 0.5},
     "auxiliary_particle_filter": {"rollouts": 3, "ahead": 1},
     "particle_gibbs": {"ancestor_sampling": True},
     "replica_exchange": {"cut": "horizon", "swaps": "alternating", "alphas": (1, 0.7, 0.2, 0)},

@@ -47,6 +47,7 @@ from motes.samplers import (
     Giannone2025,
     ImportanceSampling,
     ParticleFilter,
+    PersistentPool,
     PowerSMC,
     Puri2025,
     RejectionSMC,
@@ -58,6 +59,7 @@ from motes.samplers import (
 from motes.samplers.bound import Draws
 from motes.samplers.filters import rejection_smc, tempered_smc
 from motes.samplers.filters.entropic import LookAhead, Scout
+from motes.samplers.filters.persistent_pool import BoundPool
 from motes.smc import Resampling, RunKeys, log_mean_exp, normalise
 
 TOKENS, EOS, MAX_STEPS = 3, 2, 3
@@ -325,6 +327,7 @@ CONSTRAINED = Declaration(constrained=True)
 LADDER = (0.0, 0.3, 1.0)
 
 QUICK = [
+    Case(PersistentPool(particles=3, kept=0.4, rounds=3), DECLARED["product"]),
     Case(AdaptiveParticleFilter(particles=4, wanted=0.4, least=0.5), DECLARED["product"]),
     Case(RejectionSMC(particles=2, ess_threshold=1, trials=4), DECLARED["product"]),
     Case(AuxiliaryParticleFilter(particles=3, ess_threshold=0.8, floor=0.2), DECLARED["product"]),
@@ -376,6 +379,12 @@ QUICK = [
 
 
 FURTHER = [
+    Case(PersistentPool(particles=2, kept=0.7, rounds=6, power=0.5), DECLARED["odds^0.5"]),
+    Case(
+        PersistentPool(particles=3, kept=0.5, rounds=2, power=1.5, proposal=HOT),
+        Declaration(Final(floor=0.2), alpha=2.0, constrained=True),
+    ),
+    Case(PersistentPool(particles=2, kept=0.0), DECLARED["product^2"]),
     Case(
         AdaptiveParticleFilter(
             particles=5, wanted=0.3, least=0.2, resampling="multinomial", proposal=HOT
@@ -529,6 +538,7 @@ def test_moves_at_every_step_leave_estimates_unbiased(moves):
 
 
 REAL = [
+    PersistentPool(particles=2, kept=0.5, rounds=2),
     AdaptiveParticleFilter(particles=4, wanted=0.4, least=0.5),
     RejectionSMC(particles=2, ess_threshold=1, trials=4),
     AuxiliaryParticleFilter(particles=2, ess_threshold=1),
@@ -1071,6 +1081,71 @@ def test_acceptances_over_trials_are_seen_to_be_biased(monkeypatch):
 
     monkeypatch.setattr(rejection_smc.Trials, "result", naive)
     case = Case(RejectionSMC(particles=2, ess_threshold=1, trials=4), DECLARED["product"])
+    assert case.worst_z() > 2 * LIMIT
+
+
+def own_generations_law(bound, state, log_rho):
+    """Planted: a child is divided by the law of its parent's generation, not by the mixture's."""
+    own = np.zeros(len(log_rho))
+    for born in set(state.born):
+        of_it = state.born == born
+        own[of_it] = normalise(log_rho[of_it])[0]
+    return state.log_masses - own - log(bound.sampler.particles)
+
+
+def test_a_pool_without_the_mixtures_law_is_seen(monkeypatch):
+    monkeypatch.setattr(BoundPool, "log_shares", own_generations_law)
+    case = Case(PersistentPool(particles=3, kept=0.4, rounds=3), DECLARED["product"])
+    assert case.worst_z() > 2 * LIMIT
+
+
+def test_a_pool_goes_back():
+    """Two first steps, one of which leads nowhere: the pool goes back to the question.
+
+    An ordinary filter of one particle dies in half of the runs; by kept = 0.9 and 30 rounds the
+    pool draws the question again.
+    """
+    model = StateSpaceModel(
+        "?",
+        lm=TableLM(lambda prefix: [0.0, 0.0, 1.0] if len(prefix) == 2 else [0.5, 0.5, 0.0], eos=2),
+        prm=FunctionReward(lambda x: -inf if x.depth == 2 and x.token_ids[0] == 0 else inf),
+        max_steps=3,
+        stop_at_answer=False,
+    )
+    runs = [
+        drawn(PersistentPool(particles=1, kept=k, rounds=30), model, HashedKeys(seed))
+        for k in (0.0, 0.9)
+        for seed in range(40)
+    ]
+    died = [run is None for run in runs]
+    assert sum(died[:40]) > 10 and sum(died[40:]) == 0
+    assert all(run.rates["went_back"] == 0 for run in runs[:40] if run is not None)
+
+
+class Peeking(Resampling):
+    """Planted: offspring are kept until one of them began with token 0, so that what is drawn says
+    how many there are."""
+
+    def select(self, keys, t, particles, log_weights, ancestor=None):
+        selection = super().select(keys, t, particles, log_weights, ancestor)
+        if not selection.resampled:
+            return selection
+        order = np.random.default_rng(keys.resampling(t)).permutation(len(log_weights))
+        wanted = [x.trajectory.token_ids[0] == 0 for x in selection.particles[order]]
+        n = wanted.index(True) + 1 if any(wanted) else len(order)
+        kept = np.full(len(order), -inf)
+        kept[order[:n]] = log(len(order) / n)
+        return selection._replace(log_weights=selection.log_weights + kept)
+
+
+class PeekingFilter(AdaptiveParticleFilter):
+    def resampler(self, model):
+        honest = super().resampler(model)
+        return Peeking(honest.scheme, honest.ess_threshold)
+
+
+def test_a_number_of_particles_by_the_draws_that_are_kept_is_seen():
+    case = Case(PeekingFilter(particles=4, wanted=0.4, least=0.5), DECLARED["product"], runs=3000)
     assert case.worst_z() > 2 * LIMIT
 
 
