@@ -305,7 +305,14 @@ def test_a_draft_needs_a_language_model_that_reads_it():
 def test_a_draft_model_by_its_name():
     lm = models.load_lm("pocket", probe=False)
     posterior = solve(
-        "2 + 2 = ?", lm=lm, prm="pocket", sampler="gsi", candidates=2, particles=2, draft="pocket"
+        "2 + 2 = ?",
+        lm=lm,
+        prm="pocket",
+        sampler="gsi",
+        candidates=2,
+        particles=2,
+        draft="pocket",
+        max_steps=1,
     )
     cost = posterior.cost
     # one prompt is read by each of the two
