@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...models import Cost, Sampling, Trajectory, calls
+from ...models import Cost, Mixture, Sampling, Trajectory, calls
 from ...models.randomness import SlotUniforms
 from ...ppl.interfaces import Declared
 from ...ppl.particle import Particle
@@ -83,6 +83,11 @@ class StepDrafts(PopulationSampler):
     def __post_init__(self) -> None:
         check_draft(self.draft)
         super().__post_init__()
+        if isinstance(self.proposal, Mixture):
+            raise TypeError(
+                f"proposal cannot be a Mixture in {self.name}: its law rests on one sampling of "
+                "each model"
+            )
 
     @property
     def width(self) -> int:
@@ -248,6 +253,7 @@ class BoundDrafts(BoundSampler[Written]):
         nodes = [x.trajectory for x in read]
         log_q = np.array([node.step_proposal_logprob for node in nodes])
         log_p = np.array([node.step_logprob for node in nodes])
+        assert not isinstance(self.proposed, Mixture)
         if self.proposed is not None and self.proposed != self.stepwise.model.prior:
             log_p = self._log_p(nodes, self.proposed)
         return found, list((log_p - log_q).reshape(-1, width))

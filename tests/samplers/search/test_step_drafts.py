@@ -22,7 +22,15 @@ import pytest
 from searches import DEPTH, EOS, Table, fits, tokens
 
 from motes import models
-from motes.models import Capabilities, Cost, FunctionReward, Sampling, StepRule, TableLM
+from motes.models import (
+    Capabilities,
+    Cost,
+    FunctionReward,
+    Mixture,
+    Sampling,
+    StepRule,
+    TableLM,
+)
 from motes.samplers import (
     GSI,
     RSD,
@@ -284,6 +292,7 @@ class Untold(TableLM):
         ({"candidates": 0}, "candidates must be at least 1"),
         ({"inverse_temperature": 0}, "inverse_temperature must be a finite number above 0"),
         ({"threshold": np.nan}, "threshold must be a finite number"),
+        ({"proposal": Mixture([Sampling()])}, "proposal cannot be a Mixture in gsi"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(settings, message):
