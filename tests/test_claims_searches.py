@@ -213,9 +213,18 @@ def test_reports_of_annealing_and_a_star_are_written(capsys, tmp_path, monkeypat
     assert {f"{name} {n}" for name, n in a_star_report.ARMS} >= set(a_star.samplers())
 
 
-def test_the_page_says_what_the_records_say(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(scaling_rate_report, "FIGURE", tmp_path / "figure.png")
-    scaling_rate_report.report(read(scaling_rate.RECORDS))
+RECORDED = {
+    "scaling_rate": (scaling_rate_report, lambda: read(scaling_rate.RECORDS)),
+    "annealing": (annealing_report, lambda: read(annealing.RECORDS)),
+    "a_star": (a_star_report, a_star.rows),
+}
+
+
+@pytest.mark.parametrize("claim", RECORDED)
+def test_the_page_says_what_the_records_say(claim, capsys, tmp_path, monkeypatch):
+    reporting, records = RECORDED[claim]
+    monkeypatch.setattr(reporting, "FIGURE", tmp_path / "figure.png")
+    reporting.report(records())
     page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
     for line in filter(None, capsys.readouterr().out.splitlines()):
         assert line in page
