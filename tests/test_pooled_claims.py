@@ -40,9 +40,8 @@ def test_the_permutation_test_is_that_of_all_signs():
 def test_the_hierarchical_bootstrap_has_the_variance_of_two_stages():
     # of a mean of P problems with K parts: (variance between + mean variance within / K) / P.
     # The variance of 2,000 samples has a standard error of 3%, and 15% is five of these
-    values = np.random.default_rng(2).normal(size=(7, 1)) + np.random.default_rng(3).normal(
-        size=(7, 4)
-    )
+    between, within = np.random.default_rng(2), np.random.default_rng(3)
+    values = between.normal(size=(7, 1)) + 3 * within.normal(size=(7, 4))
     means = nested_means(values)
     wanted = (values.mean(axis=1).var() + values.var(axis=1).mean() / 4) / 7
     assert means.var() == pytest.approx(wanted, rel=0.15)
