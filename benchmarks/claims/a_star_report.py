@@ -150,7 +150,7 @@ def draw(found: dict[str, Compared], problems: int) -> None:
     axes.set_yticks(places, list(found))
     axes.set_xlabel("how many times fewer A* needs at equal accuracy")
     axes.set_title(f"{problems} problems, 95% intervals; dotted: the claim", fontsize=10)
-    axes.legend(fontsize=8, ncol=3, loc="upper left", bbox_to_anchor=(0, -0.16))
+    axes.legend(fontsize=8, ncol=3, loc="upper left", bbox_to_anchor=(0, -0.22))
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=110, metadata={"Software": None})
     plt.close(figure)
