@@ -14,6 +14,7 @@ import power_sampling
 import published_procedures as published
 import pytest
 import verifier_ceiling
+from kept_records import read
 from paired import flip_test, nested_means
 from scipy.stats import binom
 
@@ -245,14 +246,22 @@ def test_the_pool_is_drawn_again_from_its_seed(pools):
     assert again.pool.logprobs == pytest.approx(pools[0].pool.logprobs, abs=2e-3)
 
 
-@pytest.mark.parametrize(
-    "claim",
-    [half_the_samples, coverage_law, verifier_ceiling, power_sampling, choice],
-    ids=lambda claim: claim.__name__,
-)
-def test_the_page_says_what_the_claim_prints(claim, pools, capsys, tmp_path, monkeypatch):
+REPORTED = {
+    "half_the_samples": (half_the_samples, lambda pools: [half_the_samples.kept()]),
+    "published": (published, lambda pools: [read(published.RECORDS)["problems"], pools]),
+    "coverage_law": (coverage_law, lambda pools: [pools]),
+    "verifier_ceiling": (verifier_ceiling, lambda pools: [pools]),
+    "power_sampling": (power_sampling, lambda pools: [pools]),
+    "choice": (choice, lambda pools: [pools]),
+}
+
+
+@pytest.mark.long(quick=("half_the_samples", "published", "verifier_ceiling"))
+@pytest.mark.parametrize("name", REPORTED)
+def test_the_page_says_what_the_claim_prints(name, pools, capsys, tmp_path, monkeypatch):
+    claim, records = REPORTED[name]
     monkeypatch.setattr(claim, "FIGURE", tmp_path / "figure.png")
-    claim.report(half_the_samples.kept() if claim is half_the_samples else pools)
+    claim.report(*records(pools))
     page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
     for line in filter(None, capsys.readouterr().out.splitlines()):
         assert line in page
