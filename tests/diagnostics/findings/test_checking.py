@@ -29,6 +29,9 @@ CHAINS = (
     "replica_exchange",
 )
 
+# those that nothing but a reward model can guide
+SCORED = ("puri2025", "giannone2025", "twisted_smc", "rsd", "spec_reason", "gsi")
+
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_is_found_where_nothing_is_wrong(name, good, found):
@@ -110,10 +113,7 @@ def test_it_never_raises(case, name, declare, sample):
     own = {key: value for key, value in (SMALL | settings).items() if key in settings_of(name)}
     if name in ("particle_gibbs", "parallel_tempering"):
         own["particles"] = max(own["particles"], 2)
-    if (
-        name in ("puri2025", "giannone2025", "twisted_smc")
-        and declared.get("log_odds", log_odds) is None
-    ):
+    if name in SCORED and declared.get("log_odds", log_odds) is None:
         return  # they are refused
     if declared.get("log_odds", log_odds) is None and own.get("value", "prm") == "prm":
         own |= {"value": "logprob"} if "value" in settings_of(name) else {}

@@ -16,6 +16,7 @@ from motes.diagnostics import plots
 from motes.diagnostics.plots.shades import shades
 from motes.samplers import SAMPLERS
 from motes.samplers.search.search_sampler import SearchSampler
+from motes.samplers.search.step_drafts import StepDrafts
 
 CHAINS = {
     "particle_gibbs",
@@ -26,8 +27,10 @@ CHAINS = {
 }
 SEARCHES = {name for name, kind in SAMPLERS.items() if issubclass(kind, SearchSampler)}
 WEIGHTED = set(SAMPLERS) - CHAINS
-FILTERS = WEIGHTED - SEARCHES
-EVIDENT = FILTERS - {"puri2025", "giannone2025"}
+DRAFTED = {name for name, kind in SAMPLERS.items() if issubclass(kind, StepDrafts)}
+POOLED = {"persistent_pool"}  # its particles are of all generations, which make no history
+FILTERS = WEIGHTED - SEARCHES - DRAFTED - POOLED
+EVIDENT = (FILTERS | POOLED) - {"puri2025", "giannone2025"}
 # which samplers each picture is of, what it says to others, and how many axes it takes (0: one, not
 # in an array; -1: by its answers)
 PICTURES = {
