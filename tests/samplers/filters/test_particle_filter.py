@@ -247,7 +247,7 @@ def test_progress_is_shown_only_when_asked_for(capsys):
         ({"particles": True}, TypeError, "particles must be an integer, not True"),
         ({"resampling": "systemic"}, ValueError, "resampling must be one of systematic"),
         ({"ess_threshold": 1.5}, ValueError, "ess_threshold must be a number in"),
-        ({"proposal": 0.7}, TypeError, "proposal must be a Sampling or None, not 0.7"),
+        ({"proposal": 0.7}, TypeError, "proposal must be a Sampling, a Mixture or None, not 0.7"),
     ],
 )
 def test_bad_settings(settings, error, message):
