@@ -46,6 +46,9 @@ COUNTED = {
 def main() -> None:
     """Run both clients in turn, each in a process of its own, and print what they cost."""
     clients = {"motes": sys.executable, "its_hub": str(ENVIRONMENTS / "its_hub/bin/python")}
+    if not all((ENVIRONMENTS / name / "bin/python").exists() for name in ("vllm", "its_hub")):
+        print("vLLM or its_hub is not installed here: make peers")
+        return
     with tempfile.TemporaryDirectory() as folder:
         unpack(folder)
         with server(folder) as (url, session):
