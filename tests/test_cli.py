@@ -541,26 +541,21 @@ def test_another_language_model_needs_a_reward_model(capsys: pytest.CaptureFixtu
     assert "prm must be given beside the language model 'owner/name'" in capsys.readouterr().err
 
 
-def test_the_package_runs_as_the_command(tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
+@pytest.mark.long(quick=1)
+@pytest.mark.parametrize(
+    "arguments", [["solve", "q", "--particles", "0"], [], ["--help"], ["problems", "--count", "1"]]
+)
+def test_the_package_runs_as_the_command(arguments: list[str], tmp_path: Path) -> None:
+    ours, theirs = (
+        subprocess.run(
+            [sys.executable, "-m", module, *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
             env=os.environ | {"COLUMNS": "80"},
         )
-
-    for arguments in (
-        ["--help"],
-        ["problems", "--count", "1"],
-        ["solve", "q", "--particles", "0"],
-        [],
-    ):
-        ours, theirs = run("motes", *arguments), run("motes.cli", *arguments)
-        assert (ours.returncode, ours.stdout, ours.stderr) == (
-            theirs.returncode,
-            theirs.stdout,
-            theirs.stderr,
-        )
-    assert ours.stderr.startswith("motes: error: ")
+        for module in ("motes", "motes.cli")
+    )
+    assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout)
+    assert ours.stderr == theirs.stderr
+    assert ours.stdout if ours.returncode == 0 else ours.stderr.startswith("motes: error: ")

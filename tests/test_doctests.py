@@ -17,12 +17,29 @@ FILES = [
     for file in sorted((ROOT / folder).rglob("*.py"))
 ]
 
+EXAMPLES = {
+    str(file.relative_to(ROOT)): file
+    for file in (*ROOT.glob("*.py"), *FILES)
+    if ">>>" in file.read_text()
+}
+# these fit by NUTS, or compile whole runs
+LONG = {
+    "evaluation/laws/search_crossing.py",
+    "evaluation/scaling_fit.py",
+    "ppl/calibration/calibrated_reward.py",
+    "ppl/calibration/estimation.py",
+    "smc/backward.py",
+    "smc/collectors.py",
+    "smc/conditional_smc.py",
+    "smc/generations.py",
+    "smc/particle_gibbs.py",
+    "smc/tempering.py",
+    "smc/transforms.py",
+}
 
-@pytest.mark.parametrize(
-    "file",
-    [file for file in (*ROOT.glob("*.py"), *FILES) if ">>>" in file.read_text()],
-    ids=lambda file: str(file.relative_to(ROOT)),
-)
+
+@pytest.mark.long(quick=EXAMPLES.keys() - LONG)
+@pytest.mark.parametrize("file", EXAMPLES.values(), ids=EXAMPLES.keys())
 def test_examples(file: Path) -> None:
     parts = file.relative_to(ROOT).with_suffix("").parts
     module = import_module(".".join(("motes", *(part for part in parts if part != "__init__"))))
@@ -30,6 +47,10 @@ def test_examples(file: Path) -> None:
     failed, tried = doctest.testmod(module, extraglobs={"__name__": "__main__"})
     assert tried > 0
     assert failed == 0
+
+
+def test_long_examples_are_there() -> None:
+    assert EXAMPLES.keys() >= LONG
 
 
 FACES = (

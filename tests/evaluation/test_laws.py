@@ -88,6 +88,7 @@ def test_the_grid_is_fine_where_the_posterior_is():
     assert law.exponent.low < law.exponent.median < law.exponent.high
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(("a", "b", "scale"), [(0.5, 2.0, 1.0), (1.2, 1.5, 0.6)])
 def test_intervals_cover_on_beta_questions(a, b, scale):
     generator = np.random.default_rng(2)

@@ -72,6 +72,7 @@ GROWTH = [
 ]
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("calls", GROWTH)
 def test_what_is_there_stays_and_only_what_is_missing_is_done(run, tmp_path, calls):
     whole = run(results=tmp_path / "whole.jsonl", **calls[-1])

@@ -144,6 +144,7 @@ def beam_and_votes(tmp_path_factory):
     )
 
 
+@pytest.mark.statistics
 def test_a_beam_with_a_misled_verifier_loses_at_the_known_budget(beam_and_votes):
     """A beam of 4 draws keeps one: right if no draw tempts, one is good, and so on twice, 0.463;
     of 4 samples one is right with 0.268. Of 16 draws one tempts with 0.81, and takes the beam."""

@@ -73,6 +73,7 @@ def test_a_trajectory_is_worth_the_mixture(per):
     assert total == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("per", ["step", "trajectory"])
 def test_trajectories_are_drawn_from_the_mixture(per):
     """4000 trajectories, each cell within 5 standard errors of its probability: with 15 cells a
@@ -102,6 +103,7 @@ def pocket():
     return load_lm("pocket", probe=False)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("per", ["step", "trajectory"])
 def test_a_hosted_model_tells_what_each_component_gives(pocket, per):
     """Two steps of eight rows: the terms are those of `logprob` under each sampling by itself, and

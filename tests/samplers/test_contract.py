@@ -210,6 +210,7 @@ def test_a_chain_can_be_continued(name, declare, tmp_path):
     )
 
 
+@pytest.mark.long(quick=8)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_budget_bounds_the_run_by_its_own_rule(name, declare):
     model, least = declare(max_steps=8), small(name).least_tokens
@@ -273,6 +274,7 @@ def test_a_budget_needs_a_model_that_counts(name, declare):
         small(name, budget=50).run(model)
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("stop", [9, 16, 24])
 def test_a_budget_does_not_care_where_a_run_was_stopped(name, stop, declare, tmp_path):
@@ -375,7 +377,7 @@ def test_a_checkpoint_knows_functions_by_what_they_do(declare, tmp_path):
 QUESTIONS = ["first", "second", "third", "fourth"]
 
 
-@pytest.mark.long(quick=12)
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_several_questions_are_solved_as_each_alone_in_shared_batches(name, settings, declare):
     settings = {key: value for key, value in SMALL.items() if key in settings_of(name)} | settings
@@ -424,6 +426,7 @@ class Silent:
         ]
 
 
+@pytest.mark.long(quick=12)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_hosts_that_tell_no_probabilities_serve_where_none_is_needed(name, settings, declare):
     model = declare()
@@ -466,6 +469,7 @@ def test_a_proposal_that_misses_part_of_the_prior_is_heuristic(name, declare):
     assert (posterior.guarantee, posterior.evidence) == ("heuristic", "none")
 
 
+@pytest.mark.long(quick=8)
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ASK_NO_REWARD_MODEL])
 def test_all_dead_is_an_error_that_names_the_step(name, declare):
     model = declare(

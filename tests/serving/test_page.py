@@ -232,6 +232,7 @@ def test_nothing_hostile_runs(opened) -> None:
         assert page.title() == "motes" and count(page, "img, b, main script") == 0
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_and_nothing_scrolls_sideways(scheme, opened, served) -> None:
     with opened(served, color_scheme=scheme) as page:

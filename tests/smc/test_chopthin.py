@@ -70,6 +70,7 @@ def random_weights(size, scale, seed=0):
     return weights / weights.sum()
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_everyone_passes_on_its_weight(name):
     """The mean over the uniform, which is exact: outcomes are constant between its jumps."""

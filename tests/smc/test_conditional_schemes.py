@@ -205,6 +205,7 @@ def test_the_law_is_the_conditional_one(name, case):
         )
 
 
+@pytest.mark.long(quick=6)
 @pytest.mark.parametrize("case", WEIGHTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_with_a_random_reference_it_is_the_unconditional_law(name, case):
@@ -312,7 +313,7 @@ def improbability(ancestors, exact):
     return chi2.sf(np.sum((seen[possible] - expected) ** 2 / expected), possible.sum() - 1)
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.statistics
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("default")  # what they import is their affair
 def test_second_opinion(name):
@@ -338,6 +339,7 @@ def test_second_opinion(name):
     assert improbability(ancestors, exact) > 1e-4
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dead_stay_dead_among_many(name):
     weights = np.tile([0.0, 1e-3], 1000).astype(np.float32)
@@ -349,6 +351,7 @@ def test_the_dead_stay_dead_among_many(name):
         assert weights[ancestors].all()
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_bits_whatever_the_users_setting(name):
     weights = np.random.default_rng(0).exponential(size=40).astype(np.float32)
@@ -368,6 +371,7 @@ def test_the_same_bits_whatever_the_users_setting(name):
         np.testing.assert_array_equal(result, results[0])
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", CONDITIONAL)
 def test_an_ancestor_is_the_one_given_though_its_weight_is_zero(name):
     weights = np.array([np.exp(-800.0), 0.5, 0.5, 0.0])

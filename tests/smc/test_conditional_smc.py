@@ -416,7 +416,7 @@ def shortened(hmm, steps):
     return type(hmm)(hmm.initial, hmm.transition, hmm.potentials[:steps])
 
 
-@pytest.mark.long(quick=3)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize(("slots", "steps"), [(2, 2), (2, 3), (3, 2)])
 @pytest.mark.parametrize("name", SCHEMES)
@@ -438,14 +438,14 @@ def test_invariance_of_the_largest_population(scripted, hmm, name):
     check_kernel(*kernel(scripted, hmm, 4, name))
 
 
-@pytest.mark.long(quick=2)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize("name", SCHEMES)
 def test_invariance_with_adaptive_resampling(scripted, hmm, name, ancestor_sampling):
     check_kernel(*kernel(scripted, shortened(hmm, 3), 2, name, 0.9, ancestor_sampling))
 
 
-@pytest.mark.long(quick=2)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("kappa", [0.9, 1.0])
 @pytest.mark.parametrize("slots", [2, 3])
 @pytest.mark.parametrize("name", SCHEMES)
@@ -475,6 +475,7 @@ def overwritten(permuted):
     return faulty
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("permuted", [False, True], ids=["sorted", "permuted"])
 def test_overwriting_a_slot_would_be_seen(scripted, hmm, permuted):
     """The permuted one is right at N = 2 and wrong by 1e-4 to 1e-3 at N = 3, which no chi-squared
@@ -504,6 +505,7 @@ def test_weighing_the_reference_after_a_strangers_particle_would_be_seen(
     assert np.abs(target @ matrix - target).max() > 1e-3
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("fault", ["open weights", "wrong step"])
 def test_faulty_ancestor_weights_would_be_seen(scripted, hmm, fault, monkeypatch):
     """Planted: the population's weights are forgotten; or the reference is compared at the step

@@ -207,6 +207,7 @@ def test_tuples_stay_whole_and_may_differ_in_length():
     )
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("kappa", [1, 0.8])
 def test_rejuvenation_leaves_every_mean_as_it_is(kappa):
     """Each living particle has a key of its own; the kernel here is independent draws of the last

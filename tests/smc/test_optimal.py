@@ -73,6 +73,7 @@ def check(weights, keep):
     np.testing.assert_allclose(lengths @ (values > 0), np.minimum(1, c * weights), atol=1e-9)
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(("weights", "keep"), WEIGHTS.values(), ids=WEIGHTS)
 def test_contract(weights, keep):
     check(weights, keep)
@@ -110,6 +111,7 @@ def test_the_kept_are_in_order_and_the_heavy_unchanged():
         np.testing.assert_allclose(new[(indices != 1) & (indices != 4)], np.log(0.7), rtol=1e-14)
 
 
+@pytest.mark.statistics
 def test_the_scale_is_kept():
     logs = np.log(WEIGHTS["uneven"][0])
     with jax.enable_x64(True):
@@ -127,6 +129,7 @@ def test_all_dead():
     assert np.all(logs == -np.inf)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("keep", [300, 30_000])
 def test_many(keep):
     """Nobody twice and nobody dead among 40,000, half of them dead, many of them equal."""

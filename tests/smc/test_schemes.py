@@ -128,6 +128,7 @@ def test_the_schemes():
     assert [scheme.name for scheme in SCHEMES.values()] == NAMES
 
 
+@pytest.mark.long(quick=9)
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_expected_offspring(name, weights):
@@ -136,6 +137,7 @@ def test_expected_offspring(name, weights):
     )
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
@@ -164,6 +166,7 @@ def test_a_slot_depends_on_its_own_uniforms_only(name):
             )
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("case", ["uneven", "far apart", "one particle"])
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_from_keys(name, case):
@@ -200,6 +203,7 @@ def test_uniforms(name):
         assert abs(np.corrcoef(noise.keep, noise.draw)[0, 1]) < 5 / np.sqrt(5000)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", ["systematic", "ssp", "residual", "stratified"])
 def test_low_variance_schemes_keep_to_their_bounds(name):
     """Offspring of i: N W_i rounded up or down for systematic and ssp, at least its floor for
@@ -216,6 +220,7 @@ def test_low_variance_schemes_keep_to_their_bounds(name):
         assert name == "residual" or np.all(np.abs(offspring - expected) < 2)
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dead_stay_dead_among_many(name):
     for weights in (np.tile([0.0, 1e-4], 10_000), np.tile([1e-4, 0.0], 10_000).astype(np.float32)):
@@ -223,6 +228,7 @@ def test_the_dead_stay_dead_among_many(name):
         assert weights[ancestors].all()
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("extreme", [0.0, LAST])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dead_stay_dead_at_extreme_uniforms(name, extreme):
@@ -246,6 +252,7 @@ def test_all_dead(name):
     assert ancestors.min() >= 0 and ancestors.max() < 5
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_bits_whatever_the_users_setting(name):
     weights = np.random.default_rng(0).exponential(size=40).astype(np.float32)
@@ -290,6 +297,7 @@ def test_noise_may_cross_the_users_program():
             np.testing.assert_array_equal(place(noise, weights), expected, err_msg=name)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", ["systematic", "stratified"])
 def test_agrees_with_blackjax_path_by_path(name):
     theirs = getattr(blackjax_resampling, name)
@@ -305,6 +313,7 @@ def test_agrees_with_blackjax_path_by_path(name):
             )
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", ["multinomial", "residual"])
 def test_agrees_with_blackjax_in_law(name):
     """Their counts in 20,000 runs against our exact law: a chi-squared test, with a false alarm
@@ -384,7 +393,7 @@ def test_ancestors_from_counts(ancestors):
     )
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.statistics
 @pytest.mark.parametrize("size", [49, 98, 103, 107, 161])
 def test_equal_weights_change_nobody(size):
     """N (1 / N) falls short of 1 in floating point for some N: whole parts must be whole all the

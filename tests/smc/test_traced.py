@@ -50,7 +50,7 @@ def masses(hmm, slots, resampling, seeds, first=0):
     return table
 
 
-@pytest.mark.long(quick=5)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("slots", [2, 5])
 @pytest.mark.parametrize("name", [*SCHEMES, "chopthin"])
 def test_masses_are_unbiased(hmm, name, slots):
@@ -173,6 +173,7 @@ def test_what_was_collected_fits_together(linear_gaussian):
     assert finished.died_at is None
 
 
+@pytest.mark.statistics
 def test_steps_and_scan_are_the_same(linear_gaussian):
     model, keys = linear_gaussian.model(), TracedKeys(jax.random.key(9))
     whole = run(model, jax.random.key(9), 32, 20)
@@ -216,6 +217,7 @@ def test_leaves_keep_their_type():
     assert np.all(finished.state.particles["n"] == 5) and np.all(finished.state.particles["flag"])
 
 
+@pytest.mark.statistics
 def test_all_dead_stay_dead():
     model = Model(
         lambda key, slots: jnp.zeros(slots),
@@ -228,6 +230,7 @@ def test_all_dead_stay_dead():
         assert np.all(np.asarray(finished.state.log_weights) == -np.inf)
 
 
+@pytest.mark.statistics
 def test_one_survivor_repopulates(hmm):
     lucky = Model(
         lambda key, slots: jnp.arange(slots),
@@ -340,6 +343,7 @@ def unhelpful(value, at=3):
     return lambda t, x: jnp.where((t == at) & (jnp.arange(len(x)) == 2), value, 0.0)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("threshold", [0.5, 1])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_look_ahead_at_fault_is_an_error(linear_gaussian, value, threshold):
@@ -442,6 +446,7 @@ def test_arguments_that_do_not_fit():
         next(steps(plain(), start(plain(), keys, 8), keys, Resampling()))
 
 
+@pytest.mark.statistics
 def test_a_model_of_one_particle_is_the_model_of_many(linear_gaussian):
     """`each` maps functions of one particle: the same potentials and densities, and an evidence
     that agrees with Kalman's."""

@@ -41,6 +41,7 @@ def exactly_twisted(hmm):
     )
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("which", ["hmm", "random_hmm"])
 def test_exact_twist_and_kernel_have_no_variance(which, request):
     """The exact evidence with one particle, at every seed; equal weights with several. Sums of
@@ -111,6 +112,7 @@ def test_guided_filter_has_the_right_mean(random_hmm):
     )
 
 
+@pytest.mark.statistics
 def test_locally_optimal_proposal_of_a_linear_gaussian_model(linear_gaussian):
     """x_t drawn given x_t-1 and y_t: the evidence agrees with Kalman's, and varies less than the
     bootstrap filter's."""

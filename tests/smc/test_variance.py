@@ -307,6 +307,7 @@ def moment(start: np.ndarray, steps: int) -> float:
     return float(start.sum())
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("since", [0, 1])
 @pytest.mark.parametrize("threshold", [1.0, 0.8])
 @pytest.mark.parametrize(

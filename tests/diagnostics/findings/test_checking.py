@@ -29,10 +29,21 @@ CHAINS = (
     "replica_exchange",
 )
 
+# those whose good run takes seconds
+LONG = (
+    "particle_gibbs",
+    "power_metropolis",
+    "parallel_tempering",
+    "replica_exchange",
+    "momentum_uncertainty",
+    "ab_mcts",
+)
+
 # those that nothing but a reward model can guide
 SCORED = ("puri2025", "giannone2025", "twisted_smc", "rsd", "spec_reason", "gsi")
 
 
+@pytest.mark.long(quick=[name for name in SAMPLERS if name not in LONG])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_is_found_where_nothing_is_wrong(name, good, found):
     names = {*found(good(name))}
@@ -155,6 +166,7 @@ def test_runs_whose_slots_are_not_trajectories(name, settings, declare, sample, 
     assert not found(sample(declare(), name, **settings))
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(
     "name", ["particle_filter", "importance_sampling", "tempered_smc", *CHAINS]
 )
@@ -198,6 +210,7 @@ def test_a_posterior_with_nothing_but_a_draw():
     assert [finding.name for finding in check(posterior)] == ["unread answers"]
 
 
+@pytest.mark.statistics
 def test_a_saved_run_shows_the_same(declare, sample, tmp_path):
     model = declare(target="odds", max_steps=3, prm=FunctionReward(lambda x: 6.0 * x.token_ids[-1]))
     for name in ("particle_filter", "importance_sampling", "suffix_metropolis"):

@@ -105,6 +105,7 @@ def fits(page) -> bool:
     )
 
 
+@pytest.mark.statistics
 def test_no_page_scrolls_sideways(opened, sampled, forked, hostile, make_posterior):
     for posterior in (
         sampled("particle_filter"),
@@ -236,6 +237,7 @@ def test_tapping_on_a_phone(opened, forked):
         assert page.evaluate(ON) == [] and page.locator("#panel").is_hidden()
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(scheme, opened, sampled, make_posterior):
     for posterior in (sampled("suffix_metropolis"), make_posterior()):
@@ -282,6 +284,7 @@ def test_on_paper(opened, forked):
         )
 
 
+@pytest.mark.statistics
 def test_without_scripts_everything_is_there(opened, forked):
     with opened(forked(), java_script_enabled=False) as page:
         assert (

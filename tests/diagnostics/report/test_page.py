@@ -45,7 +45,7 @@ def shown(reader) -> list[str]:
     return [name.removeprefix("picture-") for name in reader.ids if name.startswith("picture-")]
 
 
-@pytest.mark.long(quick=10)
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_every_sampler(name, settings, sampled, read):
     posterior = sampled(name, **settings)
@@ -77,6 +77,7 @@ def test_every_sampler(name, settings, sampled, read):
         assert (answer or "no answer") in reader.text and f"{probability:.3f}" in reader.text
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", ["particle_filter", "suffix_metropolis", "tempered_smc"])
 def test_read_back_from_disk_it_is_the_same(name, sampled, tmp_path):
     posterior = sampled(name)
@@ -121,6 +122,7 @@ def _rooted(make_posterior) -> Posterior:
     )
 
 
+@pytest.mark.statistics
 def test_programs_show_what_they_drew(read):
     lm, prm = (
         TableLM(lambda prefix: [0.4, 0.3, 0.3], eos=2),

@@ -119,6 +119,7 @@ def test_a_step_ends_where_the_decoded_text_holds_the_delimiter(
     assert ended or delimiter not in decoded(tokenizer, everything, delimiter)
 
 
+@pytest.mark.long(quick=10)
 @pytest.mark.parametrize("cap", [1, 2, 3, 5])
 def test_steps_cut_anywhere_make_the_text_of_all_tokens(tokenizer: Any, cap: int) -> None:
     """Characters that are cut are whole in the step that completes them, blanks at cuts stay."""

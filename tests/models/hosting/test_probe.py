@@ -132,6 +132,7 @@ HOSTED = {
 }
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("config", HOSTED.values(), ids=HOSTED)
 def test_what_is_hosted_has_the_law_of_plain_passes(config: Any, tokenizer: Any) -> None:
     lm = TorchLM(tiny_model(config), tokenizer, step=StepRule(delimiter=None, tokens=9))
@@ -140,6 +141,7 @@ def test_what_is_hosted_has_the_law_of_plain_passes(config: Any, tokenizer: Any)
     assert worst_token(lm) < 1e-4
 
 
+@pytest.mark.statistics
 def test_positions_that_the_longest_row_rescales_are_hosted_up_to_the_original_context(
     tokenizer: Any,
 ) -> None:

@@ -55,6 +55,7 @@ def test_writers_who_never_slip_write_the_solution() -> None:
         assert careless_solution(problem, random.Random(0), NEVER) == problem.solution
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     ("chance", "kind"),
     [

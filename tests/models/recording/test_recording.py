@@ -72,6 +72,7 @@ SAMPLERS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(("name", "settings"), SAMPLERS)
 def test_a_replayed_run_is_the_recorded_one(name: str, settings: Any, tmp_path: Path) -> None:
     paths = tmp_path / "lm.jsonl", tmp_path / "prm.jsonl.gz"
@@ -118,6 +119,7 @@ def test_confidences_are_replayed(tmp_path: Path) -> None:
             assert row.tolist() == other.tolist() == third.tolist()
 
 
+@pytest.mark.statistics
 def test_hosted_models(tmp_path: Path) -> None:
     lm, prm = load_lm("pocket"), load_prm("pocket")
     models = {

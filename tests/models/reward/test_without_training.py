@@ -163,6 +163,7 @@ def test_they_are_had_by_name() -> None:
         load_prm("self-certainty", lm=lm, votes=3)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", ["tail-entropy", "self-judge", "votes:pocket"])
 def test_they_are_typed_at_the_command_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["solve", "How many?", "--particles", "2", "--max-steps", "1", "--step-cap", "8"]

@@ -143,6 +143,7 @@ CASES = {
 }
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("case", CASES)
 def test_netcdf_holds_all_of_it(make_posterior, tmp_path: Path, case: str) -> None:
     tree = make_posterior(**CASES[case]).to_datatree()

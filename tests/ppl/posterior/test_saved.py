@@ -61,6 +61,7 @@ CASES = {
 }
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_saved_is_loaded(make_posterior, case: str, tmp_path: Path) -> None:
     posterior = make_posterior(**CASES[case])

@@ -580,6 +580,7 @@ SUFFIX = [
 ]
 
 
+@pytest.mark.long(quick=4)
 @pytest.mark.parametrize("case", SUFFIX, ids=str)
 def test_suffix_metropolis(case):
     check(*swept_by(SuffixMetropolis(chains=1, proposal=case.proposal), case))
@@ -821,6 +822,7 @@ LEAVES = [
 ]
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("sweep", LEAVES, ids=str)
 def test_states_may_be_merged(sweep):
     matrix, target = sweep.matrix()
@@ -1029,7 +1031,7 @@ def exchanged(
     ), distribution(joint)
 
 
-@pytest.mark.long(quick=2)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", TEMPERED)
 def test_parallel_tempering(name):
     """Each iteration by itself leaves the joint target as it is, and even and odd ones in turn lead
@@ -1124,6 +1126,7 @@ def exchanging(
     return matrix_of(walked(kernel), starts), distribution(joint)
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_replica_exchange(name):
     """The joint law of the replicas is left as it is, and reached from everywhere; every replica

@@ -108,6 +108,7 @@ def exact_log_evidence(model) -> float:
     return float(np.log(mass(model.lm.start("?"))))
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     "settings",
     [

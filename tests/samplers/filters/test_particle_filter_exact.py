@@ -340,7 +340,7 @@ GRID = [
 ]
 
 
-@pytest.mark.long(quick=2)
+@pytest.mark.statistics
 @pytest.mark.parametrize("case", MIXTURES, ids=str)
 def test_estimates_under_mixtures_are_unbiased(case):
     assert case.worst_z() < LIMIT
@@ -443,6 +443,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_seen(fault):
     assert FAULTS[fault].worst_z() > 2 * LIMIT

@@ -151,6 +151,7 @@ def treequest_shape(score_model: str) -> str:
     return shape(parents)
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("score_model", ["gaussian", "beta"])
 def test_trees_have_the_shapes_of_treequest(score_model):
     """A chi-squared test of two samples; rare shapes are put together."""
@@ -252,6 +253,7 @@ def test_all_in_one_batch_is_best_of_n(table):
         assert sorted(tokens(sampler.run(model, seed=seed))) == sorted(tokens(other))
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("score_model", ["gaussian", "beta", "mixed"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_an_iteration_is_a_node(table, score_model, batch):

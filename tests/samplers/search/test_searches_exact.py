@@ -29,7 +29,7 @@ def law_of_best(probs: dict, scores: dict, n: int) -> dict:
     return law
 
 
-@pytest.mark.long(quick=["2"])
+@pytest.mark.statistics
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_best_of_n_follows_its_law_with_ties(table, n):
     """T1. The score has three values, so ties are common; cut-off ones come last."""
@@ -94,7 +94,7 @@ def greedy_law(small, m: int) -> dict:
     return law
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -141,7 +141,7 @@ class Ahead:
 
 
 @pytest.mark.parametrize(("name", "plain"), [("lookahead_search", "beam_search"), ("dvts", "dvts")])
-@pytest.mark.long(quick=2)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("k", [1, 2, DEPTH])
 def test_looking_ahead_is_search_with_another_score(table, name, plain, k):
     """T4. The same keys, the same draws; and not those of a search that does not look ahead."""
@@ -351,7 +351,7 @@ def test_dead_ends_leave_answers_or_say_so(table, name):
     assert ended > 5
 
 
-@pytest.mark.long(quick=4)
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize("name", LEVELS)
 def test_what_is_left_may_die_when_there_are_answers(table, name):
     """Only solutions of one step are allowed: whatever goes on dies in the end."""
@@ -388,6 +388,7 @@ def test_values_of_other_kinds(table):
         )
 
 
+@pytest.mark.statistics
 def test_rollouts_estimate_the_mean_score_of_completions(table):
     """Unbiased for E[R | prefix]: the mean over many rollouts within 4.5 standard errors."""
     small = table(seed=13)
