@@ -31,8 +31,12 @@ LONG = {
     "smc/backward.py",
     "smc/collectors.py",
     "smc/conditional_smc.py",
+    "smc/driver.py",
     "smc/generations.py",
+    "smc/islands.py",
     "smc/particle_gibbs.py",
+    "smc/resampling/chopthin.py",
+    "smc/resampling/without_replacement.py",
     "smc/tempering.py",
     "smc/transforms.py",
 }

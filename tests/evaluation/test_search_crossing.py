@@ -160,6 +160,7 @@ def test_a_beam_with_a_misled_verifier_loses_at_the_known_budget(beam_and_votes)
     assert (row.estimate, row.low, row.high) == (found.point, *found.ends)
 
 
+@pytest.mark.statistics
 def test_sampling_is_read_off_between_its_budgets(beam_and_votes):
     votes = beam_and_votes.right[:, 3:]
     found = crossing_of_methods(beam_and_votes, "beam", "vote")

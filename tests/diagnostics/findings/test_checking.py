@@ -32,6 +32,7 @@ CHAINS = (
 # those whose good run takes seconds
 LONG = (
     "particle_gibbs",
+    "suffix_metropolis",
     "power_metropolis",
     "parallel_tempering",
     "replica_exchange",

@@ -67,6 +67,7 @@ def test_chains_that_were_stopped_before_they_had_a_draw(declare, sample, found)
     assert "stopped in their warm-up" in found(posterior)["no guarantee"].seen
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("name", ["particle_filter", "importance_sampling", "particle_gibbs"])
 def test_a_run_that_holds_what_it_promises(name, good, found):
     assert "no guarantee" not in found(good(name))

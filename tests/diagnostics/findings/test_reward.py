@@ -50,6 +50,7 @@ def test_nothing_to_tell_apart(declare, sample, found):
     assert "flat reward" not in found(sample(declare(log_odds=None)))
 
 
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("name", ["particle_filter", "importance_sampling", "suffix_metropolis"])
 def test_a_reward_that_tells(name, good, found):
     assert "flat reward" not in found(good(name))

@@ -185,6 +185,7 @@ def test_warns_of_a_misfit():
         calibrate(prm, labelled)
 
 
+@pytest.mark.statistics
 @QUIET
 def test_depths_and_problems_are_told_apart():
     """Half of the problems, and the first depth, are hopeless: differences of 6 in log-odds, where

@@ -346,7 +346,7 @@ def test_estimates_under_mixtures_are_unbiased(case):
     assert case.worst_z() < LIMIT
 
 
-@pytest.mark.long(quick=4)
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("case", QUICK, ids=str)
 def test_estimates_are_unbiased(case):
     assert case.worst_z() < LIMIT

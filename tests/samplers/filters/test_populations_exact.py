@@ -488,7 +488,7 @@ def grid() -> list[Case]:
     return cases
 
 
-@pytest.mark.long(quick=4)
+@pytest.mark.long(quick=2)
 @pytest.mark.parametrize("case", QUICK, ids=str)
 def test_estimates_are_unbiased(case):
     assert case.worst_z() < LIMIT
