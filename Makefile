@@ -99,7 +99,9 @@ test-engines: $(INSTALLED)
 # Other software that benchmarks/peers.py and served_peers.py measure beside ours, in environments of its own.
 peers: $(INSTALLED) $(ENGINES)/vllm/.installed
 	@$(PYTHON) -m venv $(ENGINES)/genlm
-	$(ENGINES)/genlm/bin/python -m pip --quiet --quiet --disable-pip-version-check install genlm-control==0.4.1
+	pip="$(ENGINES)/genlm/bin/python -m pip --quiet --quiet --disable-pip-version-check"
+	$$pip install --constraint $(LOCK) torch
+	$$pip install genlm-control==0.4.1
 	$(PYTHON) -m venv $(ENGINES)/its_hub
 	$(ENGINES)/its_hub/bin/python -m pip --quiet --quiet --disable-pip-version-check install 'its-hub[lm]==1.2.0'
 

@@ -147,21 +147,21 @@ def test_chains_have_the_posterior_of_a_grid(sampler):
 @pytest.mark.parametrize(
     "sampler",
     [
-        ParticleMarginalMetropolis(particles=2, chains=4, iterations=2500, warmup=100),
+        ParticleMarginalMetropolis(particles=2, chains=4, iterations=1200, warmup=100),
         ParticleMarginalMetropolis(
             particles=8,
             chains=4,
-            iterations=1000,
+            iterations=500,
             warmup=100,
             ess_threshold=1,
             resampling="multinomial",
         ),
-        ParameterGibbs(particles=2, chains=4, iterations=500, warmup=100),
+        ParameterGibbs(particles=2, chains=4, iterations=250, warmup=50),
         ParameterGibbs(
             particles=4,
             chains=4,
-            iterations=400,
-            warmup=100,
+            iterations=200,
+            warmup=50,
             resampling="killing",
             ess_threshold=1,
         ),
