@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import verifier_quality as sweep
 import verifier_quality_report as reporting
+from command_line import run_missing
 from kept_records import read, write
 from paired import holm, sign_test
 from worse_reward import worse
@@ -57,6 +59,14 @@ def test_the_sign_test_counts_discordant_problems_alone():
     assert sign_test(a, a) == 1.0
 
 
+def test_only_a_figure_runs_nothing_and_else_as_many_blocks_as_are_asked_for(monkeypatch):
+    ran = []
+    for arguments in ([], ["--blocks", "2"], ["--only-figure"]):
+        monkeypatch.setattr("sys.argv", ["claim.py", *arguments])
+        run_missing("The protocol.", 6, ran.append)
+    assert ran == [6, 2]
+
+
 def test_records_come_back_and_equal_ones_are_equal_bytes(tmp_path):
     write(tmp_path / "a.json.gz", {"b": [1.5, None], "a": "x"})
     write(tmp_path / "b.json.gz", {"a": "x", "b": [1.5, None]})
@@ -89,8 +99,9 @@ def test_where_an_advantage_turns(gains, at):
 
 
 def test_the_verdict_follows_the_protocol():
-    sure, unsure = (0.3, 0.1, 0.5, 0.01), (0.1, -0.1, 0.3, 0.7)
-    below, level = (-0.3, -0.5, -0.1, 0.01), (0.1, -0.04, 0.2, 0.4)
+    row = reporting.Difference
+    sure, unsure = row(0.3, 0.1, 0.5, 0.01, 9), row(0.1, -0.1, 0.3, 0.7, 9)
+    below, level = row(-0.3, -0.5, -0.1, 0.01, 9), row(0.1, -0.04, 0.2, 0.4, 9)
 
     def said(best, worst):
         rows = dict.fromkeys(((m, 1.0) for m in reporting.SEARCHES), best)
@@ -111,6 +122,14 @@ def test_the_page_says_what_the_records_say(kept, capsys, tmp_path, monkeypatch)
     for line in filter(None, said.splitlines()):
         assert line in page
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_the_list_of_verdicts_is_that_of_the_lines_that_claims_print():
+    page = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    line = r"^claim: (.+?); estimate.*? verdict: ([^;]+);.* (\d+) problems"
+    said = {(claim[0].upper() + claim[1:], *rest) for claim, *rest in re.findall(line, page, re.M)}
+    row = r"^\| (.+) \| (supported|contradicted|undecided at this size) \| (\d+) \|$"
+    assert set(re.findall(row, page, re.M)) == said
 
 
 def test_the_records_are_small_enough_to_ship():

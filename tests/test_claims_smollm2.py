@@ -48,17 +48,21 @@ def test_the_single_sample_is_the_first_of_the_vote(capsys: pytest.CaptureFixtur
     kept = {"problems": rows, "cpu_minutes": 1.0}
     reporting.report(kept)
     said = capsys.readouterr().out
-    assert "| single sample | 100 | 0 | 3 of 8 | 0.38 (" in said
-    assert "| vote of 4 | 400 | 0 | 5 of 8 | 0.62 (" in said
-    assert "| filter of 4 | 380 | 2,500 | 8 of 8 | 1.00 (1.00 to 1.00) |" in said
+    assert "| single sample | 100 | 0 | 0.03 | 3 of 8 | 0.38 (" in said
+    assert "| vote of 4 | 400 | 0 | 0.11 | 5 of 8 | 0.62 (" in said
+    assert "| filter of 4 | 380 | 2,500 | 0.77 | 8 of 8 | 1.00 (1.00 to 1.00) |" in said
+    assert "minus single sample +0.62 (" in said
+    assert "), 5 differ, minus vote of 4 +0.38 (" in said
+    assert "), 3 differ; verdict: " in said
     assert "verdict: undecided at this size; 8 problems" in said
 
 
 def test_the_verdict_follows_the_protocol() -> None:
-    sure, unsure = (0.3, 0.1, 0.5, 0.01), (0.1, -0.1, 0.3, 0.7)
-    below, level = (-0.3, -0.5, -0.1, 0.01), (0.0, -0.01, 0.01, 1.0)
+    row = reporting.Difference
+    sure, unsure = row(0.3, 0.1, 0.5, 0.01, 9), row(0.1, -0.1, 0.3, 0.7, 9)
+    below, level = row(-0.3, -0.5, -0.1, 0.01, 9), row(0.0, -0.01, 0.01, 1.0, 2)
 
-    def said(*rows: tuple[float, float, float, float]) -> str:
+    def said(*rows: reporting.Difference) -> str:
         return reporting.verdict(dict(zip((reporting.SINGLE, claim.VOTE), rows, strict=True)))
 
     assert said(sure, sure) == "supported"

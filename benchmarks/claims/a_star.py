@@ -40,16 +40,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import scaling_rate as others
-from arm_runs import Problem, Row, arm_rows, problems_by_steps, run_blocks
+from arm_runs import problems_by_steps, run_samplers
+from command_line import run_missing
 from kept_records import read
 
-import motes
 from motes.samplers import AStar, Sampler
 
 RECORDS = Path(__file__).parent / "records" / "a_star.json.gz"
@@ -71,14 +69,8 @@ def samplers() -> dict[str, Sampler]:
 
 def run(blocks: int) -> None:
     """Run what is missing of the protocol."""
-    lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
-    arms = samplers()
-
-    def rows_of(arm: str, asked: Sequence[Problem]) -> dict[str, list[Row]]:
-        return {arm: arm_rows(asked, arms[arm], lm, prm, others.SEED)}
-
     asked = problems_by_steps(blocks * others.BLOCK, others.STEPS, others.SEED)
-    run_blocks(RECORDS, asked, others.BLOCK, list(arms), rows_of)
+    run_samplers(RECORDS, asked, others.BLOCK, samplers(), others.SEED)
 
 
 def rows() -> dict[str, list[Any]]:
@@ -88,12 +80,7 @@ def rows() -> dict[str, list[Any]]:
 
 def main() -> None:
     """Run what is missing, then print the table and the verdict, and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", type=int, default=others.BLOCKS)
-    parser.add_argument("--only-figure", action="store_true")
-    given = parser.parse_args()
-    if not given.only_figure:
-        run(given.blocks)
+    run_missing(__doc__, others.BLOCKS, run)
     from a_star_report import report
 
     report(rows())

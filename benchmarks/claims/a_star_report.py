@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from a_star import ANSWERS, CONSISTENT, INCREASE, OTHERS
-from arm_runs import PARAMETERS
+from arm_runs import gigaflops
 from equal_accuracy import (
     GENERATED,
     READ,
@@ -93,7 +93,7 @@ def report(rows: Mapping[str, Sequence[Any]]) -> None:
     print("| --- |" + " --- |" * 6)
     for (method, n), column in table.items():
         right, generated, judged, scored = column.mean(axis=0)[[RIGHT, GENERATED, READ, SCORED]]
-        flops = 2e-9 * (generated * PARAMETERS[0] + judged * PARAMETERS[1])
+        flops = gigaflops(generated, judged)
         cells = [method, str(n), f"{right:.2f}", f"{generated:,.0f}", f"{judged:,.0f}"]
         print(f"| {' | '.join([*cells, f'{scored:,.0f}', f'{flops:.2f}'])} |")
     print("\n| A\\* against |", *(f"times fewer {cost} | p |" for cost in COSTS), end="")

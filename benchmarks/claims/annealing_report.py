@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from annealing import ANNEALED, BEAM, BEAMS, EXACT, LOOKING, PUBLISHED, SIZES
-from arm_runs import PARAMETERS
+from arm_runs import gigaflops
 from equal_accuracy import GENERATED, READ, RIGHT, Table, table_of
 from paired import holm, interval, resampled, sign_test
 
@@ -99,7 +99,7 @@ def report(kept: dict[str, Any]) -> None:
     print("| --- |" + " --- |" * 8)
     for arm in ARMS:
         generated, judged = table[arm][:, [GENERATED, READ]].mean(axis=0)
-        flops = 2e-9 * (generated * PARAMETERS[0] + judged * PARAMETERS[1])
+        flops = gigaflops(generated, judged)
         cells = [arm[0], f"{arm[1]} particles", f"{table[arm][:, RIGHT].mean():.2f}"]
         cells += [f"{generated:,.0f}", f"{judged:,.0f}", f"{flops:.2f}"]
         cells += told(found[arm]) if arm in found else ["", "", ""]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,20 @@ from motes.samplers import Sampler
 PARAMETERS = 851_712, 1_253_890  # of the pocket's language model and reward model
 Row = list[Any]
 Problem = Any
+
+
+def gigaflops(generated: float, judged: float) -> float:
+    """Return what tokens cost in 10^9 FLOPs: two for each of the pocket's parameters and token.
+
+    Args:
+        generated: tokens of the language model.
+        judged: tokens that the reward model read.
+
+    Example:
+        >>> round(gigaflops(1000, 0), 2), round(gigaflops(1000, 1000), 2)
+        (1.7, 4.21)
+    """
+    return 2e-9 * (generated * PARAMETERS[0] + judged * PARAMETERS[1])
 
 
 class Counted:
@@ -120,3 +134,19 @@ def run_blocks(
             write(path, kept)
         print(f"{end} of {len(asked)} problems", flush=True)
     return kept["rows"]
+
+
+def run_samplers(
+    path: Path,
+    asked: Sequence[Problem],
+    block: int,
+    samplers: Mapping[str, Sampler],
+    seed: int,
+) -> None:
+    """Run what is missing of samplers, by name, with the pocket's models; see `run_blocks`."""
+    lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
+
+    def rows_of(arm: str, few: Sequence[Problem]) -> dict[str, list[Row]]:
+        return {arm: arm_rows(few, samplers[arm], lm, prm, seed)}
+
+    run_blocks(path, asked, block, list(samplers), rows_of)

@@ -39,9 +39,9 @@ from pathlib import Path
 import draws_pool
 import matplotlib
 import numpy as np
+from arm_runs import gigaflops
 from half_the_samples import SIZES, needed
 from paired import flip_test, holm, interval, resampled
-from verifier_quality_report import gigaflops
 
 from motes.evaluation.compute_optimal import quantiles, two_fold
 from motes.ppl.decisions import Pool, best_of_n, majority_vote, weighted_vote
@@ -101,7 +101,7 @@ def outcomes(pools: Sequence[draws_pool.Drawn]) -> tuple[dict[str, np.ndarray], 
     right = np.array([[credits(drawn, method, SIZE) for method in METHODS] for drawn in pools])
     curve = np.array([[credits(drawn, BASELINE, size) for size in SIZES] for drawn in pools])
     # costs only break ties: the vote reads no reward model
-    costs = np.array([[gigaflops(spent(drawn, method)) for method in METHODS] for drawn in pools])
+    costs = np.array([[gigaflops(*spent(drawn, method)) for method in METHODS] for drawn in pools])
     count = 5 if len(pools) >= 50 else 3
     found = {method: right[:, place] for place, method in enumerate(METHODS)}
     for difficulty in DIFFICULTIES:
@@ -190,7 +190,7 @@ def report(pools: Sequence[draws_pool.Drawn]) -> None:
         print(f"| {difficulty} | {' | '.join(cells)} |")
     tokens = [float(np.mean(x)) for x in zip(*(spent(d, BASELINE) for d in pools), strict=True)]
     print(f"\n16 draws: {tokens[0]:,.0f} tokens, {tokens[1]:,.0f} PRM tokens, ", end="")
-    print(f"{gigaflops((tokens[0], tokens[1])):.2f} GFLOPs; difficulty costs four times that")
+    print(f"{gigaflops(tokens[0], tokens[1]):.2f} GFLOPs; difficulty costs four times that")
     print(line(rows, ratios(found["predicted"], curve), len(pools)))
     draw(found, curve)
 

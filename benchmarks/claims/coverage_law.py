@@ -38,8 +38,8 @@ from pathlib import Path
 import draws_pool
 import matplotlib
 import numpy as np
+from arm_runs import gigaflops
 from paired import RESAMPLES, holm, interval, resampled
-from verifier_quality_report import gigaflops
 
 from motes.evaluation import pass_at_k
 from motes.evaluation.laws import CoverageLaw, fit_coverage_law, never_solved
@@ -181,7 +181,7 @@ def report(pools: list[draws_pool.Drawn]) -> None:
     print(
         f"solved by no draw: {int(np.sum(found == 0))} of {len(right)} problems; by all: "
         f"{int(np.sum(found == right.shape[1]))}; a draw costs {tokens:.0f} tokens, "
-        f"{gigaflops((tokens, 0.0)):.2f} GFLOPs"
+        f"{gigaflops(tokens, 0.0):.2f} GFLOPs"
     )
     print(line(rows, len(right)))
     draw(right, law)

@@ -38,9 +38,9 @@ from typing import Any
 import draws_pool
 import matplotlib
 import numpy as np
+from arm_runs import gigaflops
 from kept_records import read, write
 from paired import flip_test, holm, interval, resampled
-from verifier_quality_report import gigaflops
 
 import motes
 from motes.log_odds import log_sigmoids
@@ -184,7 +184,7 @@ def report(rows: Sequence[dict[str, Any]], pools: Sequence[draws_pool.Drawn]) ->
         cells.append(said(gaps[name, "accuracy"]) if name in PUBLISHED else "")
         tokens = float(np.mean([row[name]["tokens"] for row in rows]))
         judged = float(np.mean([row[name]["read"] for row in rows]))
-        cells += [f"{tokens:,.0f}", f"{judged:,.0f}", f"{gigaflops((tokens, judged)):.2f}"]
+        cells += [f"{tokens:,.0f}", f"{judged:,.0f}", f"{gigaflops(tokens, judged):.2f}"]
         print(f"| {name} | {' | '.join(cells)} |")
     exact = found["exact draws"]
     print(f"\nexact draws, as many as the filter's effective sample size: {exact.mean():.3f}")

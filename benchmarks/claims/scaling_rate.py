@@ -46,12 +46,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arm_runs import Problem, Row, arm_rows, evaluated, problems_by_steps, run_blocks
+from command_line import run_missing
 from kept_records import read
 
 import motes
@@ -130,12 +130,7 @@ def pooled(
 
 def main() -> None:
     """Run what is missing, then print the table and the verdict, and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", type=int, default=BLOCKS)
-    parser.add_argument("--only-figure", action="store_true")
-    given = parser.parse_args()
-    if not given.only_figure:
-        run(given.blocks)
+    run_missing(__doc__, BLOCKS, run)
     from scaling_rate_report import report
 
     report(read(RECORDS))

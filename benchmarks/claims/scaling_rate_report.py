@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from arm_runs import PARAMETERS
+from arm_runs import PARAMETERS, gigaflops
 from equal_accuracy import GENERATED, READ, RIGHT, Ratio, Table, ratio, signs, table_of
 from paired import holm, interval, resampled
 from scaling_rate import BUDGETS, FILTER, METHODS, budgets
@@ -84,7 +84,7 @@ def report(kept: dict[str, Any]) -> None:
             for n in BUDGETS
         ]
         generated, judged = table[method, COMPARED][:, [GENERATED, READ]].mean(axis=0)
-        flops = 2e-9 * (generated * PARAMETERS[0] + judged * PARAMETERS[1])
+        flops = gigaflops(generated, judged)
         cells += [f"{generated:,.0f}", f"{judged:,.0f}", f"{flops:.2f}"]
         print(f"| {method} | {' | '.join(cells)} |")
     print("\n| the particle filter against | times fewer tokens | p | at accuracy |", end="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from paired import holm, interval, resampled, sign_test
@@ -10,6 +10,24 @@ from smollm2_gsm8k import FILTER, PARTICLES, SAMPLES, VOTE
 
 SURE, LEVEL = 0.05, 0.02  # of p-values after Holm; of accuracy, below which nothing is gained
 SINGLE = "single sample"
+PARAMETERS = 134_515_008  # of SmolLM2-135M
+
+
+class Difference(NamedTuple):
+    """The filter's accuracy minus another method's.
+
+    Attributes:
+        gain: the mean over problems.
+        low, high: its 95% interval.
+        p: of the sign test, after Holm.
+        differ: problems on which one is right and the other is not.
+    """
+
+    gain: float
+    low: float
+    high: float
+    p: float
+    differ: int
 
 
 def right(kept: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -32,26 +50,25 @@ def tokens(kept: dict[str, Any]) -> dict[str, tuple[float, float]]:
     return {SINGLE: (spent[VOTE][0] / SAMPLES, 0.0), **spent}
 
 
-def differences(kept: dict[str, Any]) -> dict[str, tuple[float, float, float, float]]:
-    """Return the filter's accuracy minus each other's, its interval, the p-value after Holm."""
+def differences(kept: dict[str, Any]) -> dict[str, Difference]:
+    """Return the filter's accuracy minus each other's."""
     found, samples = right(kept), resampled(len(kept["problems"]))
     others = (SINGLE, VOTE)
     corrected = holm([sign_test(found[FILTER], found[other]) for other in others])
     rows = {}
     for other, p in zip(others, corrected, strict=True):
         gain = found[FILTER].astype(float) - found[other]
-        rows[other] = float(gain.mean()), *interval(gain[samples].mean(axis=1)), float(p)
+        ends = interval(gain[samples].mean(axis=1))
+        rows[other] = Difference(float(gain.mean()), *ends, float(p), int(np.sum(gain != 0)))
     return rows
 
 
-def verdict(rows: dict[str, tuple[float, float, float, float]]) -> str:
+def verdict(rows: dict[str, Difference]) -> str:
     """Return what the protocol says of the claim."""
-    sure = [p < SURE for _, _, _, p in rows.values()]
-    gains = [gain for gain, _, _, _ in rows.values()]
-    if all(sure) and min(gains) > 0:
+    if all(row.p < SURE and row.gain > 0 for row in rows.values()):
         return "supported"
-    below = any(each and gain < 0 for each, gain in zip(sure, gains, strict=True))
-    if below or any(high < LEVEL for _, _, high, _ in rows.values()):
+    below = any(row.p < SURE and row.gain < 0 for row in rows.values())
+    if below or any(row.high < LEVEL for row in rows.values()):
         return "contradicted"
     return "undecided at this size"
 
@@ -61,17 +78,19 @@ def report(kept: dict[str, Any]) -> None:
     found, spent, rows = right(kept), tokens(kept), differences(kept)
     samples = resampled(len(kept["problems"]))
     names = {SINGLE: SINGLE, VOTE: f"vote of {SAMPLES}", FILTER: f"filter of {PARTICLES}"}
-    print("| method | tokens | tokens read as a judge | right | accuracy |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| method | tokens | tokens read as a judge | TFLOPs | right | accuracy |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for method, name in names.items():
         low, high = interval(found[method][samples].mean(axis=1))
-        cells = [name, f"{spent[method][0]:,.0f}", f"{spent[method][1]:,.0f}"]
+        cells = [name, *(f"{count:,.0f}" for count in spent[method])]
+        cells.append(f"{2e-12 * PARAMETERS * sum(spent[method]):.2f}")
         cells.append(f"{found[method].sum()} of {len(found[method])}")
         cells.append(f"{found[method].mean():.2f} ({low:.2f} to {high:.2f})")
         print(f"| {' | '.join(cells)} |")
     parts = [
-        f"minus {names[other]} {gain:+.2f} ({low:+.2f} to {high:+.2f})"
-        for other, (gain, low, high, _) in rows.items()
+        f"minus {names[other]} {row.gain:+.2f} ({row.low:+.2f} to {row.high:+.2f}), "
+        f"{row.differ} differ"
+        for other, row in rows.items()
     ]
     print(
         f"claim: a particle filter is more accurate than sampling, SmolLM2-135M on GSM8K, its own "

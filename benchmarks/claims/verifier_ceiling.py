@@ -38,9 +38,9 @@ from pathlib import Path
 import draws_pool
 import matplotlib
 import numpy as np
+from arm_runs import gigaflops
 from paired import flip_test, holm, interval, resampled
 from verifier_quality import CENTRE, SPREAD
-from verifier_quality_report import gigaflops
 
 from motes.evaluation.laws import VerifierLimit, verifier_limit
 
@@ -174,7 +174,7 @@ def report(pools: Sequence[draws_pool.Drawn]) -> None:
     read = float(np.mean([drawn.read for drawn in pools])) / draws_pool.DRAWS
     print(
         f"\na draw costs {tokens:.0f} tokens, and {read:.0f} of the reward model when 128 share "
-        f"their prefixes: {gigaflops((tokens, read)):.2f} GFLOPs"
+        f"their prefixes: {gigaflops(tokens, read):.2f} GFLOPs"
     )
     print(line(rows, len(pools)))
     draw(limits, right, passing)

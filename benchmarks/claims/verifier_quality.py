@@ -34,13 +34,13 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 import warnings
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import run_missing
 from kept_records import read, write
 from scipy.stats import rankdata
 from worse_reward import worse
@@ -181,12 +181,7 @@ def auc(kept: dict[str, Any], quality: float) -> float:
 
 def main() -> None:
     """Run what is missing, then print the table and the verdict, and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", type=int, default=BLOCKS)
-    parser.add_argument("--only-figure", action="store_true")
-    given = parser.parse_args()
-    if not given.only_figure:
-        run(given.blocks)
+    run_missing(__doc__, BLOCKS, run)
     from verifier_quality_report import report
 
     report(read(RECORDS))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from arm_runs import gigaflops
 from paired import holm, interval, resampled, sign_test
 from verifier_quality import QUALITIES, TREES, VOTED, N, auc, decided
 
@@ -14,8 +15,24 @@ FIGURE = Path(__file__).parents[2] / "docs" / "claims-verifier-quality.png"
 BASELINE = "majority vote"
 METHODS = (*TREES, "weighted vote", "best of n")
 SEARCHES = ("beam search", "DVTS", "REBASE")
-PARAMETERS = 851_712, 1_253_890  # of the pocket's language model and reward model
 LEVEL, SURE = 0.05, 0.05  # of accuracy, within which methods are level; of p-values after Holm
+
+
+class Difference(NamedTuple):
+    """A method's accuracy minus the baseline's.
+
+    Attributes:
+        gain: the mean over problems.
+        low, high: its 95% interval.
+        p: of the sign test, after Holm.
+        differ: problems on which one is right and the other is not.
+    """
+
+    gain: float
+    low: float
+    high: float
+    p: float
+    differ: int
 
 
 def right(kept: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:
@@ -55,13 +72,8 @@ def tokens(kept: dict[str, Any]) -> dict[str, tuple[float, float]]:
     return spent
 
 
-def gigaflops(spent: tuple[float, float]) -> float:
-    """Return 2 FLOPs for each parameter and token, of both models, in 10^9."""
-    return 2e-9 * (PARAMETERS[0] * spent[0] + PARAMETERS[1] * spent[1])
-
-
-def differences(kept: dict[str, Any]) -> dict[tuple[str, float], tuple[float, float, float, float]]:
-    """Return accuracy minus the baseline's, its interval, and the p-value after Holm."""
+def differences(kept: dict[str, Any]) -> dict[tuple[str, float], Difference]:
+    """Return accuracy minus the baseline's, for each method and quality."""
     found = right(kept)
     samples = resampled(len(whole(kept)))
     pairs = [(method, quality) for method in METHODS for quality in QUALITIES]
@@ -69,19 +81,21 @@ def differences(kept: dict[str, Any]) -> dict[tuple[str, float], tuple[float, fl
     rows = {}
     for pair, p in zip(pairs, corrected, strict=True):
         gain = found[pair].astype(float) - found[BASELINE, pair[1]]
-        rows[pair] = float(gain.mean()), *interval(gain[samples].mean(axis=1)), float(p)
+        ends = interval(gain[samples].mean(axis=1))
+        rows[pair] = Difference(float(gain.mean()), *ends, float(p), int(np.sum(gain != 0)))
     return rows
 
 
-def verdict(rows: dict[tuple[str, float], tuple[float, float, float, float]]) -> str:
+def verdict(rows: dict[tuple[str, float], Difference]) -> str:
     """Return what the protocol says of the claim."""
     best, worst = max(QUALITIES), min(QUALITIES)
     turned, held = [], []
     for method in SEARCHES:
         above, below = rows[method, best], rows[method, worst]
-        sure_above, sure_below = above[0] > 0 and above[3] < SURE, below[0] < 0 and below[3] < SURE
+        sure_above = above.gain > 0 and above.p < SURE
+        sure_below = below.gain < 0 and below.p < SURE
         turned.append(sure_above and sure_below)
-        held.append(below[1] > -LEVEL)
+        held.append(below.low > -LEVEL)
     if any(turned):
         return "supported"
     return "contradicted" if all(held) else "undecided at this size"
@@ -129,30 +143,36 @@ def report(kept: dict[str, Any]) -> None:
     spent = tokens(kept)
     for method in METHODS:
         cells = [f"{spent[method][0]:,.0f}", f"{spent[method][1]:,.0f}"]
-        cells.append(f"{gigaflops(spent[method]):.2f}")
+        cells.append(f"{gigaflops(*spent[method]):.2f}")
         for quality in QUALITIES:
-            gain, low, high, p = rows[method, quality]
-            mark = "\\*" if p < SURE else ""
-            cells.append(f"{gain:+.2f}{mark} ({low:+.2f} to {high:+.2f})")
+            cells.append(told(rows[method, quality]))
         at, low, high, share = turning(kept, method)
         turns = f"{at:.2f} ({low:.2f} to {high:.2f})" if share > 0.5 else "not seen"
         print(f"| {method} | {' | '.join([*cells, turns])} |")
     accuracy = right(kept)[BASELINE, 1.0].mean()
     vote = spent[BASELINE]
-    print(f"\nvote of {VOTED}: {accuracy:.2f}, {vote[0]:,.0f} tokens, {gigaflops(vote):.2f} GFLOPs")
+    cost = f"{vote[0]:,.0f} tokens, {gigaflops(*vote):.2f} GFLOPs"
+    print(f"\nvote of {VOTED}: {accuracy:.2f}, {cost}")
     print(line(rows, aucs, len(whole(kept))))
     draw(rows, aucs, len(whole(kept)))
+
+
+def told(row: Difference) -> str:
+    """Write a difference; a star marks one that is sure."""
+    mark = "\\*" if row.p < SURE else ""
+    return f"{row.gain:+.2f}{mark} ({row.low:+.2f} to {row.high:+.2f}), {row.differ}"
 
 
 def line(rows: dict[Any, Any], aucs: dict[float, float], problems: int) -> str:
     """Return the claim's line: estimate, interval, verdict, and what it cannot say."""
     best, worst = max(QUALITIES), min(QUALITIES)
-    method = min(SEARCHES, key=lambda name: rows[name, worst][0])
+    method = min(SEARCHES, key=lambda name: rows[name, worst].gain)
     above, below = rows[method, best], rows[method, worst]
     return (
         "claim: search falls below repeated sampling as the verifier worsens; estimate: "
-        f"{method} {above[0]:+.2f} ({above[1]:+.2f} to {above[2]:+.2f}) at AUC {aucs[best]:.2f}, "
-        f"{below[0]:+.2f} ({below[1]:+.2f} to {below[2]:+.2f}) at AUC {aucs[worst]:.2f}; "
+        f"{method} {above.gain:+.2f} ({above.low:+.2f} to {above.high:+.2f}) at AUC "
+        f"{aucs[best]:.2f}, {below.gain:+.2f} ({below.low:+.2f} to {below.high:+.2f}) at AUC "
+        f"{aucs[worst]:.2f}; "
         f"verdict: {verdict(rows)}; {problems} problems, one run each, Holm over {len(rows)} "
         "tests; it cannot speak of other models, nor of verifiers with shared errors"
     )
