@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import smollm2_gsm8k as claim
 import smollm2_gsm8k_report as reporting
+from kept_records import read
 
 import motes
 from motes.evaluation import Evaluation
@@ -68,3 +69,10 @@ def test_the_verdict_follows_the_protocol() -> None:
     assert said(sure, sure) == "supported"
     assert said(sure, below) == said(level, unsure) == "contradicted"
     assert said(sure, unsure) == "undecided at this size"
+
+
+def test_the_page_says_what_the_records_say(capsys: pytest.CaptureFixture[str]) -> None:
+    reporting.report(read(claim.RECORDS))
+    page = (Path(__file__).parents[1] / "docs" / "claims.md").read_text(encoding="utf-8")
+    for line in filter(None, capsys.readouterr().out.splitlines()):
+        assert line in page
