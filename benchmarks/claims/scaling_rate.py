@@ -26,7 +26,7 @@ Protocol, fixed before the run.
                  right at 16 particles, by Holm too. (The ratio was to be that of the hierarchical
                  model of `motes.evaluation.scaling`. Its fit to 30 problems was given up, since it
                  was not done after half an hour on a crowded machine; accuracies had been seen
-                 then, and a fit to the first block.)
+                 then, and a fit to the first block. It was had later: `scaling_rate_model.py`.)
     support      named by the claim: best of n, weighted best of n, beam search, DVTS. Supported if
                  for all four the estimate is at least 4 and the ratio is surely above 1, after
                  Holm; contradicted if for at least one of them the ratio is surely below 4 (the
