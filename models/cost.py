@@ -16,8 +16,8 @@ class Cost:
             extended once more) or only to score them.
         discarded_tokens: tokens of a draft that the language model computed and that were not kept.
         forward_passes: the language model's forward passes.
-        draft_tokens: tokens that a draft model computed.
-        draft_forward_passes: the draft model's forward passes.
+        draft_tokens: tokens that a draft model computed, and a cheap reward model beside it.
+        draft_forward_passes: the forward passes of these.
         prm_tokens: tokens the reward model computed, markers included.
         prm_forward_passes: the reward model's forward passes.
         idle_rows: rows of language-model forward passes spent on steps already ended.
@@ -73,7 +73,7 @@ class Cost:
         )
 
     def as_draft(self) -> Cost:
-        """Return what a language model has computed as the cost of a draft of steps.
+        """Return what a language model or a reward model has computed as the cost of a draft.
 
         Example:
             >>> Cost(prompt_tokens=3, generated_tokens=4).as_draft().draft_tokens
@@ -83,8 +83,9 @@ class Cost:
             draft_tokens=self.prompt_tokens
             + self.generated_tokens
             + self.rescored_tokens
-            + self.discarded_tokens,
-            draft_forward_passes=self.forward_passes,
+            + self.discarded_tokens
+            + self.prm_tokens,
+            draft_forward_passes=self.forward_passes + self.prm_forward_passes,
             forward_seconds=self.forward_seconds,
             cache_seconds=self.cache_seconds,
         )

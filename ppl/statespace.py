@@ -373,12 +373,14 @@ def check_lm(lm: object, argument: str = "lm") -> None:
     check_extend(lm)
 
 
-def check_prm(prm: object) -> None:
-    """Raise TypeError where `prm` is neither a reward model nor None."""
+def check_prm(prm: object, argument: str = "prm") -> None:
+    """Raise TypeError where this argument is neither a reward model nor None."""
     if prm is not None and not isinstance(prm, RewardModel):
-        raise TypeError(f"prm must be a reward model (see motes.load_prm) or None, not {prm!r}")
+        raise TypeError(
+            f"{argument} must be a reward model (see motes.load_prm) or None, not {prm!r}"
+        )
     if prm is not None:
-        check_named(prm, "prm")
+        check_named(prm, argument)
 
 
 def check_named(model: LanguageModel | RewardModel, argument: str) -> None:

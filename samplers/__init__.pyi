@@ -3,6 +3,7 @@ from .base import Sampler as Sampler
 from .base import Seed as Seed
 from .base import SteppedSampler as SteppedSampler
 from .chains.chain_sampler import ChainSampler as ChainSampler
+from .chains.delayed_acceptance import DelayedAcceptance as DelayedAcceptance
 from .chains.marginal_metropolis import ParticleMarginalMetropolis as ParticleMarginalMetropolis
 from .chains.metropolis import PowerMetropolis as PowerMetropolis
 from .chains.metropolis import SuffixMetropolis as SuffixMetropolis

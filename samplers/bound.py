@@ -103,6 +103,10 @@ class BoundSampler(ABC, Generic[S]):
         """Return how many steps there will be, at most; None where that is unknown."""
         return self.model.max_steps
 
+    def spent(self, cost: Cost) -> int:
+        """Count the tokens that a budget bounds, of what was computed."""
+        return cost.generated_tokens
+
     def whole(self, state: S) -> bool:
         """Say whether a budget may end the run here."""
         return True

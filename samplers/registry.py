@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from .base import SteppedSampler
+from .chains.delayed_acceptance import DelayedAcceptance
 from .chains.metropolis import PowerMetropolis, SuffixMetropolis
 from .chains.parallel_tempering import ParallelTempering
 from .chains.reasoning_gibbs import ParticleGibbs
@@ -57,6 +58,7 @@ SAMPLERS: dict[str, type[SteppedSampler]] = {
         ParticleGibbs,
         SuffixMetropolis,
         PowerMetropolis,
+        DelayedAcceptance,
         ParallelTempering,
         ReplicaExchange,
         Puri2025,

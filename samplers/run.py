@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models import Cost, LanguageModel, Mixture, Sampling
+from ..models import Cost, LanguageModel, Mixture, RewardModel, Sampling
 from ..models.identity import Mark, check_vouched, identify
 from ..models.own_time import own_seconds
 from ..ppl.posterior.posterior import Posterior
@@ -132,11 +132,11 @@ class _Course:
         return (
             budget is not None
             and self.bound.whole(self.state)
-            and self._so_far.generated_tokens >= budget
+            and self.bound.spent(self._so_far) >= budget
         )
 
     def _check_counted(self) -> None:
-        if self.bound.sampler.budget is not None and not self._so_far.generated_tokens:
+        if self.bound.sampler.budget is not None and not self.bound.spent(self._so_far):
             name = self.bound.model.settings()["lm"]
             raise ValueError(
                 f"a budget needs a language model that counts cost.generated_tokens, and {name!r} "
@@ -154,7 +154,7 @@ def _marks(bound: BoundSampler[Any]) -> dict[str, Mark]:
     functions = {
         name: value
         for name, value in own.items()
-        if callable(value) or isinstance(value, LanguageModel)
+        if callable(value) or isinstance(value, LanguageModel | RewardModel)
     }
     return {name: identify(value) for name, value in (functions | bound.model.functions()).items()}
 
@@ -209,6 +209,6 @@ def _plain(value: object) -> Any:
         return index(value)
     if isinstance(value, Sampling | Mixture):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, LanguageModel):
+    if isinstance(value, LanguageModel | RewardModel):
         return value.name
     return getattr(value, "__qualname__", None) or repr(value)

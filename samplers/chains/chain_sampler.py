@@ -13,7 +13,7 @@ import numpy as np
 from ... import checks
 from ...models import run_batched
 from ...models.mixture import Law
-from ...ppl.interfaces import Declared, Reasoning
+from ...ppl.interfaces import Declared, Reasoning, Stepwise
 from ...smc import Resampling, RunKeys, State, start, steps
 from ...smc.resampling import pick
 from ..base import AllParticlesDead, SteppedSampler
@@ -263,14 +263,23 @@ def picked(
     Raises:
         AllParticlesDead: all its particles died.
     """
-    stepwise = model.stepwise(proposal)
+    state = filtered(model.stepwise(proposal), keys, particles)
+    return [
+        state.particles[pick(keys.choice(number), state.log_weights)] for number in range(picks)
+    ]
+
+
+def filtered(stepwise: Stepwise, keys: RunKeys, particles: int) -> State:
+    """Return a filter's last population.
+
+    Raises:
+        AllParticlesDead: all its particles died.
+    """
     state: State = start(stepwise, keys, particles)
     for step in steps(stepwise, state, keys, Resampling()):
         state = step.state
     check_alive(state)
-    return [
-        state.particles[pick(keys.choice(number), state.log_weights)] for number in range(picks)
-    ]
+    return state
 
 
 def _survivors(

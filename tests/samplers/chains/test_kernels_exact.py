@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from importlib import import_module
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from math import floor, prod
 from typing import Any
 
@@ -50,6 +50,7 @@ from motes.ppl import (
     rescoring,
 )
 from motes.samplers import (
+    DelayedAcceptance,
     ParallelTempering,
     PowerMetropolis,
     ReplicaExchange,
@@ -57,9 +58,10 @@ from motes.samplers import (
     SuffixMetropolis,
 )
 from motes.samplers import moves as suffix
-from motes.samplers.chains import parallel_tempering, replica_exchange, swaps
+from motes.samplers.chains import delayed_acceptance, parallel_tempering, replica_exchange, swaps
 from motes.samplers.chains.chain_sampler import Chains
 from motes.samplers.chains.reasoning_gibbs import gibbs_moves
+from motes.samplers.chains.screening import Screened, Screening
 from motes.samplers.filters import resample_move
 from motes.samplers.moves import complete, suffix_move
 from motes.smc import CONDITIONAL, Resampling, RunKeys, conditional_smc
@@ -210,9 +212,15 @@ def decided_ancestors(
 @pytest.fixture(autouse=True)
 def decided(monkeypatch):
     """Everything random becomes a decision."""
-    for module in (suffix, parallel_tempering, replica_exchange):
+    for module in (suffix, delayed_acceptance, parallel_tempering, replica_exchange):
         monkeypatch.setattr(module, "SlotUniforms", Uniforms)
-    for module in (suffix, parallel_tempering, replica_exchange, resample_move):
+    for module in (
+        suffix,
+        delayed_acceptance,
+        parallel_tempering,
+        replica_exchange,
+        resample_move,
+    ):
         monkeypatch.setattr(module, "subkeys", lambda keys, part, chosen=None: None)
     # not the function of that name
     for module in (conditional_smc, import_module("motes.smc.generations")):
@@ -692,6 +700,171 @@ def test_a_forgotten_proposal_would_be_seen():
     assert faulty_suffix(case, case.model.log_likelihood) > 1e-3
     assert faulty_suffix(case, case.model.log_density) > 1e-3
     assert faulty_suffix(Case(), Case().model.log_likelihood) <= 1e-12
+
+
+# --- delayed acceptance
+# ------------------------------------------------------------------------------------------
+
+
+@cache
+def draft_probs(prefix: Tokens) -> np.ndarray:
+    return (next_probs(prefix) + np.random.default_rng([149, *prefix]).dirichlet([2, 1.5, 1])) / 2
+
+
+@cache
+def cheap_log_odds(prefix: Tokens) -> float:
+    return float(np.random.default_rng([151, *prefix]).normal(0, 1.5))
+
+
+DRAFT = DecidedLM(draft_probs, eos=EOS)
+CHEAP = FunctionReward(lambda x: cheap_log_odds(x.token_ids))
+SHORT_LINE = Case(lm=LINE, reward=positive_log_odds)
+DELAYED = {
+    "the same reward": (Case(), {"draft": DRAFT}),
+    "another reward": (Case(), {"draft": DRAFT, "cheap_prm": CHEAP}),
+    "another reward alone": (Case(), {"cheap_prm": CHEAP}),
+    "neither": (Case(), {}),
+    "no reward": (Case(None, max_steps=4), {"draft": DRAFT}),
+    "odds": (Case(Odds(beta=0.5), prior=HOT), {"draft": DRAFT, "cheap_prm": CHEAP}),
+    "final": (Case(Final(floor=FLOOR)), {"draft": DRAFT, "cheap_prm": CHEAP}),
+    "mean": (
+        Case(Final(aggregate="mean", floor=FLOOR, beta=2.0), proposal=HOT),
+        {"draft": DRAFT, "cheap_prm": CHEAP},
+    ),
+    "power": (Case(alpha=2.0), {"draft": DRAFT, "cheap_prm": CHEAP}),
+    "power of the prior": (Case(None, alpha=2.0, proposal=COLD), {"draft": DRAFT}),
+    "constrained": (Case(constraint=even_zeros, max_steps=4), {"draft": DRAFT}),
+    "what the model cannot write": (Case(lm=SPARSE, max_steps=4), {"draft": DRAFT}),
+    "two moves of the draft": (SHORT_LINE, {"draft": DRAFT, "draft_moves": 2}),
+    "two tries": (SHORT_LINE, {"draft": DRAFT, "cheap_prm": CHEAP, "moves": 2}),
+}
+
+
+def delayed_by(case: Case, **settings: Any) -> tuple[np.ndarray, dict[Tokens, float], Any]:
+    """The matrix of an iteration between all trajectories that the draft can write and that have
+    mass, their masses, and what was seen."""
+    sampler = DelayedAcceptance(chains=1, warmup=0, proposal=case.proposal, **settings)
+    bound, root = sampler.bind(case.model, KEYS), case.model.root()
+    drawn = [
+        x
+        for _, [x] in TREE.walk(lambda: complete(bound.stepwise, bound.proposed, None, [root]))
+        if not x.impossible
+    ]
+    read = bound.screening.read([bound.screening.unread(root)] * len(drawn), drawn)
+    states = {x.cheap.trajectory.token_ids: x for x in read}
+    told = case.particles(proposal=case.prior if sampler.draft else bound.proposed)
+    masses = {x: mass for x, mass in case.masses().items() if x in states}
+
+    def kernel(state: Screened) -> Tokens:
+        [after] = bound.sweep(KEYS, Chains(0, (state,), (), {})).current
+        tokens = last_of(after.full, told)
+        fresh = states[tokens]
+        assert np.allclose(after.log_weight, fresh.log_weight, rtol=0, atol=1e-12)
+        last_of(after.cheap, {tokens: fresh.cheap})
+        return tokens
+
+    return matrix_of(walked(kernel), {x: states[x] for x in masses}), masses, states
+
+
+@pytest.mark.parametrize("name", DELAYED)
+def test_delayed_acceptance(name):
+    case, settings = DELAYED[name]
+    matrix, masses, _ = delayed_by(case, **settings)
+    assert masses == case.masses()  # the draft can write all of it
+    target = distribution(masses)
+    check(matrix, target)
+    if settings.get("moves", 1) == 1:  # each try is in detailed balance
+        flow = target[:, None] * matrix
+        assert np.abs(flow - flow.T).max() <= 1e-12
+
+
+def test_a_target_that_screens_for_itself_is_suffix_metropolis():
+    """A draft equal to the model: whatever is promoted is accepted."""
+    plain, _ = swept_by(SuffixMetropolis(chains=1), Case())
+    for settings in ({}, {"draft": DecidedLM(next_probs, eos=EOS)}):
+        matrix, masses, states = delayed_by(Case(), **settings)
+        assert np.abs(matrix - plain).max() < 1e-13
+        assert np.allclose([states[x].log_weight for x in masses], 0, atol=1e-13)
+
+
+def test_moves_of_the_draft_are_its_kernel_to_a_power():
+    """With S moves the chance to go from x to y is K^S(x, y) min(1, w(y) / w(x)), where K moves
+    by the cheap target alone."""
+    one, two = DELAYED["two moves of the draft"]
+    matrix, masses, states = delayed_by(one, **two)
+    cheap = replace(one, lm=DRAFT)
+    alone, _ = swept_by(SuffixMetropolis(chains=1), cheap)
+    order = [list(cheap.masses()).index(x) for x in masses]
+    assert set(masses) < set(cheap.masses())  # the draft also writes what has no mass
+    twice = (alone @ alone)[np.ix_(order, order)]
+    weights = np.exp([states[x].log_weight for x in masses])
+    expected = twice * np.minimum(1, weights[None] / weights[:, None])
+    np.fill_diagonal(expected, 0)
+    np.fill_diagonal(expected, 1 - expected.sum(axis=1))
+    assert np.abs(matrix - expected).max() < 1e-13
+
+
+def test_a_second_stage_without_the_cheap_target_would_be_seen(monkeypatch):
+    """Planted: min(1, pi(y) / pi(x))."""
+    monkeypatch.setattr(
+        Screening, "_log_weight", lambda self, full, cheap: self.model.log_density(full)
+    )
+    matrix, masses, _ = delayed_by(Case(), draft=DRAFT)
+    assert error(matrix, distribution(masses)) > 1e-3
+
+
+def test_stale_log_probabilities_of_the_draft_would_be_seen(monkeypatch):
+    """Planted: a trajectory is weighed by the draft's log-probability of the one before it."""
+    honest = Screening.read
+
+    def stale(self, olds, news):
+        rows = zip(olds, honest(self, olds, news), strict=True)
+        return [
+            new._replace(
+                log_weight=new.log_weight
+                + new.cheap.trajectory.logprob
+                - old.cheap.trajectory.logprob
+            )
+            for old, new in rows
+        ]
+
+    case, settings = DELAYED["the same reward"]
+    sampler = DelayedAcceptance(chains=1, **settings)
+    bound, root = sampler.bind(case.model, KEYS), case.model.root()
+    drawn = case.particles()
+    cheap = [
+        x for _, [x] in TREE.walk(lambda: complete(bound.stepwise, bound.proposed, None, [root]))
+    ]
+    read = bound.screening.read([bound.screening.unread(root)] * len(cheap), cheap)
+    monkeypatch.setattr(Screening, "read", stale)
+    masses = case.masses()
+    starts = {x.cheap.trajectory.token_ids: x for x in read}
+
+    def kernel(state: Screened) -> Tokens:
+        [after] = bound.sweep(KEYS, Chains(0, (state,), (), {})).current
+        return after.full.trajectory.token_ids
+
+    assert set(masses) <= set(drawn)
+    matrix = matrix_of(walked(kernel), {x: starts[x] for x in masses})
+    assert error(matrix, distribution(masses)) > 1e-3
+
+
+def test_a_draft_without_support_leaves_the_target_and_never_gets_there():
+    """A draft that never writes 1 after 0: what it can write keeps its proportions, and all else
+    is missed, by as much as it weighs."""
+
+    @cache
+    def blind(prefix: Tokens) -> np.ndarray:
+        probs = draft_probs(prefix) * (1.0, prefix[-1:] != (0,), 1.0)
+        return probs / probs.sum()
+
+    case = Case(reward=positive_log_odds)
+    matrix, masses, _ = delayed_by(case, draft=DecidedLM(blind, eos=EOS))
+    every = case.masses()
+    missed = {x for x in every if (0, 1) in pairwise(x)}
+    assert missed == set(every) - set(masses) != set()
+    check(matrix, distribution(masses))
+    assert sum(every[x] for x in missed) / sum(every.values()) > 0.05
 
 
 # --- particle Gibbs
