@@ -116,7 +116,8 @@ def moves_of(
 
     Args:
         rates: of the run: "acceptance" by chain or by power, "acceptance_at_last" at the last rung,
-            "update_by_step" of a reference, "swap" between neighbouring powers.
+            "promoted" by chain, "update_by_step" of a reference, "swap" between neighbouring
+            powers.
         settings: of the run, in plain values.
         draws: of all chains, or trajectories of a population.
         slots: of a population; 0 without one.
@@ -137,6 +138,9 @@ def moves_of(
         else:
             where = f"in chain {place + 1}"
             found.append(Move("acceptance", where, rate, each * draws // len(accepted)))
+    promoted = rates.get("promoted") or []
+    for chain, rate in enumerate(promoted, 1):
+        found.append(Move("promotion", f"in chain {chain}", rate, each * draws // len(promoted)))
     for step, rate in enumerate(rates.get("update_by_step") or [], 1):
         found.append(Move("update", f"step {step}", rate, draws))
     tries = draws if settings.get("swaps") == "sweep" else draws // 2  # else in turn

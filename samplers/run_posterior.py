@@ -106,6 +106,7 @@ def _provenance(
         ladder=tuple(draws.rates.get("powers", ())),
         betas=tuple(draws.rates.get("betas") or settings.get("betas") or ()),
         round_trips=int(draws.rates.get("round_trips", 0)),
+        largest_log_weight=float(draws.rates.get("largest_log_weight", 0.0)),
         doubts=tuple(settings.get("doubts", ())),
         seed=(bound.keys.seed, bound.keys.run),
         identity=settings.get("identity", {}),

@@ -10,7 +10,7 @@ rate would be 2 Phi(-s / sqrt 2): above 0.95 only for s < 0.09 nats.
 
 from __future__ import annotations
 
-from math import isnan
+from math import exp, isnan, log
 
 import numpy as np
 
@@ -24,6 +24,7 @@ HIGH = 0.95  # see above
 # A pair then costs some 18 iterations of each round trip, 2 (1 - s) / s (Syed et al. 2022).
 LOW_SWAP = 0.1
 EXPECTED_TRIPS = 10  # of Poisson counts with this mean one in 20,000 is 0
+HELD = 0.1  # of a chain's tries: one such trajectory would fill as much of its draws
 TRIED = 30  # times: at a rate of 0.3 fewer than a tenth of them succeed in 1 of 500 runs
 
 
@@ -59,6 +60,35 @@ def high_acceptance(posterior: Posterior) -> Finding | None:
         ),
         "look at the reward model's scores along some trajectories "
         "(diagnostics.plots.plot_scores); if it knows better, declare a higher beta",
+    )
+
+
+def draft_misses(posterior: Posterior) -> Finding | None:
+    """Find a trajectory that a cheap target by which chains screen makes far too little of.
+
+    A chain that stands at x leaves it in a share of at most 1 / w(x) of the promoted tries, w = pi
+    / pi~ with both normalised, as an independence sampler does (Mengersen and Tweedie 1996).
+    """
+    log_weight = posterior.provenance.largest_log_weight
+    promoted = [move.rate * move.tries for move in _moves(posterior, "promotion")]
+    tries = max(promoted, default=0.0)
+    if tries < TRIED or log_weight < log(HELD * tries):
+        return None
+    times = f"{exp(log_weight):.3g}" if log_weight < log(1e6) else f"e^{log_weight:.0f}"
+    return Finding(
+        "draft misses the target",
+        (
+            f"a trajectory was met that the target makes {times} times as probable as the draft "
+            f"does, and each chain put {tries:.0f} or fewer before the target"
+        ),
+        (
+            "a chain stays at such a one for about as many tries, and others like it may never be "
+            "drafted: what it says of them is not to be trusted"
+        ),
+        (
+            "take a draft (and a cheap_prm) nearer to the declared models, declare a flatter "
+            "target, or use sampler='suffix_metropolis', which the language model writes"
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...ppl.posterior.posterior import Posterior
 from .acceptance import (
+    draft_misses,
     few_round_trips,
     high_acceptance,
     low_acceptance,
@@ -42,6 +43,7 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     stuck,
     not_mixed,
     unknown_mixing,
+    draft_misses,
     early_coalescence,
     search_dying,
     one_first_step,

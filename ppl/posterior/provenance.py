@@ -32,15 +32,15 @@ class Move(NamedTuple):
     """How often one kind of move was accepted.
 
     Attributes:
-        kind: "acceptance" of proposed trajectories, "update" of a step of a reference, or "swap" of
-            neighbouring replicas.
+        kind: "acceptance" of proposed trajectories, "promotion" of such to a second stage, "update"
+            of a step of a reference, or "swap" of neighbouring replicas.
         place: where, in words that follow "were accepted".
         rate: the share accepted; NaN where it was never tried.
         tries: how many moves that is a share of.
         at_target: whether these moves are of the declared target, and not of a flatter one.
     """
 
-    kind: Literal["acceptance", "update", "swap"]
+    kind: Literal["acceptance", "promotion", "update", "swap"]
     place: str
     rate: float
     tries: int
@@ -127,6 +127,8 @@ class Provenance:
         ladder: powers of the likelihood by rung, from 0 to 1; empty without one.
         betas: powers of the likelihood of replicas; empty without replicas.
         round_trips: of replicas between the ends of the powers.
+        largest_log_weight: of what a chain saw, the most that the target exceeded the cheap one by
+            which it screens, both normalised, in nats; 0 where it does not screen.
         died: independent runs besides those that are pooled, all of whose particles died.
         copies: draws that were copied from another posterior by weight; 0 where they were drawn.
         doubts: what was seen of the language model that casts doubt on it, in clauses.
@@ -159,6 +161,7 @@ class Provenance:
     ladder: tuple[float, ...] = ()
     betas: tuple[float, ...] = ()
     round_trips: int = 0
+    largest_log_weight: float = 0.0
     died: int = 0
     copies: int = 0
     doubts: tuple[str, ...] = ()

@@ -43,6 +43,7 @@ VARIANTS = {
     "auxiliary_particle_filter": {"rollouts": 3, "ahead": 1},
     "particle_gibbs": {"ancestor_sampling": True},
     "replica_exchange": {"cut": "horizon", "swaps": "alternating", "alphas": (1, 0.7, 0.2, 0)},
+    "delayed_acceptance": {"draft_moves": 2, "cheap_prm": FunctionReward(lambda x: 0.5)},
     "parallel_tempering": {"kernel": "gibbs", "betas": (1.0, 0.4), "particles": 3},
     "mcts": {"leaf": "solution", "batch": 2, "rule": "puct"},
     "ab_mcts": {"nodes": "solution", "score_model": "mixed"},
@@ -52,6 +53,7 @@ CHAINS = (
     "particle_gibbs",
     "suffix_metropolis",
     "power_metropolis",
+    "delayed_acceptance",
     "parallel_tempering",
     "replica_exchange",
 )

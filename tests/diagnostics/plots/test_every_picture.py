@@ -22,6 +22,7 @@ CHAINS = {
     "particle_gibbs",
     "suffix_metropolis",
     "power_metropolis",
+    "delayed_acceptance",
     "parallel_tempering",
     "replica_exchange",
 }
