@@ -34,6 +34,8 @@ from .search.best_of_n import BestOfN as BestOfN
 from .search.best_of_n import WeightedVote as WeightedVote
 from .search.dvts import DVTS as DVTS
 from .search.ets import ETS as ETS
+from .search.fractured_sampling import Fractured as Fractured
+from .search.fractured_sampling import fractured as fractured
 from .search.guided_inference import GSI as GSI
 from .search.majority_vote import MajorityVote as MajorityVote
 from .search.mcts import MCTS as MCTS

@@ -79,8 +79,8 @@ class BudgetForcing:
                 f"{lm.name!r} has no tokenizer of its own"
             )
         self.wait, self.final = wait, final
-        self._wait = _encoded("wait", wait, encode, tokenizer)
-        self._final = _encoded("final", final, encode, tokenizer)
+        self._wait = encoded("wait", wait, encode, tokenizer)
+        self._final = encoded("final", final, encode, tokenizer)
         if self._wait == self._final:
             raise ValueError(f"wait and final must differ, and both are {wait!r}")
         self.end_ids = frozenset(facts.end_ids if end_ids is None else end_ids)
@@ -132,7 +132,7 @@ class BudgetForcing:
         return sum(_ends_with(node, self._wait) for node in trajectory.path)
 
 
-def _encoded(name: str, text: str, encode: Encode | None, tokenizer: Any) -> tuple[int, ...]:
+def encoded(name: str, text: str, encode: Encode | None, tokenizer: Any) -> tuple[int, ...]:
     """Return the ids of a text.
 
     Raises:
