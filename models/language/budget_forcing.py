@@ -10,9 +10,8 @@ declared by being the language model of a run; no sampler corrects for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from math import nan
-from typing import Any
 
 from ... import checks
 from ...aliases import PRNGKeys
@@ -20,8 +19,7 @@ from ..cost import Cost
 from ..protocols import Capabilities, LanguageModel, capabilities, token_facts
 from ..sampling import Sampling
 from ..trajectory import Trajectory
-
-Encode = Callable[[str], Sequence[int]]
+from ..written_text import Encode, encoded
 
 
 class BudgetForcing:
@@ -130,21 +128,6 @@ class BudgetForcing:
     def _waited(self, trajectory: Trajectory) -> int:
         """Return after how many steps "Wait" stands."""
         return sum(_ends_with(node, self._wait) for node in trajectory.path)
-
-
-def encoded(name: str, text: str, encode: Encode | None, tokenizer: Any) -> tuple[int, ...]:
-    """Return the ids of a text.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if encode is not None:
-        ids = tuple(int(token) for token in encode(text))
-    else:
-        ids = tuple(tokenizer.encode(text, add_special_tokens=False))
-    if not ids:
-        raise ValueError(f"{name} must be a text with a token, not {text!r}")
-    return ids
 
 
 def _ends_with(node: Trajectory, ids: tuple[int, ...]) -> bool:

@@ -30,9 +30,9 @@ import numpy as np
 
 from ... import checks
 from ...models import Cost, Trajectory, capabilities
-from ...models.language.budget_forcing import Encode, encoded
 from ...models.own_time import own_seconds
 from ...models.protocols import token_facts, underlying
+from ...models.written_text import Encode, encoded
 from ...ppl.answers import group
 from ...ppl.particle import Particle
 from ...ppl.statespace import StateSpaceModel
