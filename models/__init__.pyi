@@ -6,6 +6,7 @@ from .cost import Cost as Cost
 from .hosting.speculative_model import ModelDraft as ModelDraft
 from .hosting.speculative_ngrams import NGramDraft as NGramDraft
 from .language.budget_forcing import BudgetForcing as BudgetForcing
+from .language.chunk_carries import Summary as Summary
 from .language.chunked_thinking import ChunkedThinking as ChunkedThinking
 from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM

@@ -93,7 +93,6 @@ def check_sampling(lm: LanguageModel, *laws: Law | None) -> None:
     assert isinstance(prior, Sampling)
     if isinstance(sampling, Mixture):
         _check_mixture(lm, sampling, prior)
-        return
     if can.laws is not None:
         can.laws(sampling, prior)
     if can.sampling is not False:

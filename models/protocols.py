@@ -208,7 +208,7 @@ class Capabilities:
     checked: bool = False
     seeds: bool = True
     mixtures: bool = False
-    laws: Callable[[Sampling, Sampling], None] | None = None
+    laws: Callable[[Any, Sampling], None] | None = None
 
 
 def capabilities(model: object) -> Capabilities:

@@ -1,28 +1,34 @@
-"""Chunked thinking: a language model that sees the question and the end of what it thought before.
+"""Chunked thinking: a language model that sees the question and a carry of what it thought before.
 
 A solution is written in chunks. While it writes a chunk the model reads the question, the *carry*
-(the last steps of the chunk before) and the chunk so far; once these have C tokens with the carry,
-the chunk is over, and all but its last m tokens is forgotten:
+and the chunk so far; once these have C tokens with the carry, the chunk is over, and all is
+forgotten but the next carry, which is the chunk's last m tokens, or a summary that the model writes
+(see `motes.models.language.chunk_carries`):
 
     p(x) = prod_t p(x_t | question, state_t)        state_t = (carry, steps of the chunk so far)
 
 So the state is bounded, however long the solution becomes: keys and values of a solution under way
-are those of the prompt and of at most C tokens and a step, and time grows linearly with its length.
-Two pasts with one state have one future: to score a remainder behind N others, as ancestor sampling
-does, takes N rows to the end of the chunk, and fewer from there on, since the carry is soon the
-remainder's own.
+are those of the prompt and of at most C tokens, a step, and a summary, and time grows linearly with
+its length. Two pasts with one state have one future. To score a remainder behind N others, as
+ancestor sampling does, takes N rows to the end of the chunk, one for those that begin the next
+chunk with one carry, and none for those that begin it with the carry that the remainder had itself.
 
-It is another law than the model's, and is declared by being the language model of a run: the
-Markovian Thinker of Aghajohari et al. (2025), arXiv:2510.06557, trained models to think under it.
-Theirs cuts at a token; here a chunk begins and ends where a step does.
+It is another law than the model's, and is declared by being the language model of a run, which
+every sampler follows, as it asks nobody else for steps and their probabilities. Last tokens: the
+Markovian Thinker of Aghajohari et al. (2025), arXiv:2510.06557; summaries: InftyThink of Yan et al.
+(2025), arXiv:2503.06692. Both trained models to think so. Theirs cut at a token; here a chunk
+begins and ends where a step does.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import inf
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -31,9 +37,16 @@ from ...aliases import PRNGKeys
 from .. import calls
 from ..cost import Cost
 from ..identity import identify
+from ..mixture import Law, Mixture
+from ..progress import Listener, TellsProgress
+from ..prompts import Prompt, prompt_of
 from ..protocols import Capabilities, LanguageModel, capabilities
 from ..sampling import Sampling
 from ..trajectory import Trajectory
+from .chunk_carries import Carry, ChunkState, Encode, LastSteps, Summarised, Summary
+from .chunk_memory import ChunkMemory
+
+Told = dict[str, Any]  # what `Trajectory.child` is told of a step
 
 
 class ChunkedThinking:
@@ -47,11 +60,14 @@ class ChunkedThinking:
         tokens: C, how many tokens of carry and chunk end a chunk, the step that reaches it being
             its last.
         carry: m, below C: the fewest last steps of a chunk that have so many tokens together are
-            read before the next.
-        name: what reports call it; None for the model's name with "chunked".
+            read before the next. Or a `Summary`.
+        encode: a function from a text to token ids, for a summary; None for the model's own
+            tokenizer.
+        name: what reports call it; None for the model's name with C and m.
 
     Raises:
-        TypeError, ValueError: an argument is not of its kind, or out of its range.
+        TypeError, ValueError: an argument is not of its kind, or out of its range; a summary needs
+            a model with a tokenizer.
 
     Example:
         >>> import jax
@@ -63,18 +79,35 @@ class ChunkedThinking:
         ...     [x] = lm.extend([x], key[None])
         >>> x.text  # it never sees three tokens
         '0 0 0 0 0 0 '
+        >>> lm.name
+        'table, chunks of 3 tokens that carry the last 1'
     """
 
     def __init__(
-        self, lm: LanguageModel, *, tokens: int, carry: int, name: str | None = None
+        self,
+        lm: LanguageModel,
+        *,
+        tokens: int,
+        carry: int | Summary,
+        encode: Encode | None = None,
+        name: str | None = None,
     ) -> None:
         if not isinstance(lm, LanguageModel):
             raise TypeError(f"lm must be a language model, not {lm!r}")
         self.lm, self.tokens = lm, checks.count("tokens", tokens, least=2)
-        self.carry = checks.count("carry", carry, most=self.tokens - 1)
-        self.name = name or f"{lm.name}, chunked"
-        self._states: WeakKeyDictionary[Trajectory, Trajectory] = WeakKeyDictionary()
-        self._begun: WeakValueDictionary[object, Trajectory] = WeakValueDictionary()
+        self.encode, most = encode, self.tokens - 1
+        self.carry: int | Summary
+        if isinstance(carry, Summary):
+            self.carry = carry
+            checks.count("the tokens of carry", carry.tokens, most=most)
+            way: Carry = Summarised(carry, lm, encode)
+        else:
+            self.carry = checks.count("carry", carry, most=most)
+            way = LastSteps(self.carry)
+        words = f"chunks of {self.tokens} tokens that carry {way.words}"
+        self.name = name or f"{lm.name}, {words}"
+        self._memory = ChunkMemory(lm, self.tokens, way)
+        self._told: WeakKeyDictionary[Trajectory, dict[object, Told]] = WeakKeyDictionary()
 
     @property
     def cost(self) -> Cost:
@@ -85,29 +118,51 @@ class ChunkedThinking:
     def capabilities(self) -> Capabilities:
         """What it can do: what the model can, but tell its confidence."""
         can = capabilities(self.lm)
-        return replace(can, continuation=can.scoring, confidences=False, checked=False)
+        return replace(
+            can,
+            continuation=can.scoring,
+            confidences=False,
+            checked=False,
+            laws=self._check_laws,
+        )
 
     @property
     def fingerprint(self) -> str:
         """What tells it from other models: see `motes.models.identity`."""
-        return repr([str(identify(self.lm).text), self.tokens, self.carry])
+        return str(identify(self).text)
 
     def start(self, question: str) -> Trajectory:
         """Return the root of a new tree; see `LanguageModel.start`."""
-        return replace(self._root(question))
+        return replace(self._memory.root(question).read)
+
+    def rendered(self, question: str) -> Prompt | None:
+        """Return the prompt of a question; None where the model does not show it."""
+        return prompt_of(self.lm, question)
+
+    def tell(self, listener: Listener | None) -> Listener | None:
+        """Tell this function how far each step is, where the model does."""
+        return self.lm.tell(listener) if isinstance(self.lm, TellsProgress) else None
 
     def extend(
         self,
         trajectories: Sequence[Trajectory],
         keys: PRNGKeys,
         *,
-        sampling: Sampling | None = None,
+        sampling: Law | None = None,
         prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one step of each trajectory, given its state; see `LanguageModel.extend`."""
-        states = [self.state(x) for x in trajectories]
-        drawn = self.lm.extend(states, keys, sampling=sampling, prior=prior)
-        return [self._followed(x, step) for x, step in zip(trajectories, drawn, strict=True)]
+        if closed := [x for x in trajectories if not x.open]:
+            raise ValueError(f"only open trajectories can be extended, not {closed[0]!r}")
+        states = [self._memory.of(x) for x in trajectories]
+        read = [state.read for state in states]
+        drawn = self.lm.extend(read, keys, sampling=sampling, prior=prior)
+        prior = prior or Sampling()
+        laws = prior, sampling or prior
+        return [
+            self._followed([x], state, step, laws)[0]
+            for x, state, step in zip(trajectories, states, drawn, strict=True)
+        ]
 
     def logprob(
         self,
@@ -120,8 +175,8 @@ class ChunkedThinking:
 
         See `LanguageModel.logprob`. Of several steps it is `continued` that tells it.
         """
-        states = [self.state(x) for x in trajectories]
-        return calls.logprob(self.lm, states, continuations, prior=prior or Sampling())
+        read = [self.state(x) for x in trajectories]
+        return calls.logprob(self.lm, read, continuations, prior=prior or Sampling())
 
     def continued(
         self,
@@ -129,24 +184,42 @@ class ChunkedThinking:
         steps: Sequence[Trajectory],
         *,
         prior: Sampling,
-        proposal: Sampling,
+        proposal: Law,
     ) -> list[Trajectory | None]:
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`.
 
-        Trajectories of one state are read as one.
+        Trajectories of one state are read as one, and a chunk at a time; those that come to a state
+        in which these steps were drawn, or put there before, are not read at all.
         """
+        laws, own = (prior, proposal), self._memory.before(steps)
         heads: list[Trajectory | None] = list(trajectories)
-        for step in steps:
-            going = [(i, x, self.state(x)) for i, x in enumerate(heads) if x is not None and x.open]
-            heads = [None] * len(heads)
-            distinct = list(dict.fromkeys(state for _, _, state in going))
-            if not distinct:
-                break
-            ends = calls.continued(self.lm, distinct, [step], prior=prior, proposal=proposal)
-            found = dict(zip(distinct, ends, strict=True))
-            for i, x, state in going:
-                drawn = found[state]
-                heads[i] = None if drawn is None else self._followed(x, drawn)
+        waiting: dict[int, list[int]] = defaultdict(list, {0: list(range(len(heads)))})
+        for s in range(len(steps)):
+            groups: dict[ChunkState, list[int]] = defaultdict(list)
+            for row in waiting[s]:
+                head = heads[row]
+                if head is None or not head.open:
+                    heads[row] = None
+                    continue
+                state = self._memory.of(head)
+                if state is own[s]:
+                    heads[row], known = self._as_told(head, steps[s:], own[s:], laws)
+                    if known:
+                        waiting[s + known].append(row)
+                        continue
+                groups[state].append(row)
+            for end, states in self._by_end(list(groups), steps, s).items():
+                part = [self._memory.ended(step) for step in steps[s:end]]
+                read = [state.read for state in states]
+                ends = calls.continued(self.lm, read, part, prior=prior, proposal=proposal)
+                for state, drawn in zip(states, ends, strict=True):
+                    rows = groups[state]
+                    behind = [heads[row] for row in rows]
+                    for row, head in zip(
+                        rows, self._joined(behind, state, drawn, laws), strict=True
+                    ):
+                        heads[row] = head
+                    waiting[end] += rows
         return heads
 
     def state(self, trajectory: Trajectory) -> Trajectory:
@@ -155,80 +228,100 @@ class ChunkedThinking:
         A trajectory of the model itself, whose log-probabilities are not those of anything where
         it begins with a carry.
         """
-        unknown: list[Trajectory] = []
-        node: Trajectory | None = trajectory
-        while node is not None and node not in self._states:
-            unknown.append(node)
-            node = node.parent
-        state = self._states[node] if node is not None else self._root(trajectory.question)
-        for node in reversed(unknown):
-            if node.parent is not None:
-                state = self._next(_read(state, node))
-            self._states[node] = state
-        return state
+        return self._memory.of(trajectory).read
 
-    def _root(self, question: str) -> Trajectory:
-        """Return what the model itself begins with."""
-        root = self._begun.get(question)
-        if root is None:
-            self._begun[question] = root = calls.start(self.lm, question)
-        return root
+    def summarises(self, trajectory: Trajectory) -> bool:
+        """Return whether the next step of a trajectory belongs to a summary."""
+        return self._memory.of(trajectory).asked is not None
 
-    def _followed(self, parent: Trajectory, drawn: Trajectory) -> Trajectory:
-        """Return a trajectory with the step that was drawn behind its state."""
-        above = drawn.parent
+    def _check_laws(self, proposal: Law, prior: Sampling) -> None:
+        """Raise ValueError where the model cannot be asked for these, or not in chunks."""
+        if isinstance(proposal, Mixture):
+            if proposal.per == "trajectory":
+                raise ValueError(
+                    f"proposal must be a Mixture per step for {self.name!r}, which forgets what "
+                    "was drawn before its chunk"
+                )
+            return
+        laws = capabilities(self.lm).laws
+        if laws is not None:
+            laws(proposal, prior)
+
+    def _followed(
+        self,
+        parents: Sequence[Trajectory],
+        state: ChunkState,
+        drawn: Trajectory,
+        laws: tuple[Sampling, Law],
+    ) -> list[Trajectory]:
+        """Return trajectories of one state with the step that was drawn behind it."""
+        above, summarises = drawn.parent, state.asked is not None
         assert above is not None
-        child = parent.child(
-            drawn.step_text,
-            drawn.step_token_ids,
-            logprob=_more(above.logprob, drawn.logprob),
-            proposal_logprob=_more(above.proposal_logprob, drawn.proposal_logprob),
-            finished=drawn.finished,
-            truncated=drawn.truncated,
-            delimited=drawn.delimited,
-        )
-        self._states[child] = state = self._next(drawn)
-        if state is not drawn:  # the chunk is over: let go of what came before
-            node: Trajectory | None = parent
-            for _ in range(drawn.depth - 1):
-                assert node is not None
-                self._states.pop(node, None)
-                node = node.parent
-        return child
+        told: Told = {
+            "text": drawn.step_text,
+            "token_ids": drawn.step_token_ids,
+            "logprob": _more(above.logprob, drawn.logprob),
+            "proposal_logprob": _more(above.proposal_logprob, drawn.proposal_logprob),
+            "finished": drawn.finished and not summarises,
+            "truncated": drawn.truncated,
+            "delimited": drawn.delimited or (summarises and drawn.finished),
+            "component_logprobs": drawn.component_logprobs,
+        }
+        after, children = self._memory.grown(state, drawn), []
+        for parent in parents:
+            self._told.setdefault(parent, {})[drawn.step_token_ids, *laws] = told
+            children.append(child := parent.child(**told))
+            self._memory.keep(parent, child, after)
+        return children
 
-    def _next(self, state: Trajectory) -> Trajectory:
-        """Return a state, or what the next chunk begins with where it is a whole chunk."""
-        if not state.open or len(state.token_ids) < self.tokens:
-            return state
-        count, first = 0, 0
-        path = state.path
-        for first in range(len(path) - 1, 0, -1):
-            count += len(path[first].step_token_ids)
-            if count >= self.carry:
-                break
-        kept = path[first:]
-        # all that a model could read of the steps: where these are equal, so is what follows
-        name = (state.question, *((x.step_text, x.step_token_ids, x.delimited) for x in kept))
-        begun = self._begun.get(name)
-        if begun is None:
-            begun = self._root(state.question)
-            for step in kept:
-                begun = _read(begun, step)
-            self._begun[name] = begun
-        return begun
+    def _by_end(
+        self, states: Sequence[ChunkState], steps: Sequence[Trajectory], first: int
+    ) -> dict[int, list[ChunkState]]:
+        """Return states by the number of the step behind which their chunk, or summary, may end."""
+        found: dict[int, list[ChunkState]] = defaultdict(list)
+        for state in states:
+            end, held = first + 1, len(state.read.token_ids) + len(steps[first].step_token_ids)
+            while state.asked is None and held < self.tokens and end < len(steps):
+                held += len(steps[end].step_token_ids)
+                end += 1
+            found[end].append(state)
+        return found
 
+    def _joined(
+        self,
+        heads: Sequence[Trajectory | None],
+        state: ChunkState,
+        drawn: Trajectory | None,
+        laws: tuple[Sampling, Law],
+    ) -> Sequence[Trajectory | None]:
+        """Return trajectories of one state with all that was put behind it."""
+        if drawn is None:
+            return [None] * len(heads)
+        followed = [head for head in heads if head is not None]
+        for above, step in pairwise(drawn.path[state.read.depth :]):
+            followed = self._followed(followed, replace(state, read=above), step, laws)
+        return followed
 
-def _read(state: Trajectory, step: Trajectory) -> Trajectory:
-    """Return a state with one more step, which it is given and did not draw."""
-    return state.child(
-        step.step_text,
-        step.step_token_ids,
-        logprob=0.0,
-        proposal_logprob=0.0,
-        finished=step.finished,
-        truncated=step.truncated,
-        delimited=step.delimited,
-    )
+    def _as_told(
+        self,
+        head: Trajectory,
+        steps: Sequence[Trajectory],
+        states: Sequence[ChunkState],
+        laws: tuple[Sampling, Law],
+    ) -> tuple[Trajectory, int]:
+        """Return a trajectory with steps that are known in their states, and how many there are.
+
+        Up to the first that is not known under these laws.
+        """
+        for s, (step, state) in enumerate(zip(steps, states, strict=True)):
+            assert step.parent is not None
+            told = self._told.get(step.parent, {}).get((step.step_token_ids, *laws))
+            if told is None:
+                return head, s
+            self._told.setdefault(head, {})[step.step_token_ids, *laws] = told
+            parent, head = head, head.child(**told)
+            self._memory.keep(parent, head, self._memory.after(state, head))
+        return head, len(steps)
 
 
 def _more(before: float, after: float) -> float:

@@ -64,6 +64,11 @@ class TableLM:
         self.name = name
         self.cost = Cost()
 
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The ids that end a trajectory."""
+        return frozenset() if self.eos is None else frozenset([self.eos])
+
     def start(self, question: str) -> Trajectory:
         """Return the root; a table reads no question."""
         return Trajectory(question=question)

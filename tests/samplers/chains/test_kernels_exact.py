@@ -38,7 +38,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motes.models import FunctionReward, Sampling, TableLM
+from motes.models import ChunkedThinking, FunctionReward, Sampling, Summary, TableLM
 from motes.ppl import (
     Final,
     Odds,
@@ -1154,6 +1154,100 @@ class OpenAncestors(StepwiseModel):
 @pytest.mark.parametrize("fault", [ComparedTooLate, ComparedWithoutTwists, Stale, OpenAncestors])
 def test_faulty_splices_would_be_seen(fault):
     assert error(*Sweep(CASES[2], past="ancestor", stepwise=fault).matrix()) > 1e-4
+
+
+# --- particle Gibbs under a prior that thinks in chunks
+# ------------------------------------------------------------------------------------------
+
+
+ASK, HEADING = (7,), (8,)
+SUMMARY = Summary(tokens=1, ask="ask", heading="heading", closing="")
+ENCODED = {"ask": ASK, "heading": HEADING}.__getitem__
+
+
+def chunks_of(lm: type[ChunkedThinking], carry: Any, table: TableLM = SPARSE) -> ChunkedThinking:
+    return lm(table, tokens=2, carry=carry, encode=ENCODED)
+
+
+@dataclass(frozen=True)
+class Chunks(Case):
+    """Chunks of two tokens that carry one, or a summary of one."""
+
+    max_steps: int = 4
+
+    def __str__(self) -> str:
+        return f"{type(self.lm.carry).__name__}-T{self.max_steps}-{self.target.name}"
+
+    def _before(self, x: Tokens) -> list[tuple[Tokens, bool]]:
+        """What is read before each token, and whether that is one of a summary."""
+        read, found, summarises = (), [], False
+        for token in x:
+            found.append((read, summarises))
+            read = (*read, token)
+            if summarises:
+                read, summarises = (*HEADING, *([] if token == EOS else [token])), False
+            elif len(read) >= 2 and self.lm.carry == 1:
+                read = (token,)
+            elif len(read) >= 2 and token != EOS:
+                read, summarises = (*read, *ASK), True
+        return found
+
+    def _prior(self, prefix: Tokens) -> float:
+        read, _ = self._before(prefix)[-1]
+        return float(self.lm.lm.next_probs(read)[prefix[-1]])
+
+    def _ends(self, x: Tokens) -> bool:
+        return x[-1] == EOS and not self._before(x)[-1][1]
+
+    def masses(self, stop: int | None = None, power: float = 1.0) -> dict[Tokens, float]:
+        every = (x for n in range(1, self.max_steps + 1) for x in product(range(3), repeat=n))
+        open_before = (x for x in every if not any(self._ends(x[:t]) for t in range(1, len(x))))
+        whole = [x for x in open_before if self._ends(x) or len(x) == self.max_steps]
+        return {x: mass for x in whole if (mass := self.mass(x, power)) > 0}
+
+
+CHUNKS = [
+    Chunks(lm=chunks_of(ChunkedThinking, SUMMARY, LINE), max_steps=5, reward=positive_log_odds),
+    Chunks(lm=chunks_of(ChunkedThinking, 1)),
+]
+
+
+@pytest.mark.long(quick=1)
+@pytest.mark.parametrize("case", CHUNKS, ids=str)
+def test_ancestor_sampling_that_needs_the_carry_alone(case):
+    check(*Sweep(case, 2, "systematic", past="ancestor").matrix())
+
+
+@pytest.mark.statistics
+@pytest.mark.parametrize("case", CHUNKS, ids=str)
+def test_the_same_with_more_particles(case):
+    check(*Sweep(case, 3, "killing", 0.7, past="ancestor").matrix())
+
+
+class Remembered(ChunkedThinking):
+    """Planted: a remainder is worth behind every past what it is behind its own."""
+
+    def continued(self, trajectories, steps, *, prior, proposal):
+        ends = super().continued(trajectories, steps, prior=prior, proposal=proposal)
+        for row, head in enumerate(trajectories):
+            for step in steps if ends[row] is not None else ():
+                head = ends[row] = head.child(
+                    step.step_text,
+                    step.step_token_ids,
+                    logprob=step.step_logprob,
+                    proposal_logprob=step.step_proposal_logprob,
+                    finished=step.finished,
+                )
+        return ends
+
+
+class Unchecked(StepwiseModel):
+    """What is planted is not compared on the way with trajectories that are drawn at once."""
+
+
+def test_a_remainder_that_is_remembered_behind_another_carry_would_be_seen():
+    case = replace(CHUNKS[0], lm=chunks_of(Remembered, SUMMARY, LINE), proposal=HOT)
+    assert error(*Sweep(case, past="ancestor", stepwise=Unchecked).matrix()) > 1e-5
 
 
 # --- parallel tempering
