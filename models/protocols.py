@@ -256,6 +256,7 @@ class TokenFacts(NamedTuple):
         end_ids: the tokens that end its texts.
         context: how many tokens it can read; None where it does not say.
         prompt: what it makes of a question; None where it does not say.
+        names_ends: whether it says which tokens end its texts.
         device: where its weights are; "auto" where it does not say.
     """
 
@@ -263,6 +264,7 @@ class TokenFacts(NamedTuple):
     end_ids: Collection[int]
     context: int | None
     prompt: Any
+    names_ends: bool
     device: str
 
 
@@ -279,6 +281,7 @@ def token_facts(lm: object) -> TokenFacts:
         end_ids=getattr(lm, "end_ids", ()),
         context=getattr(lm, "context", None),
         prompt=getattr(lm, "prompt", None),
+        names_ends=hasattr(lm, "end_ids"),
         device=str(getattr(getattr(lm, "model", None), "device", "auto")),
     )
 

@@ -177,7 +177,7 @@ class Summarised:
     def __init__(self, summary: Summary, lm: LanguageModel, encode: Encode | None) -> None:
         self.summary, self.words = summary, f"a summary of {summary.tokens}"
         facts = token_facts(lm)
-        if not hasattr(lm, "end_ids"):
+        if not facts.names_ends:
             raise TypeError(
                 f"carry must be a number of tokens for the language model {lm.name!r}, which does "
                 "not say by an attribute end_ids which tokens end its texts"

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from lm_contract import CHECKS, Host
 
 from motes import ppl, solve
 from motes.models import (
@@ -96,13 +97,18 @@ def written(x: Tokens) -> tuple[Trajectory, ...]:
     return node.path[1:]
 
 
+def scored(lm: ChunkedThinking, x: Tokens) -> Any:
+    [end] = calls.continued(lm, [lm.start("?")], written(x), prior=PLAIN, proposal=PLAIN)
+    return end
+
+
 LAWS = [(2, 1, None), (3, 1, None), (3, 2, "1 "), (4, 3, "0 "), (50, 2, None)]
 
 
 def largest_error(lm: ChunkedThinking, *law: Any) -> float:
-    root, errors, total = lm.start("?"), [], 0.0
+    errors, total = [], 0.0
     for x in complete(5, *law):
-        [end] = calls.continued(lm, [root], written(x), prior=PLAIN, proposal=PLAIN)
+        end = scored(lm, x)
         total += np.exp(log_prob_by_hand(x, *law))
         if end is None:  # it ended before
             errors.append(np.inf)
@@ -219,17 +225,17 @@ def test_a_remainder_costs_what_is_new_to_it(carry: str) -> None:
         [reference] = calls.extend(lm, [reference], key(100 + t, 1))
     rest, others = reference.path[4:], pasts[1:]
     before = lm.cost.rescored_tokens
-    ends = calls.continued(lm, others, rest, prior=PLAIN, proposal=PLAIN)
+    ends: Any = calls.continued(lm, others, rest, prior=PLAIN, proposal=PLAIN)
     spent = lm.cost.rescored_tokens - before
     to_the_carry = 1 if carry == "last steps" else 2
     assert spent == 31 * to_the_carry
     # spliced, the remainder is known behind that carry as well
-    again = calls.continued(lm, others, ends[0].path[4:], prior=PLAIN, proposal=PLAIN)
+    again: Any = calls.continued(lm, others, ends[0].path[4:], prior=PLAIN, proposal=PLAIN)
     twice = lm.cost.rescored_tokens - before - spent
     assert twice == 30 * to_the_carry
     # the remainder under another law is another matter
     warm = Sampling(temperature=2.0)
-    warmer = calls.continued(lm, others, rest, prior=warm, proposal=warm)
+    warmer: Any = calls.continued(lm, others, rest, prior=warm, proposal=warm)
     assert lm.cost.rescored_tokens - before - spent - twice >= 31
     assert warmer[0].logprob != pytest.approx(ends[0].logprob)
     for one, two, x in zip(ends, again, others, strict=True):
@@ -237,9 +243,7 @@ def test_a_remainder_costs_what_is_new_to_it(carry: str) -> None:
         fresh = ChunkedThinking(
             TableLM(next_probs), tokens=4, carry=lm.carry, encode=WORDS.__getitem__
         )
-        [plain] = calls.continued(
-            fresh, [fresh.start("?")], written(one.token_ids), prior=PLAIN, proposal=PLAIN
-        )
+        plain = scored(fresh, one.token_ids)
         assert one.logprob == pytest.approx(plain.logprob, abs=1e-12)
         assert two.logprob == pytest.approx(plain.logprob, abs=1e-12)
 
@@ -256,7 +260,8 @@ AS_ANY = {
 NOT_EVERY_HOST = ("self_evaluation_beam", "phi_decoding", "momentum_uncertainty")
 
 
-@pytest.mark.parametrize("carry", ["last steps", "summary"])
+@pytest.mark.long(quick=1)
+@pytest.mark.parametrize("carry", ["summary", "last steps"])
 def test_every_sampler_follows_the_declared_prior(carry: str) -> None:
     """What each sampler takes for a trajectory's density is that of the definition."""
     law = (3, 2, "1 ")
@@ -274,10 +279,7 @@ def test_every_sampler_follows_the_declared_prior(carry: str) -> None:
         for x, density in zip(posterior.trajectories, posterior.log_density, strict=True):
             if x.open:  # it was left behind, with weight zero
                 continue
-            [again] = calls.continued(
-                lm, [lm.start("?")], written(x.token_ids), prior=PLAIN, proposal=PLAIN
-            )
-            by_hand = again.logprob
+            by_hand = scored(lm, x.token_ids).logprob
             if carry == "summary":
                 by_hand = log_prob_by_hand(x.token_ids, *law)
             assert x.logprob == pytest.approx(by_hand, abs=1e-9), name
@@ -339,14 +341,14 @@ def test_keys_and_values_are_those_of_a_chunk(pocket: TorchLM) -> None:
     lm, counts = summarised(pocket), []
     pocket.drop_cache()
     x = lm.start(question)
-    for t in range(40):
+    for t in range(26):
         hot = Sampling(temperature=3.0)
         [after] = calls.extend(lm, [x], jax.random.split(jax.random.key(t), 1), sampling=hot)
         x = after if after.open else x
         gc.collect()
         counts.append(pocket._tree._pool.owned)
     prompt, ask = len(pocket.rendered(question).token_ids), len(pocket.tokenizer.encode(" So "))
-    assert len(x.token_ids) > 80 and max(counts) <= prompt + 14 + 6 + ask + 7 + 2 * 6 + 8
+    assert len(x.token_ids) > 60 and max(counts) <= prompt + 14 + 6 + ask + 7 + 2 * 6 + 8
 
 
 def test_a_filter_on_a_network_runs_under_it_and_says_so(pocket: TorchLM) -> None:
@@ -355,11 +357,36 @@ def test_a_filter_on_a_network_runs_under_it_and_says_so(pocket: TorchLM) -> Non
     prm = FunctionReward(lambda x: reward_of(x.token_ids))
     posterior = solve(question, lm=lm, prm=prm, particles=3, max_steps=6, progress=False)
     assert posterior.guarantee == "consistent"
-    assert posterior.settings["lm"].endswith("chunks of 14 tokens that carry a summary of 7")
+    assert "chunks of 14 tokens that carry a summary of 7" in str(posterior.settings["lm"])
     assert posterior.settings["prompt"] == pocket.rendered(question).text
     other = Summary(tokens=7, end=".", ask=" Now ", heading=" Ben ", closing=".\n")
     assert lm.fingerprint != ChunkedThinking(pocket, tokens=14, carry=other).fingerprint
     assert lm.fingerprint == summarised(pocket).fingerprint
+
+
+@pytest.mark.long(quick=7)
+@pytest.mark.parametrize("carry", [3, Summary(tokens=3)], ids=["last steps", "summary"])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_host_in_one_long_chunk_keeps_the_contract(
+    check: Any, carry: Any, pocket64: Any, tokenizer: Any
+) -> None:
+    """As the host does itself, by the network's own numbers."""
+
+    def make(rule: StepRule, context: int | None) -> ChunkedThinking:
+        lm = TorchLM(pocket64, tokenizer, step=rule, probe=False)
+        lm.context = context or lm.context
+        return ChunkedThinking(lm, tokens=10**6, carry=carry)
+
+    prompt = lambda question: make(StepRule(), None).lm.rendered(question).token_ids
+
+    def reference(x: Trajectory) -> np.ndarray:
+        before = prompt(x.question)
+        with torch.no_grad():
+            logits = pocket64(torch.tensor([[*before, *x.token_ids]])).logits[0]
+        return PLAIN.log_probs(logits[len(before) - 1 : -1].numpy())
+
+    decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
+    check(Host(make, reference, prompt, decode))
 
 
 def test_bad_input_is_named() -> None:
