@@ -1246,7 +1246,8 @@ class Unchecked(StepwiseModel):
 
 
 def test_a_remainder_that_is_remembered_behind_another_carry_would_be_seen():
-    case = replace(CHUNKS[0], lm=chunks_of(Remembered, SUMMARY, LINE), proposal=HOT)
+    faulty = chunks_of(Remembered, SUMMARY, LINE)
+    case = replace(CHUNKS[0], target=Product(beta=0.5), lm=faulty, proposal=HOT)
     assert error(*Sweep(case, past="ancestor", stepwise=Unchecked).matrix()) > 1e-5
 
 
