@@ -9,7 +9,9 @@ full vocabulary, no end of text, log-probabilities returned), medians of rounds 
    keys and values once and each row's own once, at the bandwidth of a large copy, measured here;
 3. the most memory that was allocated, and the time outside forward passes (from events on the
    device around each pass, so that what the host does meanwhile is not counted against it);
-4. the memory plan of the language model and the reward model together, and the peak of a particle
+4. the seconds of plain decoding over those of decoding in fixed shapes (as they are, compiled, as
+   CUDA graphs), round by round, one after the other in one run;
+5. the memory plan of the language model and the reward model together, and the peak of a particle
    filter that uses both.
 
 Run: python benchmarks/gpu.py [--lm SOURCE] [--prm SOURCE] [--tokens 256]
@@ -32,6 +34,7 @@ import torch
 import motes
 from motes.models import Sampling, StepRule, TorchLM
 from motes.models.hosting.memory_plan import Footprint, footprint_of
+from motes.models.hosting.static_decoding import KINDS
 from motes.models.pocket import problems
 
 GIGABYTE = 1e9
@@ -116,6 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
     for particles in size.particles:
         print(row(lm, engine, problem.question, particles, size, bandwidth, footprint))
     print()
+    print_decodings(args, problem.question, max(size.particles), size, device)
+    print()
     print_shared(args, problem.question, max(size.particles), device)
     return 0
 
@@ -167,13 +172,45 @@ def row(
     vllm = "-"
     if engine is not None:
         in_vllm = partial(drawn_by, engine, lm, question, particles, size)
-        spent = timed(in_vllm, size.rounds, device)
-        vllm = f"{count / median(spent):.0f}"
+        in_its = timed(in_vllm, size.rounds, device)
+        vllm = f"{count / median(in_its):.0f}"
     shown = "-" if peak is None else f"{peak / GIGABYTE:.2f}"
     return (
         f"{particles:9d}  {count / median(ours):11.0f}  {count / median(theirs):8.0f}  {vllm:>4}  "
         f"{particles * bandwidth / read:8.0f}  {outside:14.1%}  {shown:>7}"
     )
+
+
+def print_decodings(
+    args: argparse.Namespace, question: str, particles: int, size: Size, device: torch.device
+) -> None:
+    """Print what each way to decode in fixed shapes is worth beside the plain one."""
+    kinds = KINDS if device.type == "cuda" else ("plain", "static")
+    rule = StepRule(delimiter=None, tokens=size.tokens, cap=size.tokens)
+    seconds: dict[str, list[float]] = {}
+    lms = {}
+    for kind in kinds:
+        lms[kind] = motes.load_lm(
+            args.lm, device=args.device, dtype=args.dtype, step=rule, decoding=kind
+        )
+        endless(lms[kind])
+    for seed in range(size.rounds + 1):
+        for kind, lm in lms.items():
+            work = partial(extended, lm, question, particles, seed)
+            seconds.setdefault(kind, []).append(spent(work, device))
+    for kind in kinds[1:]:
+        first, *others = seconds[kind]
+        ratios = [a / b for a, b in zip(seconds["plain"][1:], others, strict=True)]
+        print(
+            f"{kind:9} {particles} particles, plain over it {median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}), the first time {first:.1f} s"
+        )
+
+
+def extended(lm: TorchLM, question: str, particles: int, seed: int) -> None:
+    """Draw a step for each particle."""
+    keys = jax.random.split(jax.random.key(seed), particles)
+    lm.extend([lm.start(question)] * particles, keys, sampling=Sampling())
 
 
 def print_shared(
@@ -248,14 +285,16 @@ def drawn_by(
 
 def timed(work: Callable[[int], None], rounds: int, device: torch.device) -> list[float]:
     """Return the seconds of each round, after one that warms up."""
-    seconds = []
-    for seed in range(rounds + 1):
-        wait(device)
-        began = time.perf_counter()
-        work(seed)
-        wait(device)
-        seconds.append(time.perf_counter() - began)
-    return seconds[1:]
+    return [spent(partial(work, seed), device) for seed in range(rounds + 1)][1:]
+
+
+def spent(work: Callable[[], None], device: torch.device) -> float:
+    """Return the seconds of some work on a device."""
+    wait(device)
+    began = time.perf_counter()
+    work()
+    wait(device)
+    return time.perf_counter() - began
 
 
 def copied_bytes_a_second(device: torch.device, size: int) -> float:

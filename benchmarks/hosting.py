@@ -6,14 +6,18 @@ On the pocket with 64 particles, in a warm process, medians of five:
 and values; 2. tokens a second of one `extend` against `generate` on equal work: the same prompt, 64
 rows, 64 tokens, no end
    of text, the full vocabulary, both returning log-probabilities. Each round runs both, one after
-   the other, and the ratio is taken round by round.
+   the other, and the ratio is taken round by round;
+3. the CPU seconds of plain decoding over those of decoding in fixed shapes, as they are and
+   compiled, on the same work, round by round; what compiling takes comes before.
 
-Run: python benchmarks/hosting.py
+Run: python benchmarks/hosting.py [--decoding]      (with it, the third alone)
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from statistics import median
 
 import jax
@@ -24,10 +28,39 @@ from motes.models import Sampling, StepRule, TorchLM
 from motes.models.pocket import problems
 
 ROUNDS, ROWS, TOKENS = 5, 64, 64
+DECODINGS = ("plain", "static", "compiled")
 
 
 def main() -> None:
-    """Print both figures."""
+    """Print all figures."""
+    if "--decoding" not in sys.argv[1:]:
+        print_hosting()
+    print_decoding()
+
+
+def print_decoding() -> None:
+    """Print what fixed shapes and compiling are worth."""
+    rule = StepRule(delimiter=None, tokens=TOKENS, cap=TOKENS)
+    question = next(problems("test", seed=0, steps=6)).question
+    lms = {kind: motes.load_lm("pocket", step=rule, decoding=kind) for kind in DECODINGS}
+    seconds: dict[str, list[float]] = {kind: [] for kind in DECODINGS}
+    for lm in lms.values():
+        lm._ending.end_ids = frozenset()
+    for seed in range(ROUNDS + 1):
+        for kind, lm in lms.items():
+            seconds[kind].append(_cpu_seconds(lambda lm=lm, seed=seed: _extend(lm, question, seed)))
+    print(f"\n{ROWS} rows of {TOKENS} tokens, CPU seconds, medians of {ROUNDS}:")
+    for kind, all_of_it in seconds.items():
+        first, *others = all_of_it
+        ratios = [a / b for a, b in zip(seconds["plain"][1:], others, strict=True)]
+        print(
+            f"  {kind:9} {median(others):6.2f} s ({first:.0f} s the first time), plain over it "
+            f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+
+
+def print_hosting() -> None:
+    """Print the first two figures."""
     lm, prm = motes.load_lm("pocket"), motes.load_prm("pocket")
     problem = next(problems("test", seed=0, steps=6))
     print(
@@ -109,6 +142,12 @@ def _generate(lm: TorchLM, question: str, seed: int) -> None:
         [torch.log_softmax(logits.float(), dim=-1) for logits in output.logits], dim=1
     )
     assert logprobs.gather(2, tokens[:, :, None]).shape == (ROWS, TOKENS, 1)
+
+
+def _cpu_seconds(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def _seconds(work: object) -> float:

@@ -69,6 +69,9 @@ def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     plan.add_argument("--device", default="auto", help="auto (CUDA, then CPU), or a torch device")
     plan.add_argument("--dtype", default="auto", metavar="TYPE", help="type of the weights")
     plan.add_argument(
+        "--decoding", default="plain", metavar="KIND", help="plain, static, compiled or graphs"
+    )
+    plan.add_argument(
         "--tokens", type=int, default=1024, help="tokens of a particle's own, besides the prompt"
     )
     plan.add_argument("--memory", type=float, metavar="GB", help="what the device has free")
@@ -171,7 +174,7 @@ def _plan(args: argparse.Namespace) -> str:
     memory = None if args.memory is None else int(args.memory * 1e9)
     tokens = count("tokens", args.tokens)
     options = {"device": args.device, "dtype": args.dtype, "tokens": tokens, "free": memory}
-    return memory_plan(args.lm, args.prm, **options).text
+    return memory_plan(args.lm, args.prm, decoding=args.decoding, **options).text
 
 
 def _describe(folder: Path) -> str:

@@ -80,7 +80,12 @@ def _shows_bars(args: argparse.Namespace) -> bool:
 
 def _lm_options(args: argparse.Namespace) -> dict[str, Any]:
     """Collect what `motes.load_lm` is given besides name and device: only what was asked for."""
-    options = {"dtype": args.dtype, "step": _step_rule(args), "prompt": _prompt(args)}
+    options = {
+        "dtype": args.dtype,
+        "decoding": args.decoding,
+        "step": _step_rule(args),
+        "prompt": _prompt(args),
+    }
     return {name: value for name, value in options.items() if value is not None}
 
 

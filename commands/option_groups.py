@@ -48,6 +48,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         help="type of the models' weights: float32, bfloat16, ...; auto: the checkpoint's on CUDA, "
         "float32 elsewhere",
     )
+    add(
+        "--decoding",
+        metavar="KIND",
+        help="how the language model decodes: plain; or in fixed shapes: static (as they are), "
+        "compiled (by torch), graphs (of CUDA)",
+    )
 
     prompt = parser.add_argument_group(
         "prompt", "Texts that begin with @ are read from the file behind it."

@@ -11,6 +11,7 @@ from .hosting.places import located
 from .hosting.pretrained import DeviceMap, Placement, load_checkpoint, model_class, read_config
 from .hosting.speculative_drafts import Draft
 from .hosting.speculative_model import ModelDraft
+from .hosting.static_decoding import PLAIN, check_decoding
 from .language.torch_lm import TorchLM
 from .pairing import OF_THE_LM, without_use
 from .pocket import LM_FOLDER
@@ -33,6 +34,7 @@ def load_lm(
     cache_bytes: int = 2 << 30,
     probe: bool = True,
     draft: str | Path | Draft | None = None,
+    decoding: str = PLAIN,
     **engine: Any,
 ) -> Any:
     """Load a causal language model, or find one behind a server.
@@ -62,6 +64,10 @@ def load_lm(
             model with the same vocabulary, by its name or as `load_draft` gives it, or an
             `NGramDraft`. Steps have the model's own law all the same; a seed draws others than
             without it. A server, and a model in vLLM, drafts as it was started.
+        decoding: "plain", or in fixed shapes: "static" (as they are), "compiled" (by
+            `torch.compile`, which takes seconds to minutes a shape) or "graphs" (CUDA graphs). The
+            same seed draws the same, up to rounding. A server, and a model in vLLM, has its own
+            way.
         engine: of a server, the arguments of `motes.models.engines.servers.load_server`; of a model
             in vLLM those of `motes.models.engines.vllm_lm.load_vllm`.
 
@@ -72,7 +78,8 @@ def load_lm(
         TypeError: an argument is unknown.
         ServerError: the server cannot be used; one sentence.
         ValueError: the name, device or dtype is unknown, the checkpoint is not whole, the model
-            cannot be hosted, or the draft has another vocabulary.
+            cannot be hosted, the draft has another vocabulary, or the model cannot be decoded in
+            the way that was asked for.
         FileNotFoundError: the folder or file is missing, or holds no weights.
         MemoryError: the model does not fit into memory.
 
@@ -86,6 +93,8 @@ def load_lm(
         raise ValueError(f"device_map must be left out for {source!r}, which places its own layers")
     if draft is not None and (is_address(source) or is_in_vllm(source)):
         raise ValueError(_OWN_DRAFT.format(source=source))
+    if check_decoding(decoding) != PLAIN and (is_address(source) or is_in_vllm(source)):
+        raise ValueError(f"decoding must be 'plain' for {source!r}, which decodes in its own way")
     if is_address(source):
         return _load_served(str(source), device, dtype, step=step, prompt=prompt, **engine)
     if is_in_vllm(source):
@@ -104,6 +113,7 @@ def load_lm(
         cache_bytes=cache_bytes,
         probe=probe,
         draft=draft,
+        decoding=decoding,
     )
 
 

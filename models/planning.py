@@ -11,6 +11,7 @@ from .hosting.memory import free_bytes
 from .hosting.memory_plan import Footprint, MemoryPlan, footprint_of
 from .hosting.places import located
 from .hosting.pretrained import Place, classes_of, read_config
+from .hosting.static_decoding import PLAIN, check_decoding
 from .loading import is_address, is_in_vllm, placement
 from .pairing import JUDGE
 from .pocket import LM_FOLDER, PRM_FOLDER
@@ -26,6 +27,7 @@ def memory_plan(
     dtype: str = "auto",
     tokens: int = 1024,
     free: int | None = None,
+    decoding: str = PLAIN,
 ) -> MemoryPlan:
     """Return how a device's memory is shared out before anything is loaded.
 
@@ -39,10 +41,11 @@ def memory_plan(
         dtype: as for `load_lm`.
         tokens: how many tokens a particle has of its own, besides the prompt.
         free: bytes of memory; what the device has free where None.
+        decoding: as for `load_lm`; fixed shapes take more.
 
     Raises:
-        ValueError: a name, the device or the dtype is unknown, or a model cannot be hosted; or how
-            much memory is free cannot be known.
+        ValueError: a name, the device, the dtype or the decoding is unknown, or a model cannot be
+            hosted; or how much memory is free cannot be known.
         FileNotFoundError: there is no such model.
 
     Example:
@@ -50,6 +53,7 @@ def memory_plan(
         >>> plan.models["language model"].token, plan.particles > 100
         (4096, True)
     """
+    padded = check_decoding(decoding) != PLAIN
     where = placement(device, dtype, None)
     [target] = where.layers.values() if isinstance(where.layers, dict) else [torch.device("cpu")]
     sources = {"language model": (lm, LM_FOLDER, True)}
@@ -64,7 +68,7 @@ def memory_plan(
     free = free_bytes(target) if free is None else free
     if free is None:
         raise ValueError(f"free must be given: what {str(target)!r} has free cannot be known")
-    return MemoryPlan(free, models, CACHE * len(models), tokens)
+    return MemoryPlan(free, models, CACHE * len(models), tokens, padded)
 
 
 def _footprint(source: str | Path, shipped: Path, dtype: str, *, outputs: bool) -> Footprint:

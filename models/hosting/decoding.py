@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from .budgets import Budgets
 from .detokenizer import Detokenizer
 from .draws import draw_from, log_probs
 from .kv import Rows
+from .static_rows import StaticRows
 from .transfers import sent
 
 IDLE = 0.25  # the share of a batch that may idle before it is compacted
@@ -101,9 +103,9 @@ class Decoder:
     def __init__(
         self,
         *,
-        forward: Callable[[Rows, torch.Tensor, torch.Tensor], torch.Tensor],
-        store: Callable[[Rows, Iterable[tuple[int, Trajectory, int, int]]], None],
-        select: Callable[[Rows, Sequence[int]], Rows],
+        forward: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor],
+        store: Callable[[Any, Iterable[tuple[int, Trajectory, int, int]]], None],
+        select: Callable[[Any, Sequence[int]], Any],
         ending: StepEnding,
         sampling: Law,
         prior: Sampling,
@@ -120,7 +122,7 @@ class Decoder:
         self,
         parents: Sequence[Trajectory],
         logits: torch.Tensor,
-        rows: Rows,
+        rows: Rows | StaticRows,
         uniforms: SlotUniforms,
         room: np.ndarray,
     ) -> list[Trajectory]:
@@ -182,7 +184,8 @@ class Decoder:
                     ended.append((int(row), step, first, count - 1))
             if not going.any():
                 break
-            if (~going).sum() > IDLE * len(slots):
+            left = int(going.sum())
+            if len(slots) - left > IDLE * len(slots) and rows.compacts(left):
                 self.store(rows, ended)
                 ended = []
                 keep = np.flatnonzero(going)
@@ -190,7 +193,7 @@ class Decoder:
                 slots = slots[keep]
                 going = going[keep]
                 next_ids = next_ids[sent(keep, next_ids.device)]
-            self.idle_rows += int((~going).sum())
+            self.idle_rows += rows.height - left
             alive = sent(going.astype(np.int64), next_ids.device)
             logits = self.forward(rows, next_ids, alive)
         self.store(rows, ended)

@@ -199,6 +199,15 @@ class Rows(Cache):
         """How many bytes the keys and values take."""
         return self.keys.nbytes + self.values.nbytes
 
+    @property
+    def height(self) -> int:
+        """How many rows a forward pass computes."""
+        return len(self.lengths)
+
+    def compacts(self, count: int) -> bool:
+        """Return whether so many rows are less work."""
+        return count < self.height
+
     @classmethod
     def from_pool(cls, pool: Pool, contexts: Sequence[np.ndarray], *, room: int) -> Rows:
         """Gather contexts, each an array of slots in order of position.

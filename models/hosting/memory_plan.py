@@ -10,6 +10,8 @@ keys and values a token; v outputs, with their logits, log-probabilities and a s
 copies while rows are forked, and 32 columns allocated ahead), 0.8 (F - W - C) / R particles run in
 one batch. The two models never run at the same time, so that R is the larger of theirs. More
 particles run in several batches one after the other, and a batch that does not fit is halved.
+In fixed shapes (see `motes.models.hosting.static_rows`) a row of the language model takes up to
+2 (b k + 16 v) bytes more, b being the power of two that holds t + 32, and 64 at least.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 from ...aliases import Network
 from .kv import SPARE, make_pool
 from .memory import COPIES, USED, free_bytes
+from .static_rows import padded_bytes
 from .tree_cache import OUTPUT_BYTES
 
 GIGABYTE, MEGABYTE, KILOBYTE = 1e9, 1e6, 1e3
@@ -42,9 +45,14 @@ class Footprint(NamedTuple):
     token: int
     outputs: int
 
-    def row(self, tokens: int) -> int:
-        """Return the bytes of one row of a batch with so many tokens of its own."""
-        return COPIES * ((tokens + SPARE) * self.token + self.outputs * OUTPUT_BYTES)
+    def row(self, tokens: int, *, padded: bool = False) -> int:
+        """Return the bytes of one row of a batch with so many tokens of its own.
+
+        `padded` where a language model decodes in fixed shapes.
+        """
+        columns, outputs = tokens + SPARE, self.outputs * OUTPUT_BYTES
+        row = COPIES * (columns * self.token + outputs)
+        return row + padded_bytes(columns, self.token, outputs) if padded else row
 
 
 class MemoryPlan(NamedTuple):
@@ -55,6 +63,7 @@ class MemoryPlan(NamedTuple):
         models: the models that share it, by what they are.
         cache: bytes that their caches may keep between calls, of all together.
         tokens: of a particle's own, besides the prompt.
+        padded: whether the language model decodes in fixed shapes.
 
     Example:
         >>> lm = Footprint(weights=15_200_000_000, token=57_344, outputs=152_064)
@@ -67,6 +76,7 @@ class MemoryPlan(NamedTuple):
     models: dict[str, Footprint]
     cache: int
     tokens: int
+    padded: bool = False
 
     @property
     def left(self) -> int:
@@ -76,7 +86,11 @@ class MemoryPlan(NamedTuple):
     @property
     def particle(self) -> int:
         """Bytes of one particle's row, of the model that takes more."""
-        return max(model.row(self.tokens) for model in self.models.values())
+        return max(
+            # a reward model, whose outputs are not kept, does not decode
+            model.row(self.tokens, padded=self.padded and model.outputs > 0)
+            for model in self.models.values()
+        )
 
     @property
     def particles(self) -> int:

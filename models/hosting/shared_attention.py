@@ -53,12 +53,21 @@ def can_share(model: Network) -> bool:
 def attending(model: Network, rows: Shares) -> Iterator[None]:
     """Let a model that `can_share` attend to the rows' shared prefix while this lasts."""
     token = _attending.set(rows)
-    model.config._attn_implementation = NAME
+    try:
+        with attention_named(model, NAME):
+            yield
+    finally:
+        _attending.reset(token)
+
+
+@contextmanager
+def attention_named(model: Network, name: str) -> Iterator[None]:
+    """Let a model that `can_share` attend by the function of this name while this lasts."""
+    model.config._attn_implementation = name
     try:
         yield
     finally:
         model.config._attn_implementation = PLAIN
-        _attending.reset(token)
 
 
 def attend(
@@ -75,9 +84,7 @@ def attend(
     if shared is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if query.shape[2] == 1 and attention_mask is not None and attention_mask.dtype == torch.bool:
-        return _of_one_token(
-            query, key, value, shared, attention_mask, options.get("scaling")
-        ), None
+        return of_one_token(query, key, value, shared, attention_mask, options.get("scaling")), None
     # several tokens a row: the prefix is copied for this layer alone, and no longer than it takes
     key, value = (
         torch.cat([side.expand(len(query), -1, -1, -1), own], dim=2)
@@ -86,7 +93,7 @@ def attend(
     return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
 
 
-def _of_one_token(
+def of_one_token(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -94,7 +101,15 @@ def _of_one_token(
     mask: torch.Tensor,
     scaling: float | None,
 ) -> torch.Tensor:
-    """Return the attention of a token a row: (rows, 1, heads, dim)."""
+    """Return the attention of a token a row: (rows, 1, heads, dim).
+
+    Args:
+        query: (rows, heads, 1, dim).
+        key, value: the rows' own, (rows, key-value heads, columns, dim).
+        shared: of the prefix, (key-value heads, columns, dim).
+        mask: bool (rows, 1, 1, all columns), of the prefix first.
+        scaling: of the scores; 1 / sqrt(dim) where None.
+    """
     rows, heads, _, dim = query.shape
     kv_heads, columns, _ = shared[0].shape
     grouped = query.view(rows, kv_heads, heads // kv_heads, dim)
@@ -115,11 +130,11 @@ def _with_all(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     return together.view(heads, count, group, -1).transpose(0, 1)
 
 
-def _mask(*args: Any, q_length: int, allow_is_causal_skip: bool = True, **options: Any) -> Any:
+def mask_of(*args: Any, q_length: int, allow_is_causal_skip: bool = True, **options: Any) -> Any:
     """Make a mask as for "sdpa", of a single token without asking whether it is needed."""
     skip = allow_is_causal_skip and q_length > 1
     return sdpa_mask(*args, q_length=q_length, allow_is_causal_skip=skip, **options)
 
 
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, _mask)
+AttentionMaskInterface.register(NAME, mask_of)

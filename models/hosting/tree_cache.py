@@ -28,6 +28,7 @@ from .kv import SPARE, Pool, Rows, cache_argument, make_pool
 from .last_rows import LastRows
 from .memory import COPIES, CacheFullError
 from .shared_attention import attending
+from .static_rows import StaticRows, padded_bytes
 from .transfers import sent
 
 
@@ -78,6 +79,9 @@ class TreeCache:
         budget: the most bytes of keys and values to keep, the last batch's rows among them.
         on_forward: called after every forward pass with (`Tokens`, seconds).
         on_move: called with the seconds that moving keys and values took.
+
+    Attributes:
+        pool: of the keys and values that are kept.
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class TreeCache:
         self._tokens_of, self._clock = tokens_of, 0
         self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._cache_argument = cache_argument(model)
-        self._pool: Pool = make_pool(model, budget=budget)
+        self.pool: Pool = make_pool(model, budget=budget)
         self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
         self._last: LastRows | None = None
 
@@ -132,7 +136,7 @@ class TreeCache:
         """
         began = time.perf_counter()
         slots = {node: self._slots(node.path) for node in set(nodes)}
-        rows = Rows.from_pool(self._pool, [slots[node] for node in nodes], room=0)
+        rows = Rows.from_pool(self.pool, [slots[node] for node in nodes], room=0)
         self.on_move(time.perf_counter() - began)
         return rows
 
@@ -166,7 +170,7 @@ class TreeCache:
         began = time.perf_counter()
         mask, positions = rows.advance(counts, ids.shape[1])
         keeping = {"logits_to_keep": keep} if self._spares_head else {}
-        with attending(self.model, rows) if self._pool.shares else nullcontext():
+        with attending(self.model, rows) if self.pool.shares else nullcontext():
             logits = self.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -180,7 +184,9 @@ class TreeCache:
         self.on_forward(tokens, time.perf_counter() - began)
         return logits
 
-    def store(self, rows: Rows, items: Iterable[tuple[int, Trajectory, int, int]]) -> None:
+    def store(
+        self, rows: Rows | StaticRows, items: Iterable[tuple[int, Trajectory, int, int]]
+    ) -> None:
         """Keep what rows have computed.
 
         For each (row, node, first column, count), the node's next `count` tokens.
@@ -207,19 +213,26 @@ class TreeCache:
             if kept:
                 slots = np.concatenate([taken for _, taken in kept])
                 keys, values = rows.at(np.concatenate(row_index), np.concatenate(columns))
-                self._pool.write(sent(slots, self.device), keys, values)
+                self.pool.write(sent(slots, self.device), keys, values)
         except BaseException:  # memory ran out: slots that nothing was written to must not be read
             for _, taken in kept:
-                self._pool.release(taken)
+                self.pool.release(taken)
             raise
         for entry, taken in kept:
             entry.slots = np.concatenate([entry.slots, taken])
-        fits = rows.nbytes <= (self._pool.limit - self._pool.owned) * self._pool.token_bytes
-        self._last = LastRows(rows, rows.columns, places) if fits and places else None
+        self._last = None
+        if isinstance(rows, Rows) and places:
+            left = (self.pool.limit - self.pool.owned) * self.pool.token_bytes
+            self._last = LastRows(rows, rows.columns, places) if rows.nbytes <= left else None
         self.on_move(time.perf_counter() - began)
 
     def row_bytes(
-        self, nodes: Sequence[Trajectory], more: Sequence[int], outputs: int
+        self,
+        nodes: Sequence[Trajectory],
+        more: Sequence[int],
+        outputs: int,
+        *,
+        padded: bool = False,
     ) -> list[int]:
         """Return about how many bytes each row of a batch takes: keys, values and logits.
 
@@ -229,14 +242,21 @@ class TreeCache:
             nodes: the rows' contexts.
             more: tokens that may follow each.
             outputs: numbers in a row of the model's outputs.
+            padded: whether rows are decoded in fixed shapes.
         """
-        shared = self._shared_length(nodes) if self._pool.shares else 0
+        shared = self._shared_length(nodes) if self.pool.shares else 0
         columns = [
             self.length(node) - shared + count + SPARE
             for node, count in zip(nodes, more, strict=True)
         ]
-        logits = outputs * OUTPUT_BYTES
-        return [COPIES * (count * self._pool.token_bytes + logits) for count in columns]
+        logits, size = outputs * OUTPUT_BYTES, self.pool.token_bytes
+        rows = [COPIES * (count * size + logits) for count in columns]
+        if not padded:
+            return rows
+        return [
+            row + padded_bytes(count, size, logits)
+            for row, count in zip(rows, columns, strict=True)
+        ]
 
     def _shared_length(self, nodes: Sequence[Trajectory]) -> int:
         """Count the tokens of the nodes that all these have on their path."""
@@ -343,7 +363,7 @@ class TreeCache:
         if last is not None and places is not None:
             return last.rows.select(places)
         del last  # its memory is wanted now
-        return Rows.from_pool(self._pool, contexts, room=room)
+        return Rows.from_pool(self.pool, contexts, room=room)
 
     def _count(self, chains: Sequence[list[Trajectory]]) -> Tokens:
         roots = steps = again = 0
@@ -373,7 +393,7 @@ class TreeCache:
         whole = entries[:-1] if partial else entries
         if any(entry.unread for entry in whole):
             raise CacheFullError(
-                f"a budget of {self._pool.limit} tokens does not hold the prefixes of one batch"
+                f"a budget of {self.pool.limit} tokens does not hold the prefixes of one batch"
             )
         return np.concatenate([entry.slots for entry in entries])
 
@@ -382,16 +402,16 @@ class TreeCache:
 
         None if only this batch's are left.
         """
-        taken = self._pool.take(count)
+        taken = self.pool.take(count)
         while taken is None:
             idle = [entry for entry in self._entries.values() if entry.used < self._clock]
             idle = [entry for entry in idle if len(entry.slots)]
             if not idle:
                 return None
             self._evict(min(idle, key=lambda entry: entry.used))
-            taken = self._pool.take(count)
+            taken = self.pool.take(count)
         return taken
 
     def _evict(self, entry: _Entry) -> None:
-        self._pool.release(entry.slots)
+        self.pool.release(entry.slots)
         entry.slots = entry.slots[:0]

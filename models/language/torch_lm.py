@@ -26,6 +26,7 @@ from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.speculative_decoding import SpeculativeDecoder
 from ..hosting.speculative_drafts import Draft, Drafter, Target
+from ..hosting.static_decoding import PLAIN, StaticDecoding, check_decoding
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
 from ..hosting.transfers import sent
 from ..hosting.tree_cache import Tokens, TreeCache
@@ -61,6 +62,8 @@ class TorchLM(TokenizedLM):
             `ModelDraft` or an `NGramDraft`; None for a token a pass. The law of steps is the
             model's own either way (see `motes.models.hosting.speculative_law`), and a seed draws
             others.
+        decoding: "plain"; or in fixed shapes: "static", "compiled" or "graphs" (see
+            `motes.models.hosting.static_decoding`). Draws are the same up to rounding.
 
     Attributes:
         context: how many tokens a prompt and a trajectory may have together. It is what the
@@ -69,7 +72,8 @@ class TorchLM(TokenizedLM):
 
     Raises:
         ValueError: the model is not one that can be forked (see `make_pool`), or its law depends on
-            company; or the draft has another vocabulary.
+            company; or the draft has another vocabulary; or it cannot be decoded in the way that
+            was asked for.
 
     Example:
         >>> from motes.models import load_lm
@@ -89,8 +93,9 @@ class TorchLM(TokenizedLM):
         cache_bytes: int = 2 << 30,
         probe: bool = True,
         draft: Draft | None = None,
+        decoding: str = PLAIN,
     ) -> None:
-        self.model, self.draft = model, draft
+        self.model, self.draft, self.decoding = model, draft, check_decoding(decoding)
         self._listener: Listener | None = None
         kept = checks.count("cache_bytes", cache_bytes)
         # first, since it refuses what cannot be forked
@@ -108,6 +113,11 @@ class TorchLM(TokenizedLM):
         )
         if probe:
             self.context = lawful_context(model, name=self.name, context=self.context)
+        self._static: StaticDecoding | None = None
+        if decoding != PLAIN:
+            if draft is not None:
+                raise ValueError("decoding must be 'plain' beside a draft, whose blocks differ")
+            self._static = StaticDecoding(self._tree, decoding, self.name)
         self._drafter: Drafter | None = None
         if draft is not None:
             vocabulary = model.config.get_text_config().vocab_size
@@ -257,6 +267,8 @@ class TorchLM(TokenizedLM):
         self._tree.drop()
         if self._drafter is not None:
             self._drafter.drop()
+        if self._static is not None:
+            self._static.drop()
 
     def _extend(
         self, parents: list[Trajectory], keys: np.ndarray, sampling: Law, prior: Sampling
@@ -293,17 +305,20 @@ class TorchLM(TokenizedLM):
         uniforms = SlotUniforms(keys, len(parents))
         room = self.context - rows.lengths.cpu().numpy()
         if drafter is None:
+            static = self._static
             decoder = Decoder(
-                forward=self._forward_tokens,
+                forward=self._forward_tokens if static is None else static.forward,
                 store=self._tree.store,
-                select=self._tree.select,
+                select=self._tree.select if static is None else static.select,
                 ending=self._ending,
                 sampling=sampling,
                 prior=prior,
                 name=self.name,
                 listener=self._listener,
             )
-            steps = decoder.run(parents, logits, rows, uniforms, room)
+            batch = rows if static is None else static.placed(rows)
+            del rows
+            steps = decoder.run(parents, logits, batch, uniforms, room)
             discarded = 0
         else:
             assert isinstance(sampling, Sampling)  # a mixture is refused with a draft
@@ -344,7 +359,8 @@ class TorchLM(TokenizedLM):
             scored: columns whose logits are held at a time.
         """
         outputs = scored * self.model.config.get_text_config().vocab_size
-        sizes = self._tree.row_bytes(heads, more, outputs)
+        padded = self._static is not None
+        sizes = self._tree.row_bytes(heads, more, outputs, padded=padded)
         if self._drafter is not None:
             drafts = self._drafter.row_bytes(heads, more)
             sizes = [own + of_draft for own, of_draft in zip(sizes, drafts, strict=True)]

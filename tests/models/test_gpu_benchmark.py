@@ -41,6 +41,8 @@ def test_all_of_it_runs_on_a_cpu(benchmark: ModuleType, capsys: pytest.CaptureFi
     for particles, ours, theirs, roofline, outside in rows:
         assert min(int(ours), int(theirs)) > 0 and int(roofline) > int(particles)
         assert 0 < float(outside) < 100
+    [ratio] = re.findall(r"^static +4 particles, plain over it ([\d.]+) ", shown, re.MULTILINE)
+    assert float(ratio) > 0
     assert "particles in one batch" in shown and "a filter of 4 particles" in shown
 
 

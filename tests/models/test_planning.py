@@ -30,7 +30,7 @@ def test_what_is_planned_is_what_loaded_models_take(dtype: str) -> None:
     lm, prm = load_lm("pocket", dtype=dtype), load_prm("pocket", dtype=dtype)
     for name, host in (("language model", lm), ("reward model", prm)):
         weights, token = taken(host)
-        assert plan.models[name].token == token == host._tree._pool.token_bytes
+        assert plan.models[name].token == token == host._tree.pool.token_bytes
         # tables of positions stay float32 in a model that is loaded
         assert plan.models[name].weights == pytest.approx(weights, abs=1000)
     assert plan.models["language model"].outputs == lm.model.config.vocab_size

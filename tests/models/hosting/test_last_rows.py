@@ -102,7 +102,7 @@ def test_what_the_budget_does_not_hold_is_not_kept(
     pocket64: Any, tokenizer: Any, gathered: list[int]
 ) -> None:
     whole = endless(pocket64, tokenizer)
-    size = whole._tree._pool.token_bytes
+    size = whole._tree.pool.token_bytes
     lm = endless(pocket64, tokenizer, cache_bytes=100 * size)
     few = [x.token_ids for x in grown(lm, 4, in_order)]
     assert lm._tree._last is None and 6 in gathered

@@ -118,7 +118,7 @@ def test_what_was_not_written_is_not_read(
         [node.logprob for node in expected], abs=1e-9
     )
     kept = sum(len(entry.slots) for entry in lm._tree._entries.values())
-    assert lm._tree._pool.owned == kept and len(calls) > 4
+    assert lm._tree.pool.owned == kept and len(calls) > 4
 
 
 def test_batches_are_no_larger_than_the_free_memory(

@@ -93,8 +93,8 @@ def test_sharing_changes_no_draw(name: str, tokenizer: Any, request: pytest.Fixt
     model, rule = request.getfixturevalue(name), StepRule(cap=20)
     shared, apart = (TorchLM(model, tokenizer, step=rule) for _ in range(2))
     # a window counts columns, and padding stands behind a shared prefix
-    assert shared._tree._pool.shares == (name != "sliding64")
-    apart._tree._pool.shares = False
+    assert shared._tree.pool.shares == (name != "sliding64")
+    apart._tree.pool.shares = False
     one, other = two_steps(shared, SHORT), two_steps(apart, SHORT)
     assert [x.token_ids for x in one] == [x.token_ids for x in other]
     assert [x.logprob for x in one] == pytest.approx([x.logprob for x in other], abs=1e-9)

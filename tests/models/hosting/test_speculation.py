@@ -343,7 +343,7 @@ def test_what_was_rolled_back_is_as_if_it_had_never_been_read(
 def _keys_and_values(tree: Any, node: Trajectory) -> Any:
     slots = tree._slots(node.path)
     assert len(slots) == tree.length(node)
-    return tree._pool.gather(torch.from_numpy(slots)[None])
+    return tree.pool.gather(torch.from_numpy(slots)[None])
 
 
 def test_rows_forget_their_last_columns() -> None:

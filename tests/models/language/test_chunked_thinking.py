@@ -222,7 +222,7 @@ def test_keys_and_values_are_those_of_a_chunk(pocket: TorchLM) -> None:
             [after] = calls.extend(lm, [x], keys(t, 1), sampling=Sampling(temperature=3.0))
             x = after if after.open else x
             gc.collect(1)  # what a step left; all that a run of the tests holds takes a second
-            counts.append(pocket._tree._pool.owned)
+            counts.append(pocket._tree.pool.owned)
         assert len(x.token_ids) > 60
         return counts
 
