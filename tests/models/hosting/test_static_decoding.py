@@ -165,6 +165,8 @@ def test_a_shape_is_compiled_once_and_as_one_graph(
 
 
 @pytest.mark.statistics
+# torch's own compiler still uses what torch advises against
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_what_torch_compiles_draws_the_same(learned_positions64: Any, tokenizer: Any) -> None:
     rule = StepRule(delimiter=None, tokens=4, cap=4)
     lms = pair(learned_positions64, tokenizer, rule, "compiled")
