@@ -15,15 +15,14 @@ model as steps of probability one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from ... import checks
 from ..protocols import LanguageModel, token_facts
 from ..trajectory import Trajectory
-
-Encode = Callable[[str], Sequence[int]]
+from ..written_text import Encode, encoded
 
 
 class Given(NamedTuple):
@@ -225,11 +224,9 @@ def _encoded(
     """Return the ids of a text, none of the empty one."""
     if not text:
         return ()
-    if encode is not None:
-        return tuple(int(token) for token in encode(text))
-    if tokenizer is None:
+    if encode is None and tokenizer is None:
         raise TypeError(
             "encode must be a function from a text to token ids, as the language model "
             f"{lm.name!r} has no tokenizer of its own"
         )
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
+    return encoded("text", text, encode, tokenizer)
