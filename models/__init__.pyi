@@ -8,12 +8,14 @@ from .hosting.speculative_ngrams import NGramDraft as NGramDraft
 from .language.budget_forcing import BudgetForcing as BudgetForcing
 from .language.chunk_carries import Summary as Summary
 from .language.chunked_thinking import ChunkedThinking as ChunkedThinking
+from .language.mixture_lm import MixtureLM as MixtureLM
 from .language.table_lm import FunctionReward as FunctionReward
 from .language.table_lm import TableLM as TableLM
 from .language.torch_lm import TorchLM as TorchLM
 from .loading import check_source as check_source
 from .loading import load_draft as load_draft
 from .loading import load_lm as load_lm
+from .mixture import Component as Component
 from .mixture import Mixture as Mixture
 from .opening import Opening as Opening
 from .planning import memory_plan as memory_plan

@@ -8,6 +8,7 @@ that models get is a line here, and nothing else has to know of it:
     extend      trajectories, random keys         proposal and prior
     logprob     trajectories, continuations       prior
     continued   trajectories                      the steps put after them, prior and proposal
+    read_steps  trajectories, a step for each     prior and proposal
     score       trajectories                      nothing
 """
 
@@ -71,6 +72,9 @@ METHODS: dict[str, BatchedMethod] = {
     ),
     "logprob": BatchedMethod(call=calls.logprob, there=lambda can: can.scoring, by_row=2),
     "continued": BatchedMethod(call=calls.continued, there=lambda can: can.continuation),
+    "read_steps": BatchedMethod(
+        call=calls.read_steps, there=lambda can: can.scoring and can.reading, by_row=2
+    ),
     # steps wait until all others are scored, so that all runs draw their next ones together
     "score": BatchedMethod(call=calls.score, of=RewardModel, order=1),
 }
@@ -82,7 +86,7 @@ def offered(model: object) -> list[str]:
     Example:
         >>> from motes.models import FunctionReward, TableLM
         >>> offered(TableLM(lambda prefix: [1.0])), offered(FunctionReward(lambda x: 0.0))
-        (['extend', 'logprob', 'continued'], ['score'])
+        (['extend', 'logprob', 'continued', 'read_steps'], ['score'])
     """
     return [
         name

@@ -18,11 +18,12 @@ import numpy as np
 
 from ..aliases import PRNGKeys
 from . import behaviour
-from .mixture import Law, Mixture
+from .mixture import Law, Mixture, components
 from .protocols import (
     Capabilities,
     LanguageModel,
     QuestionTooLong,
+    Reading,
     RewardModel,
     capabilities,
     nan_score,
@@ -111,6 +112,11 @@ def _check_mixture(lm: LanguageModel, mixture: Mixture, prior: Sampling) -> None
         raise ValueError(
             f"proposal cannot be a Mixture for the language model {lm.name!r}, which does not tell "
             "the log-probability of a step under several samplings"
+        )
+    if mixture.has_models and not capabilities(lm).models:
+        raise ValueError(
+            f"proposal cannot be a Mixture of several models where the language model {lm.name!r} "
+            "is asked by itself"
         )
     if not mixture.covers(prior):
         raise ValueError(
@@ -217,6 +223,69 @@ def continued(
                 delimited=step.delimited,
             )
     return list(heads)
+
+
+def read_steps(
+    lm: Any,
+    trajectories: Sequence[Trajectory],
+    steps: Sequence[Trajectory],
+    *,
+    prior: Sampling,
+    proposal: Law,
+) -> list[Reading | None]:
+    """Return each trajectory with the last step of another one behind it.
+
+    Args:
+        lm: a language model that can score. It is asked itself if it can read steps; otherwise they
+            are taken to end where and as they did.
+        trajectories: N open ones.
+        steps: N nodes of any trajectories, whose last steps are taken.
+        prior: the declared prior.
+        proposal: what the steps are to be thought of as drawn from.
+
+    Returns:
+        N readings; None where the model could not have drawn the step, which would have ended
+        elsewhere.
+
+    Raises:
+        ValueError, FloatingPointError: as `logprob`.
+
+    Example:
+        >>> from motes.models import Sampling, TableLM
+        >>> lm = TableLM(lambda prefix: [0.5, 0.25, 0.25])
+        >>> step = lm.start("?").child("1 ", (1,), logprob=0.0, proposal_logprob=0.0)
+        >>> laws = {"prior": Sampling(), "proposal": Sampling(top_k=1)}
+        >>> [reading] = read_steps(lm, [lm.start("?")], [step], **laws)
+        >>> reading.node.token_ids, round(reading.log_p, 3), reading.terms
+        ((1,), -1.386, (-inf,))
+    """
+    if capabilities(lm).reading:
+        readings = lm.read_steps(trajectories, steps, prior=prior, proposal=proposal)
+        if len(readings) != len(trajectories):
+            what = f"read_steps of the language model {lm.name!r}"
+            raise ValueError(_miscounted(what, len(readings), len(trajectories)))
+        return list(readings)
+    laws = components(proposal)
+    tokens = [step.step_token_ids for step in steps]
+    known = {
+        law: logprob(lm, trajectories, tokens, prior=law).tolist()
+        for law in dict.fromkeys((prior, *laws))
+    }
+    found: list[Reading | None] = []
+    for i, (trajectory, step) in enumerate(zip(trajectories, steps, strict=True)):
+        terms = tuple(known[law][i] for law in laws)
+        node = trajectory.child(
+            step.step_text,
+            step.step_token_ids,
+            logprob=0.0,
+            proposal_logprob=0.0,
+            finished=step.finished,
+            truncated=step.truncated,
+            delimited=step.delimited,
+            component_logprobs=terms if isinstance(proposal, Mixture) else (),
+        )
+        found.append(Reading(node, known[prior][i], terms))
+    return found
 
 
 def can_read(prm: Any, trajectory: Trajectory) -> bool:

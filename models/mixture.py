@@ -1,6 +1,8 @@
-"""Mixtures of samplings: several temperatures or truncations at once, weighed as one proposal.
+"""Mixtures: several temperatures, prompts or models at once, weighed as one proposal.
 
-A component j of a mixture is a next-token law, and has a share a_j. Steps are drawn from one
+A component j of a mixture is a next-token law, of the run's language model or of another one that
+writes the same tokens (a draft, or the same weights under another prompt), and has a share a_j.
+Steps are drawn from one
 component each, but weighed by the law of the mixture, whichever component drew them (the balance
 heuristic of Veach and Guibas 1995, doi:10.1145/218380.218498; Owen and Zhou 2000,
 doi:10.1080/01621459.2000.10473909):
@@ -33,11 +35,40 @@ Per = Literal["step", "trajectory"]
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """A proposal that draws each step from one of several samplings.
+class Component:
+    """A component of a mixture with a language model of its own.
 
     Attributes:
-        components: the samplings, at least one.
+        lm: the language model, which brings its own prompt. It must write the tokens of the run's
+            language model, end its steps alike, and score what others wrote.
+        sampling: how it is sampled.
+
+    Raises:
+        TypeError: `sampling` is no `Sampling`. Where `lm` is no language model, whoever draws from
+            the mixture says so.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> draft = TableLM(lambda prefix: [0.5, 0.5], name="draft")
+        >>> Component(draft, Sampling(temperature=0.8)).sampling.temperature
+        0.8
+    """
+
+    lm: Any
+    sampling: Sampling = Sampling()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sampling, Sampling):
+            raise TypeError(f"sampling must be a Sampling, not {checks.shown(self.sampling)}")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A proposal that draws each step from one of several components.
+
+    Attributes:
+        components: at least one: a `Sampling` of the run's own language model, or a `Component`
+            with another one.
         weights: the share of each, above 0; they are normalised. Equal where None.
         per: "step" draws the component of every step anew; "trajectory" draws whole trajectories
             from one component each. As a resampled trajectory is shared by particles, its
@@ -55,7 +86,7 @@ class Mixture:
         (True, False)
     """
 
-    components: Sequence[Sampling]
+    components: Sequence[Sampling | Component]
     _: KW_ONLY
     weights: Sequence[float] | None = None
     per: Per = "step"
@@ -63,10 +94,12 @@ class Mixture:
     def __post_init__(self) -> None:
         components = _listed("components", self.components)
         for component in components:
-            if not isinstance(component, Sampling):
-                raise TypeError(f"components must hold Samplings, not {checks.shown(component)}")
+            if not isinstance(component, Sampling | Component):
+                raise TypeError(
+                    f"components must hold Samplings or Components, not {checks.shown(component)}"
+                )
         if not components:
-            raise ValueError("components must hold at least one Sampling")
+            raise ValueError("components must hold at least one Sampling or Component")
         given = [1.0] * len(components) if self.weights is None else self.weights
         weights = [checks.positive("weights", weight) for weight in _listed("weights", given)]
         if len(weights) != len(components):
@@ -82,9 +115,18 @@ class Mixture:
         checks.choice("per", self.per, get_args(Per))
         checks.settle(self, components=components, weights=shares)
 
+    @property
+    def has_models(self) -> bool:
+        """Whether a component has a language model of its own."""
+        return any(isinstance(component, Component) for component in self.components)
+
     def covers(self, prior: Sampling) -> bool:
-        """Say whether one of the components can draw all that `prior` can, whatever the logits."""
-        return any(component.covers(prior) for component in self.components)
+        """Say whether one of the components can draw all that `prior` can, whatever the logits.
+
+        Of another language model that is not known.
+        """
+        own = [component for component in self.components if isinstance(component, Sampling)]
+        return any(sampling.covers(prior) for sampling in own)
 
     def log_shares(self, trajectory: Trajectory) -> np.ndarray:
         """Return the log-probability that each component draws the step after a trajectory.
@@ -148,13 +190,17 @@ Law: TypeAlias = Sampling | Mixture
 
 
 def components(law: Law) -> tuple[Sampling, ...]:
-    """Return the samplings that steps are drawn from under a law.
+    """Return the samplings of one model that steps are drawn from under a law.
 
     Example:
         >>> len(components(Sampling())), len(components(Mixture([Sampling(), Sampling()])))
         (1, 2)
     """
-    return tuple(law.components) if isinstance(law, Mixture) else (law,)
+    if not isinstance(law, Mixture):
+        return (law,)
+    samplings = [component for component in law.components if isinstance(component, Sampling)]
+    assert len(samplings) == len(law.components)  # no model is asked for another's components
+    return tuple(samplings)
 
 
 def chosen(law: Law, trajectories: Sequence[Trajectory], uniforms: SlotUniforms) -> np.ndarray:

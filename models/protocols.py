@@ -18,7 +18,7 @@ import numpy as np
 
 from ..aliases import PRNGKeys
 from .cost import Cost
-from .mixture import Law
+from .mixture import Law, Mixture
 from .sampling import Sampling
 from .step_rule import StepRule
 from .trajectory import Trajectory
@@ -190,6 +190,11 @@ class Capabilities:
             order, or ignore seeds; what is drawn has the declared law all the same.
         mixtures: whether `extend` takes a `Mixture` for `sampling`, so that a step is drawn from
             one component, and told its log-probability under all of them.
+        models: whether components of that mixture may have language models of their own: of what
+            stands for a language model in such a run.
+        reading: whether it has a method `read_steps`, which puts a step of its own behind each of
+            several trajectories.
+        law: the mixture that its own law is; None where it is none.
         laws: called with proposal and prior, raises a ValueError where it cannot draw from the
             one, or not tell log-probabilities under both. None where it takes any.
 
@@ -208,6 +213,9 @@ class Capabilities:
     checked: bool = False
     seeds: bool = True
     mixtures: bool = False
+    models: bool = False
+    reading: bool = False
+    law: Mixture | None = None
     laws: Callable[[Any, Sampling], None] | None = None
 
 
@@ -242,10 +250,26 @@ def _inferred(model: object) -> Capabilities:
         probabilities=scoring,  # NaN is allowed of a model that cannot score a text either
         scoring=scoring,
         continuation=scoring and callable(getattr(model, "continued", None)),
+        reading=scoring and callable(getattr(model, "read_steps", None)),
         step_rule=rule if isinstance(rule, StepRule) else None,
         confidences=callable(getattr(model, "token_confidences", None)),
         limited=callable(getattr(model, "can_read", None)),
     )
+
+
+class Reading(NamedTuple):
+    """What a language model makes of a step that it is given behind a trajectory.
+
+    Attributes:
+        node: a child of the trajectory with this step, as if the model had drawn it; its own
+            log-probabilities are zero, since nothing was drawn.
+        log_p: the step's log-probability under the prior, in nats.
+        terms: under each component of the proposal.
+    """
+
+    node: Trajectory
+    log_p: float
+    terms: tuple[float, ...]
 
 
 class TokenFacts(NamedTuple):
@@ -291,6 +315,12 @@ def nan_score(name: str, trajectory: Trajectory) -> FloatingPointError:
     return FloatingPointError(
         f"the reward model {name!r} gave a score that is NaN for {trajectory!r}"
     )
+
+
+def share_network(one: object, other: object) -> bool:
+    """Return whether two language models are the same weights in memory, under any two prompts."""
+    network = getattr(underlying(one), "model", None)
+    return network is not None and network is getattr(underlying(other), "model", None)
 
 
 def underlying(value: Any) -> Any:

@@ -17,6 +17,7 @@ from ..aliases import PRNGKey, PRNGKeys
 
 BLOCK, ROWS = 64, 64  # tokens and slots of a call
 CHOICE = BLOCK * (2**32 - 1)  # beyond all tokens: what chooses the component of a mixture
+CHOICE_OF_MODEL = BLOCK * (2**32 - 2)  # and the language model, where components have their own
 
 
 class SlotUniforms:

@@ -23,6 +23,7 @@ from .filters.resample_move import ResampleMove as ResampleMove
 from .filters.tempered_smc import TemperedSMC as TemperedSMC
 from .filters.twisted_smc import TwistedSMC as TwistedSMC
 from .filters.twisted_smc import UserTwist as UserTwist
+from .model_switch import model_switch as model_switch
 from .registry import SAMPLERS as SAMPLERS
 from .registry import make_sampler as make_sampler
 from .repeated_runs import repeated as repeated

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -16,6 +16,7 @@ from .. import checks
 from ..models import Mixture, Sampling, calls
 from ..models.mixture import Law
 from ..models.population_memory import check_population
+from ..models.proposed_by_mixture import ProposedByMixture
 from ..ppl.interfaces import Declared
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Evidence, Guarantee, Reason, Unit
@@ -152,6 +153,27 @@ class SteppedSampler(ABC):
         """Return all that steps are drawn from, where that changes on the way."""
         return [self.proposed(model)]
 
+    def over(self, model: Declared) -> Declared:
+        """Return what is sampled, with the models of a mixture beside its own where it has some.
+
+        Raises:
+            ValueError: the mixture cannot be drawn from, or does not cover the prior.
+        """
+        mixture = self.proposal
+        if not isinstance(mixture, Mixture):
+            return model
+        if not isinstance(model, StateSpaceModel):
+            if mixture.has_models:
+                raise ValueError(
+                    f"proposal cannot be a Mixture of several models for {model!r}: they stand "
+                    "beside the language model of a StateSpaceModel"
+                )
+            return model
+        if mixture.has_models:
+            model = replace(model, lm=ProposedByMixture(model.lm, mixture))
+        calls.check_sampling(model.lm, mixture, model.prior)
+        return model
+
     def check(self, model: Declared) -> None:  # noqa: B027 (most samplers sample anything)
         """Raise what is wrong with this sampler for this model."""
 
@@ -203,8 +225,7 @@ class SteppedSampler(ABC):
                 f"checkpoint is for runs of a StateSpaceModel: the state of {model!r} is not kept"
             )
         self.check(model)
-        if isinstance(model, StateSpaceModel) and isinstance(self.proposal, Mixture):
-            calls.check_sampling(model.lm, self.proposal, model.prior)
+        model = self.over(model)
         # a cap far beyond every trajectory takes no memory
         check_population(self.least_tokens, min(model.max_steps, USUAL_STEPS))
         return run(self.bind(model, run_keys(seed)), seed, progress, checkpoint)

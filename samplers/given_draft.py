@@ -37,7 +37,7 @@ class Metered:
 
     def __init__(self, lm: LanguageModel) -> None:
         self.name, self.cost, self.original = lm.name, Cost(), lm
-        self.capabilities = replace(capabilities(lm), checked=True, scoring=False)
+        self.capabilities = replace(capabilities(lm), checked=True, scoring=False, reading=False)
 
     @property
     def stands_for(self) -> LanguageModel:

@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models import Cost, LanguageModel, Mixture, RewardModel, Sampling
+from ..models import Component, Cost, LanguageModel, Mixture, RewardModel, Sampling
 from ..models.identity import Mark, check_vouched, identify
 from ..models.own_time import own_seconds
 from ..ppl.posterior.posterior import Posterior
@@ -136,7 +136,8 @@ class _Course:
         )
 
     def _check_counted(self) -> None:
-        if self.bound.sampler.budget is not None and not self.bound.spent(self._so_far):
+        spent = self.bound.spent(self._so_far) or self._so_far.draft_tokens
+        if self.bound.sampler.budget is not None and not spent:
             name = self.bound.model.settings()["lm"]
             raise ValueError(
                 f"a budget needs a language model that counts cost.generated_tokens, and {name!r} "
@@ -151,11 +152,14 @@ class _Course:
 def _marks(bound: BoundSampler[Any]) -> dict[str, Mark]:
     """Identify models and functions by what they do: the sampler's, and the declaration's."""
     own = {field.name: getattr(bound.sampler, field.name) for field in fields(bound.sampler)}
-    functions = {
+    functions: dict[str, Any] = {
         name: value
         for name, value in own.items()
         if callable(value) or isinstance(value, LanguageModel | RewardModel)
     }
+    mixture = bound.sampler.proposal
+    if isinstance(mixture, Mixture) and mixture.has_models:
+        functions["components"] = [c.lm for c in mixture.components if isinstance(c, Component)]
     return {name: identify(value) for name, value in (functions | bound.model.functions()).items()}
 
 
@@ -207,7 +211,7 @@ def _plain(value: object) -> Any:
         return value
     if isinstance(value, SupportsIndex):
         return index(value)
-    if isinstance(value, Sampling | Mixture):
+    if isinstance(value, Sampling | Mixture | Component):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, LanguageModel | RewardModel):
         return value.name

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..models import Cost, Mixture
+from ..models import Cost, Mixture, capabilities
 from ..ppl.posterior.errors import errors_of
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Provenance, Reason
+from ..ppl.statespace import StateSpaceModel
 from .bound import BoundSampler, Draws
 from .run_facts import IN_WARMUP, INTERRUPTED, chosen_by_answers, missed, moves_of, remedies_of
 
@@ -58,9 +59,12 @@ def _components(bound: BoundSampler[Any], draws: Draws) -> dict[str, list[float]
     """Say what share of the result each component of a mixture drew, by weight.
 
     Nothing where steps are drawn from no mixture. Were all draws of equal weight, these would be
-    the mixture's own weights, in the mean over runs.
+    the mixture's own weights, in the mean over runs. Of a declared mixture it is the posterior of
+    who wrote.
     """
-    mixture = bound.sampler.proposals(bound.model)[0]
+    mixture, model = bound.sampler.proposals(bound.model)[0], bound.model
+    if not isinstance(mixture, Mixture) and isinstance(model, StateSpaceModel):
+        mixture = capabilities(model.lm).law
     if not isinstance(mixture, Mixture):
         return {}
     drew = np.array([mixture.drew(x.trajectory) for x in draws.particles])

@@ -123,6 +123,7 @@ class ChunkedThinking:
             continuation=can.scoring,
             confidences=False,
             checked=False,
+            reading=False,
             laws=self._check_laws,
         )
 

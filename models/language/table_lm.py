@@ -19,8 +19,8 @@ from ... import checks
 from ...aliases import PRNGKeys
 from ..confidence import Top, confidence
 from ..cost import Cost
-from ..mixture import Law, chosen, components, weighed
-from ..protocols import Capabilities, nan_score
+from ..mixture import Law, Mixture, chosen, components, weighed
+from ..protocols import Capabilities, Reading, nan_score
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
@@ -48,7 +48,9 @@ class TableLM:
         (1, -0.6931)
     """
 
-    capabilities = Capabilities(scoring=True, continuation=True, confidences=True, mixtures=True)
+    capabilities = Capabilities(
+        scoring=True, continuation=True, confidences=True, mixtures=True, reading=True
+    )
 
     def __init__(
         self,
@@ -141,6 +143,21 @@ class TableLM:
                     break
         return heads
 
+    def read_steps(
+        self,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        *,
+        prior: Sampling,
+        proposal: Law,
+    ) -> list[Reading | None]:
+        """Put a step behind each trajectory; see `motes.models.calls.read_steps`."""
+        self.cost += Cost(rescored_tokens=len(steps), forward_passes=1)
+        return [
+            self._reading(x, step.step_token_ids, proposal, prior)
+            for x, step in zip(trajectories, steps, strict=True)
+        ]
+
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
@@ -188,6 +205,25 @@ class TableLM:
             finished=token == self.eos,
             **weighed(sampling, trajectory, [terms[law] for law in components(sampling)]),
         )
+
+    def _reading(
+        self, trajectory: Trajectory, tokens: tuple[int, ...], proposal: Law, prior: Sampling
+    ) -> Reading | None:
+        if not trajectory.open or len(tokens) != 1:
+            return None
+        log_p, *terms = [
+            self._log_prob(law, trajectory.token_ids, tokens[0], trajectory)
+            for law in (prior, *components(proposal))
+        ]
+        node = trajectory.child(
+            f"{tokens[0]} ",
+            tokens,
+            logprob=0.0,
+            proposal_logprob=0.0,
+            finished=tokens[0] == self.eos,
+            component_logprobs=tuple(terms) if isinstance(proposal, Mixture) else (),
+        )
+        return Reading(node, log_p, tuple(terms))
 
     def _logits(self, prefix: tuple[int, ...], trajectory: Trajectory) -> np.ndarray:
         probs = np.asarray(self.next_probs(prefix), dtype=np.float64)

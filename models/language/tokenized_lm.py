@@ -8,6 +8,7 @@ engine, or a server.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -109,21 +110,30 @@ class TokenizedLM:
         The terms are the log-probabilities of its tokens: under the prior, then under each
         component of the proposal; those under the prior alone where it is the proposal.
         """
-        first, ending = 0, self._ending
+        first = 0
         for step in steps:
-            tokens, room = step.step_token_ids, self._room(head)
+            tokens = step.step_token_ids
             last = first + len(tokens)
-            if not head.open or len(tokens) > ending.longest:
-                return None
-            if any(self._ends(head, tokens[:k], room) for k in range(1, len(tokens))):
+            if not head.open:
                 return None
             log_p, *log_q = [float(sum(values[first:last])) for values in terms]
             law = weighed(proposal, head, log_q or [log_p])
-            child = ending.child(head, tokens, log_p, full=len(tokens) >= room, **law)
+            child = self._step_said(head, tokens, logprob=log_p, **law)
             if child is None:
                 return None
             head, first = child, last
         return head
+
+    def _step_said(
+        self, head: Trajectory, tokens: tuple[int, ...], **law: Any
+    ) -> Trajectory | None:
+        """Give the child of an open trajectory that these tokens make; None if they make none."""
+        room = self._room(head)
+        if not 0 < len(tokens) <= self._ending.longest:
+            return None
+        if any(self._ends(head, tokens[:k], room) for k in range(1, len(tokens))):
+            return None
+        return self._ending.child(head, tokens, full=len(tokens) >= room, **law)
 
     def _ends(self, head: Trajectory, tokens: Sequence[int], room: int) -> bool:
         """Return whether a step after `head` is complete with the last of these tokens."""

@@ -30,10 +30,10 @@ from ..hosting.static_decoding import PLAIN, StaticDecoding, check_decoding
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
 from ..hosting.transfers import sent
 from ..hosting.tree_cache import Tokens, TreeCache
-from ..mixture import Law, components
+from ..mixture import Law, Mixture, components
 from ..progress import Listener
 from ..prompt_forms import PromptForm
-from ..protocols import Capabilities
+from ..protocols import Capabilities, Reading
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
@@ -97,7 +97,7 @@ class TorchLM(TokenizedLM):
     ) -> None:
         self.model, self.draft, self.decoding = model, draft, check_decoding(decoding)
         self._listener: Listener | None = None
-        kept = checks.count("cache_bytes", cache_bytes)
+        self.cache_bytes = kept = checks.count("cache_bytes", cache_bytes)
         # first, since it refuses what cannot be forked
         self._tree = TreeCache(
             model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved
@@ -139,6 +139,7 @@ class TorchLM(TokenizedLM):
             confidences=True,
             seeds=self._drafter is None or self._drafter.seeds,
             mixtures=self._drafter is None,
+            reading=True,
         )
 
     @torch.inference_mode()
@@ -236,6 +237,38 @@ class TorchLM(TokenizedLM):
         return results
 
     @torch.inference_mode()
+    def read_steps(
+        self,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        *,
+        prior: Sampling,
+        proposal: Law,
+    ) -> list[Reading | None]:
+        """Put a step behind each trajectory, scored in one pass; see `calls.read_steps`.
+
+        What has been read of it is kept, so that the next step goes on from there.
+        """
+        check_open(trajectories)
+        texts = [step.step_token_ids for step in steps]
+        results: list[Reading | None] = [None] * len(steps)
+        rooms = map(self._room, trajectories)
+        fitting = [i for i, room in enumerate(rooms) if 0 < len(texts[i]) <= room]
+        if not fitting:
+            return results
+
+        def run(rows: Sequence[int]) -> list[Reading | None]:
+            return self._read([trajectories[i] for i in rows], [texts[i] for i in rows], *laws)
+
+        laws = prior, proposal
+        heads, more = [trajectories[i] for i in fitting], [len(texts[i]) for i in fitting]
+        for i, reading in zip(
+            fitting, self._in_batches(run, fitting, heads, more, SCORED_COLUMNS), strict=True
+        ):
+            results[i] = reading
+        return results
+
+    @torch.inference_mode()
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: Top
     ) -> list[np.ndarray]:
@@ -256,6 +289,35 @@ class TorchLM(TokenizedLM):
         for i, values in zip(written, found, strict=True):
             results[i] = values
         return results
+
+    def prompted(self, prompt: PromptForm | None, *, name: str | None = None) -> TorchLM:
+        """Return a language model of the same weights that reads another prompt.
+
+        It keeps keys and values of its own, and counts its own cost.
+
+        Args:
+            prompt: as `motes.load_lm` takes it.
+            name: what reports call it; this model's where None.
+
+        Example:
+            >>> from motes.models import load_lm
+            >>> lm = load_lm("pocket", probe=False)
+            >>> other = lm.prompted("Q: {question} A:")
+            >>> other.rendered("2 + 2?").text, other.model is lm.model
+            ('Q: 2 + 2? A:', True)
+        """
+        other = TorchLM(
+            self.model,
+            self.tokenizer,
+            step=self.step,
+            prompt=prompt,
+            name=name or self.name,
+            cache_bytes=self.cache_bytes,
+            probe=False,
+            draft=self.draft,
+        )
+        other.context = self.context
+        return other
 
     def tell(self, listener: Listener | None) -> Listener | None:
         """Tell this function how far each step is; see `motes.models.progress`."""
@@ -380,6 +442,31 @@ class TorchLM(TokenizedLM):
     ) -> list[float]:
         return self._token_terms(trajectories, continuations, [prior])[0].sum(axis=1).tolist()
 
+    def _read(
+        self,
+        heads: list[Trajectory],
+        texts: list[tuple[int, ...]],
+        prior: Sampling,
+        proposal: Law,
+    ) -> list[Reading | None]:
+        logits, rows = self._fork(heads)
+        first, laws = rows.columns, (prior, *components(proposal))
+        measures = [partial(chosen, law=law) for law in dict.fromkeys(laws)]
+        figures = self._figures(heads, logits, rows, texts, measures)
+        values = [figures[[*dict.fromkeys(laws)].index(law)] for law in laws]
+        readings: list[Reading | None] = []
+        kept = []
+        for row, (head, tokens) in enumerate(zip(heads, texts, strict=True)):
+            log_p, *terms = [float(of_law[row].sum()) for of_law in values]
+            law = {"logprob": 0.0, "proposal_logprob": 0.0}
+            own = tuple(terms) if isinstance(proposal, Mixture) else ()
+            node = self._step_said(head, tokens, **law, component_logprobs=own)
+            readings.append(None if node is None else Reading(node, log_p, tuple(terms)))
+            if node is not None:
+                kept.append((row, node, first, len(tokens) - 1))
+        self._tree.store(rows, kept)
+        return readings
+
     def _token_terms(
         self,
         trajectories: list[Trajectory],
@@ -400,7 +487,17 @@ class TorchLM(TokenizedLM):
         measures: Sequence[Measure],
     ) -> list[np.ndarray]:
         """Return each measure's value at every token; see `motes.models.hosting.token_measures`."""
-        logits, rows = self._fork(trajectories)
+        return self._figures(trajectories, *self._fork(trajectories), continuations, measures)
+
+    def _figures(
+        self,
+        trajectories: list[Trajectory],
+        logits: torch.Tensor,
+        rows: Rows,
+        continuations: list[tuple[int, ...]],
+        measures: Sequence[Measure],
+    ) -> list[np.ndarray]:
+        """Return the same of contexts that are forked already, whose rows read the tokens."""
         values = measured(self._tree, logits, rows, continuations, measures)
         for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))):
             raise FloatingPointError(

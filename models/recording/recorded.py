@@ -115,7 +115,7 @@ class RecordedLM(Recorded):
         }
         super().__init__(model, path, "language model", capabilities=abilities)
         # a step's log-probabilities under several samplings have no place in a recording
-        self.capabilities: Capabilities = replace(can, mixtures=False)
+        self.capabilities: Capabilities = replace(can, mixtures=False, reading=False)
 
     def start(self, question: str) -> Trajectory:
         """Return the root of a new tree; see `LanguageModel.start`."""

@@ -215,7 +215,7 @@ def _gone_on(
     shared: Callable[[Any], Any],
 ) -> _Course:
     """Go on with a question's run until it has its share."""
-    own = model.via(shared)
+    own = sampler.over(model.via(shared))
     before, began = own.cost, own_seconds()
     bound = sampler.bind(own, run_keys(seed))
     state = bound.init() if course.state is None else course.state._replace(enough=0)
@@ -234,7 +234,7 @@ def _ended(
 ) -> Outcome:
     """Return what a question's run has come to."""
     stop = _share(rule, len(course.seen))
-    bound = replace(sampler, stop=stop).bind(model, run_keys(seed))
+    bound = replace(sampler, stop=stop).bind(sampler.over(model), run_keys(seed))
     try:
         return Outcome(concluded(bound, course.state, seed, course.cost), None, course.cost)
     except AllParticlesDead as death:

@@ -1,0 +1,368 @@
+"""Several language models that write one tree of trajectories, a step at a time.
+
+A step is drawn by one model and read by all others, in one batch each: so every component of a
+mixture tells how probable it is, whichever drew it. Every model keeps a tree of its own, with its
+own prompt and its own keys and values, and the *mirror* of a trajectory is the node with the same
+steps there. A model that could not have drawn a step (its context was full sooner, say) has no
+mirror from there on: it draws nothing, and the shares of the others grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from math import inf
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from .. import checks
+from ..aliases import PRNGKeys
+from . import calls
+from .cost import Cost
+from .mixture import Component, Law, Mixture, components
+from .protocols import (
+    LanguageModel,
+    Reading,
+    capabilities,
+    share_network,
+    token_facts,
+    underlying,
+)
+from .randomness import CHOICE_OF_MODEL, SlotUniforms, raw_keys
+from .sampling import Sampling
+from .trajectory import Trajectory
+
+
+class Part(NamedTuple):
+    """What one language model draws of a mixture.
+
+    Attributes:
+        lm: the language model.
+        law: its components as a law of their own.
+        places: their numbers in the mixture.
+    """
+
+    lm: LanguageModel
+    law: Law
+    places: list[int]
+
+
+class Stepped(NamedTuple):
+    """A step behind a trajectory, as a panel sees it.
+
+    Attributes:
+        said: a node with the step's text, tokens and end.
+        readings: what each model makes of it; None of a model that could not have drawn it.
+        terms: its log-probability under each component, in nats.
+        log_q: under the mixture.
+    """
+
+    said: Trajectory
+    readings: list[Reading | None]
+    terms: np.ndarray
+    log_q: float
+
+
+class Panel:
+    """The language models of a mixture, and the mirrors of trajectories in their trees.
+
+    Args:
+        mixture: the mixture.
+        lm: the language model whose `Sampling`s stand among the components; the first of the panel.
+            None where each component has its own.
+
+    Attributes:
+        parts: what each model draws, no model twice.
+
+    Raises:
+        TypeError: the model of a `Component` is none.
+        ValueError: there is a `Sampling` and no model for it; or two models cannot write one tree.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> one, two = TableLM(lambda prefix: [0.5, 0.5]), TableLM(lambda prefix: [0.9, 0.1])
+        >>> panel = Panel(Mixture([Component(two), Sampling(), Sampling(top_k=1)]), one)
+        >>> [part.places for part in panel.parts]
+        [[1, 2], [0]]
+    """
+
+    def __init__(self, mixture: Mixture, lm: LanguageModel | None) -> None:
+        self.mixture, self.parts = mixture, _parts(mixture, lm)
+        _check_parts(self.parts)
+        self._mirrors: list[WeakKeyDictionary[Trajectory, Trajectory | None]] = [
+            WeakKeyDictionary() for _ in self.parts
+        ]
+        self._asked = [Cost() for _ in self.parts]
+
+    @property
+    def cost(self) -> Cost:
+        """What the first model has computed, and what was asked of others here.
+
+        That counts as a draft's, unless they are the same weights under another prompt.
+        """
+        first, *others = self.parts
+        total = first.lm.cost
+        for part, asked in zip(others, self._asked[1:], strict=True):
+            total += asked if share_network(part.lm, first.lm) else asked.as_draft()
+        return total
+
+    def root(self, question: str) -> Trajectory:
+        """Return a new root, whose opening is that of the first model's."""
+        mirror = calls.start(self.parts[0].lm, question)
+        root = replace(mirror)
+        self._mirrors[0][root] = mirror
+        return root
+
+    def mirrors(self, k: int, trajectories: Sequence[Trajectory]) -> list[Trajectory | None]:
+        """Return the nodes of model k's tree with the same steps; None where it has none.
+
+        What it has not read yet, as of a run that is taken up again, it reads now.
+        """
+        known = self._mirrors[k]
+        unread: dict[Trajectory, None] = {}
+        for trajectory in trajectories:
+            node: Trajectory | None = trajectory
+            while node is not None and node not in known and node not in unread:
+                unread[node] = None
+                node = node.parent
+        for depth, level in groupby(sorted(unread, key=_depth), key=_depth):
+            nodes = list(level)
+            if depth == 0:
+                for node in nodes:
+                    known[node] = self._ask(k, calls.start, node.question)
+                continue
+            parents = [node.parent for node in nodes if node.parent is not None]
+            readings = self.read(k, parents, nodes, prior=_widest(self.parts[k].law))
+            for node, reading in zip(nodes, readings, strict=True):
+                ends_alike = reading is not None and reading.node.open == node.open
+                known[node] = reading.node if reading is not None and ends_alike else None
+        return [known[trajectory] for trajectory in trajectories]
+
+    def keep(self, k: int, trajectory: Trajectory, mirror: Trajectory | None) -> None:
+        """Remember the mirror of a trajectory in model k's tree."""
+        self._mirrors[k][trajectory] = mirror
+
+    def child(self, parent: Trajectory, stepped: Stepped, *, logprob: float) -> Trajectory:
+        """Return a trajectory with a step behind it, whose own log-probability this is."""
+        child = parent.child(
+            stepped.said.step_text,
+            stepped.said.step_token_ids,
+            logprob=logprob,
+            proposal_logprob=stepped.log_q,
+            finished=stepped.said.finished,
+            truncated=stepped.said.truncated,
+            delimited=stepped.said.delimited,
+            component_logprobs=tuple(stepped.terms.tolist()),
+        )
+        for k, reading in enumerate(stepped.readings):
+            self.keep(k, child, None if reading is None else reading.node)
+        return child
+
+    def log_shares(self, trajectory: Trajectory) -> np.ndarray:
+        """Return the log-probability that each component draws the next step, as it is drawn here.
+
+        Float64, shape (components,): those of the mixture, among the models that have a mirror.
+        """
+        log_shares = self.mixture.log_shares(trajectory)
+        for k, part in enumerate(self.parts):
+            if self.mirrors(k, [trajectory]) == [None]:
+                log_shares[part.places] = -inf
+        return log_shares - np.logaddexp.reduce(log_shares)
+
+    def draw(
+        self, trajectories: Sequence[Trajectory], keys: PRNGKeys, prior: Sampling | None = None
+    ) -> list[Stepped]:
+        """Draw a step behind each trajectory from the mixture.
+
+        Args:
+            trajectories: N open ones.
+            keys: JAX random keys, shape (N,); what slot i draws depends on keys[i] alone.
+            prior: what the first model's log-probabilities are of; any where None.
+        """
+        if not len(trajectories):
+            return []
+        raw = raw_keys(keys, len(trajectories))
+        log_shares = {x: self.log_shares(x) for x in dict.fromkeys(trajectories)}
+        points = SlotUniforms(raw, len(trajectories)).at(CHOICE_OF_MODEL)
+        chosen = [self._part(log_shares[x], u) for x, u in zip(trajectories, points, strict=True)]
+        drawn: list[Trajectory] = list(trajectories)
+        readings: list[list[Reading | None]] = [[None] * len(self.parts) for _ in trajectories]
+        for k in sorted(set(chosen)):
+            rows = [i for i, other in enumerate(chosen) if other == k]
+            heads = self.mirrors(k, [trajectories[i] for i in rows])
+            found = self._extend(k, heads, raw[rows], prior)
+            for i, reading in zip(rows, found, strict=True):
+                drawn[i], readings[i][k] = reading.node, reading
+        for k in range(len(self.parts)):
+            rows = [i for i, other in enumerate(chosen) if other != k]
+            heads, steps = [trajectories[i] for i in rows], [drawn[i] for i in rows]
+            for i, reading in zip(rows, self.read(k, heads, steps, prior), strict=True):
+                readings[i][k] = reading
+        return [
+            self._stepped(step, row, log_shares[x])
+            for x, step, row in zip(trajectories, drawn, readings, strict=True)
+        ]
+
+    def follow(
+        self, trajectories: Sequence[Trajectory], step: Trajectory, prior: Sampling | None = None
+    ) -> list[Stepped | None]:
+        """Put the last step of a trajectory behind each of others, as if the mixture had drawn it.
+
+        None where no model could have drawn it.
+        """
+        steps = [step] * len(trajectories)
+        columns = [self.read(k, trajectories, steps, prior) for k in range(len(self.parts))]
+        found: list[Stepped | None] = []
+        for trajectory, *row in zip(trajectories, *columns, strict=True):
+            nodes = [reading.node for reading in row if reading is not None]
+            if nodes:
+                found.append(self._stepped(nodes[0], row, self.log_shares(trajectory)))
+            else:
+                found.append(None)
+        return found
+
+    def read(
+        self,
+        k: int,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        prior: Sampling | None = None,
+        proposal: Law | None = None,
+    ) -> list[Reading | None]:
+        """Let model k read a step behind each trajectory; equal ones once.
+
+        Args:
+            k: the model's number.
+            trajectories: N open ones.
+            steps: N nodes, whose last steps are taken.
+            prior: what `Reading.log_p` is of, of the first model.
+            proposal: what its terms are of; the model's part of the mixture where None.
+        """
+        part, heads = self.parts[k], self.mirrors(k, trajectories)
+        rows: dict[tuple[Any, ...], tuple[Trajectory, Trajectory]] = {}
+        places = [(head, x.step_token_ids, *_end(x)) for head, x in zip(heads, steps, strict=True)]
+        for place, head, step in zip(places, heads, steps, strict=True):
+            if head is not None and head.open:
+                rows.setdefault(place, (head, step))
+        if not rows:
+            return [None] * len(steps)
+        law = proposal or part.law
+        asked = prior if prior is not None and k == 0 else _widest(law)
+        columns = zip(*rows.values(), strict=True)
+        found = self._ask(k, calls.read_steps, *map(list, columns), prior=asked, proposal=law)
+        readings = dict(zip(rows, found, strict=True))
+        return [readings.get(place) for place in places]
+
+    def _extend(
+        self, k: int, heads: Sequence[Any], keys: np.ndarray, prior: Sampling | None
+    ) -> list[Reading]:
+        law = self.parts[k].law
+        asked = prior if prior is not None and k == 0 else _widest(law)
+        readings = []
+        for head, node in zip(
+            heads, self._ask(k, calls.extend, heads, keys, sampling=law, prior=asked), strict=True
+        ):
+            terms = node.component_logprobs or (node.step_proposal_logprob,)
+            log_p = node.step_logprob
+            if log_p == -inf:  # what follows has log-probabilities of its own, and no difference
+                node = replace(node, logprob=head.logprob)
+            readings.append(Reading(node, log_p, terms))
+        return readings
+
+    def _part(self, log_shares: np.ndarray, u: float) -> int:
+        """Choose the model that draws a step."""
+        shares = np.exp(log_shares)
+        ends = np.cumsum([shares[part.places].sum() for part in self.parts])
+        return int(np.searchsorted(ends, u * ends[-1], side="right"))
+
+    def _stepped(
+        self, step: Trajectory, row: Sequence[Reading | None], log_shares: np.ndarray
+    ) -> Stepped:
+        """Put together what all models say of a step: one that ends it otherwise had no such."""
+        terms = np.full(len(self.mixture.components), -inf)
+        readings: list[Reading | None] = [None] * len(row)
+        for k, (part, reading) in enumerate(zip(self.parts, row, strict=True)):
+            if reading is not None and _end(reading.node) == _end(step):
+                readings[k], terms[part.places] = reading, reading.terms
+        log_q = float(np.logaddexp.reduce(log_shares + terms))
+        first = next(reading.node for reading in readings if reading is not None)
+        return Stepped(first, readings, terms, log_q)
+
+    def _ask(self, k: int, call: Any, *arguments: Any, **named: Any) -> Any:
+        """Ask model k, and count what that costs."""
+        lm = self.parts[k].lm
+        before = lm.cost
+        answer = call(lm, *arguments, **named)
+        self._asked[k] += lm.cost - before
+        return answer
+
+
+def _parts(mixture: Mixture, lm: LanguageModel | None) -> list[Part]:
+    models: dict[int, LanguageModel] = {}
+    members: dict[int, list[tuple[int, Sampling]]] = {}
+    if lm is not None:
+        models[id(underlying(lm))] = lm
+    for place, component in enumerate(mixture.components):
+        if isinstance(component, Component):
+            own, sampling = component.lm, component.sampling
+            if not isinstance(own, LanguageModel):
+                raise TypeError(f"lm must be a language model, not {checks.shown(own)}")
+        else:
+            own, sampling = lm, component
+        if own is None:
+            raise ValueError(
+                f"lm must be the language model of the component {component!r}, which has none of "
+                "its own"
+            )
+        models.setdefault(id(underlying(own)), own)
+        members.setdefault(id(underlying(own)), []).append((place, sampling))
+    parts, weights = [], list(mixture.weights or ())
+    for name, model in models.items():
+        if name not in members:
+            continue
+        places = [place for place, _ in members[name]]
+        samplings = [sampling for _, sampling in members[name]]
+        law = Mixture(samplings, weights=[weights[place] for place in places], per=mixture.per)
+        parts.append(Part(model, samplings[0] if len(samplings) == 1 else law, places))
+    return parts
+
+
+def _check_parts(parts: Sequence[Part]) -> None:
+    """Raise ValueError where models cannot write one tree, or do not tell what is needed."""
+    first = parts[0].lm
+    for part in parts:
+        lm, can = part.lm, capabilities(part.lm)
+        calls.check_sampling(lm, part.law, _widest(part.law))
+        if not can.scoring:
+            raise ValueError(
+                f"a mixture of models cannot have {lm.name!r} among them, which has no method "
+                "`logprob` to score what the others wrote"
+            )
+        if can.step_rule != capabilities(first).step_rule:
+            raise ValueError(
+                f"the models of a mixture must end their steps alike, and {lm.name!r} does not as "
+                f"{first.name!r} does: load both with the same step="
+            )
+        own, other = token_facts(lm).tokenizer, token_facts(first).tokenizer
+        if None not in (own, other) and own.get_vocab() != other.get_vocab():
+            raise ValueError(
+                f"the models of a mixture must write the same tokens, and those of {lm.name!r} are "
+                f"not those of {first.name!r}"
+            )
+
+
+def _widest(law: Law) -> Sampling:
+    """Return the component of a law that leaves out the least."""
+    samplings = components(law)
+    return next((sampling for sampling in samplings if not sampling.truncates), samplings[0])
+
+
+def _end(node: Trajectory) -> tuple[bool, bool, bool]:
+    return node.finished, node.truncated, node.delimited
+
+
+def _depth(node: Trajectory) -> int:
+    return node.depth
