@@ -315,6 +315,7 @@ class TorchLM(TokenizedLM):
             cache_bytes=self.cache_bytes,
             probe=False,
             draft=self.draft,
+            decoding=self.decoding,
         )
         other.context = self.context
         return other
