@@ -32,6 +32,7 @@ CHAINS = (
 
 # those whose good run takes seconds
 LONG = (
+    "delayed_acceptance",
     "particle_gibbs",
     "suffix_metropolis",
     "power_metropolis",
