@@ -185,7 +185,7 @@ FAULTS: dict[str, tuple[Any, type[Exception], str]] = {
 def test_a_fault_on_the_wire_ends_in_one_sentence_and_gives_no_score(name: str, stub: Stub) -> None:
     fault, kind, words = FAULTS[name]
     # short only where silence is the fault, as machines are busy
-    prm = load_prm(stub.url, retries=1, timeout=2.0 if name == "stalls" else 60.0)
+    prm = load_prm(stub.url, retries=1, timeout=1.0 if name == "stalls" else 60.0)
     stub.fault = fault
     with pytest.raises(kind, match=words) as caught:
         prm.score(grown()[:1])
