@@ -543,7 +543,7 @@ def test_another_language_model_needs_a_reward_model(capsys: pytest.CaptureFixtu
 
 @pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
-    "arguments", [["solve", "q", "--particles", "0"], [], ["--help"], ["problems", "--count", "1"]]
+    "arguments", [["--help"], [], ["solve", "q", "--particles", "0"], ["problems", "--count", "1"]]
 )
 def test_the_package_runs_as_the_command(arguments: list[str], tmp_path: Path) -> None:
     ours, theirs = (

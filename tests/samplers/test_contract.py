@@ -109,6 +109,7 @@ def test_it_says_what_it_is(name, declare):
     assert kind.guarantee in kind.__doc__.split("Guarantee:")[1].split(".")[0]
 
 
+@pytest.mark.long(quick=len(SAMPLERS))
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_the_posterior_is_whole(name, settings, declare, tmp_path):
     model = declare(alpha=1.5, constraint=lambda x: x.token_ids[0] != 1)
@@ -146,6 +147,7 @@ def test_the_posterior_is_whole(name, settings, declare, tmp_path):
     assert loaded.answer_mcse == pytest.approx(posterior.answer_mcse, nan_ok=True)
 
 
+@pytest.mark.long(quick=len(SAMPLERS))
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_same_seed_same_draws_and_numbered_runs_are_others(name, settings, declare):
     sampler, model = small(name, **settings), declare()

@@ -123,6 +123,7 @@ def test_the_scale_is_kept():
         np.testing.assert_allclose(np.asarray(shifted) - shift, new, atol=1e-11)
 
 
+@pytest.mark.statistics
 def test_all_dead():
     indices, logs = map(np.asarray, optimal(jax.random.key(0), np.full(5, -np.inf), 3))
     assert len(set(indices)) == 3

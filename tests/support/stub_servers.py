@@ -416,4 +416,4 @@ def serving(stub: Stub) -> Iterator[Stub]:
 
 
 SILENCE = object()
-STALL = 1.0  # seconds
+STALL = 2.0  # seconds, more than tests of silence wait

@@ -59,6 +59,7 @@ def test_chains_that_have_mixed(name, good, found):
     assert not MIXING & {*found(good(name))}
 
 
+@pytest.mark.statistics
 def test_a_rare_answer_may_be_missed_by_a_chain(good, found):
     posterior = good("particle_gibbs")
     extracted = list(posterior.extracted)

@@ -29,6 +29,7 @@ CHAINS = (
     "parallel_tempering",
     "replica_exchange",
 )
+CHAINS_OF_PROGRAMS = [name for name in CHAINS if name != "delayed_acceptance"]
 
 # those whose good run takes seconds
 LONG = (
@@ -171,7 +172,8 @@ def test_runs_whose_slots_are_not_trajectories(name, settings, declare, sample, 
 
 @pytest.mark.long(quick=2)
 @pytest.mark.parametrize(
-    "name", ["particle_filter", "importance_sampling", "tempered_smc", *CHAINS]
+    "name",
+    ["particle_filter", "importance_sampling", "tempered_smc", *CHAINS_OF_PROGRAMS],
 )
 def test_programs(name, sample, found):
     posterior = sample(

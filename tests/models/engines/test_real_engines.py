@@ -263,6 +263,7 @@ def test_vllm_server_scores_as_torch_does() -> None:
         assert load_prm(url).score(solution()) == pytest.approx(expected, abs=FLOAT32)
 
 
+@pytest.mark.parametrize("vllm_server_host", ["raw-pocket"], indirect=True)
 def test_vllm_server_judges_as_torch_does(vllm_server_host: Host) -> None:
     lm = vllm_server_host.make(StepRule(), None)
     judge = load_prm(f"judge:{lm._connection.url}", tokenizer=LM_FOLDER, at_once=4)

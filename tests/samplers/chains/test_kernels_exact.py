@@ -766,6 +766,7 @@ def delayed_by(case: Case, **settings: Any) -> tuple[np.ndarray, dict[Tokens, fl
     return matrix_of(walked(kernel), {x: states[x] for x in masses}), masses, states
 
 
+@pytest.mark.long(quick=3)
 @pytest.mark.parametrize("name", DELAYED)
 def test_delayed_acceptance(name):
     case, settings = DELAYED[name]
@@ -787,6 +788,7 @@ def test_a_target_that_screens_for_itself_is_suffix_metropolis():
         assert np.allclose([states[x].log_weight for x in masses], 0, atol=1e-13)
 
 
+@pytest.mark.statistics
 def test_moves_of_the_draft_are_its_kernel_to_a_power():
     """With S moves the chance to go from x to y is K^S(x, y) min(1, w(y) / w(x)), where K moves
     by the cheap target alone."""

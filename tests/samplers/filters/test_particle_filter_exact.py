@@ -358,6 +358,7 @@ def test_estimates_are_unbiased_on_the_grid(case):
     assert case.worst_z() < LIMIT
 
 
+@pytest.mark.long(quick=1)
 @pytest.mark.parametrize(
     "case",
     [Case(particles=5), Case(TARGETS["final-mean"], 4, "residual", 1, proposal=HOT)],
