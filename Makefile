@@ -2,7 +2,8 @@
 # Goals:
 #   make demo             solve a six-step problem with 32 particles, save the posterior in demo-posterior.nc, a report in demo-report.html
 #   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
-#   make test-statistics  the long statistical tests
+#   make test-slow        tests that take seconds each; what CI runs besides
+#   make test-statistics  these and the long statistical tests
 #   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
 #   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
 #   make peers            the environments that benchmarks/peers.py and served_peers.py need
@@ -29,7 +30,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-statistics test-engines peers test-versions check bench claims pocket lock clean
+.PHONY: help demo test test-slow test-statistics test-engines peers test-versions check bench claims pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -56,6 +57,9 @@ demo: $(INSTALLED)
 # JOBS processes side by side, one thread each: threads of several would get into each other's way
 test: check
 	@$(PYTEST) --dist loadfile
+
+test-slow: $(INSTALLED)
+	@$(PYTEST) --dist load -m slow
 
 test-statistics: $(INSTALLED)
 	@$(PYTEST) --dist load -m statistics

@@ -9,7 +9,7 @@ mirror from there on: it draws nothing, and the shares of the others grow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from math import inf
@@ -298,6 +298,32 @@ class Panel:
         answer = call(lm, *arguments, **named)
         self._asked[k] += lm.cost - before
         return answer
+
+
+def put_behind(
+    trajectories: Sequence[Trajectory],
+    steps: Sequence[Trajectory],
+    put: Callable[[Sequence[Trajectory], Trajectory], Sequence[Trajectory | None]],
+) -> list[Trajectory | None]:
+    """Put steps one after another behind each trajectory.
+
+    Args:
+        trajectories: N nodes.
+        steps: nodes, whose last steps are taken, in order.
+        put: puts one step behind each of some open nodes, in one batch; None where it cannot.
+
+    Returns:
+        N nodes; None where a step could not be put, or was to come after the end.
+    """
+    heads: list[Trajectory | None] = list(trajectories)
+    for step in steps:
+        going = [(i, x) for i, x in enumerate(heads) if x is not None and x.open]
+        heads = [None] * len(heads)
+        if not going:
+            break
+        for (i, _), child in zip(going, put([x for _, x in going], step), strict=True):
+            heads[i] = child
+    return heads
 
 
 def _parts(mixture: Mixture, lm: LanguageModel | None) -> list[Part]:

@@ -14,7 +14,7 @@ from . import calls
 from .confidence import Top
 from .cost import Cost
 from .mixture import Law, Mixture
-from .panel import Panel, Stepped
+from .panel import Panel, Stepped, put_behind
 from .protocols import Capabilities, LanguageModel, Reading, capabilities
 from .sampling import Sampling
 from .trajectory import Trajectory
@@ -124,16 +124,9 @@ class ProposedByMixture:
         proposal: Law,
     ) -> list[Trajectory | None]:
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
-        heads: list[Trajectory | None] = list(trajectories)
-        for step in steps:
-            going = [(i, x) for i, x in enumerate(heads) if x is not None and x.open]
-            heads = [None] * len(heads)
-            nodes = [x for _, x in going]
-            if not nodes:
-                break
-            for (i, _), child in zip(going, self._put(nodes, step, prior, proposal), strict=True):
-                heads[i] = child
-        return heads
+        return put_behind(
+            trajectories, steps, lambda nodes, step: self._put(nodes, step, prior, proposal)
+        )
 
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: Top

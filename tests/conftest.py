@@ -41,7 +41,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most cases of what is marked `long` to the statistical tests."""
+    """Leave most cases of what is `long`, and all that is `slow`, to the statistical tests."""
     seen: Counter[str] = Counter()
     for item in items:
         long = item.get_closest_marker("long")
@@ -52,7 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         case = item.callspec.id if hasattr(item, "callspec") else ""
         is_quick = seen[function] <= quick if isinstance(quick, int) else case in quick
         if not is_quick:
-            item.add_marker("statistics")
+            item.add_marker(long.kwargs.get("rest", "statistics"))
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("statistics")  # so that neither tier needs to know of the other
 
 
 def pytest_runtest_teardown() -> None:

@@ -275,7 +275,7 @@ def test_an_estimate_is_the_sum_written_out() -> None:
     assert found.hours == pytest.approx(found.eflops / 0.5e12 / 3600)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_without_a_configuration_it_prints_the_costs_that_the_page_has(capsys: Any) -> None:
     assert real.main([]) == 0
     page = (Path(__file__).parents[1] / "docs" / "claims.md").read_text(encoding="utf-8")

@@ -541,7 +541,7 @@ def test_another_language_model_needs_a_reward_model(capsys: pytest.CaptureFixtu
     assert "prm must be given beside the language model 'owner/name'" in capsys.readouterr().err
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.long(quick=1, rest="slow")
 @pytest.mark.parametrize(
     "arguments", [["--help"], [], ["solve", "q", "--particles", "0"], ["problems", "--count", "1"]]
 )

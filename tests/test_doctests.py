@@ -42,7 +42,7 @@ LONG = {
 }
 
 
-@pytest.mark.long(quick=EXAMPLES.keys() - LONG)
+@pytest.mark.long(quick=EXAMPLES.keys() - LONG, rest="slow")
 @pytest.mark.parametrize("file", EXAMPLES.values(), ids=EXAMPLES.keys())
 def test_examples(file: Path) -> None:
     parts = file.relative_to(ROOT).with_suffix("").parts

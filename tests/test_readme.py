@@ -80,7 +80,7 @@ def test_block(
     run_block(number, shorter(BLOCKS[number]), namespace)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_every_block_as_it_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {"__name__": "readme"}

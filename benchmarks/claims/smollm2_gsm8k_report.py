@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from paired import holm, interval, resampled, sign_test
+from paired import Difference, holm, interval, resampled, sign_test
 from smollm2_gsm8k import FILTER, PARTICLES, SAMPLES, VOTE
 
 SURE, LEVEL = 0.05, 0.02  # of p-values after Holm; of accuracy, below which nothing is gained
 SINGLE = "single sample"
 PARAMETERS = 134_515_008  # of SmolLM2-135M
-
-
-class Difference(NamedTuple):
-    """The filter's accuracy minus another method's.
-
-    Attributes:
-        gain: the mean over problems.
-        low, high: its 95% interval.
-        p: of the sign test, after Holm.
-        differ: problems on which one is right and the other is not.
-    """
-
-    gain: float
-    low: float
-    high: float
-    p: float
-    differ: int
 
 
 def right(kept: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
 from arm_runs import gigaflops
-from paired import holm, interval, resampled, sign_test
+from paired import Difference, holm, interval, resampled, sign_test
 from verifier_quality import QUALITIES, TREES, VOTED, N, auc, decided
 
 FIGURE = Path(__file__).parents[2] / "docs" / "claims-verifier-quality.png"
@@ -16,23 +16,6 @@ BASELINE = "majority vote"
 METHODS = (*TREES, "weighted vote", "best of n")
 SEARCHES = ("beam search", "DVTS", "REBASE")
 LEVEL, SURE = 0.05, 0.05  # of accuracy, within which methods are level; of p-values after Holm
-
-
-class Difference(NamedTuple):
-    """A method's accuracy minus the baseline's.
-
-    Attributes:
-        gain: the mean over problems.
-        low, high: its 95% interval.
-        p: of the sign test, after Holm.
-        differ: problems on which one is right and the other is not.
-    """
-
-    gain: float
-    low: float
-    high: float
-    p: float
-    differ: int
 
 
 def right(kept: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:

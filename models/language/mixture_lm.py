@@ -22,7 +22,7 @@ from .. import calls
 from ..cost import Cost
 from ..identity import identify
 from ..mixture import Law, Mixture, components
-from ..panel import Panel
+from ..panel import Panel, put_behind
 from ..protocols import Capabilities, LanguageModel, capabilities
 from ..sampling import Sampling
 from ..trajectory import Trajectory
@@ -145,12 +145,11 @@ class MixtureLM:
         proposal: Law,
     ) -> list[Trajectory | None]:
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
-        heads: list[Trajectory | None] = list(trajectories)
-        for step in steps:
-            going = [(i, x) for i, x in enumerate(heads) if x is not None and x.open]
-            heads = [None] * len(heads)
-            followed = self.panel.follow([x for _, x in going], step)
-            for (i, x), found in zip(going, followed, strict=True):
-                if found is not None:
-                    heads[i] = self.panel.child(x, found, logprob=found.log_q)
-        return heads
+        return put_behind(trajectories, steps, self._put)
+
+    def _put(self, nodes: Sequence[Trajectory], step: Trajectory) -> list[Trajectory | None]:
+        """Put a step behind each of these nodes; None where no model could have drawn it."""
+        return [
+            None if found is None else self.panel.child(x, found, logprob=found.log_q)
+            for x, found in zip(nodes, self.panel.follow(nodes, step), strict=True)
+        ]

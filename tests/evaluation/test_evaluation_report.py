@@ -180,7 +180,7 @@ def test_silence_is_said(tmp_path):
     assert "No answer was ever read" in evaluation_page(mute)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_command_line(results, evaluation, capsys, tmp_path):
     assert main(["report", str(results), "--out", str(tmp_path / "page.html")]) == 0
     assert capsys.readouterr().out.strip().endswith("page.html")

@@ -228,7 +228,7 @@ def test_ratios_over_many_data_sets():
     assert sum(held) >= 14
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_data_tree(ahead):
     tree = ahead.to_datatree()
     assert dict(tree["posterior"].sizes) == {"chain": 2, "draw": 200, "sampler": 2, "problem": 100}
@@ -254,7 +254,7 @@ def test_the_data_tree(ahead):
     assert tree.attrs["inference_library"] == "blackjax" and tree.attrs["seed"] == 3
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_an_evaluation_is_fitted_warned_of_and_drawn(run):
     evaluation = run()
     said = (

@@ -64,7 +64,7 @@ def written(request, tmp_path_factory) -> tuple[Path, Evaluation, Evaluation]:
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("second", FORMS)
 def test_a_file_goes_on_in_another_form(written, second, tmp_path):
     path, begun, fresh = written
@@ -82,7 +82,7 @@ def test_names_load_nothing_where_nothing_is_left_to_do(tmp_path, monkeypatch):
     assert run(tmp_path / "results.jsonl", 1, "pocket", "pocket").records == done.records
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_another_model_of_the_same_name_does_not_go_on(tmp_path):
     by_name, by_object = tmp_path / "name.jsonl", tmp_path / "object.jsonl"
     lm, prm = load_lm("pocket"), load_prm("pocket")

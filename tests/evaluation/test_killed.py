@@ -106,7 +106,7 @@ def test_twenty_kills_lose_the_runs_under_way(tmp_path, at_once) -> None:
     kill_again_and_again(tmp_path, 300 * at_once, at_once, kills=20, seed=at_once)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_two_processes_on_one_file_are_refused_or_right(tmp_path) -> None:
     results, journal, problems = tmp_path / "results.jsonl", tmp_path / "journal", 60
     processes = [started(results, journal, problems, 2) for _ in range(2)]

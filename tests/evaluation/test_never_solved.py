@@ -43,7 +43,7 @@ def test_the_factor_is_the_ratio_of_mean_likelihoods(monkeypatch):
     assert rival.coverage(40) == pytest.approx(law.coverage(40))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_intervals_hold_the_share_and_the_coverage():
     """Of 30 intervals at 95%, 25 or more hold the truth: fewer do at one seed in 300."""
     generator = np.random.default_rng(6)

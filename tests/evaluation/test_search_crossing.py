@@ -144,7 +144,7 @@ def beam_and_votes(tmp_path_factory):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_beam_with_a_misled_verifier_loses_at_the_known_budget(beam_and_votes):
     """A beam of 4 draws keeps one: right if no draw tempts, one is good, and so on twice, 0.463;
     of 4 samples one is right with 0.268. Of 16 draws one tempts with 0.81, and takes the beam."""
@@ -160,7 +160,7 @@ def test_a_beam_with_a_misled_verifier_loses_at_the_known_budget(beam_and_votes)
     assert (row.estimate, row.low, row.high) == (found.point, *found.ends)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_sampling_is_read_off_between_its_budgets(beam_and_votes):
     votes = beam_and_votes.right[:, 3:]
     found = crossing_of_methods(beam_and_votes, "beam", "vote")

@@ -74,7 +74,7 @@ def test_reward_models_read_the_turns_but_not_the_system(tokenizer: Any) -> None
     assert judge.conversation(both[0]) == judge.conversation(both[1])
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_conversation_is_solved_saved_and_taken_up(
     pocket32: Any, tokenizer: Any, tmp_path: Path
 ) -> None:

@@ -127,7 +127,7 @@ except ValueError as error:
 """
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_another_process_knows_the_same_run_and_the_opposite_one(tmp_path):
     def said(factor):
         (tmp_path / "rules.py").write_text(textwrap.dedent(RULES.format(factor=factor)))
@@ -215,7 +215,7 @@ def test_a_posterior_says_what_made_it(tmp_path):
             pool(runs)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_checkpoint_of_a_name_is_taken_up_by_its_model_and_the_other_way_round(tmp_path):
     forms = [("pocket", "pocket"), (load_lm("pocket"), load_prm("pocket"))]
     for begun, taken_up in (forms, forms[::-1]):

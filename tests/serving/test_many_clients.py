@@ -177,7 +177,7 @@ def busy(models):
         yield server
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_crowd(busy, alone) -> None:
     trajectories = alive()
     run_clients(busy, 2, count=4)  # what is made once is made

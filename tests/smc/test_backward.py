@@ -83,7 +83,7 @@ def test_law_of_a_backward_pass(hmm):
     assert statistic < chi2.ppf(1 - 1e-6, len(common))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_paths_are_made_of_the_kept_particles(linear_gaussian):
     model, keys = linear_gaussian.model(), TracedKeys(jax.random.key(0))
     kept = generations(model, keys, 16, 20)
@@ -92,7 +92,7 @@ def test_paths_are_made_of_the_kept_particles(linear_gaussian):
     assert np.array_equal(x, np.take_along_axis(np.asarray(kept.particles), np.asarray(slots), 1))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_model_without_a_density_is_told(linear_gaussian):
     from dataclasses import replace
 
@@ -102,7 +102,7 @@ def test_a_model_without_a_density_is_told(linear_gaussian):
         backward_sample(model, jax.random.key(1), kept, 2)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_dead_particles_are_no_ones_past(hmm):
     model = hmm.model()
     kept = generations(

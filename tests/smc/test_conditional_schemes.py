@@ -313,7 +313,7 @@ def improbability(ancestors, exact):
     return chi2.sf(np.sum((seen[possible] - expected) ** 2 / expected), possible.sum() - 1)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("default")  # what they import is their affair
 def test_second_opinion(name):

@@ -505,7 +505,7 @@ def test_weighing_the_reference_after_a_strangers_particle_would_be_seen(
     assert np.abs(target @ matrix - target).max() > 1e-3
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["open weights", "wrong step"])
 def test_faulty_ancestor_weights_would_be_seen(scripted, hmm, fault, monkeypatch):
     """Planted: the population's weights are forgotten; or the reference is compared at the step

@@ -50,7 +50,7 @@ def test_islands_agree_with_the_exact_filter(linear_gaussian):
     assert abs(estimate - means[-1]) <= 5 * error
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_an_island_is_a_run_of_its_own(linear_gaussian):
     model = linear_gaussian.model()
     runs, _ = islands(model, 3, 3, 20, 20)

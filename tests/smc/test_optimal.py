@@ -111,7 +111,7 @@ def test_the_kept_are_in_order_and_the_heavy_unchanged():
         np.testing.assert_allclose(new[(indices != 1) & (indices != 4)], np.log(0.7), rtol=1e-14)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_scale_is_kept():
     logs = np.log(WEIGHTS["uneven"][0])
     with jax.enable_x64(True):
@@ -123,7 +123,7 @@ def test_the_scale_is_kept():
         np.testing.assert_allclose(np.asarray(shifted) - shift, new, atol=1e-11)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_all_dead():
     indices, logs = map(np.asarray, optimal(jax.random.key(0), np.full(5, -np.inf), 3))
     assert len(set(indices)) == 3

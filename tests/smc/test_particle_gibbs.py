@@ -38,7 +38,7 @@ def frequencies_error(codes, target):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "past"), CASES)
 @pytest.mark.parametrize("kappa", [0.7, pytest.param(1.0, marks=pytest.mark.statistics)])
 def test_long_chains_visit_paths_by_their_mass(hmm, scheme, past, kappa):
@@ -62,7 +62,7 @@ def test_long_chains_visit_paths_by_their_mass(hmm, scheme, past, kappa):
     assert np.all(frequencies_error(codes, hmm.masses / hmm.masses.sum()) <= 5)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_early_particles_move_with_help_only(linear_gaussian):
     model, key = linear_gaussian.model(), jax.random.key(0)
     first, _ = draw_path(TracedKeys(key), generations(model, TracedKeys(key), 64, 20))
@@ -126,7 +126,7 @@ class Texts:
         return table
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("past", ["reference", "ancestor"])
 def test_hosted_paths_of_random_length(past):
     """Three chains of 500 sweeps, batch means of 50; 31 paths: 5 standard errors fail a right
@@ -150,7 +150,7 @@ def test_hosted_paths_of_random_length(past):
     assert np.all(np.abs(by_batch.mean(axis=0) - target) <= 5 * errors)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_same_seed_same_chain(linear_gaussian):
     model = linear_gaussian.model()
     first, _ = draw_path(

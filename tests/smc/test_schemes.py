@@ -220,7 +220,7 @@ def test_low_variance_schemes_keep_to_their_bounds(name):
         assert name == "residual" or np.all(np.abs(offspring - expected) < 2)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dead_stay_dead_among_many(name):
     for weights in (np.tile([0.0, 1e-4], 10_000), np.tile([1e-4, 0.0], 10_000).astype(np.float32)):
@@ -393,7 +393,7 @@ def test_ancestors_from_counts(ancestors):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [49, 98, 103, 107, 161])
 def test_equal_weights_change_nobody(size):
     """N (1 / N) falls short of 1 in floating point for some N: whole parts must be whole all the

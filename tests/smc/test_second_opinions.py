@@ -22,7 +22,7 @@ from motes.smc import (
 )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_cuthberts_filter_has_the_same_evidence(linear_gaussian):
     """Means and spreads of log Z-hat over 300 runs of 100 particles: a z of 5 and an F ratio that
     equal filters pass

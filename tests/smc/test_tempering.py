@@ -196,7 +196,7 @@ def test_evidence_of_a_fixed_ladder_is_unbiased(slots, states, moves, scheme):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_dead_regions_and_dead_runs_count_as_zero():
     """L = 0 for 90% of the prior: at N = 4 two thirds of the runs die at once, and the mean is
     right with them."""
@@ -207,7 +207,7 @@ def test_dead_regions_and_dead_runs_count_as_zero():
     assert agree(np.exp(finished.log_evidence), np.exp(target.log_evidence))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["power", "new power", "chain"])
 def test_faults_would_be_seen(fault, monkeypatch):
     """A kernel at the wrong power; a chain that goes on from any of its states instead of one drawn
@@ -281,7 +281,7 @@ def test_an_adaptive_run(states, floor):
     assert finished.log_evidence == pytest.approx(target.log_evidence, abs=0.5)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("states", [1, 5])
 def test_posterior_and_evidence_at_two_thousand_particles(states):
     """50 runs; bias is of order 1/2000, far below the error of their mean. 6 comparisons each."""
@@ -296,7 +296,7 @@ def test_posterior_and_evidence_at_two_thousand_particles(states):
     assert agree(np.exp(finished.log_evidence - target.log_evidence), 1)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_dead_do_not_count_in_what_the_living_are_to_keep():
     """90% of the draws are dead: the mean over 200 runs of log Z-hat, corrected by half its
     variance, and the truncated posterior."""
@@ -323,7 +323,7 @@ def test_the_host_finds_the_power_that_the_trace_finds(power):
         assert float(on_host) == pytest.approx(float(traced), rel=1e-9)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_one_survivor_and_none():
     numbers = Tempering(
         lambda key, slots: jnp.arange(slots),
@@ -348,7 +348,7 @@ def test_one_survivor_and_none():
         )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [np.nan, np.inf])
 def test_faulty_likelihoods_are_errors_that_name_the_step(fault):
     target = Gaussian(1)
@@ -429,7 +429,7 @@ def test_repeated_runs_are_compiled_once_and_are_the_same():
     assert np.array_equal(one.positions, again.positions)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_users_precision_is_the_models():
     target, seen = Gaussian(2), []
 
@@ -492,7 +492,7 @@ def test_splitting_a_step_changes_nothing_where_nothing_moves():
     assert split.log_weights == pytest.approx(whole.log_weights, abs=1e-12)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_splitting_a_step_changes_no_mean():
     """Two ladders, with resampling; six comparisons each."""
     for ladder in ((0.0, 1.0), (0.0, 0.05, 0.1, 0.4, 0.8, 1.0)):
@@ -541,7 +541,7 @@ def gain_and_ess(log_likelihood, power, alpha):
         return gain, float(_kept(jnp.asarray(log_likelihood), gain))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(likelihoods, powers, alphas, alphas)
 def test_next_gain_keeps_what_was_asked(log_likelihood, power, alpha, beta):
@@ -612,7 +612,7 @@ def blackjaxed(target, algorithm, parameters):
 ALGORITHMS = [(blackjax.additive_step_random_walk, walking), (blackjax.hmc, gliding)]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "parameters"), ALGORITHMS)
 def test_blackjax_kernels_adapted_to_the_population(algorithm, parameters):
     """50 runs of 500 particles; what adaptation adds to the bias is of order 1/500."""
@@ -627,7 +627,7 @@ def test_blackjax_kernels_adapted_to_the_population(algorithm, parameters):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True])
 def test_blackjax_kernels_in_both_precisions(wide):
     """Hamiltonian moves in half of a plane: what leaves it has no density and is refused."""

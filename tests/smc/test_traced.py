@@ -173,7 +173,7 @@ def test_what_was_collected_fits_together(linear_gaussian):
     assert finished.died_at is None
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_steps_and_scan_are_the_same(linear_gaussian):
     model, keys = linear_gaussian.model(), TracedKeys(jax.random.key(9))
     whole = run(model, jax.random.key(9), 32, 20)
@@ -217,7 +217,7 @@ def test_leaves_keep_their_type():
     assert np.all(finished.state.particles["n"] == 5) and np.all(finished.state.particles["flag"])
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_all_dead_stay_dead():
     model = Model(
         lambda key, slots: jnp.zeros(slots),
@@ -230,7 +230,7 @@ def test_all_dead_stay_dead():
         assert np.all(np.asarray(finished.state.log_weights) == -np.inf)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_one_survivor_repopulates(hmm):
     lucky = Model(
         lambda key, slots: jnp.arange(slots),
@@ -446,7 +446,7 @@ def test_arguments_that_do_not_fit():
         next(steps(plain(), start(plain(), keys, 8), keys, Resampling()))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_model_of_one_particle_is_the_model_of_many(linear_gaussian):
     """`each` maps functions of one particle: the same potentials and densities, and an evidence
     that agrees with Kalman's."""

@@ -112,7 +112,7 @@ def test_guided_filter_has_the_right_mean(random_hmm):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_locally_optimal_proposal_of_a_linear_gaussian_model(linear_gaussian):
     """x_t drawn given x_t-1 and y_t: the evidence agrees with Kalman's, and varies less than the
     bootstrap filter's."""

@@ -53,13 +53,13 @@ def test_mixing_that_cannot_be_told(settings, seen, declare, sample, found):
     assert seen in found(sample(declare(), "suffix_metropolis", **settings))["mixing unknown"].seen
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["particle_gibbs", "parallel_tempering"])
 def test_chains_that_have_mixed(name, good, found):
     assert not MIXING & {*found(good(name))}
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_rare_answer_may_be_missed_by_a_chain(good, found):
     posterior = good("particle_gibbs")
     extracted = list(posterior.extracted)

@@ -47,7 +47,7 @@ LONG = (
 SCORED = ("puri2025", "giannone2025", "twisted_smc", "rsd", "spec_reason", "gsi")
 
 
-@pytest.mark.long(quick=[name for name in SAMPLERS if name not in LONG])
+@pytest.mark.long(quick=[name for name in SAMPLERS if name not in LONG], rest="slow")
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_is_found_where_nothing_is_wrong(name, good, found):
     names = {*found(good(name))}
@@ -215,7 +215,7 @@ def test_a_posterior_with_nothing_but_a_draw():
     assert [finding.name for finding in check(posterior)] == ["unread answers"]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_saved_run_shows_the_same(declare, sample, tmp_path):
     model = declare(target="odds", max_steps=3, prm=FunctionReward(lambda x: 6.0 * x.token_ids[-1]))
     for name in ("particle_filter", "importance_sampling", "suffix_metropolis"):

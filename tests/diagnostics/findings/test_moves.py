@@ -49,7 +49,7 @@ def test_low_acceptance(declare, sample, found):
     )  # 4 moves tell nothing
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_low_acceptance_by_power_and_at_the_last_rung(good, found):
     tempered = good("tempered_smc")
     assert "low acceptance" not in found(tempered)
@@ -66,7 +66,7 @@ def test_low_acceptance_by_power_and_at_the_last_rung(good, found):
     assert "at power 0.6" in finding.seen
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_acceptance_near_1(declare, sample, found):
     rare = {"probs": lambda prefix: [0.5, 0.49, 0.01] if len(prefix) < 5 else [0.0, 0.0, 1.0]}
     model = declare(**rare, log_odds=lambda x: 2.0 if x.depth == 6 or x.token_ids[-1] < 2 else 0.0)
@@ -78,7 +78,7 @@ def test_acceptance_near_1(declare, sample, found):
     assert "acceptance near 1" not in found(sample(without, "suffix_metropolis", iterations=100))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_reference_that_sticks(declare, sample, found):
     finding = found(sample(sharp(declare), "particle_gibbs", particles=2, iterations=60))[
         "reference sticks"
@@ -87,7 +87,7 @@ def test_a_reference_that_sticks(declare, sample, found):
     assert "particles (2 now)" in finding.change and "ancestor_sampling" in finding.change
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_low_swaps(declare, sample, found):
     finding = found(sample(sharp(declare), "parallel_tempering", betas=(1.0, 0.0), iterations=60))[
         "low swap rate"
@@ -97,7 +97,7 @@ def test_low_swaps(declare, sample, found):
     assert "low swap rate" not in found(few)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_few_round_trips(good, found):
     posterior = good("replica_exchange")
     rates = posterior.rates["swap"]
@@ -108,7 +108,7 @@ def test_few_round_trips(good, found):
     assert "few round trips" not in found(changed(posterior, round_trips=int(expected / 2)))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -80,7 +80,7 @@ def test_heavy_tail(declare, sample, found):
     assert "heavy tail" not in found(sample(light, "importance_sampling", particles=1000))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_tail_is_for_enough_independent_draws(declare, sample, found):
     heavy = declare(**geometric(0.9))
     assert "heavy tail" not in found(sample(heavy, "importance_sampling", particles=99))

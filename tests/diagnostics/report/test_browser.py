@@ -105,7 +105,7 @@ def fits(page) -> bool:
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_no_page_scrolls_sideways(opened, sampled, forked, hostile, make_posterior):
     for posterior in (
         sampled("particle_filter"),
@@ -284,7 +284,7 @@ def test_on_paper(opened, forked):
         )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_without_scripts_everything_is_there(opened, forked):
     with opened(forked(), java_script_enabled=False) as page:
         assert (

@@ -123,7 +123,7 @@ def _rooted(make_posterior) -> Posterior:
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_programs_show_what_they_drew(read):
     lm, prm = (
         TableLM(lambda prefix: [0.4, 0.3, 0.3], eos=2),

@@ -141,7 +141,7 @@ def test_what_is_hosted_has_the_law_of_plain_passes(config: Any, tokenizer: Any)
     assert worst_token(lm) < 1e-4
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_positions_that_the_longest_row_rescales_are_hosted_up_to_the_original_context(
     tokenizer: Any,
 ) -> None:

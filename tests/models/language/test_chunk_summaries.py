@@ -405,5 +405,6 @@ def test_bad_input_is_named() -> None:
         name, cost = "die", TableLM(next_probs).cost
         start = extend = TableLM.start
 
+    nameless: Any = Nameless()
     with pytest.raises(TypeError, match="carry must be a number of tokens for the language model"):
-        ChunkedThinking(Nameless(), tokens=4, carry=Summary(tokens=2))  # pyright: ignore[reportArgumentType]
+        ChunkedThinking(nameless, tokens=4, carry=Summary(tokens=2))

@@ -45,7 +45,7 @@ def test_a_harmless_question_gives_the_published_prompt(template: str, family: s
         )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_published_prompt_of_a_real_model(smollm_folder: Any) -> None:
     tokenizer = AutoTokenizer.from_pretrained(smollm_folder)
     for question in QUESTIONS:

@@ -118,7 +118,7 @@ def test_logprob_is_that_of_one_plain_forward_pass_in_float32(
         )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_real_architecture_in_float32(smollm_folder: Any) -> None:
     """SmolLM2-135M-Instruct: 30 layers, 9 query heads on 3 key-value heads, its own chat
     template."""
@@ -306,7 +306,7 @@ def test_end_of_text_inside_a_step_finishes_and_a_full_context_truncates(
         lm.extend(ends[:1], keys(0, 1))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_small_cache_changes_nothing_but_the_work(pocket64: Any, tokenizer: Any) -> None:
     roomy = TorchLM(pocket64, tokenizer)
     expected = grow(roomy, rounds=6)

@@ -43,7 +43,7 @@ def test_problems_are_seeded_and_keep_their_promises() -> None:
         assert {problem.steps for problem in drawn("test", 5, seed=0, steps=steps)} == {steps}
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_splits_hold_out_structures() -> None:
     structures = {
         split: {problem.structure for problem in drawn(split, 600, seed=0)} for split in SPLITS

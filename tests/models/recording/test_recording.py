@@ -119,7 +119,7 @@ def test_confidences_are_replayed(tmp_path: Path) -> None:
             assert row.tolist() == other.tolist() == third.tolist()
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_hosted_models(tmp_path: Path) -> None:
     lm, prm = load_lm("pocket"), load_prm("pocket")
     models = {

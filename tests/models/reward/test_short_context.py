@@ -130,7 +130,7 @@ def test_a_run_goes_on_and_says_that_it_truncated(lm: Any) -> None:
         prm.score(unread[:1])
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_outcome_does_not_depend_on_company_or_sampler(lm: Any) -> None:
     questions = [problem.question for problem in PROBLEMS]
     prompt = min(len(load_prm("pocket").reader.prompt(question)) for question in questions)

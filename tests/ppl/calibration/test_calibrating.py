@@ -147,7 +147,7 @@ def test_the_whole_model_against_weighed_draws_of_its_prior():
     assert furthest(0.0) < LIMIT < furthest(2.0)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @QUIET
 @pytest.mark.parametrize("right", [True, False])
 def test_one_kind_of_label(right):
@@ -174,7 +174,7 @@ def test_one_label(right):
     assert reward.calibration.predictive["score"].counts.tolist() == [1]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_warns_of_a_misfit():
     """A reward model that is right in the middle, and wrong at both ends."""
     prm, labelled = simulated(2, lambda log_odds, t, j: 0.95 if abs(log_odds) < 1.3 else 0.05)
@@ -185,7 +185,7 @@ def test_warns_of_a_misfit():
         calibrate(prm, labelled)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @QUIET
 def test_depths_and_problems_are_told_apart():
     """Half of the problems, and the first depth, are hopeless: differences of 6 in log-odds, where
@@ -202,7 +202,7 @@ def test_depths_and_problems_are_told_apart():
     assert depth[0] < depth[1:].min() - 2
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_seed_decides_everything():
     again = calibrate(
         *simulated(1, lambda log_odds, t, j: sigmoid(-0.5 + 0.7 * log_odds)), priors=BARE

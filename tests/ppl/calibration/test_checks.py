@@ -145,7 +145,7 @@ def test_shares(make_calibration):
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_p_values_are_uniform_where_parameters_are_known():
     """Kolmogorov and Smirnov's test at level 1e-4 for each family, over 100 data sets; the draws
     are all equal, so that nothing is fitted.

@@ -175,7 +175,7 @@ def test_numbers_for_what_was_never_seen_fill_the_normal_law():
     assert not np.array_equal(unseen(1, 100), unseen(2, 100))
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_fresh_process_says_the_same(make_calibration, tmp_path):
     calibration = make_calibration()
     calibration.to_datatree().to_netcdf(tmp_path / "fit.nc", engine="h5netcdf")

@@ -64,7 +64,7 @@ def test_names_are_different_and_kept_where_they_can_be():
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["nc", "zarr"])
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_is_saved_has_its_own_names_again(tmp_path, ending, order):

@@ -245,7 +245,7 @@ def test_a_run_rebuilt_at_its_own_parameters_is_the_same(program):
     assert other.log_likelihood == pytest.approx(run.log_likelihood + gained, rel=1e-5)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_one_kernel_is_compiled_for_all_trajectories_of_one_shape():
     parameter_kernels._compiled.clear()
     ParameterGibbs(particles=3, chains=4, iterations=30, warmup=5).run(PROGRAM, seed=0)
@@ -611,7 +611,7 @@ def test_parameters_that_come_and_go_are_refused():
             )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_parameter_that_violates_a_condition_is_rejected():
     def model():
         a = numpyro.sample("a", dist.Normal(0.0, 1.0))
@@ -626,7 +626,7 @@ def test_a_parameter_that_violates_a_condition_is_rejected():
     assert (a > 0).all() and abs(a.mean() - (2 / np.pi) ** 0.5) < 5 * mixed(a).mcse
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(("log_odds", "truth"), [(np.inf, 1), (100.0, 1), (-np.inf, 0)])
 def test_certain_judgements_leave_nuts_its_gradient(log_odds, truth):
     sure = FunctionReward(lambda _: log_odds)
@@ -665,7 +665,7 @@ def test_what_the_user_gives_stays_given_and_constants_stay():
         assert abs(a.mean() - (8.0 / 0.25 + 2.0) / (1 / 0.25 + 1)) < 5 * mixed(a).mcse
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_program_of_nothing_but_parameters_is_plain_mcmc():
     """theta ~ N(0, 1), y ~ N(theta, 1) is 2: N(1, 1/2)."""
 

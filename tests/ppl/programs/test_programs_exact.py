@@ -229,7 +229,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler", FILTERS[:3], ids=lambda sampler: f"{sampler.name}-{sampler.particles}"
 )
@@ -342,7 +342,7 @@ def nested_z_scores(sampler, runs, program=None):
     return (values.mean(axis=0) - expected) / (values.std(axis=0, ddof=1) / runs**0.5)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler",
     [ParticleFilter(particles=2, ess_threshold=1), ImportanceSampling(particles=3)],

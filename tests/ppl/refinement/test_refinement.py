@@ -56,7 +56,7 @@ def leaves(lm, prefix=()) -> dict[tuple[int, ...], float]:
     return dict(found)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_feedback_that_is_ignored_leaves_the_best_of_all_draws():
     """T1: with n = 2 and T = 3 the law is that of the best of 6, and not of the best of 2."""
     small = Table(seed=3)

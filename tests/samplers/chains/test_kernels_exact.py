@@ -788,7 +788,7 @@ def test_a_target_that_screens_for_itself_is_suffix_metropolis():
         assert np.allclose([states[x].log_weight for x in masses], 0, atol=1e-13)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_moves_of_the_draft_are_its_kernel_to_a_power():
     """With S moves the chance to go from x to y is K^S(x, y) min(1, w(y) / w(x)), where K moves
     by the cheap target alone."""
@@ -1220,7 +1220,7 @@ def test_ancestor_sampling_that_needs_the_carry_alone(case):
     check(*Sweep(case, 2, "systematic", past="ancestor").matrix())
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHUNKS, ids=str)
 def test_the_same_with_more_particles(case):
     check(*Sweep(case, 3, "killing", 0.7, past="ancestor").matrix())

@@ -45,7 +45,7 @@ def test_a_ladder_whose_rates_follow_a_known_barrier_is_tuned_at_once():
     assert worst[0] == pytest.approx(11) and worst[-1] < 1.05
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_tuning_evens_out_the_swaps_and_ends_with_the_warm_up(declare):
     """A ladder whose first gap is far too wide. Of 200 iterations a rate has a standard error of
     at most 0.04, were they independent; the untuned gap is beyond that by far."""

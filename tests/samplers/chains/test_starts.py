@@ -79,7 +79,7 @@ def test_a_chain_that_starts_at_once_is_not_touched_by_another_that_does_not():
     ]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_law_is_that_of_the_target_after_restarts():
     """P(length) of the constrained target by hand: r_1 = s(.5), r_2 = s(1), r_3 = s(1.5); lengths 2
     and 3, and truncated."""

@@ -340,7 +340,7 @@ GRID = [
 ]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MIXTURES, ids=str)
 def test_estimates_under_mixtures_are_unbiased(case):
     assert case.worst_z() < LIMIT

@@ -514,7 +514,7 @@ def test_a_finished_particle_may_be_moved_or_not_but_not_according_to_the_others
     assert worst_z(at_once, np.array([0.5])) < LIMIT
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("moves", [1, 2])
 def test_moves_at_every_step_leave_estimates_unbiased(moves):
     """Resample-move on trajectories that all take every step, so that all are moved before each but
@@ -766,7 +766,7 @@ PRESETS = [
 ]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "published"), PRESETS, ids=lambda part: getattr(part, "name", "")
 )
@@ -870,7 +870,7 @@ def test_siblings_move_independently(sampler):
     assert sibling_z(sampler, SharedKeys) > 2 * LIMIT
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_importance_sampling_draws_independently():
     """E[Z-hat^2] = Z^2 + var(gamma / q) / N."""
     declaration = DECLARED["product"]
@@ -1016,7 +1016,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_strong_annealing_is_unbiased():
     assert (
         Case(
@@ -1027,7 +1027,7 @@ def test_strong_annealing_is_unbiased():
     )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_seen(fault):
     assert FAULTS[fault].worst_z() > 2 * LIMIT
@@ -1059,7 +1059,7 @@ def test_moves_without_the_lengths_are_seen(monkeypatch):
     assert TEMPERED.worst_z() > 2 * LIMIT
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_an_indicator_tempered_is_seen(monkeypatch):
     def kept(log_likelihood, power):
         # 0^lambda = 1
@@ -1075,7 +1075,7 @@ def test_an_indicator_tempered_is_seen(monkeypatch):
         )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_acceptances_over_trials_are_seen_to_be_biased(monkeypatch):
     """Planted: k / T in the place of (k - 1) / (T - 1)."""
 
@@ -1098,7 +1098,7 @@ def own_generations_law(bound, state, log_rho):
     return state.log_masses - own - log(bound.sampler.particles)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_pool_without_the_mixtures_law_is_seen(monkeypatch):
     monkeypatch.setattr(BoundPool, "log_shares", own_generations_law)
     case = Case(PersistentPool(particles=3, kept=0.4, rounds=3), DECLARED["product"])
@@ -1150,7 +1150,7 @@ class PeekingFilter(AdaptiveParticleFilter):
         return Peeking(honest.scheme, honest.ess_threshold)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_number_of_particles_by_the_draws_that_are_kept_is_seen():
     case = Case(PeekingFilter(particles=4, wanted=0.4, least=0.5), DECLARED["product"], runs=3000)
     assert case.worst_z() > 2 * LIMIT
@@ -1172,7 +1172,7 @@ class UncorrectedFilter(AuxiliaryParticleFilter):
         return Uncorrected(honest.scheme, honest.ess_threshold, look_ahead=honest.look_ahead)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_values_that_are_not_taken_out_of_the_weights_are_seen():
     case = Case(UncorrectedFilter(particles=3, ess_threshold=1), DECLARED["product"])
     assert case.worst_z() > 2 * LIMIT

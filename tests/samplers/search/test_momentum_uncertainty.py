@@ -53,7 +53,7 @@ def path_law(small: Table, a: float, g: float, corrected: bool) -> dict:
     return law
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(("a", "g", "corrected"), [(0.9, 0.9, False), (0.5, 0.7, True)])
 def test_the_law_of_a_path(table, a, g, corrected):
     """T4. The first step is the prior's; later ones are replaced where they are not sure."""

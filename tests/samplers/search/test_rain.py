@@ -102,7 +102,7 @@ def test_one_child_is_a_draw_from_the_prior(table):
         assert [x.token_ids for x in one.trajectories] == [x.token_ids for x in other.trajectories]
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_a_better_value_is_committed_to(table):
     """Over 60 seeds the path scores higher than a draw from the prior, by four standard errors."""
     small = table(seed=6)

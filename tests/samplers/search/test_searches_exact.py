@@ -29,7 +29,7 @@ def law_of_best(probs: dict, scores: dict, n: int) -> dict:
     return law
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_best_of_n_follows_its_law_with_ties(table, n):
     """T1. The score has three values, so ties are common; cut-off ones come last."""
@@ -94,7 +94,7 @@ def greedy_law(small, m: int) -> dict:
     return law
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -388,7 +388,7 @@ def test_values_of_other_kinds(table):
         )
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_rollouts_estimate_the_mean_score_of_completions(table):
     """Unbiased for E[R | prefix]: the mean over many rollouts within 4.5 standard errors."""
     small = table(seed=13)

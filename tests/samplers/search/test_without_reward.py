@@ -91,7 +91,7 @@ def test_a_cold_confident_beam_is_beam_search_by_the_product(table):
         assert np.array_equal(one.log_weights, other.log_weights)
 
 
-@pytest.mark.statistics
+@pytest.mark.slow
 def test_the_first_set_that_is_kept_follows_the_weights(table):
     """Given the candidates, which a seed fixes, the kept set is drawn by exp(E / T)."""
     small = table(seed=4)
