@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..models import Cost, Mixture, capabilities
+from ..models import Component, Cost, Mixture, capabilities
 from ..ppl.posterior.errors import errors_of
 from ..ppl.posterior.posterior import Posterior
-from ..ppl.posterior.provenance import Provenance, Reason
+from ..ppl.posterior.provenance import Drew, Provenance, Reason
 from ..ppl.statespace import StateSpaceModel
 from .bound import BoundSampler, Draws
 from .run_facts import IN_WARMUP, INTERRUPTED, chosen_by_answers, missed, moves_of, remedies_of
@@ -37,6 +37,7 @@ def posterior_of(
     for i, particle in enumerate(draws.particles):
         if not particle.open:
             log_density[i] = model.log_density(particle)
+    shares = _components(bound, draws)
     return Posterior(
         question=model.question,
         trajectories=trajectories,
@@ -47,15 +48,15 @@ def posterior_of(
         log_density=log_density,
         log_evidence=draws.log_evidence,
         errors=errors_of(draws.history, draws.chains),
-        provenance=_provenance(bound, draws, settings, heuristic),
+        provenance=_provenance(bound, draws, settings, heuristic, shares),
         tree=draws.tree,
-        rates={**draws.rates, **_components(bound, draws)},
+        rates={**draws.rates, **({"components": shares} if shares else {})},
         settings=settings,
         cost=cost,
     )
 
 
-def _components(bound: BoundSampler[Any], draws: Draws) -> dict[str, list[float]]:
+def _components(bound: BoundSampler[Any], draws: Draws) -> list[float]:
     """Say what share of the result each component of a mixture drew, by weight.
 
     Nothing where steps are drawn from no mixture. Were all draws of equal weight, these would be
@@ -66,19 +67,38 @@ def _components(bound: BoundSampler[Any], draws: Draws) -> dict[str, list[float]
     if not isinstance(mixture, Mixture) and isinstance(model, StateSpaceModel):
         mixture = capabilities(model.lm).law
     if not isinstance(mixture, Mixture):
-        return {}
+        return []
     drew = np.array([mixture.drew(x.trajectory) for x in draws.particles])
     written, weights = np.isfinite(drew[:, 0]), np.exp(np.asarray(draws.log_weights))
     total = float(weights[written].sum())
     if not total:
-        return {}
-    return {"components": (weights[written] @ drew[written] / total).tolist()}
+        return []
+    shares: list[float] = (weights[written] @ drew[written] / total).tolist()
+    return shares
+
+
+def _drew(bound: BoundSampler[Any], shares: Sequence[float]) -> Iterator[Drew]:
+    """Say what each component of a mixture of proposals drew; of a declared one it is a result."""
+    mixture = bound.sampler.proposals(bound.model)[0]
+    if not isinstance(mixture, Mixture) or not shares:
+        return
+    rows = zip(mixture.components, mixture.weights or (), shares, strict=True)
+    for number, (component, weight, share) in enumerate(rows, 1):
+        model = f" ({component.lm.name})" if isinstance(component, Component) else ""
+        yield Drew(f"component {number}{model}", weight, share)
 
 
 def _provenance(
-    bound: BoundSampler[Any], draws: Draws, settings: Mapping[str, Any], heuristic: bool
+    bound: BoundSampler[Any],
+    draws: Draws,
+    settings: Mapping[str, Any],
+    heuristic: bool,
+    shares: Sequence[float],
 ) -> Provenance:
-    """Say what made the posterior; `heuristic` where nothing is guaranteed."""
+    """Say what made the posterior.
+
+    `heuristic` where nothing is guaranteed; `shares` of the result by component of a mixture.
+    """
     sampler, model = bound.sampler, bound.model
     plain = list(sampler.proposals(model)) == [model.prior]
     stopped: Any = settings["stopped"]
@@ -107,6 +127,7 @@ def _provenance(
         resampled_freely=settings.get("resampling") == "multinomial",
         suffix_moves=sampler.suffix_moves,
         moves=moves_of(draws.rates, settings, len(draws.particles), slots),
+        drew=tuple(_drew(bound, shares)),
         ladder=tuple(draws.rates.get("powers", ())),
         betas=tuple(draws.rates.get("betas") or settings.get("betas") or ()),
         round_trips=int(draws.rates.get("round_trips", 0)),

@@ -22,7 +22,7 @@ from .endings import truncated, unfinished, unread
 from .finding import Finding
 from .guarantee import copies, no_guarantee
 from .lineages import early_coalescence, few_first_steps
-from .proposal import far_proposal
+from .proposal import far_proposal, idle_component
 from .resampling import never_resampled
 from .searches import flat_early_values, one_first_step, search_dying, search_unanswered
 from .suspect_models import suspect_language_model, suspect_scores
@@ -56,6 +56,7 @@ CHECKS: tuple[Callable[[Posterior], Finding | None], ...] = (
     unread,
     # the run was wasteful
     far_proposal,
+    idle_component,
     low_acceptance,
     reference_sticks,
     low_swaps,

@@ -1,9 +1,12 @@
-"""A finding on a proposal that is far from the prior.
+"""Findings on a proposal that is far from the prior, and on a part of one that draws nothing.
 
 Steps drawn from a proposal q are weighed by p^alpha / q besides their likelihood. The ESS of these
 ratios alone is what the proposal costs: for ratios with a normal logarithm of standard deviation s
 it is exp(-s^2) of the draws, and the draws that are needed grow like exp of the Kullback-Leibler
 divergence (Chatterjee and Diaconis 2018, doi:10.1214/17-AAP1326).
+
+Of a mixture sum_j a_j q_j, component j drew a step with probability a_j q_j / q given what was
+written. Under the mixture its mean is a_j, and under weights that favour nobody too.
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...ppl.posterior.posterior import Posterior
+from ...ppl.posterior.provenance import Drew
 from ...smc import ess, normalise
 from .finding import Finding
 
 SHARE = 0.1  # of the draws: log p - log q spread by 1.5 nats, sqrt(log 10)
+
+IDLE = 0.1  # of its weight in the mixture: nine tenths of what it draws is lost
+EXPECTED_DRAWS = 5.0  # by weight; of Poisson counts with this mean one in 150 is 0
 
 
 def far_proposal(posterior: Posterior) -> Finding | None:
@@ -58,3 +65,37 @@ def far_proposal(posterior: Posterior) -> Finding | None:
         ),
         change,
     )
+
+
+def idle_component(posterior: Posterior) -> Finding | None:
+    """Find a component of a mixture that drew less than a tenth of its weight of the result.
+
+    Asked where at least five of the equally weighted draws would be its own. Not of chains and of
+    tempered SMC, whose draws are not weighed by the proposal at their end.
+    """
+    if posterior.chains or posterior.provenance.unit == "rung":
+        return None
+    effective = float(ess(normalise(posterior.log_weights)[0]))
+    idle = [
+        drew
+        for drew in posterior.provenance.drew
+        if drew.share < IDLE * drew.weight and drew.weight * effective >= EXPECTED_DRAWS
+    ]
+    if not idle:
+        return None
+    return Finding(
+        "idle component",
+        f"{', '.join(map(_in_words, idle))} of the result",
+        (
+            "what it writes the target hardly looks for, and what it draws costs as much as what "
+            "the others do"
+        ),
+        (
+            "lower its weight in the mixture, or leave it out if another component can draw all "
+            "that the prior can"
+        ),
+    )
+
+
+def _in_words(drew: Drew) -> str:
+    return f"{drew.component}, of weight {drew.weight:.2f}, drew {drew.share:.4f}"

@@ -84,7 +84,7 @@ def pool(posteriors: Sequence[Posterior], *, died: int = 0) -> Posterior:
         latents=latents,
         log_evidence=float(shares.log_evidence),
         errors=RunErrors(runs=tuple(posteriors), died=died),
-        provenance=replace(first.provenance, died=died, moves=(), seed=None),
+        provenance=replace(first.provenance, died=died, moves=(), drew=(), seed=None),
         rates={},
         settings={
             **first.settings,

@@ -47,6 +47,20 @@ class Move(NamedTuple):
     at_target: bool = True
 
 
+class Drew(NamedTuple):
+    """What one component of a mixture of proposals drew.
+
+    Attributes:
+        component: what it is, in words.
+        weight: its weight in the mixture.
+        share: of the result that it drew, by weight.
+    """
+
+    component: str
+    weight: float
+    share: float
+
+
 class Stopping(NamedTuple):
     """How a stopping rule has ended a run of independent draws.
 
@@ -124,6 +138,7 @@ class Provenance:
             of the log-evidence.
         suffix_moves: whether moves draw the remainder of a trajectory from the prior.
         moves: how often moves were accepted.
+        drew: what each component of a mixture of proposals drew; empty without one.
         ladder: powers of the likelihood by rung, from 0 to 1; empty without one.
         betas: powers of the likelihood of replicas; empty without replicas.
         round_trips: of replicas between the ends of the powers.
@@ -158,6 +173,7 @@ class Provenance:
     resampled_freely: bool = False
     suffix_moves: bool = False
     moves: tuple[Move, ...] = ()
+    drew: tuple[Drew, ...] = ()
     ladder: tuple[float, ...] = ()
     betas: tuple[float, ...] = ()
     round_trips: int = 0
@@ -181,6 +197,7 @@ class Provenance:
             "stopping": None if self.stopping is None else self.stopping._asdict(),
             "reasons": [reason._asdict() for reason in self.reasons],
             "moves": [move._asdict() for move in self.moves],
+            "drew": [drew._asdict() for drew in self.drew],
             "doubts": list(self.doubts),
             "identity": dict(self.identity),
             "remedies": asdict(self.remedies),
@@ -199,5 +216,6 @@ class Provenance:
             values["stopping"] = Stopping(**values["stopping"])
         values["reasons"] = tuple(Reason(**reason) for reason in values.get("reasons", ()))
         values["moves"] = tuple(Move(**move) for move in values.get("moves", ()))
+        values["drew"] = tuple(Drew(**drew) for drew in values.get("drew", ()))
         values["remedies"] = Remedies(**values.get("remedies", {}))
         return cls(**values)

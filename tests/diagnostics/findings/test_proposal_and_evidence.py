@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from motes.models import Sampling
+from motes.models import Component, Mixture, MixtureLM, Sampling, TableLM
+from motes.ppl.posterior.provenance import Provenance
 
 
 def long(declare, **settings):
@@ -58,3 +61,35 @@ def test_evidence_of_independent_draws(declare, sample, found, good):
     ]
     assert "has a standard error of 0." in finding.seen
     assert "uncertain evidence" not in found(good("importance_sampling"))
+
+
+def test_a_component_whose_draws_carry_nothing(declare, sample, found):
+    """The target forbids to begin with token 0, and the greedy component begins with nothing else.
+
+    No draw of the other 256 begins otherwise with probability 0.9^256: no false alarm is at stake.
+    """
+    forbids = long(declare, log_odds=lambda x: -12.0 if 0 in x.token_ids[:1] else 1.0)
+    mixture = Mixture([Sampling(top_k=1), Sampling()], weights=[3, 1], per="trajectory")
+    posterior = sample(forbids, "importance_sampling", particles=512, proposal=mixture)
+    finding = found(posterior)["idle component"]
+    assert "component 1, of weight 0.75, drew 0.0000 of the result" in finding.seen
+    assert "component 2" not in finding.seen
+    assert Provenance.fromdict(posterior.provenance.asdict()) == posterior.provenance
+    few = sample(forbids, "importance_sampling", particles=64, proposal=mixture)
+    assert few.rates["components"][0] < 0.001
+    assert "idle component" not in found(few)  # one or two draws of weight do not show it
+
+
+@pytest.mark.parametrize("name", ["importance_sampling", "particle_filter", "tempered_smc"])
+def test_components_that_draw_their_part(name, declare, sample, found):
+    mixture = Mixture([Sampling(temperature=0.8), Sampling(), Sampling(top_k=1)])
+    assert "idle component" not in found(sample(long(declare), name, proposal=mixture))
+
+
+def test_of_a_declared_mixture_a_component_ruled_out_is_a_result(declare, sample, found):
+    zeros, ones = (TableLM(lambda prefix, p=p: p, eos=2) for p in ([1, 0, 0], [0, 1, 0]))
+    written = MixtureLM(Mixture([Component(ones), Component(zeros)], per="trajectory"))
+    model = replace(declare(log_odds=lambda x: -9.0 if 0 in x.token_ids else 0.0), lm=written)
+    posterior = sample(model, "importance_sampling")
+    assert posterior.rates["components"][1] < 0.05
+    assert "idle component" not in found(posterior)
