@@ -1,119 +1,160 @@
 """What a draft saves: forward passes of the target for each token kept, counts first.
 
-On the pocket with few particles, each question a particle filter's worth of `extend` calls without
-weights: steps are drawn, all particles go on until they end. Four ways: without a draft; with a
-table of n-grams that learns from the particles' own texts, over all questions; with a quarter-size
-Llama of the pocket's own recipe, trained for a few minutes (`--updates`; 0 leaves it out); and
-with the pocket itself as its own draft, the most that any draft could have accepted.
+Each question is a particle filter's worth of `extend` calls without weights: steps are drawn, all
+particles go on until they end. On the pocket in five ways: without a draft; with a table of n-grams
+that learns from the particles' own texts, over all questions; with a quarter of a pocket (see
+`drafts.py`); and with the pocket itself as its own draft, the most that any draft could have
+accepted. On SmolLM2 (`--lm smollm2`, the questions from `--problems`, the prior at temperature 0.7)
+the draft models are SmolLM2 without its last layers.
 
-Seconds are said as a ratio to those without a draft, in the same process. The pocket is so small
-that the draft's own passes, and everything around a pass, cost about as much as it does: the counts
-are what carries over to a large model.
+Ratios are to the run without a draft, question by question in the same process, with a 95% interval
+by a bootstrap over questions. Seconds are of the CPU. The pocket is so small that the draft's own
+passes, and everything around a pass, cost about as much as it does: the counts are what carries
+over to a large model.
 
-Run: python benchmarks/speculation.py --questions 6 --particles 8 --updates 400
+Run: python benchmarks/speculation.py --questions 20 --particles 1 8
+     python benchmarks/speculation.py --lm smollm2 --problems GSM8K_TEST.jsonl --questions 6 \
+         --particles 1 4 --steps 3
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import torch
+from drafts import UPDATES, gsm8k, quarter, smollm2, without
 
 import motes
-from motes.models import Cost, ModelDraft, NGramDraft, StepRule, TorchLM, load_draft
+from motes.models import Cost, ModelDraft, NGramDraft, Sampling, StepRule, TorchLM, load_draft
 from motes.models.pocket import problems
-from motes.models.pocket.recipe.language_model import architecture, batch
+
+DROPPED = {"without its last 4 layers": 26, "without its last 10 layers": 20}  # the first of them
+TEMPERATURE = 0.7  # of SmolLM2
 
 
 class Figures(NamedTuple):
-    """What one way has cost."""
+    """What one way has cost, question by question.
 
-    cost: Cost
-    seconds: float
+    Attributes:
+        costs: of each question.
+        seconds: of the CPU, of each.
+    """
+
+    costs: list[Cost]
+    seconds: list[float]
 
 
 def main() -> None:
     """Print the figures of every way."""
     parser = argparse.ArgumentParser(description="What a draft saves.")
+    parser.add_argument("--lm", choices=("pocket", "smollm2"), default="pocket")
+    parser.add_argument("--problems", type=Path, help="GSM8K's test split, for SmolLM2")
     parser.add_argument("--questions", type=int, default=6)
-    parser.add_argument("--particles", type=int, default=8)
-    parser.add_argument("--updates", type=int, default=400, help="to train the quarter-size draft")
+    parser.add_argument("--particles", type=int, nargs="+", default=[8])
+    parser.add_argument("--steps", type=int, default=12, help="at most, of a solution")
+    parser.add_argument("--updates", type=int, default=UPDATES, help="of the draft; 0: no such")
     options = parser.parse_args()
+    lm, drafts = of_pocket(options) if options.lm == "pocket" else of_smollm2()
+    prior = Sampling() if options.lm == "pocket" else Sampling(temperature=TEMPERATURE)
+    if options.lm == "pocket":
+        questions = [x.question for x in islice(problems("test", seed=3), options.questions)]
+    else:
+        questions = gsm8k(options.problems, options.questions)
+    print(f"torch {torch.__version__}, {len(questions)} questions")
+    for particles in options.particles:
+        print(f"{particles} particles")
+        plain: Figures | None = None
+        for name, draft in drafts.items():
+            found = drawn(lm, draft(), questions, particles, options.steps, prior)
+            plain = plain or found
+            show(name, found, plain)
+
+
+def of_pocket(options: argparse.Namespace) -> tuple[Any, dict[str, Callable[[], Any]]]:
+    """Return the pocket, and what may draft for it."""
     lm = motes.load_lm("pocket", probe=False)
     drafts: dict[str, Callable[[], Any]] = {
         "no draft": lambda: None,
         "3-grams, 4 tokens": lambda: NGramDraft(order=3, tokens=4),
         "5-grams, 4 tokens": lambda: NGramDraft(order=5, tokens=4),
-        "5-grams, 8 tokens": lambda: NGramDraft(order=5, tokens=8),
     }
     if options.updates:
         small = quarter(lm.tokenizer, options.updates)
         drafts["quarter-size model"] = lambda: ModelDraft(small, lm.tokenizer, tokens=4)
     drafts["itself"] = lambda: load_draft("pocket", tokens=4)
-    questions = [x.question for x in islice(problems("test", seed=3), options.questions)]
-    print(
-        f"torch {torch.__version__} on {torch.get_num_threads()} threads, "
-        f"{options.questions} questions, {options.particles} particles"
-    )
-    plain: Figures | None = None
-    for name, draft in drafts.items():
-        found = drawn(lm, draft(), questions, options.particles)
-        plain = plain or found
-        show(name, found, plain)
+    return lm, drafts
 
 
-def quarter(tokenizer: Any, updates: int) -> Any:
-    """Train a Llama of a quarter of the pocket's weights on what the pocket was trained on."""
-    from transformers import LlamaForCausalLM
-
-    torch.manual_seed(1)
-    config = architecture(tokenizer)
-    config.hidden_size, config.intermediate_size, config.num_hidden_layers = 64, 192, 4
-    config.head_dim = 16
-    model: Any = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
-    for update in range(updates):
-        for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * min(1.0, (update + 1) / 50, 4 * (1 - update / updates))
-        ids, labels = batch(tokenizer, update, 1, drills=False)
-        loss = model(input_ids=ids, labels=labels).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    print(f"draft: {sum(w.numel() for w in model.parameters()):,} weights, {updates} updates")
-    return model.eval()
+def of_smollm2() -> tuple[Any, dict[str, Callable[[], Any]]]:
+    """Return SmolLM2, and what may draft for it."""
+    lm = smollm2()
+    drafts: dict[str, Callable[[], Any]] = {
+        "no draft": lambda: None,
+        "3-grams, 4 tokens": lambda: NGramDraft(order=3, tokens=4),
+    }
+    for name, first in DROPPED.items():
+        shallow = without(lm.model, first, 29)
+        drafts[name] = lambda shallow=shallow: ModelDraft(shallow, lm.tokenizer, tokens=4)
+    return lm, drafts
 
 
-def drawn(lm: TorchLM, draft: Any, questions: list[str], particles: int) -> Figures:
+def drawn(
+    lm: TorchLM, draft: Any, questions: list[str], particles: int, steps: int, prior: Sampling
+) -> Figures:
     """Draw all particles' solutions to each question, and return what that has cost."""
     drafted = TorchLM(lm.model, lm.tokenizer, step=StepRule(cap=64), draft=draft, probe=False)
-    began = time.perf_counter()
+    found = Figures([], [])
     for number, question in enumerate(questions):
+        before, began = drafted.cost, time.process_time()
         population = [drafted.start(question)] * particles
-        for step in range(12):
+        for step in range(steps):
             key = jax.random.fold_in(jax.random.key(number), step)
             population = [x for x in population if x.open]
             if not population:
                 break
-            population = drafted.extend(population, jax.random.split(key, len(population)))
-    return Figures(drafted.cost, time.perf_counter() - began)
+            keys = jax.random.split(key, len(population))
+            population = drafted.extend(population, keys, sampling=prior, prior=prior)
+        found.costs.append(drafted.cost - before)
+        found.seconds.append(time.process_time() - began)
+    return found
 
 
 def show(name: str, found: Figures, plain: Figures) -> None:
-    """Print the counts for each token kept, and the seconds of a token as a ratio."""
-    cost, kept = found.cost, found.cost.generated_tokens
-    passes = cost.forward_passes / kept
-    fewer = passes / (plain.cost.forward_passes / plain.cost.generated_tokens)
-    rows = f"{passes:.3f} target passes a token kept (x {fewer:.2f})"
-    vain = f"{cost.discarded_tokens / kept:.2f} read in vain"
-    drafts = f"{cost.draft_forward_passes / kept:.3f} draft passes"
-    ratio = found.seconds / kept / (plain.seconds / plain.cost.generated_tokens)
-    print(f"  {name:20} {rows}, {vain}, {drafts}; seconds x {ratio:.2f}  ({kept} tokens)")
+    """Print the counts for each token kept, and passes and seconds of a token as ratios."""
+    kept = sum(x.generated_tokens for x in found.costs)
+    passes = sum(x.forward_passes for x in found.costs) / kept
+    vain = sum(x.discarded_tokens for x in found.costs) / kept
+    own = sum(x.draft_forward_passes for x in found.costs) / kept
+    fewer = ratio([x.forward_passes for x in found.costs], found, plain)
+    slower = ratio(found.seconds, found, plain, seconds=True)
+    print(
+        f"  {name:26} {passes:.3f} target passes a token kept, x {fewer}; {vain:.2f} read in vain, "
+        f"{own:.3f} draft passes; CPU seconds x {slower}  ({kept} tokens)",
+        flush=True,
+    )
+
+
+def ratio(
+    amounts: Sequence[float], found: Figures, plain: Figures, *, seconds: bool = False
+) -> str:
+    """Return amounts for each token as a ratio to those without a draft, with its interval."""
+    own = plain.seconds if seconds else [x.forward_passes for x in plain.costs]
+    rows = [(a, x.generated_tokens) for a, x in zip(amounts, found.costs, strict=True)]
+    others = [(a, x.generated_tokens) for a, x in zip(own, plain.costs, strict=True)]
+    table = np.array([(*row, *other) for row, other in zip(rows, others, strict=True)])
+    random = np.random.default_rng(0)
+    picked = random.integers(len(table), size=(4000, len(table)))
+    sums = np.vstack([table.sum(0), table[picked].sum(1)])
+    ratios = sums[:, 0] / sums[:, 1] / (sums[:, 2] / sums[:, 3])
+    low, high = np.quantile(ratios[1:], [0.025, 0.975])
+    return f"{ratios[0]:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":
