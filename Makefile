@@ -5,6 +5,7 @@
 #   make test-slow        tests that take seconds each; what CI runs besides
 #   make test-statistics  these and the long statistical tests
 #   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
+#   make test-gpu         hosting on a GPU, where there is one
 #   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
 #   make peers            the environments that benchmarks/peers.py and served_peers.py need
 #   make check            lint, formatting and types alone
@@ -30,7 +31,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-slow test-statistics test-engines peers test-versions check bench claims pocket lock clean
+.PHONY: help demo test test-slow test-statistics test-engines test-gpu peers test-versions check bench claims pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -99,6 +100,9 @@ test-engines: $(INSTALLED)
 	echo "a server of llama.cpp"; $(BIN)/pytest $$tests -k llamacpp
 	else echo "left out: llama.cpp could not be installed here"; fi
 	echo "real engines: $$SECONDS s in all"
+
+test-gpu: $(INSTALLED)
+	@$(BIN)/pytest --quiet -m gpu tests/models/hosting/test_cuda.py
 
 # Other software that benchmarks/peers.py and served_peers.py measure beside ours, in environments of its own.
 peers: $(INSTALLED) $(ENGINES)/vllm/.installed

@@ -3,8 +3,8 @@
 For 16, 64 and 256 particles of one question, each of which writes one step of the same length (the
 full vocabulary, no end of text, log-probabilities returned), medians of rounds after a warm one:
 
-1. tokens a second of motes' `extend`, of transformers' `generate`, and of vLLM where it is
-   installed;
+1. tokens a second of motes' `extend`, plain and with CUDA graphs, of transformers' `generate`, and
+   of vLLM where it is installed;
 2. the roofline: what memory allows if every token of the batch reads the weights once, the prompt's
    keys and values once and each row's own once, at the bandwidth of a large copy, measured here;
 3. the most memory that was allocated, and the time outside forward passes (from events on the
@@ -15,6 +15,7 @@ full vocabulary, no end of text, log-probabilities returned), medians of rounds 
    filter that uses both.
 
 Run: python benchmarks/gpu.py [--lm SOURCE] [--prm SOURCE] [--tokens 256]
+`random_weights.py` makes a SOURCE of a published size where there are no published weights.
 Without a GPU it says so. `--device cpu --smoke` runs all of it on the pocket in some seconds.
 """
 
@@ -38,6 +39,7 @@ from motes.models.hosting.static_decoding import KINDS
 from motes.models.pocket import problems
 
 GIGABYTE = 1e9
+SHARED_STEPS = 4  # of the filter that uses both models
 
 
 class Size(NamedTuple):
@@ -107,6 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
     rule = StepRule(delimiter=None, tokens=size.tokens, cap=size.tokens)
     lm = motes.load_lm(args.lm, device=args.device, dtype=args.dtype, step=rule)
     endless(lm)
+    captured = None
+    if device.type == "cuda":
+        captured = TorchLM(lm.model, lm.tokenizer, step=rule, probe=False, decoding="graphs")
+        endless(captured)
     bandwidth = copied_bytes_a_second(device, size.copied)
     footprint = footprint_of(lm.model, outputs=True)
     print(
@@ -114,14 +120,14 @@ def main(arguments: list[str] | None = None) -> int:
         f"{size.tokens} tokens a particle, medians of {size.rounds}; "
         f"a large copy moves {bandwidth / GIGABYTE:.0f} GB/s\n"
     )
-    print("particles  motes tok/s  generate  vLLM  roofline  outside passes  peak GB")
+    print("particles  motes tok/s  graphs  generate  vLLM  roofline  outside passes  peak GB")
     engine = engine_of(args.lm) if device.type == "cuda" else None
     for particles in size.particles:
-        print(row(lm, engine, problem.question, particles, size, bandwidth, footprint))
+        print(row(lm, captured, engine, problem.question, particles, size, bandwidth, footprint))
     print()
     print_decodings(args, problem.question, max(size.particles), size, device)
     print()
-    print_shared(args, problem.question, max(size.particles), device)
+    print_shared(args, problem.question, max(size.particles), size, device)
     return 0
 
 
@@ -139,6 +145,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 def row(
     lm: TorchLM,
+    captured: TorchLM | None,
     engine: Any,
     question: str,
     particles: int,
@@ -161,10 +168,11 @@ def row(
     peak = peak_bytes(device)
     passes.close()
 
-    def generated(seed: int) -> None:
-        generate(lm, question, particles, size.tokens, seed)
-
-    theirs = timed(generated, size.rounds, device)
+    theirs = timed(partial(generate, lm, question, particles, size.tokens), size.rounds, device)
+    graphs = "-"
+    if captured is not None:
+        in_graphs = timed(partial(extended, captured, question, particles), size.rounds, device)
+        graphs = f"{count / median(in_graphs):.0f}"
     outside = median(1 - part / whole for part, whole in zip(inside[1:], ours, strict=True))
     prompt = len(lm.rendered(question).token_ids)
     # a row's own tokens are half written on average
@@ -175,8 +183,9 @@ def row(
         in_its = timed(in_vllm, size.rounds, device)
         vllm = f"{count / median(in_its):.0f}"
     shown = "-" if peak is None else f"{peak / GIGABYTE:.2f}"
+    plainly, generated = (f"{count / median(each):.0f}" for each in (ours, theirs))
     return (
-        f"{particles:9d}  {count / median(ours):11.0f}  {count / median(theirs):8.0f}  {vllm:>4}  "
+        f"{particles:9d}  {plainly:>11}  {graphs:>6}  {generated:>8}  {vllm:>4}  "
         f"{particles * bandwidth / read:8.0f}  {outside:14.1%}  {shown:>7}"
     )
 
@@ -214,10 +223,14 @@ def extended(lm: TorchLM, question: str, particles: int, seed: int) -> None:
 
 
 def print_shared(
-    args: argparse.Namespace, question: str, particles: int, device: torch.device
+    args: argparse.Namespace, question: str, particles: int, size: Size, device: torch.device
 ) -> None:
-    """Print the plan for both models on one device, and what a filter of both took."""
-    lm = motes.load_lm(args.lm, device=args.device, dtype=args.dtype)
+    """Print the plan for both models on one device, and what a filter of both took.
+
+    Of random weights no step would end by itself: the filter has a few steps of a known length.
+    """
+    rule = StepRule(delimiter=None, tokens=size.tokens // 4, cap=size.tokens)
+    lm = motes.load_lm(args.lm, device=args.device, dtype=args.dtype, step=rule)
     prm = motes.load_prm(args.prm, device=args.device, dtype=args.dtype)
     free = None if device.type == "cuda" else int(8 * GIGABYTE)
     print(
@@ -226,10 +239,15 @@ def print_shared(
         ).text
     )
     forget_peak(device)
-    posterior = motes.solve(question, lm=lm, prm=prm, particles=particles, seed=0)
+    posterior = motes.solve(
+        question, lm=lm, prm=prm, particles=particles, seed=0, max_steps=SHARED_STEPS
+    )
     peak = peak_bytes(device)
     shown = "" if peak is None else f", at most {peak / GIGABYTE:.2f} GB allocated"
-    print(f"a filter of {particles} particles: {posterior.cost.seconds:.1f} s{shown}")
+    print(
+        f"a filter of {particles} particles, {SHARED_STEPS} steps: "
+        f"{posterior.cost.seconds:.1f} s{shown}"
+    )
 
 
 def endless(lm: TorchLM) -> None:

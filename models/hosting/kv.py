@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 import torch
@@ -136,17 +137,22 @@ class Shared(NamedTuple):
 
 
 class _RowLayer(DynamicLayer):
-    """One layer of `Rows`: writes in place, into buffers that its owner keeps large enough."""
+    """One layer of `Rows`: writes in place, into buffers that its owner keeps large enough.
+
+    It does not keep its owner alive: memory must be free as soon as nobody reads a batch, not when
+    Python next looks for circles.
+    """
 
     def __init__(self, rows: Rows, index: int) -> None:
         super().__init__()
-        self._rows, self._index, self._length = rows, index, rows.columns
+        self._rows, self._index, self._length = ref(rows), index, rows.columns
         self.is_initialized = True
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = self._rows
+        rows = self._rows()
+        assert rows is not None  # whoever runs a forward pass holds them
         first = self._length - rows.shared_columns
         end = first + key_states.shape[2]
         keys, values = rows.keys[self._index], rows.values[self._index]

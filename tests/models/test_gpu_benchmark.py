@@ -36,7 +36,7 @@ def test_without_a_gpu_it_says_so(
 def test_all_of_it_runs_on_a_cpu(benchmark: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["--device", "cpu", "--smoke"]) == 0
     shown = capsys.readouterr().out
-    rows = re.findall(r"^ +(\d+) +(\d+) +(\d+) +- +(\d+) +([\d.]+)% +-$", shown, re.MULTILINE)
+    rows = re.findall(r"^ +(\d+) +(\d+) +- +(\d+) +- +(\d+) +([\d.]+)% +-$", shown, re.MULTILINE)
     assert [int(row[0]) for row in rows] == [2, 4]
     for particles, ours, theirs, roofline, outside in rows:
         assert min(int(ours), int(theirs)) > 0 and int(roofline) > int(particles)

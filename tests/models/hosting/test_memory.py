@@ -3,15 +3,26 @@ changes."""
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+from collections.abc import Iterator
 from functools import wraps
 from typing import Any
+from weakref import ref
 
 import jax
 import pytest
 import torch
 
-from motes.models import FunctionReward, StepRule, TableLM, TorchLM, TorchPRM, Trajectory
+from motes.models import (
+    FunctionReward,
+    NGramDraft,
+    StepRule,
+    TableLM,
+    TorchLM,
+    TorchPRM,
+    Trajectory,
+)
 from motes.models.hosting import memory
 from motes.models.hosting.kv import Rows
 from motes.models.hosting.memory import in_halves, out_of_memory
@@ -44,6 +55,49 @@ def grown(lm: TorchLM, rows: int = 7) -> list[Trajectory]:
     other = [lm.start("Cy has 3 apples. How many?")] * 2
     parents = [*open_ones, *other]
     return [*first, *lm.extend(parents, jax.random.split(jax.random.key(1), len(parents)))]
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ref[Rows]]]:
+    """Every batch that is made; Python does not look for circles meanwhile."""
+    made: list[ref[Rows]] = []
+    construct = Rows.__init__
+
+    def noted(self: Rows, *args: Any, **kwargs: Any) -> None:
+        construct(self, *args, **kwargs)
+        made.append(ref(self))
+
+    monkeypatch.setattr(Rows, "__init__", noted)
+    gc.disable()
+    yield made
+    gc.enable()
+
+
+@pytest.mark.parametrize("options", [{}, {"decoding": "static"}, {"draft": NGramDraft()}], ids=str)
+def test_a_batch_is_free_as_soon_as_nobody_reads_it(
+    options: Any, batches: list[ref[Rows]], pocket64: Any, tokenizer: Any
+) -> None:
+    """Also one that memory ran out in: its halves need what it held."""
+    lm = TorchLM(pocket64, tokenizer, step=StepRule(cap=12), probe=False, **options)
+    model, held = lm.model, []
+
+    def failing(*args: Any) -> None:
+        hook.remove()
+        held.append(len(batches))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    grown(lm)
+    lm.drop_cache()
+    assert batches and not [batch for batch in batches if batch() is not None]
+    passes: list[list[int]] = []
+    hook = model.register_forward_hook(failing)
+    watching = model.register_forward_pre_hook(
+        lambda *_: passes.append([i for i, batch in enumerate(batches) if batch() is not None])
+    )
+    grown(lm)
+    watching.remove()
+    # passes[0] is the one that failed
+    assert held and all(i >= held[0] for i in passes[1])
 
 
 @pytest.mark.parametrize("error", RAN_OUT, ids=lambda error: str(error)[-30:])

@@ -5,37 +5,18 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 import torch
+from grown_trees import OTHER, SHORT, grown, keys
 from torch._dynamo.testing import CompileCounter
 from waits import Waits
 
-from motes.models import NGramDraft, Sampling, StepRule, TorchLM, Trajectory, load_lm
+from motes.models import NGramDraft, Sampling, StepRule, TorchLM, load_lm
 from motes.models.hosting import static_decoding
 from motes.models.hosting.static_decoding import Captured, StaticDecoding
 from motes.models.hosting.static_rows import COLUMNS, bucket
 from motes.models.planning import memory_plan
-
-SHORT = "Ana has 7 pears. Ben has 5 more than Ana. How many pears does Ben have?"
-OTHER = "How many pens has Ben?"
-
-
-def keys(seed: int, rows: int) -> Any:
-    return jax.random.split(jax.random.key(seed), rows)
-
-
-def grown(lm: TorchLM) -> list[Trajectory]:
-    """Siblings, forks, interior nodes, another question beside them, and what ends or is full."""
-    first = lm.extend([lm.start(SHORT)] * 7, keys(0, 7))
-    going = [x for x in first if x.open]
-    # children of resampled nodes, of the root once more, and of another root
-    second = lm.extend(
-        [*going, *going[:2], lm.start(SHORT), lm.start(OTHER)], keys(1, len(going) + 4)
-    )
-    going = [x for x in [*second, *first] if x.open][:5]
-    return [*first, *second, *lm.extend(going, keys(2, len(going)))]
 
 
 def pair(model: Any, tokenizer: Any, rule: StepRule, kind: str = "static") -> list[TorchLM]:
