@@ -320,6 +320,7 @@ QUICK = [
     Case(TARGETS["final-mean"], 5, "systematic", 0.5, proposal=HOT),
     Case(TARGETS["final-mean^2"], 3, "systematic", 1),
     Case(TARGETS["none"], 3, "systematic", 1, proposal=HOT),
+    Case(TARGETS["odds^0.5"], 5, "chopthin", 0.8, proposal=HOT),
 ]
 # a greedy component, which alone misses most of the support, and a hot one, beside the prior
 MIXED = [Sampling(top_k=1), HOT, Sampling()]
