@@ -6,11 +6,12 @@ reads what is promoted, after one such move or three. On the pocket the draft is
 pocket, on SmolLM2 it is SmolLM2 without its last four layers (see `drafts.py`).
 
 Said of each: the effective sample size of the log-density of the draws (that of a run whose chains
-never moved is one a chain), the target's tokens written and read, its passes, the draft's tokens,
-what was promoted and accepted, the largest log pi / pi~, and, on the pocket, the total variation of
-the answers to a long filter's. As ratios to plain Metropolis, more being better: ESS for the
-target's tokens, its passes and CPU seconds, summed over questions, with 95% intervals by a
-bootstrap over runs within questions.
+never moved is one a chain), how often a chain came to another solution, the target's tokens written
+and read, its passes, the draft's tokens, what was promoted and accepted, the largest log pi / pi~,
+and, on the pocket, the total variation of the answers to a long filter's. As ratios to plain
+Metropolis, more being better: ESS and changes of the solution for the target's tokens, its passes
+and CPU seconds, summed over questions, with 95% intervals by a bootstrap over runs within
+questions. So few draws tell an ESS badly, and changes well: both kernels try the same kind of move.
 
 Run: python benchmarks/delayed_acceptance.py --questions 3 --runs 5
      python benchmarks/delayed_acceptance.py --lm smollm2 --problems GSM8K_TEST.jsonl \
@@ -59,7 +60,8 @@ def main() -> None:
     for name, sampler in samplers.items():
         found = show(name, sampler, questions, settings, options.runs, references)
         plain = found if plain is None else plain
-        print(f"    ESS {ratios(found, plain)}", flush=True)
+        for place, what in enumerate(("ESS", "changes")):
+            print(f"    {what} {ratios(found, plain, place)}", flush=True)
 
 
 def show(
@@ -73,7 +75,7 @@ def show(
     """Run one sampler, and print its line.
 
     Returns:
-        ESS, and what `MEASURES` says, of each run, shape (questions, runs, 4).
+        ESS, changes and what `MEASURES` says, of each run, shape (questions, runs, 5).
     """
     rows, rates, apart, drafted = [], [], [], []
     for question, reference in zip(questions, references, strict=True):
@@ -83,7 +85,7 @@ def show(
             seconds, cost = time.process_time() - began, posterior.cost
             ess = np.nan_to_num(posterior.mixing["log_density"].ess, nan=CHAINS)
             read = cost.generated_tokens + cost.rescored_tokens
-            rows.append([ess, read, cost.forward_passes, seconds])
+            rows.append([ess, changes(posterior), read, cost.forward_passes, seconds])
             drafted.append(cost.draft_tokens)
             promoted = np.mean(posterior.rates.get("promoted", np.nan))
             heaviest = posterior.rates.get("largest_log_weight", np.nan)
@@ -91,12 +93,12 @@ def show(
             if reference is not None:
                 apart.append(total_variation(posterior.answers, reference.answers))
     found = np.array(rows, np.float64).reshape(len(questions), runs, -1)
-    ess, tokens, passes, seconds = found.mean((0, 1))
+    ess, changed, tokens, passes, seconds = found.mean((0, 1))
     accepted, promoted, heaviest = np.array(rates).mean(0)
     print(
-        f"  {name:24} ESS {ess:.1f}; {tokens:.0f} tokens, {passes:.0f} passes, draft's tokens "
-        f"{np.mean(drafted):.0f}, {seconds:.1f} s of CPU; accepted {accepted:.2f}, promoted "
-        f"{promoted:.2f}, largest log weight {heaviest:.1f}",
+        f"  {name:24} ESS {ess:.1f}, {changed:.1f} changes; {tokens:.0f} tokens, {passes:.0f} "
+        f"passes, draft's tokens {np.mean(drafted):.0f}, {seconds:.1f} s of CPU; accepted "
+        f"{accepted:.2f}, promoted {promoted:.2f}, largest log weight {heaviest:.1f}",
         flush=True,
     )
     if apart:
@@ -104,25 +106,32 @@ def show(
     return found
 
 
+def changes(posterior: Posterior) -> int:
+    """Count how often chains came to another solution; draws are chain by chain."""
+    ids = [x.token_ids for x in posterior.trajectories]
+    length = len(ids) // CHAINS
+    return sum(ids[i] != ids[i - 1] for i in range(len(ids)) if i % length)
+
+
 def total_variation(one: dict[Any, float], other: dict[Any, float]) -> float:
     """Return the total variation between two laws of answers."""
     return sum(abs(one.get(x, 0.0) - other.get(x, 0.0)) for x in {**one, **other}) / 2
 
 
-def ratios(found: np.ndarray, plain: np.ndarray) -> str:
-    """Return ESS for each measure as ratios to the plain sampler's, with their intervals."""
+def ratios(found: np.ndarray, plain: np.ndarray, place: int) -> str:
+    """Return a column for each measure as ratios to the plain sampler's, with their intervals."""
     random, (questions, runs, _) = np.random.default_rng(0), found.shape
 
     def worth(rows: np.ndarray) -> np.ndarray:
         sums = rows.sum((-3, -2))
-        return sums[..., :1] / sums[..., 1:]
+        return sums[..., place : place + 1] / sums[..., 2:]
 
     def again(rows: np.ndarray) -> np.ndarray:
         picked = random.integers(runs, size=(2000, questions, runs))
         return worth(rows[np.arange(questions)[None, :, None], picked])
 
     mean, drawn = worth(found) / worth(plain), again(found) / again(plain)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     told = zip(MEASURES, mean, low, high, strict=True)
     return "; ".join(f"for {name} x {m:.2f} ({a:.2f} to {b:.2f})" for name, m, a, b in told)
 
