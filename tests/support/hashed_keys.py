@@ -36,6 +36,17 @@ def install(monkeypatch) -> None:
                 monkeypatch.setattr(module, name, double)
 
 
+WORD = (1 << 64) - 1
+
+
+def folded_word(key: int, number: int) -> int:
+    """As `folded`, of one key and one number: in Python ten times as fast as by arrays of one."""
+    z = ((key ^ (number * 0xD6E8FEB86659FD93 & WORD)) + 0x9E3779B97F4A7C15) & WORD
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & WORD
+    return z ^ (z >> 31)
+
+
 def folded(key: np.ndarray, number) -> np.ndarray:
     """A key made of a key and a number; both arrays, of shapes that fit."""
     z = (key ^ (np.asarray(number, np.uint64) * np.uint64(0xD6E8FEB86659FD93))) + np.uint64(
@@ -73,19 +84,18 @@ class HashedKeys(RunKeys):
     data."""
 
     def _chosen(self, stream, generation, slots, chosen):
-        return folded(self._folded(stream, generation), np.arange(slots))[
-            np.asarray(chosen, np.intp)
-        ]
+        return folded(self._folded(stream, generation), np.asarray(chosen, np.uint64))
 
     def _single(self, stream, generation):
-        return folded(self._folded(stream, generation), 0).view(np.uint32)
+        word = folded_word(int(self._folded(stream, generation)[0]), 0)
+        return np.array([word], np.uint64).view(np.uint32)
 
     def _folded(self, stream, generation):
         seed, place = self._place(stream, generation)
-        key = np.array([seed], np.uint64)
-        for part in place.astype(np.uint64):
-            key = folded(key, part)
-        return key
+        key = int(seed)
+        for part in place.tolist():
+            key = folded_word(key, part)
+        return np.array([key], np.uint64)
 
 
 def is_hashed(own) -> bool:
