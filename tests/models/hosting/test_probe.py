@@ -92,18 +92,25 @@ def worst_token(lm: TorchLM, *, rounds: int = 5) -> float:
             nodes += lm.extend(parents, jax.random.split(jax.random.key(i), len(parents)))
         if i == 2:
             lm.drop_cache()
-    return max(abs(node.logprob - plain(lm, node)) / len(node.token_ids) for node in nodes[2:])
+    passed: dict[tuple[int, ...], torch.Tensor] = {}  # nodes share what they have in common
+    return max(
+        abs(node.logprob - plain(lm, node, passed)) / len(node.token_ids) for node in nodes[2:]
+    )
 
 
-def plain(lm: TorchLM, trajectory: Trajectory) -> float:
-    """Its log-probability token by token, each by a plain pass over what precedes it alone."""
-    prompt, total = list(lm._tokens_of(trajectory.path[0])), 0.0
+def plain(
+    lm: TorchLM, trajectory: Trajectory, passed: dict[tuple[int, ...], torch.Tensor]
+) -> float:
+    """Its log-probability token by token, each by a plain pass over what precedes it alone; of
+    several that begin alike, what a prefix led to is known."""
+    prompt, total = tuple(lm._tokens_of(trajectory.path[0])), 0.0
     for i, token in enumerate(trajectory.token_ids):
-        ids = torch.tensor([[*prompt, *trajectory.token_ids[:i]]])
-        with torch.no_grad():
-            total += float(
-                torch.log_softmax(lm.model(input_ids=ids).logits[0, -1].double(), dim=-1)[token]
-            )
+        read = (*prompt, *trajectory.token_ids[:i])
+        if read not in passed:
+            with torch.no_grad():
+                logits = lm.model(input_ids=torch.tensor([read])).logits[0, -1]
+            passed[read] = torch.log_softmax(logits.double(), dim=-1)
+        total += float(passed[read][token])
     return total
 
 
