@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from itertools import islice
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import journalled_evaluation
@@ -19,14 +21,26 @@ from journalled_evaluation import REFUSED
 from motes.evaluation import Evaluation
 from motes.models.pocket import problems as pocket_problems
 
+# forked from one process that has imported what an evaluation needs: to import takes seconds
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    [
+        "jax",
+        "motes.evaluation.runner",
+        "motes.models.language.table_lm",
+        "motes.samplers.filters.particle_filter",
+    ]
+)
 SECONDS = 0.005  # of a step
+STARTING = 0.4  # seconds, of a process
 COMPANY = ("seconds", "cost", "evaluation")  # what depends on the company of a run
 
 
-def started(results: Path, journal: Path, problems: int, at_once: int) -> subprocess.Popen[str]:
-    arguments = map(str, (results, journal, problems, at_once, SECONDS))
-    command = [sys.executable, journalled_evaluation.__file__, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def started(results: Path, journal: Path, problems: int, at_once: int) -> BaseProcess:
+    arguments = results, journal, problems, at_once, SECONDS
+    process = FORKED.Process(target=journalled_evaluation.evaluated, args=arguments)
+    process.start()
+    return process
 
 
 def begun(journal: Path) -> int:
@@ -51,16 +65,16 @@ def drawn(evaluation: Evaluation) -> dict:
     }
 
 
-def kill_at(process: subprocess.Popen, journal: Path, delay: float, at_work: bool) -> None:
+def kill_at(process: BaseProcess, journal: Path, delay: float, at_work: bool) -> None:
     """Kill -9, so many seconds after it was started, or after it has begun its first run."""
     before = begun(journal)
     while at_work and begun(journal) == before:
-        assert process.poll() is None, "it ended before it was killed"
+        assert process.is_alive(), "it ended before it was killed"
         time.sleep(0.005)
     time.sleep(delay)
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def kill_again_and_again(folder: Path, problems: int, at_once: int, kills: int, seed: int) -> None:
@@ -70,7 +84,7 @@ def kill_again_and_again(folder: Path, problems: int, at_once: int, kills: int, 
     for kill in range(kills):
         lines, runs = whole_lines(results), begun(journal)
         at_work = kill % 4 != 3  # every fourth may meet it while it starts
-        longest = work / kills if at_work else 2.0
+        longest = work / kills if at_work else STARTING
         process = started(results, journal, problems, at_once)
         kill_at(process, journal, moments.uniform(0, longest), at_work)
         now = whole_lines(results)
@@ -78,8 +92,8 @@ def kill_again_and_again(folder: Path, problems: int, at_once: int, kills: int, 
         lost = (begun(journal) - runs) - (done(results) - max(0, len(lines) - 1))
         assert 0 <= lost <= at_once  # the runs under way, and no others
     last = started(results, journal, problems, at_once)
-    last.communicate()
-    assert last.returncode == 0
+    last.join()
+    assert last.exitcode == 0
     check_each_once(results, problems)
     whole = journalled_evaluation.evaluated(folder / "whole.jsonl", None, problems, at_once, 0.0)
     assert drawn(Evaluation.load(results)) == drawn(whole)
@@ -109,7 +123,9 @@ def test_twenty_kills_lose_the_runs_under_way(tmp_path, at_once) -> None:
 @pytest.mark.slow
 def test_two_processes_on_one_file_are_refused_or_right(tmp_path) -> None:
     results, journal, problems = tmp_path / "results.jsonl", tmp_path / "journal", 60
-    processes = [started(results, journal, problems, 2) for _ in range(2)]
+    arguments = map(str, (results, journal, problems, 2, SECONDS))
+    command = [sys.executable, journalled_evaluation.__file__, *arguments]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate()[0] for process in processes]
     codes = [process.returncode for process in processes]
     assert 0 in codes and set(codes) <= {0, REFUSED}
