@@ -24,6 +24,7 @@ EXAMPLES = {
 }
 # these fit by NUTS, or compile whole runs
 LONG = {
+    "diagnostics/plots/rank.py",
     "evaluation/laws/search_crossing.py",
     "evaluation/scaling_fit.py",
     "ppl/calibration/calibrated_reward.py",
@@ -32,13 +33,18 @@ LONG = {
     "smc/collectors.py",
     "smc/conditional_smc.py",
     "smc/driver.py",
+    "smc/feynman_kac.py",
     "smc/generations.py",
+    "smc/history.py",
     "smc/islands.py",
     "smc/particle_gibbs.py",
     "smc/resampling/chopthin.py",
     "smc/resampling/without_replacement.py",
+    "smc/running.py",
     "smc/tempering.py",
+    "smc/tempering_model.py",
     "smc/transforms.py",
+    "smc/variance.py",
 }
 
 

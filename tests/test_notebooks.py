@@ -31,7 +31,7 @@ def test_kept_outputs_are_those_of_one_run(path):
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.long(quick=("quickstart",))
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",
     "ignore::ResourceWarning",

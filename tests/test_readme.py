@@ -23,14 +23,10 @@ COMMANDS = [
     for line in re.findall(r"^    motes .*$", README, flags=re.MULTILINE)
 ]
 OWN_MODEL = "owner/name"  # what the README calls a model of the reader's
-# what is long is made shorter in every run; `test_every_block_as_it_stands` runs it whole
-SHORTER = {
-    "--chains 4 --iterations 20": "--chains 2 --iterations 4",
-    "iterations=20": "iterations=4, warmup=2",
-    "count=10": "count=3",
-    "n) for n in (1, 4)]": "n) for n in (1, 2)]",
-    'fit = evaluation.fit()\nprint(fit.ratio("filter", "vote"))\n': "",  # compiles for long
-}
+# the first blocks, which a reader tries first, are run in every run; all of them when there is time
+FIRST = 4
+SHORTER = {"--chains 4 --iterations 20": "--chains 2 --iterations 4"}
+LONG = ("--sampler suffix_metropolis", "--runs 4", "--examples")  # these commands take seconds each
 
 # processor seconds of a block or a command on one core, on a machine that does other things as well
 MOST = 60.0
@@ -72,12 +68,12 @@ def test_there_is_something_to_run() -> None:
 
 
 @pytest.mark.usefixtures("timed")
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_block(
+@pytest.mark.parametrize("number", range(FIRST))
+def test_first_block(
     number: int, namespace: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    run_block(number, shorter(BLOCKS[number]), namespace)
+    run_block(number, BLOCKS[number], namespace)
 
 
 @pytest.mark.slow
@@ -101,6 +97,10 @@ def shorter(text: str) -> str:
 
 
 @pytest.mark.usefixtures("timed")
+@pytest.mark.long(
+    quick=[str(n) for n, command in enumerate(COMMANDS) if not any(map(command.count, LONG))],
+    rest="slow",
+)
 @pytest.mark.parametrize("number", range(len(COMMANDS)))
 def test_command(
     number: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -48,7 +48,21 @@ VARIANTS = {
     "mcts": {"leaf": "solution", "batch": 2, "rule": "puct"},
     "ab_mcts": {"nodes": "solution", "score_model": "mixed"},
 }
-CASES = [(name, {}) for name in SAMPLERS] + list(VARIANTS.items())
+CASES = {name: (name, {}) for name in SAMPLERS} | {
+    f"{name}-otherwise": (name, settings) for name, settings in VARIANTS.items()
+}
+each_case = pytest.mark.parametrize(("name", "settings"), CASES.values(), ids=CASES)
+# one of each kind in every run; the others are slow
+KINDS = (
+    "particle_filter",
+    "importance_sampling",
+    "tempered_smc",
+    "suffix_metropolis",
+    "best_of_n",
+    "beam_search",
+    "mcts",
+    "ab_mcts",
+)
 CHAINS = (
     "particle_gibbs",
     "suffix_metropolis",
@@ -109,8 +123,8 @@ def test_it_says_what_it_is(name, declare):
     assert kind.guarantee in kind.__doc__.split("Guarantee:")[1].split(".")[0]
 
 
-@pytest.mark.long(quick=len(SAMPLERS))
-@pytest.mark.parametrize(("name", "settings"), CASES)
+@pytest.mark.long(quick=KINDS, rest="slow")
+@each_case
 def test_the_posterior_is_whole(name, settings, declare, tmp_path):
     model = declare(alpha=1.5, constraint=lambda x: x.token_ids[0] != 1)
     posterior = small(name, **settings).run(model, seed=0)
@@ -147,15 +161,13 @@ def test_the_posterior_is_whole(name, settings, declare, tmp_path):
     assert loaded.answer_mcse == pytest.approx(posterior.answer_mcse, nan_ok=True)
 
 
-@pytest.mark.long(quick=len(SAMPLERS))
-@pytest.mark.parametrize(("name", "settings"), CASES)
+@pytest.mark.long(quick=KINDS, rest="slow")
+@each_case
 def test_same_seed_same_draws_and_numbered_runs_are_others(name, settings, declare):
     sampler, model = small(name, **settings), declare()
-    posterior = sampler.run(model, seed=8)
-    assert same(posterior, sampler.run(model, seed=(8, 0)))
-    assert posterior.cost == replace(
-        sampler.run(model, seed=8).cost, seconds=posterior.cost.seconds
-    )
+    posterior, again = sampler.run(model, seed=8), sampler.run(model, seed=(8, 0))
+    assert same(posterior, again)
+    assert posterior.cost == replace(again.cost, seconds=posterior.cost.seconds)
     others = [sampler.run(model, seed=seed) for seed in (9, (8, 1))]
     # a small population may collapse to the same
     told = [(x.cost.generated_tokens, x.cost.prm_tokens) for x in (posterior, *others)]
@@ -178,8 +190,8 @@ class Stopping(TableLM):
         return super().extend(*arguments, **settings)
 
 
-@pytest.mark.long(quick=54)
-@pytest.mark.parametrize(("name", "settings"), CASES)
+@pytest.mark.long(quick=[f"4-{name}" for name in KINDS])
+@each_case
 @pytest.mark.parametrize("stop", [4, 7, 14])
 def test_a_stopped_run_is_taken_up_as_if_it_had_not_stopped(
     name, settings, stop, declare, tmp_path
@@ -205,6 +217,7 @@ def test_a_stopped_run_is_taken_up_as_if_it_had_not_stopped(
         sampler.run(model, seed=5, checkpoint=tmp_path / "run.json")
 
 
+@pytest.mark.long(quick=("suffix_metropolis",), rest="slow")
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_can_be_continued(name, declare, tmp_path):
     longer = small(name, iterations=9).run(declare(), seed=2)
@@ -331,6 +344,7 @@ def test_numbers_may_come_as_arrays(name, key, value, declare, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["puri2025", "giannone2025"])
 def test_first_steps_of_published_filters_are_counted_before_they_are_selected(name, declare):
     """At N = 1 nothing is selected; at 40, trajectories of one eve share their first step, and
@@ -346,6 +360,7 @@ def test_first_steps_of_published_filters_are_counted_before_they_are_selected(n
     assert np.mean(counts) < 0.632 * 40  # of 40 drawn with replacement, by equal weights even
 
 
+@pytest.mark.slow
 def test_ancestor_sampling_with_a_proposal_that_misses_something(declare):
     sampler = small(
         "particle_gibbs",
@@ -382,7 +397,7 @@ QUESTIONS = ["first", "second", "third", "fourth"]
 
 
 @pytest.mark.long(quick=3)
-@pytest.mark.parametrize(("name", "settings"), CASES)
+@each_case
 def test_several_questions_are_solved_as_each_alone_in_shared_batches(name, settings, declare):
     settings = {key: value for key, value in SMALL.items() if key in settings_of(name)} | settings
     arguments = {"sampler": name, "max_steps": 5, **settings}
@@ -431,7 +446,7 @@ class Silent:
 
 
 @pytest.mark.long(quick=12)
-@pytest.mark.parametrize(("name", "settings"), CASES)
+@each_case
 def test_hosts_that_tell_no_probabilities_serve_where_none_is_needed(name, settings, declare):
     model = declare()
     silent, sampler = replace(model, lm=Silent(model.lm)), small(name, **settings)

@@ -120,7 +120,7 @@ ODD = {
 }
 
 
-@pytest.mark.long(quick=150)
+@pytest.mark.long(quick=len(SAMPLERS), rest="slow")
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("case", ODD)
 def test_it_never_raises(case, name, declare, sample):
@@ -144,6 +144,7 @@ def test_it_never_raises(case, name, declare, sample):
         )
 
 
+@pytest.mark.long(quick=len(SAMPLERS), rest="slow")
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("stop", [3, 9])
 def test_it_does_not_raise_of_what_was_interrupted(stop, name, declare, sample):

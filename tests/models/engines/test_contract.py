@@ -159,6 +159,13 @@ NOT_ASKED = {
 }
 
 
+# one host of each kind in every run, and the others when there is time
+KINDS = ("table", "torch", "torch-draft", "vllm-in-process", "vllm", "llama.cpp", "sglang", "text")
+
+
+@pytest.mark.long(
+    quick=[f"{kind}-{check.__name__}" for kind in KINDS for check in CHECKS], rest="slow"
+)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_contract(
     host: Host, check: Callable[[Host], None], request: pytest.FixtureRequest
