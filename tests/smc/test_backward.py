@@ -56,6 +56,7 @@ def exact_law(model, kept, states):
     return law
 
 
+@pytest.mark.slow
 def test_law_of_a_backward_pass(hmm):
     """20,000 passes through one set of generations, 81 outcomes pooled where rare; a chi-squared
     statistic below its

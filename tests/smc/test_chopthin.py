@@ -114,6 +114,7 @@ def test_half_of_the_effective_sample_size_is_left(scale):
     assert np.all(left.sum(axis=1) ** 2 / (left**2).sum(axis=1) >= 250)
 
 
+@pytest.mark.slow
 def test_more_different_particles_are_left_than_by_equal_weights():
     weights = random_weights(500, 2, seed=2)
     keys = TracedKeys(jax.random.key(0))

@@ -351,7 +351,7 @@ def test_the_dead_stay_dead_among_many(name):
         assert weights[ancestors].all()
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_bits_whatever_the_users_setting(name):
     weights = np.random.default_rng(0).exponential(size=40).astype(np.float32)

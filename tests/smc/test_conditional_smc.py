@@ -438,7 +438,7 @@ def test_invariance_of_the_largest_population(scripted, hmm, name):
     check_kernel(*kernel(scripted, hmm, 4, name))
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("ancestor_sampling", [False, True], ids=["reference", "ancestor"])
 @pytest.mark.parametrize("name", SCHEMES)
 def test_invariance_with_adaptive_resampling(scripted, hmm, name, ancestor_sampling):
@@ -489,6 +489,7 @@ def test_overwriting_a_slot_would_be_seen(scripted, hmm, permuted):
         assert np.abs(target @ matrix - target).max() <= 1e-12
 
 
+@pytest.mark.slow
 def test_weighing_the_reference_after_a_strangers_particle_would_be_seen(
     scripted, hmm, monkeypatch
 ):

@@ -72,6 +72,7 @@ def assert_masses(runs, **settings):
     )
 
 
+@pytest.mark.long(quick=1, rest="slow")
 @pytest.mark.parametrize("kappa", [0, 0.7, 1])
 def test_masses_of_a_hidden_markov_model(kappa):
     assert_masses(800, ess_threshold=kappa)
@@ -207,7 +208,7 @@ def test_tuples_stay_whole_and_may_differ_in_length():
     )
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kappa", [1, 0.8])
 def test_rejuvenation_leaves_every_mean_as_it_is(kappa):
     """Each living particle has a key of its own; the kernel here is independent draws of the last

@@ -130,7 +130,7 @@ def test_all_dead():
     assert np.all(logs == -np.inf)
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [300, 30_000])
 def test_many(keep):
     """Nobody twice and nobody dead among 40,000, half of them dead, many of them equal."""
@@ -158,6 +158,7 @@ def test_keep_out_of_range(keep):
         optimal(jax.random.key(0), np.zeros(5), keep)
 
 
+@pytest.mark.slow
 def test_the_same_bits_whatever_the_users_setting():
     logs = np.random.default_rng(0).normal(size=200).astype(np.float32)
     before, results = jax.config.jax_enable_x64, []

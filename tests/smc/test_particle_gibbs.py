@@ -190,6 +190,7 @@ def test_faults_are_errors(linear_gaussian, part):
         particle_gibbs(model, 0, jnp.zeros(21), 3, 4, Resampling("multinomial", 1))
 
 
+@pytest.mark.slow
 def test_sweeps_share_no_keys_with_the_run_they_start_from():
     """Without weights to tell them apart, the first sweep keeps its reference once in N = 4 times,
     not always: 200 seeds."""
