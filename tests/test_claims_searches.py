@@ -45,6 +45,7 @@ def test_prefixes_are_counted_once_for_each_question():
     assert {asked: len(found) for asked, found in judge.prefixes.items()} == {"?": 2, "!": 2}
 
 
+@pytest.mark.slow
 def test_a_block_costs_what_its_runs_cost_alone():
     # within a block tokens of a pass may be charged to another problem; their sum is right.
     # Planted: with the same question twice in a batch the reward model reads fewer tokens

@@ -71,6 +71,7 @@ def searched(run):
     )
 
 
+@pytest.mark.slow
 def test_difficulty_from_draws(searched):
     easy, spent = easiness(searched, 0, "oracle")
     for row, problem in enumerate(searched.whole):

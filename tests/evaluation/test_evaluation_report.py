@@ -138,6 +138,7 @@ def test_shapes_tell_flops(evaluation):
     assert "eFLOPs need the shape" in unknown and "eFLOPs need the shape" not in known
 
 
+@pytest.mark.slow
 def test_products_are_two_for_each_weight_and_token(evaluation):
     """Counted from the records' costs; each run has its problem's prompt, as if it were alone."""
     lm, prm = ModelShape(3e9, 64, 64), ModelShape(7e9, 64, 64)

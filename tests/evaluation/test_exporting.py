@@ -127,6 +127,7 @@ def test_texts_are_kept_when_asked_for(results, evaluation, tmp_path):
         nothing.export(tmp_path / "none.parquet")
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     (tmp_path / "rows.csv").write_text("question,answer\nWhat is 1 + 1?,2\n")
     place = tmp_path / "runs.parquet"

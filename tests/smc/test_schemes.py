@@ -370,6 +370,7 @@ def test_killing_by_hand():
     np.testing.assert_allclose(slotwise_law("killing", weights), expected, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_ssp_counts_are_negatively_correlated():
     """E[n_i n_j] <= E[n_i] E[n_j] for i and j different: what systematic resampling lacks, in some
     orders of the particles."""

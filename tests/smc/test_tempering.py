@@ -165,7 +165,7 @@ WASTE_FREE = [
 ]
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("slots", "states", "moves", "scheme"), PLAIN + WASTE_FREE)
 def test_masses_of_a_fixed_ladder_are_unbiased(slots, states, moves, scheme):
     """Five masses and their sum, seven cases: a right sampler fails once in 35,000 such files."""
@@ -250,7 +250,7 @@ def test_bias_of_an_adaptive_ladder_shrinks_with_the_number_of_particles():
     assert biases[2] < 0.12 * biases[0] + 5 * np.hypot(errors[2], 0.12 * errors[0])
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("states", "floor"), [(1, norm.ppf(0.9)), (5, -np.inf)])
 def test_an_adaptive_run(states, floor):
     """N = 2,000, plain and waste-free, with and without 90% of the prior's draws dead."""
@@ -470,6 +470,7 @@ def test_positions_may_be_any_tree():
 # ladders
 
 
+@pytest.mark.slow
 def test_splitting_a_step_changes_nothing_where_nothing_moves():
     target, key = Gaussian(2), jax.random.key(5)
     still = Tempering(target.sample, target.log_likelihood, lambda key, power, x: x)
@@ -500,6 +501,7 @@ def test_splitting_a_step_changes_no_mean():
         assert agree(table, PRIOR * LIKELIHOOD) and agree(table.sum(axis=1), PRIOR @ LIKELIHOOD)
 
 
+@pytest.mark.slow
 def test_chains_that_are_never_resampled_are_annealed_importance_samples():
     """The weights of chains multiply along the ladder (Neal 2001), and stay unbiased."""
     model = tempering_model(FINITE, LADDER, 0.5, 2, 2)
@@ -558,6 +560,7 @@ def test_next_gain_keeps_what_was_asked(log_likelihood, power, alpha, beta):
     assert (gain <= other) if alpha >= beta else (gain >= other)  # who asks for more goes less far
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(likelihoods, powers, alphas, st.floats(-1e3, 1e3))
 def test_next_gain_ignores_the_dead_the_order_and_the_scale(log_likelihood, power, alpha, shift):

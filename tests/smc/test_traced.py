@@ -61,6 +61,7 @@ def test_masses_are_unbiased(hmm, name, slots):
         assert np.all(np.abs(estimates.mean(axis=0) - hmm.masses) <= 5 * errors + 1e-15)
 
 
+@pytest.mark.slow
 def test_entropy_triggers_as_well(hmm):
     estimates = masses(hmm, 4, Resampling(entropy_threshold=0.8), 6000)
     errors = estimates.std(axis=0) / np.sqrt(len(estimates))

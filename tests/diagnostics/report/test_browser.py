@@ -258,6 +258,7 @@ def test_light_and_dark_differ(opened, make_posterior):
     assert all(one != other for one, other in zip(seen["light"], seen["dark"], strict=True))
 
 
+@pytest.mark.slow
 def test_on_paper(opened, forked):
     with opened(forked(texts=("word " * 400,)), color_scheme="dark") as page:
         page.locator(".dots circle").nth(3).focus()
