@@ -98,6 +98,7 @@ def test_long_chains_follow_the_posterior(settings):
     assert np.ptp(posterior.log_density - logs) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_start_is_drawn_from_the_posterior_and_not_from_the_draft():
     """Of 60 starts about half are 1 under the model, and a tenth under the draft: 15 to 45 miss
     the first once in 10,000 runs, and are met by the second once in 500."""
@@ -167,6 +168,7 @@ def test_what_draft_and_plain_chains_draw_is_the_same_where_they_are_one():
     ]
 
 
+@pytest.mark.slow
 def test_a_draft_that_makes_too_little_of_the_target_is_found():
     """The model answers 1 half of the time, the draft once in a hundred: of w = 50."""
     sampler = DelayedAcceptance(draft=coins(0.01).lm, chains=4, iterations=150)
@@ -269,7 +271,7 @@ def test_what_cannot_be_screened_is_refused():
         DelayedAcceptance(draft=drafting()).run(declared(lm=Untold(next_probs, eos=EOS)))
 
 
-@pytest.mark.long(quick=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"draft": "pocket"}, {"draft": "pocket", "alpha": 2.0}])
 def test_on_the_pocket(settings):
     """The same weights, loaded twice: what is read has the probability that it was written with,

@@ -192,6 +192,7 @@ def compared(ours: np.ndarray, theirs: np.ndarray, size: float) -> None:
         assert abs(share - (theirs.argmax(1) == i).mean()) < error * spread
 
 
+@pytest.mark.slow
 def test_the_mixed_model_by_weighted_draws_from_its_prior():
     """Next scores of all groups and of a new one, jointly."""
     random, n = np.random.default_rng(6), 1_000_000

@@ -228,6 +228,7 @@ def test_a_reward_model_and_a_power_play_no_part():
     assert [x.answers for x in plain.depths] == [x.answers for x in other.depths]
 
 
+@pytest.mark.slow
 def test_on_the_pocket():
     """Which thinks not, but whose text may be taken for thoughts between markers that it knows."""
     rule = StepRule(delimiter=". ", thinking=Thinking(begin="So", end="."))

@@ -311,6 +311,7 @@ def test_a_draft_needs_a_language_model_that_reads_it():
         RSD().run(TARGET.model(prm=None))
 
 
+@pytest.mark.slow
 def test_a_draft_model_by_its_name():
     lm = models.load_lm("pocket", probe=False)
     posterior = solve(
