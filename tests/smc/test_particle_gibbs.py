@@ -180,6 +180,7 @@ def test_bad_arguments(linear_gaussian):
         particle_gibbs(replace(model, density=None), 0, path, 2, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["log_potential", "density"])
 def test_faults_are_errors(linear_gaussian, part):
     model = replace(

@@ -285,6 +285,7 @@ def test_the_same_bits_whatever_the_users_setting(name):
         np.testing.assert_array_equal(result, results[0])
 
 
+@pytest.mark.slow
 def test_noise_may_cross_the_users_program():
     """A user may draw the noise in one compiled function and place in another, or place the same
     noise with other weights."""

@@ -410,6 +410,7 @@ def test_functions_that_return_another_number_of_draws():
         temper(Tempering(draw, lambda x: x.sum() * 0.5, hop), 0, 8)
 
 
+@pytest.mark.slow
 def test_repeated_runs_are_compiled_once_and_are_the_same():
     traces = []
 
@@ -452,6 +453,7 @@ def test_the_users_precision_is_the_models():
         seen.clear()
 
 
+@pytest.mark.slow
 def test_positions_may_be_any_tree():
     """A position of two leaves, one of them an integer."""
     tempering = Tempering(

@@ -65,6 +65,7 @@ def evidences(model, steps, slots=6, seeds=20_000, scheme="multinomial"):
     return np.exp(np.asarray(one(jax.random.split(jax.random.key(1), seeds))))
 
 
+@pytest.mark.slow
 def test_exact_twist_alone_has_the_right_mean(random_hmm):
     """Within 5 standard errors (false alarm 6e-7)."""
     log_psi = jnp.asarray(log(random_hmm.twists))

@@ -1044,7 +1044,7 @@ LARGE = [
 ]
 
 
-@pytest.mark.long(quick=23)
+@pytest.mark.long(quick=12)  # every scheme, threshold and past of one model
 @pytest.mark.parametrize("sweep", QUICK, ids=str)
 def test_particle_gibbs(sweep):
     check(*sweep.matrix())
