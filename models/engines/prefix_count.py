@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakSet
 
+from ..callbacks import weakly
 from ..cost import Cost
 from ..trajectory import Trajectory
 
@@ -26,7 +27,7 @@ class PrefixCount:
     """
 
     def __init__(self, tokens_of: Callable[[Trajectory], tuple[int, ...]]) -> None:
-        self._tokens_of = tokens_of
+        self._tokens_of = weakly(tokens_of)
         self._read: WeakSet[Trajectory] = WeakSet()
 
     def drawn(

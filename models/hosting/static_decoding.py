@@ -15,13 +15,13 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from types import FunctionType
 from typing import Any
 
 import torch
 
 from ...aliases import Network
+from ..callbacks import weakly
 from .kv import Rows, cache_argument
 from .shared_attention import attention_named
 from .static_rows import NAME, Arena, Shape, StaticRows, Step
@@ -81,7 +81,7 @@ class StaticDecoding:
             dims=pool.dims,
             dtype=pool.dtype,
             device=pool.device,
-            make=self._made,
+            make=weakly(self._made),
         )
 
     def placed(self, rows: Rows) -> StaticRows:
@@ -118,41 +118,44 @@ class StaticDecoding:
         """Give the memory of all shapes back, and forget their graphs."""
         self._arena.drop()
 
-    def _made(self, step: Step) -> Callable[[], torch.Tensor]:
-        """Return what runs a step's forward pass."""
-        if self.kind == "static" or (step.shape not in self.shapes and len(self.shapes) == MOST):
-            return partial(self._pass, step)
-        self.shapes.add(step.shape)
-        run = partial(self._pass, step)
+    def _made(self, shape: Shape) -> Callable[[Step], torch.Tensor]:
+        """Return what runs the forward pass of a step of some shape."""
+        if self.kind == "static" or (shape not in self.shapes and len(self.shapes) == MOST):
+            return self._pass
+        self.shapes.add(shape)
+        run = self._pass
         if self.kind == "compiled":
-            if step.shape not in self._compiled:
-                self._compiled[step.shape] = _compiled(self._pass, step.shape)
-            run = partial(self._compiled[step.shape], step)
+            if shape not in self._compiled:
+                self._compiled[shape] = _compiled(self._pass, shape)
+            run = self._compiled[shape]
         return Captured(run) if self.tree.device.type == "cuda" else run
 
 
 class Captured:
-    """A function of tensors that stay where they are, as a CUDA graph.
+    """A function of a step, whose tensors stay where they are, as a CUDA graph.
 
     Args:
         run: the function; what it returns is overwritten by the next call.
     """
 
-    def __init__(self, run: Callable[[], torch.Tensor]) -> None:
+    def __init__(self, run: Callable[[Step], torch.Tensor]) -> None:
         self._run, self._graph = run, None
 
-    def __call__(self) -> torch.Tensor:
-        """Run it; the first time it is captured, after calls that allocate and compile."""
+    def __call__(self, step: Step) -> torch.Tensor:
+        """Run it, always on the same step.
+
+        The first time it is captured, after calls that allocate and compile.
+        """
         if self._graph is None:
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(3):
-                    self._run()
+                    self._run(step)
             torch.cuda.current_stream().wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                self._output = self._run()
+                self._output = self._run(step)
             self._graph = graph
         self._graph.replay()
         return self._output

@@ -104,11 +104,16 @@ class Step:
         own, shared: keys and values of each layer, [rows, heads, own, dim] and
             [heads, shared, dim].
         cache: the rows' own, as transformers takes it.
-        read: runs the forward pass: logits (rows, vocabulary).
+        read: runs the forward pass of this step: logits (rows, vocabulary). It is given the step,
+            which does not hold itself: its memory must be free as soon as nobody uses it.
     """
 
     def __init__(
-        self, shape: Shape, own: list[Sides], shared: list[Sides], make: Callable[[Step], Any]
+        self,
+        shape: Shape,
+        own: list[Sides],
+        shared: list[Sides],
+        read: Callable[[Step], torch.Tensor],
     ) -> None:
         device, rows = own[0][0].device, shape.rows
         self.shape, self.own, self.shared = shape, own, shared
@@ -120,7 +125,7 @@ class Step:
         )
         self.column = torch.zeros(1, dtype=torch.int64, device=device)
         self.cache = Cache(layers=[_Layer(*sides, self.column) for sides in own])
-        self.read: Callable[[], torch.Tensor] = make(self)
+        self.read = read
 
 
 class StaticRows:
@@ -171,7 +176,7 @@ class StaticRows:
         step.ids[:, 0] = tokens
         step.column.fill_(own)
         self.columns += 1
-        return step.read()[: self.count]
+        return step.read(step)[: self.count]
 
 
 def padded(side: torch.Tensor, rows: int) -> torch.Tensor:
@@ -188,7 +193,7 @@ class Arena:
         dims: the sizes of a key and of a value.
         dtype: of keys and values.
         device: where they lie.
-        make: from a step what runs it.
+        make: from a shape what runs its steps.
     """
 
     def __init__(
@@ -199,7 +204,7 @@ class Arena:
         dims: tuple[int, int],
         dtype: torch.dtype,
         device: torch.device,
-        make: Callable[[Step], Callable[[], torch.Tensor]],
+        make: Callable[[Shape], Callable[[Step], torch.Tensor]],
     ) -> None:
         self.layers, self.heads, self.dims, self.make = layers, heads, dims, make
         self.dtype, self.device = dtype, device
@@ -265,7 +270,7 @@ class Arena:
             # of a single row, and without that dimension
             shared = [self._views(sides, 1, shape.shared) for sides in self._shared]
             prefix = [(keys[0], values[0]) for keys, values in shared]
-            self._steps[shape] = Step(shape, own, prefix, self.make)
+            self._steps[shape] = Step(shape, own, prefix, self.make(shape))
         return self._steps[shape]
 
     def _buffers(self, cells: int) -> list[Sides]:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from ...aliases import Network
+from ..callbacks import weakly
 from ..trajectory import Trajectory
 from .chains import chains_of
 from .kv import SPARE, Pool, Rows, cache_argument, make_pool
@@ -94,8 +95,9 @@ class TreeCache:
         on_move: Callable[[float], None],
     ) -> None:
         self.model, self.device = model, model.device
-        self.on_forward, self.on_move = on_forward, on_move
-        self._tokens_of, self._clock = tokens_of, 0
+        # often methods of what holds this cache
+        self.on_forward, self.on_move = weakly(on_forward), weakly(on_move)
+        self._tokens_of, self._clock = weakly(tokens_of), 0
         self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._cache_argument = cache_argument(model)
         self.pool: Pool = make_pool(model, budget=budget)

@@ -18,6 +18,7 @@ import torch
 
 from ... import checks
 from ...aliases import PRNGKeys, Tokenizer
+from ..callbacks import weakly
 from ..confidence import Top
 from ..cost import Cost
 from ..hosting.decoding import Decoder
@@ -121,9 +122,11 @@ class TorchLM(TokenizedLM):
         self._drafter: Drafter | None = None
         if draft is not None:
             vocabulary = model.config.get_text_config().vocab_size
-            device, tokens_of = self._tree.device, self._tokens_of
+            device, tokens_of, spend = self._tree.device, self._tokens_of, self._spend
             self._drafter = draft.at_work(
-                Target(self.name, tokenizer, vocabulary, device, tokens_of, kept, self._spend)
+                Target(
+                    self.name, tokenizer, vocabulary, device, weakly(tokens_of), kept, weakly(spend)
+                )
             )
 
     @property

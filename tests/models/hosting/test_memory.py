@@ -22,6 +22,8 @@ from motes.models import (
     TorchLM,
     TorchPRM,
     Trajectory,
+    load_lm,
+    load_prm,
 )
 from motes.models.hosting import memory
 from motes.models.hosting.kv import Rows
@@ -98,6 +100,21 @@ def test_a_batch_is_free_as_soon_as_nobody_reads_it(
     watching.remove()
     # passes[0] is the one that failed
     assert held and all(i >= held[0] for i in passes[1])
+
+
+@pytest.mark.parametrize("options", [{}, {"decoding": "static"}, {"draft": NGramDraft()}], ids=str)
+def test_a_model_is_free_as_soon_as_nobody_uses_it(options: Any, tokenizer: Any) -> None:
+    """Models are loaded one after the other in a notebook; a GPU holds one of them."""
+    gc.disable()
+    try:
+        lm = load_lm("pocket", step=StepRule(cap=12), probe=False, **options)
+        prm = load_prm("pocket")
+        prm.score([step for step in grown(lm) if step.open])
+        held = ref(lm.model), ref(prm.model)
+        del lm, prm
+        assert [model() for model in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("error", RAN_OUT, ids=lambda error: str(error)[-30:])

@@ -161,9 +161,10 @@ def test_a_graph_is_captured_once_and_replayed(monkeypatch: pytest.MonkeyPatch) 
     events: list[str] = []
     place, output = torch.zeros(2), torch.zeros(2)
 
-    def run() -> torch.Tensor:
+    def run(step: Any) -> torch.Tensor:
+        assert step is place
         events.append("run")
-        return output.copy_(place + 1)
+        return output.copy_(step + 1)
 
     class Graph:
         def replay(self) -> None:
@@ -190,7 +191,7 @@ def test_a_graph_is_captured_once_and_replayed(monkeypatch: pytest.MonkeyPatch) 
     captured = Captured(run)
     for value in (1.0, 2.0):
         place.fill_(value)
-        assert captured().tolist() == [value + 1] * 2
+        assert captured(place).tolist() == [value + 1] * 2
     assert events == ["wait", *["run"] * 3, "wait", "capture", "run", "replay", "replay"]
 
 
