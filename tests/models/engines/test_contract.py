@@ -55,19 +55,20 @@ def table_model() -> TableModel:
     return TableModel()
 
 
-DRAFTS = ("torch", "torch-draft", "torch-ngrams")
+TORCH = ("torch", "torch-draft", "torch-ngrams", "torch-static")
 
 
 @pytest.fixture(scope="module")
 def torch_hosts(pocket64: Any, sliding64: Any, tokenizer: Any) -> dict[str, Host]:
-    drafts = None, ModelDraft(sliding64, tokenizer), NGramDraft()
-    hosts = [torch_host(pocket64, tokenizer, draft) for draft in drafts]
-    return dict(zip(DRAFTS, hosts, strict=True))
+    drafts = {"draft": ModelDraft(sliding64, tokenizer)}, {"draft": NGramDraft()}
+    ways = {}, *drafts, {"decoding": "static"}
+    hosts = [torch_host(pocket64, tokenizer, way) for way in ways]
+    return dict(zip(TORCH, hosts, strict=True))
 
 
-def torch_host(pocket64: Any, tokenizer: Any, draft: Any) -> Host:
+def torch_host(pocket64: Any, tokenizer: Any, way: dict[str, Any]) -> Host:
     def make(rule: StepRule, context: int | None) -> TorchLM:
-        lm = TorchLM(pocket64, tokenizer, step=rule, probe=False, draft=draft)
+        lm = TorchLM(pocket64, tokenizer, step=rule, probe=False, **way)
         lm.context = context or lm.context
         return lm
 
@@ -134,7 +135,7 @@ def vllm_host(model: TableModel) -> Host:
     return Host(make, reference, prompt, decode)
 
 
-@pytest.fixture(params=["table", *DRAFTS, "vllm-in-process", *STUBS])
+@pytest.fixture(params=["table", *TORCH, "vllm-in-process", *STUBS])
 def host(
     request: pytest.FixtureRequest,
     table_model: TableModel,
