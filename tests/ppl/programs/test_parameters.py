@@ -147,7 +147,7 @@ def test_chains_have_the_posterior_of_a_grid(sampler):
 @pytest.mark.parametrize(
     "sampler",
     [
-        ParticleMarginalMetropolis(particles=2, chains=4, iterations=1200, warmup=100),
+        ParticleMarginalMetropolis(particles=2, chains=4, iterations=600, warmup=100),
         ParticleMarginalMetropolis(
             particles=8,
             chains=4,
