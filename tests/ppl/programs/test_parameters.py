@@ -147,16 +147,16 @@ def test_chains_have_the_posterior_of_a_grid(sampler):
 @pytest.mark.parametrize(
     "sampler",
     [
-        ParticleMarginalMetropolis(particles=2, chains=4, iterations=600, warmup=100),
+        ParticleMarginalMetropolis(particles=2, chains=4, iterations=350, warmup=50),
         ParticleMarginalMetropolis(
             particles=8,
             chains=4,
-            iterations=500,
-            warmup=100,
+            iterations=300,
+            warmup=50,
             ess_threshold=1,
             resampling="multinomial",
         ),
-        ParameterGibbs(particles=2, chains=4, iterations=250, warmup=50),
+        ParameterGibbs(particles=2, chains=4, iterations=180, warmup=40),
         ParameterGibbs(
             particles=4,
             chains=4,
@@ -485,7 +485,7 @@ def test_ranks_of_overconfident_draws_are_not():
     "sampler",
     [
         ParameterGibbs(particles=3, chains=1, iterations=54, warmup=24),
-        ParticleMarginalMetropolis(particles=6, chains=1, iterations=108, warmup=30),
+        ParticleMarginalMetropolis(particles=4, chains=1, iterations=90, warmup=18),
         ParticleFilter(particles=200),
     ],
     ids=lambda sampler: sampler.name,
