@@ -24,7 +24,7 @@ from ..trajectory import Trajectory
 from .decoding import IDLE, StepEnding
 from .draws import draw_of, log_probs
 from .kv import Rows
-from .speculative_drafts import Drafted, Session
+from .speculative_drafts import Drafted, Seen, Session
 from .speculative_law import acceptance, following
 from .transfers import sent
 from .tree_cache import Tokens, TreeCache
@@ -99,8 +99,12 @@ class SpeculativeDecoder:
         )
         table, width = logits[:, None], 0
         while True:
-            tokens, terms, accepted = self._verified(table, drafted, batch, numbers)
+            tokens, terms, accepted, laws = self._verified(
+                table, drafted, batch, numbers, session.likeliest
+            )
             written = batch.write(tokens, terms, accepted + 1)
+            if session.likeliest:
+                session.see(laws, written)
             if width:
                 read = np.where(batch.was_going, 1 + drafted.counts, 0)
                 self.discarded += int((read - written).sum())
@@ -145,8 +149,13 @@ class SpeculativeDecoder:
         )
 
     def _verified(
-        self, table: torch.Tensor, drafted: Drafted, batch: _Batch, numbers: _Numbers
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self,
+        table: torch.Tensor,
+        drafted: Drafted,
+        batch: _Batch,
+        numbers: _Numbers,
+        likeliest: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Seen]:
         """Accept or refuse each row's drafts, and draw the token that follows.
 
         Args:
@@ -155,11 +164,12 @@ class SpeculativeDecoder:
             drafted: the proposals.
             batch: the rows.
             numbers: their random numbers.
+            likeliest: how many tokens of each law to return.
 
         Returns:
             Tokens (rows, g + 1), their log-probabilities under prior and proposal (rows, g + 1, 2),
-            and how many drafts were accepted, (rows,); behind the token that follows these, nothing
-            is said.
+            how many drafts were accepted, (rows,), and the laws of the tokens; behind the token
+            that follows what was accepted, nothing is said.
         """
         columns = table.shape[1]
         places = batch.lengths()[:, None] + np.arange(columns)
@@ -177,13 +187,18 @@ class SpeculativeDecoder:
         )
         log_prior = log_p if self.prior == self.sampling else log_probs(table, self.prior)
         terms = [each.gather(2, ids[:, :, None])[:, :, 0].double() for each in (log_prior, log_p)]
+        best = log_p.topk(min(likeliest, log_p.shape[2]), dim=2)
         # one transfer a block: ids are exact in float64
         unknown = torch.nn.functional.pad(torch.isnan(chances), (0, 1)).double()
         number = accepted[:, None].expand(-1, columns).double()
-        host = torch.stack([ids.double(), *terms, unknown, number], dim=2).cpu().numpy()
+        columns_of = torch.stack([ids.double(), *terms, unknown, number], dim=2)
+        seen = [best.indices.double(), best.values.double().exp()]
+        host = torch.cat([columns_of, *seen], dim=2).cpu().numpy()
         accepted_here = host[:, 0, 4].astype(np.int64)
         batch.check_numbers(host[:, :, 1:3], host[:, :, 3], accepted_here)
-        return host[:, :, 0].astype(np.int64), host[:, :, 1:3], accepted_here
+        first, half = columns_of.shape[2], best.indices.shape[2]
+        laws = Seen(host[:, :, first : first + half].astype(np.int64), host[:, :, first + half :])
+        return host[:, :, 0].astype(np.int64), host[:, :, 1:3], accepted_here, laws
 
     def _store(self, batch: _Batch, rows: Rows, session: Session) -> None:
         """Keep what was read of the steps that have ended since the last time."""

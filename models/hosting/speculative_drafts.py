@@ -57,8 +57,26 @@ class Drafted:
     counts: np.ndarray
 
 
+class Seen(NamedTuple):
+    """The target's laws of tokens that were written, each by its likeliest tokens.
+
+    Attributes:
+        ids: (rows, columns, likeliest).
+        probs: their probabilities, of the same shape; 0 where a token cannot be drawn.
+    """
+
+    ids: np.ndarray
+    probs: np.ndarray
+
+
 class Session(Protocol):
-    """Drafts of one batch of steps, from their beginning to their end."""
+    """Drafts of one batch of steps, from their beginning to their end.
+
+    Attributes:
+        likeliest: how many tokens of each of the target's laws it wants to see; 0: no law.
+    """
+
+    likeliest: int
 
     def propose(
         self, texts: Sequence[list[int]], most: np.ndarray, uniforms: np.ndarray, law: Sampling
@@ -70,6 +88,13 @@ class Session(Protocol):
             most: (rows,), of which at least one is above 0.
             uniforms: (rows, columns), one for each token; float64 in [0, 1).
             law: what is made of a model's logits.
+        """
+        ...
+
+    def see(self, laws: Seen, written: np.ndarray) -> None:
+        """See the laws of the written[i] tokens that row i's step has grown by, if any are wanted.
+
+        The law of a step's first token is seen before anything is proposed.
         """
         ...
 

@@ -15,7 +15,7 @@ from ..trajectory import Trajectory
 from .draws import draw, log_probs
 from .kv import Rows
 from .probe import declared_context
-from .speculative_drafts import Drafted, Session, Target
+from .speculative_drafts import Drafted, Seen, Session, Target
 from .transfers import sent
 from .tree_cache import Tokens, TreeCache
 
@@ -124,6 +124,8 @@ class _ModelSession:
         read: how many tokens of its step each row has read.
     """
 
+    likeliest = 0
+
     def __init__(self, drafter: ModelDrafter, rows: Rows) -> None:
         self.drafter, self.tree, self.rows = drafter, drafter.tree, rows
         self.read = np.zeros(rows.keys.shape[1], dtype=np.int64)
@@ -153,6 +155,9 @@ class _ModelSession:
                 )[:, -1]
         device = self.drafter.target.device
         return Drafted(torch.stack(ids, 1).to(device), torch.stack(laws, 1).to(device), most)
+
+    def see(self, laws: Seen, written: np.ndarray) -> None:
+        """Wants to see none."""
 
     def settle(self, written: np.ndarray) -> None:
         """Forget what was refused, or came behind the end of a step."""

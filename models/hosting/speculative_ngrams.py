@@ -2,15 +2,19 @@
 
 Solutions to one question repeat each other, so that what particles wrote before says much of what
 is written next (Song et al. 2025, "Accelerated test-time scaling with model-free speculative
-sampling", STAND, arXiv:2506.04708). What followed a context is counted in all steps that the
-language model has drawn; the draft's law is the frequencies behind the longest context known.
+sampling", STAND, arXiv:2506.04708). Of each context the table holds the mean of the target's laws
+behind it, by their likeliest tokens, over all steps that the language model has drawn; the draft's
+law is the one behind the longest context known.
+
+STAND drafts a tree of 80 tokens and takes the likeliest branches; here one text is drafted, drawn
+from the table's law.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from weakref import WeakSet
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import torch
@@ -18,15 +22,16 @@ import torch
 from ... import checks
 from ..sampling import Sampling
 from ..trajectory import Trajectory
-from .speculative_drafts import Drafted, Session, Target
+from .speculative_drafts import Drafted, Seen, Session, Target
 from .transfers import sent
 
 Context = tuple[int, ...]
+Law = tuple[Sequence[int], Sequence[float]]  # tokens, and their probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
 class NGramDraft:
-    """A table of what followed which tokens in the steps that a language model has drawn.
+    """A table of what may follow which tokens, from the steps that a language model has drawn.
 
     It learns when a call of `extend` is over and does not change while one lasts, so that no slot's
     draw depends on its company in a batch. What is accepted depends on the table, and so on the
@@ -39,6 +44,7 @@ class NGramDraft:
             what follows them. At least 2.
         tokens: how many tokens to propose at a time.
         contexts: how many contexts the table holds; the oldest are forgotten.
+        likeliest: how many tokens of each law the table holds.
 
     Raises:
         TypeError, ValueError: an attribute is no whole number in its range.
@@ -46,12 +52,13 @@ class NGramDraft:
     Example:
         >>> from motes.models import load_lm
         >>> load_lm("pocket", draft=NGramDraft(order=4)).draft
-        NGramDraft(order=4, tokens=4, contexts=200000)
+        NGramDraft(order=4, tokens=4, contexts=200000, likeliest=10)
     """
 
     order: int = 3
     tokens: int = 4
     contexts: int = 200_000
+    likeliest: int = 10
 
     def __post_init__(self) -> None:
         checks.settle(
@@ -59,11 +66,43 @@ class NGramDraft:
             order=checks.count("order", self.order, least=2),
             tokens=checks.count("tokens", self.tokens),
             contexts=checks.count("contexts", self.contexts),
+            likeliest=checks.count("likeliest", self.likeliest),
         )
 
     def at_work(self, target: Target) -> NGramDrafter:
         """Return it at work for a target, with a table of its own."""
         return NGramDrafter(self, target)
+
+
+@dataclass(slots=True)
+class MeanLaw:
+    """The mean of the laws behind one context.
+
+    Attributes:
+        laws: how many they are.
+        probs: the mean probability of each token; what is left of 1 was forgotten.
+
+    Example:
+        >>> law = MeanLaw()
+        >>> law.add([7, 9], [0.75, 0.25], most=2)
+        >>> law.add([9], [1.0], most=2)
+        >>> law
+        MeanLaw(laws=2, probs={9: 0.625, 7: 0.375})
+    """
+
+    laws: int = 0
+    probs: dict[int, float] = field(default_factory=dict)
+
+    def add(self, ids: Sequence[int], probs: Sequence[float], *, most: int) -> None:
+        """Add a law, and keep the likeliest tokens of the mean."""
+        old = self.laws / (self.laws + 1)
+        mean = {token: old * prob for token, prob in self.probs.items()}
+        for token, prob in zip(ids, probs, strict=True):
+            if prob > 0:
+                mean[token] = mean.get(token, 0.0) + (1 - old) * prob
+        likeliest = sorted(mean, key=lambda token: -mean[token])[:most]
+        self.probs = {token: mean[token] for token in likeliest}
+        self.laws += 1
 
 
 class NGramDrafter:
@@ -75,29 +114,38 @@ class NGramDrafter:
     def __init__(self, draft: NGramDraft, target: Target) -> None:
         self.tokens, self.target = draft.tokens, target
         self.longest, self.contexts = draft.order - 1, draft.contexts
-        # by context: how often each token followed it
-        self._table: dict[Context, dict[int, int]] = {}
+        self.likeliest = draft.likeliest
+        self._table: dict[Context, MeanLaw] = {}
         self._roots: WeakSet[Trajectory] = WeakSet()
+        # the laws of steps that have ended, until the call that drew them is over
+        self._seen: WeakKeyDictionary[Trajectory, list[Law]] = WeakKeyDictionary()
 
     def begin(self, parents: Sequence[Trajectory]) -> Session:
         """Begin to draft the steps behind these."""
         return _NGramSession(self, [self.end_of(parent) for parent in parents])
 
     def learn(self, steps: Sequence[Trajectory]) -> None:
-        """Count what followed what in these steps, and in prompts that were not met before."""
+        """Learn the laws of these steps, and what stands in prompts that were not met before."""
         for step in steps:
             root = step.path[0]
             if root not in self._roots:
                 self._roots.add(root)
-                self._count((), self.target.tokens_of(root))
-            if step.parent is not None:
-                self._count(self.end_of(step.parent), step.step_token_ids)
+                prompt = self.target.tokens_of(root)
+                # of a prompt's tokens no law is known but that they were written
+                self._learn((), prompt, [((token,), (1.0,)) for token in prompt])
+            if step.parent is not None and step in self._seen:
+                laws = self._seen.pop(step)
+                self._learn(self.end_of(step.parent), step.step_token_ids, laws)
         while len(self._table) > self.contexts:
             del self._table[next(iter(self._table))]
 
     def row_bytes(self, heads: Sequence[Trajectory], more: Sequence[int]) -> list[int]:
         """Return how many bytes each row takes: laws of proposals, in float64."""
         return [8 * self.tokens * self.target.vocabulary] * len(heads)
+
+    def keep(self, step: Trajectory, laws: list[Law]) -> None:
+        """Keep the laws of a step's tokens until it is learnt."""
+        self._seen[step] = laws
 
     def drop(self) -> None:
         """Forget nothing: what was learnt cannot be computed again."""
@@ -111,34 +159,37 @@ class NGramDrafter:
             at = at.parent
         return end[-self.longest :]
 
-    def law(self, text: Context) -> dict[int, int] | None:
-        """Return how often each token followed the longest known end of a text; None if none is."""
+    def law(self, text: Context) -> dict[int, float] | None:
+        """Return what may follow the longest known end of a text; None if none is known."""
         for length in range(min(self.longest, len(text)), 0, -1):
             found = self._table.get(text[-length:])
             if found is not None:
-                return found
+                return found.probs
         return None
 
-    def _count(self, before: Context, tokens: Sequence[int]) -> None:
+    def _learn(self, before: Context, tokens: Sequence[int], laws: Sequence[Law]) -> None:
+        """Add the law of each token to those of the contexts that it stands behind."""
         text = (*before, *tokens)
-        for place in range(len(before), len(text)):
+        for place, law in enumerate(laws, len(before)):
             for length in range(1, min(self.longest, place) + 1):
-                followed = self._table.setdefault(text[place - length : place], {})
-                followed[text[place]] = followed.get(text[place], 0) + 1
+                mean = self._table.setdefault(text[place - length : place], MeanLaw())
+                mean.add(*law, most=self.likeliest)
 
 
 class _NGramSession:
-    """The rows of one batch: the last tokens before each one's step."""
+    """The rows of one batch: the last tokens before each one's step, and the laws seen of it."""
 
     def __init__(self, drafter: NGramDrafter, ends: list[Context]) -> None:
         self.drafter, self.ends = drafter, ends
+        self.likeliest = drafter.likeliest
+        self._laws: list[list[Law]] = [[] for _ in ends]
 
     def propose(
         self, texts: Sequence[list[int]], most: np.ndarray, uniforms: np.ndarray, law: Sampling
     ) -> Drafted:
-        """Propose tokens by their frequencies, as long as the table knows a context.
+        """Propose tokens by the table's laws, as long as it knows a context.
 
-        See `Session`; frequencies are of draws, and `law` has been applied to these.
+        See `Session`; what the table holds are laws to which `law` has been applied.
         """
         longest = self.drafter.longest
         ids: list[list[int]] = []
@@ -167,27 +218,36 @@ class _NGramSession:
         drafts = sent(np.array(padded, dtype=np.int64).reshape(len(ids), width), device)
         return Drafted(drafts, log_q, counts)
 
+    def see(self, laws: Seen, written: np.ndarray) -> None:
+        """Note the laws of what was written; see `Session`."""
+        for row in np.flatnonzero(written):
+            ids, probs = laws.ids[row, : written[row]], laws.probs[row, : written[row]]
+            self._laws[row] += zip(ids.tolist(), probs.tolist(), strict=True)
+
     def settle(self, written: np.ndarray) -> None:
-        """Learn nothing: a table reads the text itself."""
+        """Forget nothing: a table reads the text itself."""
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with these rows alone."""
         self.ends = [self.ends[row] for row in rows]
+        self._laws = [self._laws[row] for row in rows]
 
     def store(self, ended: Iterable[tuple[int, Trajectory]]) -> None:
-        """Keep nothing."""
+        """Hand the laws of steps that have ended to the table, which learns them later."""
+        for row, step in ended:
+            self.drafter.keep(step, self._laws[row])
 
 
-def _drawn(followed: dict[int, int], uniform: float) -> tuple[int, list[tuple[int, float]]]:
-    """Draw a token by its count; also each token's log-probability.
+def _drawn(followed: dict[int, float], uniform: float) -> tuple[int, list[tuple[int, float]]]:
+    """Draw a token by its share; also each token's log-probability.
 
     Example:
-        >>> _drawn({7: 1, 9: 1}, 0.6)[0]
+        >>> _drawn({7: 0.4, 9: 0.4}, 0.6)[0]
         9
     """
     tokens = list(followed)
-    counts = np.array([followed[token] for token in tokens], dtype=np.float64)
-    cumulative = counts.cumsum()
+    shares = np.array([followed[token] for token in tokens], dtype=np.float64)
+    cumulative = shares.cumsum()
     place = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
-    logs = np.log(counts / cumulative[-1])
+    logs = np.log(shares / cumulative[-1])
     return tokens[min(place, len(tokens) - 1)], list(zip(tokens, logs.tolist(), strict=True))

@@ -6,6 +6,8 @@ logits by one forward pass without cache, batch, padding and draft.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import wraps
 from itertools import product
@@ -504,6 +506,34 @@ def test_a_table_forgets_its_oldest_contexts(pocket64: Any, tokenizer: Any) -> N
     lm = TorchLM(pocket64, tokenizer, draft=draft, step=StepRule(cap=12), probe=False)
     grow(lm, rounds=2)
     assert len(lm._drafter._table) == 20
+
+
+def test_a_table_holds_the_mean_of_the_targets_laws(pocket64: Any, tokenizer: Any) -> None:
+    """By plain forward passes over every step that was drawn; a prompt's tokens are sure."""
+    law, order = Sampling(temperature=1.3, top_k=5), 3
+    draft = NGramDraft(order=order, tokens=3, likeliest=len(tokenizer))
+    lm = TorchLM(pocket64, tokenizer, draft=draft, step=StepRule(cap=6), probe=False)
+    nodes = grow(lm, rounds=3, sampling=law, prior=law)
+    behind: dict[tuple[int, ...], list[np.ndarray]] = defaultdict(list)
+
+    def note(text: Sequence[int], laws: np.ndarray) -> None:
+        for place, probs in enumerate(laws, len(text) - len(laws)):
+            for length in range(1, min(order - 1, place) + 1):
+                behind[tuple(text[place - length : place])].append(probs)
+
+    for root in {id(node.path[0]): node.path[0] for node in nodes}.values():
+        prompt = lm._tokens_of(root)
+        note(prompt, np.eye(pocket64.config.vocab_size)[list(prompt)])
+    for node in nodes:
+        laws = np.exp(law.log_probs(plain_log_probs(lm, node)))
+        note((*lm._tokens_of(node.path[0]), *node.token_ids), laws[-len(node.step_token_ids) :])
+    table = lm._drafter._table
+    assert set(table) == set(behind)
+    for context, laws in behind.items():
+        held = np.zeros(laws[0].shape)
+        held[list(table[context].probs)] = list(table[context].probs.values())
+        assert table[context].laws == len(laws)
+        assert held == pytest.approx(np.mean(laws, axis=0), abs=1e-12)
 
 
 def test_what_cannot_draft_is_refused(pocket64: Any, near64: Any, tokenizer: Any) -> None:
