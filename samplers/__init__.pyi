@@ -24,6 +24,7 @@ from .filters.tempered_smc import TemperedSMC as TemperedSMC
 from .filters.twisted_smc import TwistedSMC as TwistedSMC
 from .filters.twisted_smc import UserTwist as UserTwist
 from .model_switch import model_switch as model_switch
+from .nested_vote import nested_vote as nested_vote
 from .registry import SAMPLERS as SAMPLERS
 from .registry import make_sampler as make_sampler
 from .repeated_runs import repeated as repeated

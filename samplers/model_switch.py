@@ -13,15 +13,14 @@ they said, so that shares of the votes are no probabilities of any declared law.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from .. import checks
 from ..models import Component, LanguageModel
-from ..ppl.posterior.pooling import pool
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Reason
 from ..ppl.statespace import StateSpaceModel
 from .base import AllParticlesDead
+from .joined_votes import asked_otherwise, joined
 from .search.majority_vote import MajorityVote
 
 PAPER = "Chen et al. (2025), arXiv:2504.00762"
@@ -68,7 +67,7 @@ def model_switch(
     if not isinstance(model, StateSpaceModel):
         raise TypeError(f"model must be a StateSpaceModel, not {checks.shown(model)}")
     vote = MajorityVote(samples=checks.count("samples", samples))
-    arms = [model, *(_asked(model, other) for other in models)]
+    arms = [model, *(asked_otherwise(model, other) for other in models)]
     asked: list[Posterior] = []
     for number, arm in enumerate(arms):
         try:
@@ -80,37 +79,12 @@ def model_switch(
         asked.append(posterior)
         if len(set(posterior.extracted)) == 1 and posterior.extracted[0] is not None:
             break
-    return _together(asked, len(arms))
-
-
-def _asked(model: StateSpaceModel, other: LanguageModel | Component) -> StateSpaceModel:
-    if isinstance(other, Component):
-        return replace(model, lm=other.lm, prior=other.sampling)
-    return replace(model, lm=other)
-
-
-def _together(asked: Sequence[Posterior], most: int) -> Posterior:
-    """Return one posterior of all votes; each run is of a declaration of its own."""
-    bare = [replace(x, provenance=replace(x.provenance, identity={})) for x in asked]
-    pooled = pool(bare)
-    seen = f"{len(asked)} of {most} language models voted, by what those before them had said"
+    seen = f"{len(asked)} of {len(arms)} language models voted, by what those before them had said"
     change = "ask one model a fixed number of times (sampler='majority_vote')"
-    provenance = replace(
-        pooled.provenance,
+    return joined(
+        asked,
         sampler="model_switch",
-        guarantee="heuristic",
-        evidence="none",
         paper=PAPER,
         step_cost="the tokens of the solutions of each model that is asked",
-        from_prior=False,
-        independent=False,
-        reasons=(Reason(seen, change),),
+        reason=Reason(seen, change),
     )
-    settings = {
-        **pooled.settings,
-        "sampler": "model_switch",
-        "lm": [x.settings["lm"] for x in asked],
-        "prior": [x.settings["prior"] for x in asked],
-        "identity": [x.settings["identity"] for x in asked],
-    }
-    return replace(pooled, log_evidence=None, provenance=provenance, settings=settings)

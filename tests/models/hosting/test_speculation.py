@@ -220,7 +220,7 @@ def grow(lm: TorchLM, *, rounds: int = 4, drop: bool = False, **laws: Any) -> li
 
 def a_draft(kind: str, model: Any, tokenizer: Any) -> Any:
     if kind == "ngrams":
-        return NGramDraft(order=3, tokens=3)
+        return NGramDraft(order=2, tokens=3, likeliest=2)  # whose laws are not the target's
     return ModelDraft(model, tokenizer, tokens=3)
 
 
