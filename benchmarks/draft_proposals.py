@@ -9,7 +9,7 @@ deviation: worse and worse models of the same tokens. On SmolLM2 (`--lm smollm2`
 
 Said of each: how many tokens the target generated one by one and how many it read in blocks, in
 how many passes; the largest log p / q of a step; the mean ESS before resampling; the standard
-deviation of log Z-hat over runs; Z-hat over that of a long plain run, in the mean; and, as ratios
+deviation of log Z-hat over runs; Z-hat over that of pooled long plain runs, in the mean; and, as ratios
 to the target alone, the variance of log Z-hat times the target's tokens, its passes, and CPU
 seconds, less being better, with 95% intervals by a bootstrap over runs within questions.
 
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, nargs="*", default=[0.05, 0.2])
     parser.add_argument("--shares", type=float, nargs="*", default=[0.5, 0.1])
     parser.add_argument("--reference", type=int, default=256, help="particles of it; 0: none")
+    parser.add_argument("--references", type=int, default=8, help="runs that it pools")
     options = parser.parse_args()
     settings, questions, _, draft = setting(options)
     print(f"{options.questions} questions, {options.runs} runs, {options.particles} particles")
@@ -57,10 +58,11 @@ def main() -> None:
             ways[f"{name}, a = {share:g}"] = mixture
     references: list[float | None] = [0.0] * len(questions)
     if options.reference:
-        references = [
-            motes.solve(x, particles=options.reference, seed=1000, **settings).log_evidence
-            for x in questions
-        ]
+        ask = {"particles": options.reference, "runs": options.references, "seed": 1000, **settings}
+        pooled = [motes.solve(x, **ask) for x in questions]
+        references = [x.log_evidence for x in pooled]
+        error = np.mean([x.log_evidence_mcse**2 for x in pooled]) ** 0.5 / len(pooled) ** 0.5
+        print(f"log Z of the references is known to {error:.3f} in the mean")
     plain: np.ndarray | None = None
     for name, mixture in ways.items():
         found = show(name, questions, mixture, settings, options, references)

@@ -7,13 +7,16 @@ layers are left out of a copy, so that the other weights are the target's. It is
 of, and stands for a draft that fits so well: passes are what to look at.
 
 SmolLM2 is asked without worked examples, and a formula of the text stands in for a reward model: as
-a judge it would have to read whatever a draft writes.
+a judge it would have to read whatever a draft writes. In so few steps it comes to no end; the last
+number that it wrote stands for its answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import re
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +26,7 @@ from peers import log_odds, unpack
 
 import motes
 from motes.evaluation import load_problems
-from motes.models import FunctionReward, Sampling, StepRule, TorchLM
+from motes.models import FunctionReward, Sampling, StepRule, TorchLM, Trajectory
 from motes.models.pocket import problems
 from motes.models.pocket.recipe.language_model import architecture, batch
 
@@ -38,9 +41,10 @@ class Setting(NamedTuple):
     """What a benchmark runs on.
 
     Attributes:
-        declared: `lm`, `prm`, `prior` and `max_steps`, as `motes.solve` takes them.
+        declared: `lm`, `prm`, `prior`, `max_steps` and, for SmolLM2, `answer`, as `motes.solve`
+            takes them.
         questions: what is asked.
-        answers: the right ones; empty for SmolLM2, which does not come to an end here.
+        answers: the right ones; empty for SmolLM2.
         draft: what may write for the language model.
     """
 
@@ -72,13 +76,22 @@ def setting(options: argparse.Namespace) -> Setting:
     else:
         lm = smollm2(step=StepRule(delimiter=[". ", "\n"], cap=32))
         reward = FunctionReward(log_odds, name="formula")
-        declared |= {"lm": lm, "prm": reward, "prior": Sampling(temperature=0.7)}
+        answer = partial(last_number, steps=options.max_steps)
+        declared |= {"lm": lm, "prm": reward, "prior": Sampling(temperature=0.7), "answer": answer}
         questions = gsm8k(options.problems, options.questions)
         answers = [""] * len(questions)
         model = without(lm.model, LAYERS - LEFT_OUT, LAYERS - 1)
         name = f"SmolLM2 without {LEFT_OUT} of {LAYERS} layers"
     draft = TorchLM(model, lm.tokenizer, step=lm.step, name=name, probe=False)
     return Setting(declared, questions, answers, draft)
+
+
+def last_number(trajectory: Trajectory, steps: int) -> str | None:
+    """Return the last number of a text that is over, or of so many steps; None before."""
+    if trajectory.open and trajectory.depth < steps:
+        return None
+    numbers = re.findall(r"\d+(?:\.\d+)?", trajectory.text)
+    return numbers[-1] if numbers else None
 
 
 def gsm8k(file: Path, count: int) -> list[str]:
