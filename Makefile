@@ -31,7 +31,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-.PHONY: help demo test test-slow test-statistics test-engines test-gpu peers test-versions check bench claims pocket lock clean
+.PHONY: help demo test test-quick test-slow test-statistics test-engines test-gpu peers test-versions check bench claims pocket lock clean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -55,8 +55,12 @@ demo: $(INSTALLED)
 	echo "saved: demo-posterior.nc (read it with motes.ppl.Posterior.load or xarray.open_datatree)"
 	echo "report: demo-report.html (open it in a browser)"
 
-# JOBS processes side by side, one thread each: threads of several would get into each other's way
-test: check
+# JOBS processes side by side, one thread each: threads of several would get into each other's way.
+# The type checker, which has one thread, runs beside them.
+test: $(INSTALLED)
+	@$(MAKE) --silent --jobs=2 check test-quick
+
+test-quick: $(INSTALLED)
 	@$(PYTEST) --dist loadfile
 
 test-slow: $(INSTALLED)

@@ -9,8 +9,8 @@ deviation: worse and worse models of the same tokens. On SmolLM2 (`--lm smollm2`
 
 Said of each: how many tokens the target generated one by one and how many it read in blocks, in
 how many passes; the largest log p / q of a step; the mean ESS before resampling; the standard
-deviation of log Z-hat over runs; Z-hat over that of pooled long plain runs, in the mean; and, as ratios
-to the target alone, the variance of log Z-hat times the target's tokens, its passes, and CPU
+deviation of log Z-hat over runs; Z-hat over that of long plain runs, pooled, in the mean; and, as
+ratios to the target alone, the variance of log Z-hat times the target's tokens, its passes, and CPU
 seconds, less being better, with 95% intervals by a bootstrap over runs within questions.
 
 Run: python benchmarks/draft_proposals.py --questions 4 --runs 12 --particles 16 --noise 0.05
