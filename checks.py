@@ -9,10 +9,12 @@ by `settle`, so that nobody who reads its attributes has to convert them again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from math import inf
 from numbers import Real
 from operator import index
 from typing import Any, SupportsIndex
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -261,6 +263,30 @@ def shown(value: object) -> str:
             return f"an integer of {value.bit_length()} bits"
         return f"a {type(value).__name__}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+class Passed:
+    """Objects that have passed a check, and need not be looked at again while they live.
+
+    An object that knows of no weak references is looked at every time.
+
+    Example:
+        >>> passed, model = Passed(), type("Model", (), {})()
+        >>> passed.add(model)
+        >>> model in passed, type(model)() in passed
+        (True, False)
+    """
+
+    def __init__(self) -> None:
+        self._objects: WeakValueDictionary[int, object] = WeakValueDictionary()
+
+    def __contains__(self, value: object) -> bool:
+        return self._objects.get(id(value)) is value
+
+    def add(self, value: object) -> None:
+        """Note that this object has passed."""
+        with suppress(TypeError):
+            self._objects[id(value)] = value
 
 
 def _real(name: str, value: object) -> float:

@@ -361,8 +361,14 @@ class StateSpaceModel:
         return calls.score(self.prm, trajectories).tolist()
 
 
+# programs give their models at every step, and to look at one takes as long as a table's step
+_LMS, _PRMS = checks.Passed(), checks.Passed()
+
+
 def check_lm(lm: object, argument: str = "lm") -> None:
     """Raise TypeError where this argument is not a language model."""
+    if lm in _LMS:
+        return
     if not isinstance(lm, LanguageModel):
         missing = [name for name in ("name", "cost", "start", "extend") if not hasattr(lm, name)]
         raise TypeError(
@@ -371,16 +377,19 @@ def check_lm(lm: object, argument: str = "lm") -> None:
         )
     check_named(lm, argument)
     check_extend(lm)
+    _LMS.add(lm)
 
 
 def check_prm(prm: object, argument: str = "prm") -> None:
     """Raise TypeError where this argument is neither a reward model nor None."""
-    if prm is not None and not isinstance(prm, RewardModel):
+    if prm is None or prm in _PRMS:
+        return
+    if not isinstance(prm, RewardModel):
         raise TypeError(
             f"{argument} must be a reward model (see motes.load_prm) or None, not {prm!r}"
         )
-    if prm is not None:
-        check_named(prm, argument)
+    check_named(prm, argument)
+    _PRMS.add(prm)
 
 
 def check_named(model: LanguageModel | RewardModel, argument: str) -> None:
