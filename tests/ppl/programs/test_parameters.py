@@ -485,7 +485,7 @@ def test_ranks_of_overconfident_draws_are_not():
     "sampler",
     [
         ParameterGibbs(particles=3, chains=1, iterations=54, warmup=24),
-        ParticleMarginalMetropolis(particles=4, chains=1, iterations=90, warmup=18),
+        ParticleMarginalMetropolis(particles=3, chains=1, iterations=54, warmup=18),
         ParticleFilter(particles=200),
     ],
     ids=lambda sampler: sampler.name,
