@@ -2,8 +2,8 @@
 # Goals:
 #   make demo             solve a six-step problem with 32 particles, save the posterior in demo-posterior.nc, a report in demo-report.html
 #   make test             lint, formatting, types, and the quick tests (JOBS=4: in four processes)
-#   make test-slow        tests that take seconds each; what CI runs besides
-#   make test-statistics  these and the long statistical tests
+#   make test-slow        tests that take seconds each
+#   make test-statistics  these and the long statistical tests; what CI runs besides
 #   make test-engines     real engines (vLLM, llama.cpp) in environments of their own, in .venv-engines
 #   make test-gpu         hosting on a GPU, where there is one
 #   make test-versions    other releases of Python, ArviZ, jax and transformers, in .venv-versions
