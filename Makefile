@@ -24,8 +24,9 @@ INSTALLED := $(VENV)/.installed
 LOCK := requirements.lock
 # What JAX compiled for one run of the tests is kept for the next; it may be deleted at any time.
 # With a largest size, 2 GiB, JAX also locks the folder: processes never read what another is writing.
+# Python keeps what it compiled too, whatever the user's environment says: tests start many processes.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/motes/jax
-TESTING = OMP_NUM_THREADS=1 JAX_COMPILATION_CACHE_DIR='$(CACHE)' JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 JAX_COMPILATION_CACHE_MAX_SIZE=2147483648
+TESTING = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 JAX_COMPILATION_CACHE_DIR='$(CACHE)' JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 JAX_COMPILATION_CACHE_MAX_SIZE=2147483648
 PYTEST = $(TESTING) $(BIN)/pytest --quiet --numprocesses $(JOBS) --durations=20
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -164,4 +164,4 @@ def test_random_models(sampler, number):
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 @pytest.mark.parametrize("number", range(3, 9))  # each of SHAPES
 def test_more_random_models(sampler, number):
-    assert worst_z(sampler, number, 1200) < LIMIT
+    assert worst_z(sampler, number, 600) < LIMIT

@@ -484,7 +484,7 @@ def test_ranks_of_overconfident_draws_are_not():
 @pytest.mark.parametrize(
     "sampler",
     [
-        ParameterGibbs(particles=3, chains=1, iterations=54, warmup=24),
+        ParameterGibbs(particles=3, chains=1, iterations=45, warmup=15),
         ParticleMarginalMetropolis(particles=3, chains=1, iterations=54, warmup=18),
         ParticleFilter(particles=200),
     ],
