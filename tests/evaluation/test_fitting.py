@@ -152,11 +152,6 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
 
 
 @pytest.mark.statistics
-def test_a_few_posteriors():
-    check(count=60, warmup=100, draws=95, kept=19, bins=5)
-
-
-@pytest.mark.statistics
 def test_many_posteriors():
     check(count=120, warmup=300, draws=990, kept=99, bins=10)
 

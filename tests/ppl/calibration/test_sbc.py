@@ -118,10 +118,5 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
 
 
 @pytest.mark.statistics
-def test_a_few_posteriors():
-    check(count=64, warmup=200, draws=190, kept=19, bins=5)
-
-
-@pytest.mark.statistics
 def test_many_posteriors():
     check(count=240, warmup=400, draws=990, kept=99, bins=20)

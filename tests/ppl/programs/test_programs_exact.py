@@ -229,21 +229,12 @@ FILTERS = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "sampler", FILTERS[:3], ids=lambda sampler: f"{sampler.name}-{sampler.particles}"
-)
-@pytest.mark.parametrize("form", KINDS)
-def test_latents_conditions_and_several_reward_models(form, sampler):
-    assert np.abs(z_scores(KINDS[form], sampler, masses_of_kinds(), runs=500)).max() < LIMIT
-
-
 @pytest.mark.statistics
 @pytest.mark.parametrize(
     "sampler", FILTERS, ids=lambda sampler: f"{sampler.name}-{sampler.particles}"
 )
 @pytest.mark.parametrize("form", KINDS)
-def test_latents_conditions_and_several_reward_models_at_length(form, sampler):
+def test_latents_conditions_and_several_reward_models(form, sampler):
     """Twice as many runs as those in which the planted faults exceed 2 LIMIT."""
     assert (
         np.abs(z_scores(KINDS[form], sampler, masses_of_kinds(), runs=1000, seed=1)).max() < LIMIT
