@@ -128,8 +128,10 @@ def _elected(asked: Sequence[Posterior], voters: Sequence[int], ways: int, most:
     weights = np.zeros(len(joint.labels))
     for way in set(voters):
         own = np.flatnonzero(counted & (of_way == way))
-        counts = Counter(label for i in own if (label := joint.labels[i]) is not None)
-        elected = {label for label in counts if counts[label] == max(counts.values())} or {None}
+        stated = [joint.labels[i] for i in own if joint.labels[i] is not None]
+        counts = Counter(stated)
+        most_votes = max(counts.values(), default=0)
+        elected = {label for label in counts if counts[label] == most_votes} or {None}
         members = [i for i in own if joint.labels[i] in elected]
         weights[members] = 1 / len(members) / len(set(voters))
     return shared_out(joint, weights)
