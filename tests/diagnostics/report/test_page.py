@@ -14,10 +14,11 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
+import motes
 from motes import ppl
 from motes.diagnostics.findings import check
 from motes.diagnostics.report import page
-from motes.models import FunctionReward, TableLM
+from motes.models import ChatPrompt, FunctionReward, TableLM, load_lm
 from motes.ppl import Posterior
 from motes.samplers import SAMPLERS, ParticleFilter
 
@@ -101,6 +102,24 @@ def test_findings_are_told_or_that_there_are_none(sampled, make_posterior, monke
 def test_without_a_reward_model(sampled, read):
     reader = read(page(sampled("particle_filter", prm=None)))
     assert shown(reader) == ["ess", "lorenz"] and "r = " not in reader.text
+
+
+def test_the_prompt_that_was_sent_is_shown(read):
+    """The system text, the examples and the question, between the turns of the model's template."""
+    chat = ChatPrompt(system="Be brief.", examples=[("1 + 1?", "The answer is 2.")])
+    lm = load_lm("pocket", prompt=chat, probe=False)
+    question = "Ann has 3 pens. How many?"
+    posterior = motes.solve(question, lm=lm, prm=None, particles=2, max_steps=1)
+    text = read(page(posterior)).text
+    for role, said in (
+        ("system", "Be brief."),
+        ("user", "1 + 1?"),
+        ("assistant", "The answer is 2."),
+        ("user", question),
+    ):
+        assert f"<|{role}|>{said}" in text
+    plain = motes.solve(question, lm=load_lm("pocket", probe=False), prm=None, particles=2)
+    assert "Be brief." not in read(page(plain)).text
 
 
 def test_dead_particles_and_no_answer(forked, make_posterior, read):
