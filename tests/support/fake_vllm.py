@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from stub_servers import TableModel
 
+from motes.models import StepRule
 from motes.models.engines.token_draws import TokenDraws
+from motes.models.engines.vllm_lm import VllmLM
 
 ROWS = 4
 
@@ -25,13 +27,21 @@ class Direction(Enum):
 
 
 class FakeEngine:
-    """The engine; its model is a table."""
+    """The engine; its model is a table.
+
+    Attributes:
+        steps: how many it has taken.
+        dies_after: after so many steps it fails; None for never.
+    """
+
+    dies_after: int | None = None
 
     def __init__(self, model: TableModel, draws: TokenDraws) -> None:
         self.model, self.draws = model, draws
         self.waiting: list[Any] = []
         self.rows: list[Any] = []
         self.rng = np.random.default_rng(0)
+        self.steps = 0
 
     def add_request(self, name: str, prompt: dict[str, list[int]], params: Any) -> str:
         ids = prompt["prompt_token_ids"]
@@ -47,6 +57,9 @@ class FakeEngine:
             self._leave(request)
 
     def step(self) -> list[Any]:
+        if self.steps == self.dies_after:
+            raise RuntimeError("the engine is dead")
+        self.steps += 1
         self._rearrange()
         logits = [self.model.logits([*row.prompt, *row.output]) for row in self.rows]
         drawn = self.draws.apply(torch.tensor(np.array(logits)))
@@ -90,3 +103,20 @@ class FakeEngine:
         self.draws.update([row], [], moved)
         self.rows[row] = self.rows[last]
         self.rows.pop()
+
+
+def vllm_lm(model: TableModel, step: StepRule, context: int | None = None) -> VllmLM:
+    """Make vLLM in process, with an engine that does what the real one does to its batches."""
+    draws = TokenDraws()
+    return VllmLM(
+        FakeEngine(model, draws),
+        draws,
+        model.tokenizer,
+        step=step,
+        prompt=None,
+        name="table",
+        weights="",
+        end_ids=frozenset([model.eos]),
+        vocabulary=len(model.tokenizer),
+        context=context or model.context,
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fake_vllm import FakeEngine
+from fake_vllm import vllm_lm
 from lm_contract import CHECKS, Host, check_context, check_steps
 from stub_servers import (
     LlamaCppStub,
@@ -36,7 +36,6 @@ from motes.models import (
     Trajectory,
     load_lm,
 )
-from motes.models.engines.token_draws import TokenDraws
 from motes.models.engines.vllm_lm import VllmLM
 
 STUBS: dict[str, Callable[[TableModel], Stub]] = {
@@ -112,22 +111,8 @@ def server_host(stub: Stub) -> Host:
 
 
 def vllm_host(model: TableModel) -> Host:
-    """Make vLLM in process, with an engine that does what the real one does to its batches."""
-
     def make(rule: StepRule, context: int | None) -> VllmLM:
-        draws = TokenDraws()
-        return VllmLM(
-            FakeEngine(model, draws),
-            draws,
-            model.tokenizer,
-            step=rule,
-            prompt=None,
-            name="table",
-            weights="",
-            end_ids=frozenset([model.eos]),
-            vocabulary=len(model.tokenizer),
-            context=context or model.context,
-        )
+        return vllm_lm(model, rule, context)
 
     prompt = lambda question: make(StepRule(), None).rendered(question).token_ids
     reference = lambda x: model.log_probs(prompt(x.question), x)
