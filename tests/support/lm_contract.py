@@ -10,13 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from motes.models import Sampling, StepRule, Trajectory, calls, continued, token_confidences
+import motes
+from motes.models import (
+    FunctionReward,
+    Sampling,
+    StepRule,
+    Trajectory,
+    calls,
+    continued,
+    token_confidences,
+)
 
 QUESTIONS = ("How many pens has Ben?", "Ann has 3 shells. How many have they?")
 HOT = Sampling(temperature=1.5)
@@ -210,6 +220,48 @@ def check_capabilities(host: Host) -> None:
             assert not getattr(can, names.get(method, "confidences"))
 
 
+def log_odds(x: Trajectory) -> float:
+    return 0.2 * len(x.step_text) - 2
+
+
+def increments(x: Trajectory, *, corrected: bool) -> list[float]:
+    """Log G_t of each step: its likelihood, and where it was drawn from another law than the
+    prior, log p - log q."""
+    values = []
+    for before, after in pairwise(x.path):
+        values.append(-np.log1p(np.exp(-log_odds(after))))
+        if corrected:
+            values[-1] += after.logprob - before.logprob
+            values[-1] -= after.proposal_logprob - before.proposal_logprob
+    return values
+
+
+def check_filter(host: Host) -> None:
+    """A filter's weights are what its steps since the last resampling make them, by hand.
+
+    What the steps say of their own probabilities is compared with the reference.
+    """
+    lm = host.make(StepRule(cap=12), None)
+    proposal = HOT if takes(lm, HOT, Sampling()) else Sampling()
+    prm = FunctionReward(log_odds, name="length")
+    run: dict[str, Any] = {"particles": 8, "max_steps": 3, "seed": 0, "proposal": proposal}
+    for threshold in (0.0, 1.0):
+        posterior = motes.solve(QUESTIONS[0], lm=lm, prm=prm, ess_threshold=threshold, **run)
+        resampled = np.flatnonzero(posterior.history.resampled)
+        first = max(resampled, default=0)
+        weights = [increments(x, corrected=proposal == HOT) for x in posterior.trajectories]
+        log_weights = np.array([sum(values[first:]) for values in weights])
+        total = np.logaddexp.reduce(log_weights)
+        np.testing.assert_allclose(posterior.log_weights, log_weights - total, atol=1e-9)
+        if not len(resampled):
+            assert posterior.log_evidence == pytest.approx(total - np.log(8), abs=1e-9)
+        if lm.capabilities.probabilities:
+            for x in posterior.trajectories:
+                atol = host.atol * len(x.token_ids)
+                assert x.logprob == pytest.approx(sums(host, x, Sampling()), abs=atol)
+                assert x.proposal_logprob == pytest.approx(sums(host, x, proposal), abs=atol)
+
+
 CHECKS = [
     check_log_probabilities,
     check_keys,
@@ -218,4 +270,5 @@ CHECKS = [
     check_closed,
     check_cost,
     check_capabilities,
+    check_filter,
 ]

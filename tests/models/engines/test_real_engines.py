@@ -1,4 +1,4 @@
-"""Real engines against the contract of every host, and a particle filter over each.
+"""Real engines against the contract of every host, a particle filter over each among it.
 
 Run by `make test-engines`, which makes an environment for each engine and says where they are:
 MOTES_ENGINES is the folder that holds them. The references are plain forward passes of
@@ -26,8 +26,7 @@ import torch
 from lm_contract import CHECKS, Host
 from transformers import AutoModelForCausalLM
 
-import motes
-from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm, load_prm
+from motes.models import Sampling, StepRule, Trajectory, load_lm, load_prm
 from motes.models.engines.connection import Connection
 from motes.models.pocket import LM_FOLDER, PRM_FOLDER, problems
 
@@ -180,29 +179,7 @@ def llamacpp_host(smollm_folder: Path, smollm: Any) -> Iterator[Host]:
         yield server_host(url, smollm, tokenizer, smollm_folder, **options)
 
 
-def filtered(host: Host) -> Any:
-    """Solve with a particle filter, whose reward is a formula."""
-    lm = host.make(StepRule(cap=12), None)
-    prm = FunctionReward(lambda x: 0.2 * len(x.step_text) - 2, name="length")
-    question = next(problems("test", seed=11, steps=3)).question
-    run: dict[str, Any] = {"particles": 8, "max_steps": 3, "seed": 0, "progress": False}
-    return motes.solve(question, lm=lm, prm=prm, **run)
-
-
-def check_filter(host: Host) -> None:
-    """Weights are those of the reference's likelihood, particle by particle."""
-    posterior = filtered(host)
-    assert np.isfinite(posterior.log_evidence) and len(posterior.trajectories) == 8
-    for x in posterior.trajectories:
-        table = host.reference(x)
-        total = table[np.arange(len(table)), list(x.token_ids)].sum()
-        assert x.logprob == pytest.approx(total, abs=host.atol * len(x.token_ids))
-
-
-WHOLE = [*CHECKS, check_filter]
-
-
-@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_vllm_in_process(vllm_host: Host, check: Callable[[Host], None]) -> None:
     check(vllm_host)
 
@@ -224,12 +201,12 @@ def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, 
         pairs = [pair for pair in zip(first, second, strict=True) if pair[0].open] or pairs
 
 
-@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_vllm_server(vllm_server_host: Host, check: Callable[[Host], None]) -> None:
     check(vllm_server_host)
 
 
-@pytest.mark.parametrize("check", WHOLE, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_llamacpp_server(llamacpp_host: Host, check: Callable[[Host], None]) -> None:
     check(llamacpp_host)
 
