@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from dataclasses import replace
 from hashlib import sha256
+from html import unescape
 from itertools import pairwise
 
 import numpy as np
@@ -110,14 +111,15 @@ def test_the_prompt_that_was_sent_is_shown(read):
     lm = load_lm("pocket", prompt=chat, probe=False)
     question = "Ann has 3 pens. How many?"
     posterior = motes.solve(question, lm=lm, prm=None, particles=2, max_steps=1)
-    text = read(page(posterior)).text
+    _, _, after = page(posterior).partition('<th scope="row">prompt</th><td>')
+    row = unescape(after.partition("</td>")[0])
     for role, said in (
         ("system", "Be brief."),
         ("user", "1 + 1?"),
         ("assistant", "The answer is 2."),
         ("user", question),
     ):
-        assert f"<|{role}|>{said}" in text
+        assert f"<|{role}|>{said}" in row
     plain = motes.solve(question, lm=load_lm("pocket", probe=False), prm=None, particles=2)
     assert "Be brief." not in read(page(plain)).text
 
