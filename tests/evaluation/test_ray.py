@@ -64,19 +64,24 @@ def check_each_once(results: Path, runs: int) -> None:
 def kill_when(due: Callable[[Counter[int]], int | None], journal: Path) -> threading.Thread:
     """Kill -9 the process that `due` names, as soon as it names one by what each has begun.
 
-    The others wait until there is one in its place, however long Ray needs to start it.
+    The first of two waits for the other, and what is left for one in the place of the killed,
+    however long Ray needs to start it: on a busy machine one could else do all the work alone.
     """
+    held(journal).touch()
 
-    def work() -> None:
-        while (found := due(pids(journal))) is None:
-            time.sleep(0.01)
-        others = len(pids(journal))
-        held(journal).touch()
-        os.kill(found, signal.SIGKILL)
+    def wait_for(processes: int) -> None:
         end = time.monotonic() + 300
-        while len(pids(journal)) == others and time.monotonic() < end:
+        while len(pids(journal)) < processes and time.monotonic() < end:
             time.sleep(0.01)
         held(journal).unlink()
+
+    def work() -> None:
+        wait_for(2)
+        while (found := due(pids(journal))) is None:
+            time.sleep(0.01)
+        held(journal).touch()
+        os.kill(found, signal.SIGKILL)
+        wait_for(3)
 
     thread = threading.Thread(target=work)
     thread.start()
