@@ -121,7 +121,9 @@ def main(arguments: list[str] | None = None) -> int:
         f"a large copy moves {bandwidth / GIGABYTE:.0f} GB/s\n"
     )
     print("particles  motes tok/s  graphs  generate  vLLM  roofline  outside passes  peak GB")
-    engine = engine_of(args.lm) if device.type == "cuda" else None
+    # a name that is known here alone, such as "pocket", is a folder elsewhere
+    folder = lm.tokenizer.name_or_path
+    engine = engine_of(folder) if device.type == "cuda" else None
     for particles in size.particles:
         print(row(lm, captured, engine, problem.question, particles, size, bandwidth, footprint))
     print()

@@ -130,7 +130,7 @@ def load_verifier(
         seed: another seed gives other rationales.
     """
     step = StepRule(delimiter=form.stops, cap=max_tokens)
-    lm = load_lm(name, step=step, prompt=form.prompt, **hosting)
+    lm = load_lm(name, step=step, prompt=form.prompt, **hosting, **_unweighed(name))
     return GenerativeVerifier(
         lm,
         FormReader(lm, form),
@@ -202,7 +202,14 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
 
 def _load_votes(name: str, hosting: dict[str, Any], options: dict[str, Any]) -> RewardModel:
     _check_options(VotingJudge.__init__, name, options)
-    return VotingJudge(load_lm(name.removeprefix(VOTES), **hosting), **{"name": name, **options})
+    source = name.removeprefix(VOTES)
+    lm = load_lm(source, **hosting, **_unweighed(source))
+    return VotingJudge(lm, **{"name": name, **options})
+
+
+def _unweighed(source: str) -> dict[str, Any]:
+    """Return what lets a server draw by any law: no weight depends on a rationale's probability."""
+    return {"probabilities": False} if is_address(source) else {}
 
 
 def _load_into_vllm(

@@ -125,7 +125,7 @@ def token_ids(connection: Connection, values: Any) -> tuple[int, ...]:
 
 
 def log_probabilities(
-    connection: Connection, values: Any, count: int, *, drawn: bool
+    connection: Connection, values: Any, count: int, *, possible: bool
 ) -> tuple[float, ...]:
     """Return the log-probabilities of tokens that a server sent.
 
@@ -133,7 +133,8 @@ def log_probabilities(
         connection: to the server.
         values: what it sent.
         count: how many there must be.
-        drawn: whether the tokens were drawn, so that none can be impossible.
+        possible: whether none of the tokens can be impossible: they were drawn, or the law cuts
+            none off. What says "impossible" then stands for a number that the server did not have.
 
     Raises:
         ServerError: one is missing.
@@ -145,8 +146,8 @@ def log_probabilities(
     results = []
     for value in values:
         number = -inf if value <= MISSING else float(value)
-        if not number <= ROUNDING or (drawn and number == -inf):
-            also = ", and finite, since the token was drawn" if drawn else ""
+        if not number <= ROUNDING or (possible and number == -inf):
+            also = ", and finite, since the token can be drawn" if possible else ""
             raise FloatingPointError(
                 f"the server at {connection.url} gave the log-probability {value} of a token: it "
                 f"must be at most 0{also}"

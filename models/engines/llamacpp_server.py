@@ -82,7 +82,7 @@ class LlamaCppServer:
         if answer.get("tokens") != [token]:
             raise self._connection.wrong(f"wrote {answer.get('tokens')!r} where {token} was forced")
         [entry] = self._entries(answer, (token,))
-        return log_probabilities(self._connection, [entry.get("logprob")], 1, drawn=False)[0]
+        return log_probabilities(self._connection, [entry.get("logprob")], 1, possible=True)[0]
 
     def _drawn(self, event: dict[str, Any], tokens: tuple[int, ...]) -> tuple[float, ...]:
         """Return the log-probability of each token behind the sampler's chain."""
@@ -92,7 +92,7 @@ class LlamaCppServer:
             if not isinstance(probability, int | float):
                 raise self._connection.wrong(f"sent the probability {probability!r} of a token")
             values.append(log(probability) if probability > 0 else -inf)
-        return log_probabilities(self._connection, values, len(tokens), drawn=True)
+        return log_probabilities(self._connection, values, len(tokens), possible=True)
 
     def _entries(self, event: dict[str, Any], tokens: tuple[int, ...]) -> list[dict[str, Any]]:
         entries = event.get("completion_probabilities") or []

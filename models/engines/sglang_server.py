@@ -61,7 +61,7 @@ class SGLangServer:
         reason = meta.get("finish_reason")
         yield Piece(
             tokens=tokens,
-            logprobs=log_probabilities(self._connection, values, len(tokens), drawn=True),
+            logprobs=log_probabilities(self._connection, values, len(tokens), possible=True),
             ended=reason["type"] == "stop" and isinstance(reason.get("matched"), int),
             cached=meta.get("cached_tokens"),
         )
@@ -81,7 +81,7 @@ class SGLangServer:
         entries = meta.get("input_token_logprobs")
         own = entries[-len(continuation) :] if isinstance(entries, list) and continuation else []
         values = self._values(own, continuation)
-        return log_probabilities(self._connection, values, len(continuation), drawn=False)
+        return log_probabilities(self._connection, values, len(continuation), possible=True)
 
     def tokenized(self, text: str) -> list[int] | None:
         body = {"model": self.served.name, "prompt": text, "add_special_tokens": False}
@@ -97,7 +97,8 @@ class SGLangServer:
         entries = answer["meta_info"].get("output_token_ids_logprobs")
         first = entries[0] if isinstance(entries, list) and entries else None
         values = self._values(first, (token,))
-        return log_probabilities(self._connection, values, 1, drawn=False)[0]
+        possible = not law.truncates
+        return log_probabilities(self._connection, values, 1, possible=possible)[0]
 
     def _law(self, law: Sampling, most: int) -> dict[str, Any]:
         """Return the parameters of a law, every field of it."""
@@ -159,4 +160,4 @@ class SGLangServer:
         if not isinstance(best, list) or not best or not best[0]:
             raise self._connection.wrong("sent no log-probabilities")
         values = [entry[0] for entry in best[0]]
-        return max(log_probabilities(self._connection, values, len(values), drawn=False))
+        return max(log_probabilities(self._connection, values, len(values), possible=True))

@@ -192,16 +192,23 @@ class TextServerLM:
         return self.prompt(question)
 
     def _other_fields(self) -> dict[str, Any]:
-        """Return the fields beside OpenAI's own that the server takes: all or none."""
-        trial = self._body("1 +", 1, OTHERS) | {"stream": False, "max_tokens": 1}
+        """Return the fields beside OpenAI's own that the server takes."""
+        if self._takes(OTHERS):
+            return OTHERS
+        self._connection.post(PATH, self._trial({}))  # raises where it is not for these
+        return {name: value for name, value in OTHERS.items() if self._takes({name: value})}
+
+    def _takes(self, others: dict[str, Any]) -> bool:
         try:
-            self._connection.post(PATH, trial)
+            self._connection.post(PATH, self._trial(others))
         except PassingFailure:
             raise
         except ServerError:
-            self._connection.post(PATH, {k: v for k, v in trial.items() if k not in OTHERS})
-            return {}
-        return OTHERS
+            return False
+        return True
+
+    def _trial(self, others: dict[str, Any]) -> dict[str, Any]:
+        return self._body("1 +", 1, others) | {"stream": False, "max_tokens": 1}
 
     def _body(self, text: str, seed: int, others: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -60,7 +60,7 @@ class VllmServer:
         logprobs = _at(choice, "logprobs", "token_logprobs") if tokens else []
         yield Piece(
             tokens=tokens,
-            logprobs=log_probabilities(self._connection, logprobs, len(tokens), drawn=True),
+            logprobs=log_probabilities(self._connection, logprobs, len(tokens), possible=True),
             ended=choice["finish_reason"] == "stop" and choice.get("stop_reason") is None,
             cached=_at(answer, "usage", "prompt_tokens_details", "cached_tokens"),
         )
@@ -82,7 +82,7 @@ class VllmServer:
         if not isinstance(values, list) or len(values) != whole:
             raise self._connection.wrong(f"sent no log-probability for each of {whole} tokens")
         own = values[len(context) :]
-        return log_probabilities(self._connection, own, len(continuation), drawn=False)
+        return log_probabilities(self._connection, own, len(continuation), possible=True)
 
     def tokenized(self, text: str) -> list[int] | None:
         body = {"model": self.served.name, "prompt": text, "add_special_tokens": False}
@@ -97,7 +97,8 @@ class VllmServer:
         }
         choice = self._choice(self._connection.post(PATH, body))
         found = (_at(choice, "logprobs", "top_logprobs") or [{}])[0].get(f"token_id:{token}")
-        return log_probabilities(self._connection, [found], 1, drawn=False)[0]
+        possible = not law.truncates
+        return log_probabilities(self._connection, [found], 1, possible=possible)[0]
 
     def _body(
         self, context: tuple[int, ...], most: int, law: Sampling, *, seed: int = 0
@@ -151,7 +152,7 @@ class VllmServer:
         if not isinstance(best, list) or not best or not best[0]:
             raise self._connection.wrong("sent no log-probabilities")
         values = list(best[0].values())
-        return max(log_probabilities(self._connection, values, len(values), drawn=False))
+        return max(log_probabilities(self._connection, values, len(values), possible=True))
 
 
 def _at(value: Any, *names: str) -> Any:

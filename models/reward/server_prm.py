@@ -76,7 +76,10 @@ def load_served_prm(
     )
     kind, served = connection.patiently(lambda: identified(connection, model))
     if kind is None:
-        raise connection.wrong("tells nothing of tokens, which a reward model is read by")
+        raise connection.wrong(
+            "tells nothing of tokens, which a reward model is read by; load_prm('votes:ADDRESS') "
+            "asks for verdicts in words"
+        )
     own, config = _files(tokenizer, served, LM_FOLDER if asked == "judge" else PRM_FOLDER)
     dialect = kind(connection, served)
     checked_tokenizer(connection, dialect, own)

@@ -191,6 +191,20 @@ def check_cost(host: Host) -> None:
         assert cost.prompt_tokens == length or (host.warm and 0 < cost.prompt_tokens < length)
 
 
+def check_scores_of_other_laws(host: Host, lm: Any, nodes: list[Trajectory]) -> None:
+    """Given tokens have the probability that a law gives them: zero where it cuts them off."""
+    roots, texts = [x.path[0] for x in nodes], [x.token_ids for x in nodes]
+    for law in {prior for _, prior in LAWS} - {Sampling()}:
+        try:
+            values = lm.logprob(roots, texts, prior=law)
+        except ValueError as error:
+            assert re.search(r"must be .*Sampling\(\)", str(error))
+            continue
+        for x, value in zip(nodes, values, strict=True):
+            expected = sums(host, x, law)
+            assert value == pytest.approx(expected, abs=host.atol * len(x.token_ids))
+
+
 def check_capabilities(host: Host) -> None:
     """What a host says it has works; what it says it has not is not relied on."""
     lm = host.make(StepRule(cap=12), None)
@@ -200,6 +214,7 @@ def check_capabilities(host: Host) -> None:
         roots, texts = [x.path[0] for x in nodes], [x.token_ids for x in nodes]
         for x, value in zip(nodes, lm.logprob(roots, texts, prior=law), strict=True):
             assert value == pytest.approx(x.logprob, abs=host.atol * len(x.token_ids))
+        check_scores_of_other_laws(host, lm, nodes[:4])
     if can.continuation:
         for x in nodes:
             root = x.path[0]

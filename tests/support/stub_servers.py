@@ -300,16 +300,20 @@ class SGLangStub(Stub):
 
 
 class TextStub(Stub):
-    """Any other OpenAI-compatible server: text in, text out, and no log-probabilities."""
+    """Any other OpenAI-compatible server: text in, text out, and no log-probabilities.
 
-    strict = False
+    Attributes:
+        refused: fields with which a request is refused.
+    """
+
+    refused: tuple[str, ...] = ()
 
     def get(self, path: str) -> Answer | None:
         return {"data": [{"id": "stub", "owned_by": "somebody"}]} if path == "/v1/models" else None
 
     def post(self, path: str, body: Answer) -> Answer | list[Answer] | None:
         assert path == "/v1/completions" and body["temperature"] == body["top_p"] == 1
-        if self.strict and "top_k" in body:
+        if any(field in body for field in self.refused):
             return None
         tokenizer = self.model.tokenizer
         ids = list(tokenizer(body["prompt"], add_special_tokens=False)["input_ids"])

@@ -214,7 +214,7 @@ def test_the_key_is_sent_and_shown_nowhere(stub: Stub, monkeypatch: pytest.Monke
         (
             {"tokens": [5], "completion_probabilities": [{"id": 5, "prob": 0.0}]},
             FloatingPointError,
-            "finite, since the token was drawn",
+            "finite, since the token can be drawn",
         ),
         (
             {"tokens": [5], "completion_probabilities": [{"id": 5, "prob": 1.5}]},
@@ -241,13 +241,18 @@ def test_a_stream_that_goes_wrong(
             extended(lm)
 
 
-def test_a_server_that_knows_no_other_fields_is_sent_none(table_model: TableModel) -> None:
+@pytest.mark.parametrize("refused", [("top_k",), ("top_k", "min_p", "repetition_penalty")])
+def test_a_server_is_sent_the_other_fields_that_it_knows(
+    refused: tuple[str, ...], table_model: TableModel
+) -> None:
     strict = TextStub(table_model)
-    strict.strict = True
+    strict.refused = refused
     with serving(strict) as running:
         lm = load_lm(running.url, step=StepRule(cap=40))
         extended(lm)
-        assert "top_k" in running.bodies[0] and "top_k" not in running.bodies[-1]
+        others = {"top_k", "min_p", "repetition_penalty"}
+        assert others <= running.bodies[0].keys()
+        assert others - running.bodies[-1].keys() == set(refused)
     with serving(TextStub(table_model)) as running:
         extended(load_lm(running.url, step=StepRule(cap=40)))
         assert running.bodies[-1]["top_k"] == -1 and running.bodies[-1]["min_p"] == 0
