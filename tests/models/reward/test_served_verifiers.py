@@ -1,0 +1,42 @@
+"""Verifiers that write rationales, behind servers: which laws these can draw them by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from stub_servers import LlamaCppStub, SGLangStub, TableModel, VllmStub, serving
+
+from motes.models import Sampling, load_lm, load_prm
+
+QUESTION = "How many pens has Ben?"
+STUBS = {
+    "vLLM": VllmStub,
+    "vLLM, processed": lambda model: VllmStub(model, processed=True),
+    "llama.cpp": LlamaCppStub,
+    "SGLang": SGLangStub,
+}
+
+
+@pytest.fixture(scope="module")
+def table_model() -> TableModel:
+    return TableModel()
+
+
+@pytest.mark.parametrize("kind", STUBS)
+def test_rationales_are_drawn_by_the_published_law(kind: str, table_model: TableModel) -> None:
+    """A server need not tell the probability of a rationale under it."""
+    with serving(STUBS[kind](table_model)) as running:
+        prm = load_prm(running.url, family="thinkprm", rationales=2, max_tokens=6)
+        root = load_lm(running.url).start(QUESTION)
+        step = root.child("7 pens.", (5,), logprob=0.0, proposal_logprob=0.0)
+        assert np.isfinite(prm.score([step])).all() and len(prm.critiques(step)) == 2
+
+
+def test_votes_are_drawn_by_the_law_that_is_asked_for(table_model: TableModel) -> None:
+    with serving(VllmStub(table_model)) as running:
+        law = Sampling(temperature=0.6, top_p=0.95)
+        judge = load_prm(f"votes:{running.url}", rationales=2, sampling=law)
+        root = load_lm(running.url).start(QUESTION)
+        step = root.child("7 pens.", (5,), logprob=0.0, proposal_logprob=0.0)
+        assert np.isfinite(judge.score([step])).all()
+        assert (running.bodies[-1]["temperature"], running.bodies[-1]["top_p"]) == (0.6, 0.95)
