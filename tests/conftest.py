@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+LONGEST = ("tests/test_notebooks.py", "tests/test_readme.py")
+
 
 class _RootIsAFolder:
     """Collects the root as a plain folder: as a package it would be imported again, under the name
@@ -56,6 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker("statistics")  # so that neither tier needs to know of the other
+    # what takes a minute comes first, so that no worker waits for another in the end
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_runtest_teardown() -> None:

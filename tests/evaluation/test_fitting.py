@@ -153,7 +153,7 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
 
 @pytest.mark.statistics
 def test_many_posteriors():
-    check(count=120, warmup=300, draws=990, kept=99, bins=10)
+    check(count=120, warmup=200, draws=495, kept=99, bins=10)
 
 
 def pair(advantage: float, seed: int, problems: int = 100) -> ScalingFit:

@@ -138,7 +138,7 @@ def test_two_processes_on_one_file_are_refused_or_right(tmp_path) -> None:
 @pytest.mark.statistics
 def test_the_command_is_killed_and_goes_on(tmp_path) -> None:
     """`motes evaluate` on the pocket, in float64, whose draws don't depend on their company."""
-    rows = list(islice(pocket_problems("test", seed=3), 24))
+    rows = list(islice(pocket_problems("test", seed=3), 12))
     file = tmp_path / "problems.jsonl"
     lines = [json.dumps({"question": row.question, "answer": row.answer}) for row in rows]
     file.write_text("\n".join(lines))
@@ -151,7 +151,7 @@ def test_the_command_is_killed_and_goes_on(tmp_path) -> None:
 
     results, whole, moments = tmp_path / "results.jsonl", tmp_path / "whole.jsonl", random.Random(5)
     subprocess.run(command(whole), check=True, capture_output=True)
-    for _ in range(5):
+    for _ in range(3):
         before = done(results)
         process = subprocess.Popen(command(results), stdout=subprocess.DEVNULL)
         while done(results) == before and process.poll() is None:

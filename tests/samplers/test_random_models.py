@@ -162,6 +162,6 @@ def test_random_models(sampler, number):
 
 @pytest.mark.statistics
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
-@pytest.mark.parametrize("number", range(3, 9))  # each of SHAPES
+@pytest.mark.parametrize("number", range(3, 6))  # with the quick ones, each of SHAPES
 def test_more_random_models(sampler, number):
     assert worst_z(sampler, number, 600) < LIMIT

@@ -426,9 +426,9 @@ def test_invariance(scripted, hmm, name, slots, steps, ancestor_sampling):
 
 @pytest.mark.statistics
 @pytest.mark.parametrize(
-    ("slots", "steps", "ancestor_sampling"), [(3, 3, False), (3, 3, True), (4, 2, True)]
+    ("name", "slots", "steps", "ancestor_sampling"),
+    [*product(SCHEMES, [3], [3], [False, True]), ("systematic", 4, 2, True)],
 )
-@pytest.mark.parametrize("name", SCHEMES)
 def test_invariance_of_larger_populations(scripted, hmm, name, slots, steps, ancestor_sampling):
     check_kernel(*kernel(scripted, shortened(hmm, steps), slots, name, 1.0, ancestor_sampling))
 

@@ -263,7 +263,7 @@ def test_every_causal_architecture_is_refused_or_has_the_law_of_plain_passes(
         assert "cannot be hosted" in str(refused) and "\n" not in str(refused)
         return
     if lm.context > 30:  # room for the questions
-        rounds = 1 if architecture in COUNTS_COLUMNS else 5
+        rounds = 1 if architecture in COUNTS_COLUMNS else 3
         assert worst_token(lm, rounds=rounds) < 1e-3
 
 

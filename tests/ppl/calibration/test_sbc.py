@@ -119,4 +119,4 @@ def check(count: int, warmup: int, draws: int, kept: int, bins: int) -> None:
 
 @pytest.mark.statistics
 def test_many_posteriors():
-    check(count=240, warmup=400, draws=990, kept=99, bins=20)
+    check(count=240, warmup=250, draws=495, kept=99, bins=20)
