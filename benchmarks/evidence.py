@@ -74,16 +74,23 @@ def main() -> None:
 
 
 def spread(questions: list[str], runs: int, settings: dict[str, Any]) -> str:
-    """Return the cells of a filter's row; runs whose particles all died are left out."""
-    deviations, tokens = [], []
+    """Return the cells of a filter's row.
+
+    The log-evidence of a run whose particles all died is minus infinity: such runs are left out of
+    the spread, and are counted beside it.
+    """
+    deviations, tokens, died = [], [], 0
     for question in questions:
         kept = motes.solve_many([question] * runs, dead="keep", at_once=runs, **settings)
         alive = [posterior for posterior in kept if isinstance(posterior, Posterior)]
+        died += len(kept) - len(alive)
         evidences = [p.log_evidence for p in alive if p.log_evidence is not None]
         deviations.append(np.std(evidences, ddof=1))
         tokens.append(np.mean([p.cost.generated_tokens for p in alive]))
     variance = np.mean(np.square(deviations))
-    return f"{variance**0.5:.2f} | {np.mean(tokens):,.0f} | {variance * np.mean(tokens):,.0f}"
+    besides = f" ({died} runs died)" if died else ""
+    cells = f"{np.mean(tokens):,.0f} | {variance * np.mean(tokens):,.0f}"
+    return f"{variance**0.5:.2f}{besides} | {cells}"
 
 
 def mixing(questions: list[str], chains: int, settings: dict[str, Any]) -> str:

@@ -74,6 +74,30 @@ def at_positions(shares: Sequence[float], positions: np.ndarray) -> np.ndarray:
     return np.interp(positions, np.arange(len(shares)), shares)
 
 
+def without_returns(
+    placed: np.ndarray, positions: np.ndarray, betas: Sequence[float]
+) -> np.ndarray:
+    """Return new positions of replicas, none of which gets a likelihood back that it had lost.
+
+    At beta = 0 a replica may hold what has no likelihood at all, which no beta above 0 allows.
+
+    Args:
+        placed: where they are to be, shape (K,).
+        positions: where they are, shape (K,).
+        betas: the ladder, which falls.
+
+    Example:
+        >>> here = np.array([0.0, 1.0, 2.0])
+        >>> without_returns(np.array([0.0, 0.7, 2.0]), here, (1, 0, 0)).tolist()
+        [0.0, 1.0, 2.0]
+    """
+    if betas[-1] > 0:
+        return placed
+    first = next(place for place, beta in enumerate(betas) if beta == 0)
+    lost = at_positions(betas, positions) == 0
+    return np.where(lost, np.maximum(placed, first), placed)
+
+
 def evened_out(positions: np.ndarray, rejections: np.ndarray) -> np.ndarray:
     """Return positions between which swaps would be rejected equally often.
 

@@ -25,7 +25,7 @@ from ..filters.power_smc import sharpened
 from ..moves import suffix_move
 from ..run_facts import Advice
 from .chain_sampler import BoundChains, Chains, ChainSampler, Started, Swept
-from .ladder import at_positions, check_apart, check_ladder, evened_out
+from .ladder import at_positions, check_apart, check_ladder, evened_out, without_returns
 from .swaps import Swaps, Travels, swap_neighbours, swap_rates, swap_tallies
 
 CUTS = ("random", "horizon")
@@ -302,7 +302,9 @@ class BoundExchange(BoundChains):
             return memory
         rejections = memory.rejected / memory.attempts  # every pair has tried by now
         nothing = np.zeros_like(rejections)
-        return Exchange(memory.travels, evened_out(memory.positions, rejections), nothing, nothing)
+        placed = evened_out(memory.positions, rejections)
+        placed = without_returns(placed, memory.positions, self.sampler.betas)
+        return Exchange(memory.travels, placed, nothing, nothing)
 
     def _qualified(
         self, particles: Sequence[Reasoning], drawn: Sequence[Law | None], rungs: Rungs

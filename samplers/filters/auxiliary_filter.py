@@ -43,8 +43,8 @@ class AuxiliaryParticleFilter(PopulationSampler):
         rollouts: drawn from each open particle, at least 1.
         ahead: steps of each rollout, at least 1.
         strength: the power of the value by which particles are selected, at least 0.
-        floor: of a value, above 0 and at most 1: a particle must not be given up for good by a few
-            rollouts.
+        floor: the least value as a part of the largest one of the step, above 0 and at most 1: a
+            particle must not be given up for good by a few rollouts.
         proposal: what steps are drawn from; at temperature 1 / alpha (times the prior's) when None.
 
     Raises:
@@ -140,7 +140,7 @@ class FutureValues:
         proposal: what steps and rollouts are drawn from.
         rollouts: of each open particle.
         ahead: steps of each.
-        log_floor: the least log of a value.
+        log_floor: the least log of a value beside the largest one.
     """
 
     stepwise: Stepwise
@@ -197,4 +197,28 @@ class FutureValues:
             for row, particle in zip(rows, after, strict=True):
                 ends[row] = particle
         of_particles = log_weights.reshape(len(going), self.rollouts)
-        return [max(float(log_mean_exp(values)), self.log_floor) for values in of_particles]
+        return _lifted(
+            [float(log_mean_exp(values)) for values in of_particles],
+            self.log_floor,
+            any_ended=len(going) < len(particles),
+        )
+
+
+def _lifted(values: Sequence[float], log_floor: float, *, any_ended: bool) -> list[float]:
+    """Return log-values, none further below the largest of them than the floor.
+
+    A power target makes all values small, so that no fixed number could tell the poor ones.
+
+    Args:
+        values: of the particles that go on; minus infinity where all rollouts died.
+        log_floor: the log of the least part of the largest value.
+        any_ended: whether others have ended, whose value is 1; it counts where all others died.
+
+    Example:
+        >>> _lifted([-100.0, -107.0], -5.0, any_ended=False)
+        [-100.0, -105.0]
+    """
+    largest = max(values)
+    if largest == -np.inf:
+        return [log_floor if any_ended else 0.0] * len(values)
+    return [max(value, largest + log_floor) for value in values]

@@ -26,7 +26,7 @@ def table_model() -> TableModel:
 def test_rationales_are_drawn_by_the_published_law(kind: str, table_model: TableModel) -> None:
     """A server need not tell the probability of a rationale under it."""
     with serving(STUBS[kind](table_model)) as running:
-        prm = load_prm(running.url, family="thinkprm", rationales=2, max_tokens=6)
+        prm = load_prm(running.url, family="thinkprm", rationales=2, max_tokens=40)
         root = load_lm(running.url).start(QUESTION)
         step = root.child("7 pens.", (5,), logprob=0.0, proposal_logprob=0.0)
         assert np.isfinite(prm.score([step])).all() and len(prm.critiques(step)) == 2

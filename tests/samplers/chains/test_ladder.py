@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from motes.models import FunctionReward, TableLM
+from motes.ppl import StateSpaceModel
 from motes.samplers import ReplicaExchange
 from motes.samplers.chains.ladder import evened_out
 
@@ -43,6 +45,21 @@ def test_a_ladder_whose_rates_follow_a_known_barrier_is_tuned_at_once():
         positions = evened_out(positions, lengths)
         assert positions[0] == 0 and positions[-1] == 3 and np.all(np.diff(positions) > 0)
     assert worst[0] == pytest.approx(11) and worst[-1] < 1.05
+
+
+@pytest.mark.parametrize(
+    ("betas", "alphas"), [((1, 0, 0), (1, 1, 0)), ((1, 0.5, 0, 0), (1, 1, 1, 0))]
+)
+def test_a_replica_without_likelihood_gets_none_back(betas, alphas):
+    """At beta = 0 it may hold what the likelihood rules out, at any beta above 0 it may not."""
+    lm = TableLM(lambda prefix: [0.5, 0.3, 0.2], eos=2)
+    prm = FunctionReward(lambda x: -np.inf if x.token_ids[0] == 0 else 1.0 - x.token_ids[-1])
+    model = StateSpaceModel("?", lm=lm, prm=prm, alpha=3.0, max_steps=4, stop_at_answer=False)
+    sampler = ReplicaExchange(chains=2, iterations=4, warmup=32, betas=betas, alphas=alphas)
+    for seed in range(8):
+        posterior = sampler.run(model, seed=seed)
+        assert posterior.rates["betas"][1 if len(betas) == 3 else 2 :] == [0] * 2
+        assert all(x.token_ids[0] != 0 for x in posterior.trajectories)
 
 
 @pytest.mark.slow
