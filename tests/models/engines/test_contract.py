@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from fake_vllm import vllm_lm
-from lm_contract import CHECKS, Host, check_context, check_steps
+from lm_contract import CHECKS, Host, check_context, check_filter, check_steps
 from stub_servers import (
     LlamaCppStub,
     SGLangStub,
@@ -145,12 +145,17 @@ NOT_ASKED = {
 }
 
 
-# one host of each kind in every run, and the others when there is time
+# one host of each kind in every run, and the others when there is time; a whole filter takes
+# seconds, so that one host of all is run in every run
 KINDS = ("table", "torch", "torch-draft", "vllm-in-process", "vllm", "llama.cpp", "sglang", "text")
 
 
 @pytest.mark.long(
-    quick=[f"{kind}-{check.__name__}" for kind in KINDS for check in CHECKS], rest="slow"
+    quick=[
+        f"{kind}-{check.__name__}" for kind in KINDS for check in CHECKS if check != check_filter
+    ]
+    + ["vllm-check_filter"],
+    rest="slow",
 )
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_contract(

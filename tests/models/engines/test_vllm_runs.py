@@ -86,6 +86,7 @@ def test_a_run_whose_engine_dies_is_taken_up(
     assert 0 < fresh._engine.steps < whole
 
 
+@pytest.mark.slow
 @every_sampler
 def test_several_questions_are_solved_as_one_by_one(sampler: Sampler, lm: VllmLM) -> None:
     alone = [solved(lm, sampler, question, seed=(2, i)) for i, question in enumerate(QUESTIONS)]
