@@ -47,6 +47,7 @@ def test_a_ladder_whose_rates_follow_a_known_barrier_is_tuned_at_once():
     assert worst[0] == pytest.approx(11) and worst[-1] < 1.05
 
 
+@pytest.mark.long(quick=1, rest="slow")
 @pytest.mark.parametrize(
     ("betas", "alphas"), [((1, 0, 0), (1, 1, 0)), ((1, 0.5, 0, 0), (1, 1, 1, 0))]
 )
@@ -56,7 +57,7 @@ def test_a_replica_without_likelihood_gets_none_back(betas, alphas):
     prm = FunctionReward(lambda x: -np.inf if x.token_ids[0] == 0 else 1.0 - x.token_ids[-1])
     model = StateSpaceModel("?", lm=lm, prm=prm, alpha=3.0, max_steps=4, stop_at_answer=False)
     sampler = ReplicaExchange(chains=2, iterations=4, warmup=32, betas=betas, alphas=alphas)
-    for seed in range(8):
+    for seed in range(4):
         posterior = sampler.run(model, seed=seed)
         assert posterior.rates["betas"][1 if len(betas) == 3 else 2 :] == [0] * 2
         assert all(x.token_ids[0] != 0 for x in posterior.trajectories)
