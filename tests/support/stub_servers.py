@@ -299,6 +299,15 @@ class SGLangStub(Stub):
         return ids, {"type": "length", "length": len(ids)}
 
 
+# servers that take and tell token ids
+TOKEN_SERVERS: dict[str, Callable[[TableModel], Stub]] = {
+    "vLLM": VllmStub,
+    "vLLM, processed": lambda model: VllmStub(model, processed=True),
+    "llama.cpp": LlamaCppStub,
+    "SGLang": SGLangStub,
+}
+
+
 class TextStub(Stub):
     """Any other OpenAI-compatible server: text in, text out, and no log-probabilities.
 

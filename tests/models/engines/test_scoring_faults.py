@@ -7,18 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stub_servers import LlamaCppStub, SGLangStub, TableModel, VllmStub, serving
+from stub_servers import TOKEN_SERVERS, TableModel, VllmStub, serving
 
 from motes.models import Sampling, load_lm, load_prm
 from motes.models.engines.connection import ServerError
 
 QUESTION = "How many pens has Ben?"
-STUBS = {
-    "vLLM": VllmStub,
-    "vLLM, processed": lambda model: VllmStub(model, processed=True),
-    "llama.cpp": LlamaCppStub,
-    "SGLang": SGLangStub,
-}
 WRONG = [float("nan"), 0.5, -9999.0, None]
 
 
@@ -42,12 +36,12 @@ def spoiled(value: float | None) -> Callable[[str, Any], Any]:
 
 @pytest.mark.parametrize("value", WRONG, ids=str)
 @pytest.mark.parametrize("tokens", [[5], [5, 6, 7]], ids=len)
-@pytest.mark.parametrize("kind", STUBS)
+@pytest.mark.parametrize("kind", TOKEN_SERVERS)
 def test_a_wrong_number_of_a_given_token_is_no_score(
     kind: str, tokens: list[int], value: Any, table_model: TableModel
 ) -> None:
     """One token, and several, are scored by requests of different kinds."""
-    with serving(STUBS[kind](table_model)) as running:
+    with serving(TOKEN_SERVERS[kind](table_model)) as running:
         lm = load_lm(running.url, retries=0)
         before = lm.logprob([lm.start(QUESTION)], [tokens])
         assert np.isfinite(before).all()

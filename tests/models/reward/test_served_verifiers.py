@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from stub_servers import LlamaCppStub, SGLangStub, TableModel, VllmStub, serving
+from stub_servers import TOKEN_SERVERS, TableModel, VllmStub, serving
 
 from motes.models import Sampling, load_lm, load_prm
 
 QUESTION = "How many pens has Ben?"
-STUBS = {
-    "vLLM": VllmStub,
-    "vLLM, processed": lambda model: VllmStub(model, processed=True),
-    "llama.cpp": LlamaCppStub,
-    "SGLang": SGLangStub,
-}
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +16,16 @@ def table_model() -> TableModel:
     return TableModel()
 
 
-@pytest.mark.parametrize("kind", STUBS)
+@pytest.mark.parametrize("kind", TOKEN_SERVERS)
 def test_rationales_are_drawn_by_the_published_law(kind: str, table_model: TableModel) -> None:
     """A server need not tell the probability of a rationale under it."""
-    with serving(STUBS[kind](table_model)) as running:
+    with serving(TOKEN_SERVERS[kind](table_model)) as running:
         prm = load_prm(running.url, family="thinkprm", rationales=2, max_tokens=40)
         root = load_lm(running.url).start(QUESTION)
         step = root.child("7 pens.", (5,), logprob=0.0, proposal_logprob=0.0)
         assert np.isfinite(prm.score([step])).all() and len(prm.critiques(step)) == 2
+        sent = f"'temperature': {prm.sampling.temperature}"
+        assert prm.sampling != Sampling() and any(sent in repr(body) for body in running.bodies)
 
 
 def test_votes_are_drawn_by_the_law_that_is_asked_for(table_model: TableModel) -> None:
