@@ -25,6 +25,8 @@ from motes import load_lm
 from motes.models import ModelDraft, NGramDraft, Sampling, StepRule, TorchLM, Trajectory, load_draft
 from motes.models.hosting import speculative_decoding
 from motes.models.hosting.kv import Rows
+from motes.models.hosting.speculative_decoding import SpeculativeDecoder
+from motes.models.hosting.speculative_drafts import Drafted
 from motes.models.hosting.speculative_law import acceptance, following
 from motes.models.identity import identify
 from motes.models.pocket import problems
@@ -236,12 +238,50 @@ def test_logprob_is_that_of_one_plain_forward_pass(
     lm = TorchLM(
         model, tokenizer, step=StepRule(cap=12), draft=a_draft(kind, draft, tokenizer), probe=False
     )
-    hot, prior = Sampling(temperature=1.5, top_k=40), Sampling(temperature=1.2)
-    for drop in (False, True):
-        for node in grow(lm, rounds=3, drop=drop, sampling=hot, prior=prior):
-            assert node.logprob == pytest.approx(plain_logprob(lm, node, prior), abs=1e-9)
-            assert node.proposal_logprob == pytest.approx(plain_logprob(lm, node, hot), abs=1e-9)
+    assert error_of_laws(lm, drops=(False, True)) < 1e-9
     assert lm.cost.discarded_tokens > 0
+
+
+def error_of_laws(lm: TorchLM, drops: Sequence[bool] = (False,)) -> float:
+    """Return how far log p, log q and log p / q of drawn texts are from one plain pass, at most."""
+    hot, prior, errors = Sampling(temperature=1.5, top_k=40), Sampling(temperature=1.2), []
+    for drop in drops:
+        for node in grow(lm, rounds=3, drop=drop, sampling=hot, prior=prior):
+            log_p, log_q = (plain_logprob(lm, node, law) for law in (prior, hot))
+            told = node.logprob, node.proposal_logprob
+            expected = np.array([log_p, log_q, log_p - log_q])
+            errors.append(np.abs(np.array([*told, told[0] - told[1]]) - expected).max())
+    return float(max(errors))
+
+
+@pytest.mark.parametrize("left_out", [[0, 1], [0]], ids=["p / q", "log p"])
+@pytest.mark.parametrize("kind", ["model", "ngrams"])
+def test_a_bonus_token_that_is_not_weighed_is_seen(
+    kind: str,
+    left_out: list[int],
+    random64: Any,
+    near64: Any,
+    tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: the token behind a whole block of drafts has no part in its step's weight."""
+    verified, bonuses = SpeculativeDecoder._verified, 0
+
+    def unweighted(
+        self: SpeculativeDecoder, table: torch.Tensor, drafted: Drafted, *others: Any
+    ) -> Any:
+        nonlocal bonuses
+        tokens, terms, accepted, laws = verified(self, table, drafted, *others)
+        whole = np.flatnonzero((accepted == drafted.counts) & (drafted.counts > 0))
+        terms[whole[:, None], accepted[whole, None], left_out] = 0.0
+        bonuses += len(whole)
+        return tokens, terms, accepted, laws
+
+    draft = a_draft(kind, near64, tokenizer)
+    lm = TorchLM(random64, tokenizer, step=StepRule(cap=12), draft=draft, probe=False)
+    assert error_of_laws(lm) < 1e-9
+    monkeypatch.setattr(SpeculativeDecoder, "_verified", unweighted)
+    assert error_of_laws(lm) > 1e-3 and bonuses > 0
 
 
 def exact_steps(lm: TorchLM, root: Trajectory, law: Sampling, tokens: int) -> dict[Any, float]:
