@@ -22,6 +22,7 @@ WITHOUT_TRAINING = {
     "self-judge": "asks the language model that writes the solution",
     "self-certainty": "how sure the language model was of its step, against a pilot sample",
     "tail-entropy": "the same, by the entropy of the step's last tokens",
+    "agreement": "counts how many solutions of a pilot sample have the same answer",
 }
 PLACES = {
     "SOURCE": "transformers, in this process: language models and all families",

@@ -101,7 +101,8 @@ def serve_command(args: argparse.Namespace) -> int:
         declared=stated_options(args),
     )
     given = models_of(args)
-    lm, prm = load_models(*checked_models(given["lm"], given["prm"]), args.device)
+    checked = checked_models(given["lm"], given["prm"])
+    lm, prm = load_models(*checked, args.device, defaults.declared.get("answer"))
     service = Service(lm, prm, name=args.name, defaults=defaults, limits=limits)
     logging.basicConfig(stream=sys.stderr, format="motes: %(message)s")
     serve(service, host=args.host, port=args.port, key=key, announced=_announce)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ..models import run_batched
 from ..models.identity import Mark, identify
+from ..ppl.answers import Answer
 from ..samplers.given_models import is_loader, load_models
 from .allocated_arms import recorded_together, split
 from .plan import Key, Place
@@ -25,11 +26,13 @@ class Models(NamedTuple):
         lm: a language model, a name of one, or a function that loads one.
         prm: a reward model, a name of one, a function that loads one, or None.
         device: where to load what is given by a name.
+        answer: reads the answers that a reward model counts; None for the usual rule.
     """
 
     lm: Any
     prm: Any
     device: str
+    answer: Answer | None
 
     @property
     def to_load(self) -> list[str]:
@@ -39,7 +42,7 @@ class Models(NamedTuple):
 
     def loaded(self) -> tuple[Any, Any]:
         """Load what has to be, and return the two models."""
-        return load_models(self.lm, self.prm, self.device)
+        return load_models(self.lm, self.prm, self.device, self.answer)
 
 
 class Engine(Protocol):

@@ -167,7 +167,8 @@ def evaluate(
     keeps = checks.flag("texts", texts)
     if correct is None and answer in (None, stated):
         warn_of_unread([problem.answer for problem in given], stated)
-    models, workers = Models(*checked_models(lm, prm), device), check_engine(engine)
+    models = Models(*checked_models(lm, prm), device, answer)
+    workers = check_engine(engine)
     path = check_results(results)
     plan = planned(given, [arm for arm, _ in arms], repeats)
     task = Task(given, arms, plan, seed, declarations, correct, "", keeps)

@@ -11,7 +11,7 @@ from .hosting.places import located
 from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
 from .loading import is_address, is_in_vllm, load_lm
-from .pairing import JUDGE, OF_THE_LM, SELF_CERTAINTY, TAIL_ENTROPY, VOTES
+from .pairing import AGREEMENT, JUDGE, OF_THE_LM, SELF_CERTAINTY, TAIL_ENTROPY, VOTES
 from .pocket import LM_FOLDER
 from .protocols import LanguageModel, RewardModel
 from .reward.generative_verifier import GenerativeVerifier
@@ -22,7 +22,7 @@ from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of
 from .reward.voting_judge import VotingJudge
-from .reward.without_training import TAIL, StepCertainty
+from .reward.without_training import TAIL, Agreement, StepCertainty
 from .sampling import Sampling
 from .step_rule import StepRule
 
@@ -54,8 +54,9 @@ def load_prm(
             a source run it in vLLM, and a server's address, "http://HOST:PORT", asks it there.
         lm: the language model that writes the solutions, for "self-certainty", how sure it is of
             its own steps (see `StepCertainty`), "tail-entropy", the same by the entropy of a step's
-            last 32 tokens, and "self-judge", which asks its own weights whether the solution is
-            right.
+            last 32 tokens, "agreement", how many of its solutions have the same answer (see
+            `Agreement`; `answer` reads it), and "self-judge", which asks its own weights whether
+            the solution is right.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
         device_map: as for `load_lm`.
@@ -64,7 +65,8 @@ def load_prm(
         reader: makes the reader of the tokenizer, in place of the family's.
         cache_bytes: the most bytes of keys and values to keep.
         probe: as for `load_lm`.
-        options: of "votes:" the arguments of `VotingJudge`; of a generative verifier `rationales`,
+        options: of what the language model is itself, and of "votes:", the arguments of the class;
+            of a generative verifier `rationales`,
             `max_tokens` of one, `sampling` and `seed` (see `GenerativeVerifier`); of a server those
             of `motes.models.reward.server_prm.load_served_prm`; in vLLM those of
             `motes.models.reward.vllm_prm.load_vllm_prm`.
@@ -191,6 +193,14 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
         if name == TAIL_ENTROPY:
             options = {"top": "entropy", "tail": TAIL, "name": "tail entropy"} | options
         return StepCertainty(lm, **options)
+    if name == AGREEMENT:
+        _check_options(Agreement.__init__, name, options)
+        if "answer" not in options:
+            raise ValueError(
+                f"answer must be given for the reward model {name!r}: a function from a trajectory "
+                "to its answer, such as motes.ppl.stated"
+            )
+        return Agreement(lm, **options)
     if not isinstance(lm, TorchLM):
         raise TypeError(
             f"the reward model {name!r} needs a language model hosted with torch, and {lm.name!r} "

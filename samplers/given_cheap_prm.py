@@ -10,10 +10,11 @@ import numpy as np
 
 from .. import models
 from ..models import Capabilities, Cost, LanguageModel, RewardModel, Trajectory, calls
-from ..models.pairing import OF_THE_LM
+from ..models.pairing import AGREEMENT, OF_THE_LM
 from ..models.protocols import token_facts, underlying
+from ..ppl.answers import Answer
 from ..ppl.statespace import check_prm
-from .given_models import is_loader
+from .given_models import is_loader, load_own_reward
 
 CheapReward: TypeAlias = "str | RewardModel | Callable[[], RewardModel] | None"
 """A cheap reward model as `motes.solve` takes a reward model; None for the declared one itself."""
@@ -68,7 +69,10 @@ def check_cheap_prm(prm: object) -> None:
 
 
 def loaded_cheap_prm(
-    prm: CheapReward, lm: LanguageModel, draft: LanguageModel | None
+    prm: CheapReward,
+    lm: LanguageModel,
+    draft: LanguageModel | None,
+    answer: Answer | None = None,
 ) -> RewardModel | None:
     """Return the cheap reward model, loaded where it is a name or a function.
 
@@ -76,6 +80,7 @@ def loaded_cheap_prm(
         prm: as it is given.
         lm: the declared language model, to whose device a name is loaded.
         draft: its draft model, of which a reward model is made that a language model is itself.
+        answer: reads the answers that a reward model counts; `motes.ppl.stated` where None.
 
     Raises:
         TypeError: a function returned something else than a reward model.
@@ -85,12 +90,13 @@ def loaded_cheap_prm(
         return prm  # pyright: ignore[reportReturnType] (it is no loader, and was checked)
     target = underlying(lm)
     loaded = _LOADED.setdefault(target, {})
-    if prm not in loaded:
+    meant = (prm, answer) if prm == AGREEMENT else prm
+    if meant not in loaded:
         if not isinstance(prm, str):
-            loaded[prm] = prm()  # pyright: ignore[reportOptionalCall, reportCallIssue]
-            check_prm(loaded[prm], "cheap_prm")
+            loaded[meant] = prm()  # pyright: ignore[reportOptionalCall, reportCallIssue]
+            check_prm(loaded[meant], "cheap_prm")
         elif prm in OF_THE_LM:
-            loaded[prm] = models.load_prm(prm, lm=target if draft is None else draft)
+            loaded[meant] = load_own_reward(prm, target if draft is None else draft, answer)
         else:
-            loaded[prm] = models.load_prm(prm, device=token_facts(target).device)
-    return loaded[prm]
+            loaded[meant] = models.load_prm(prm, device=token_facts(target).device)
+    return loaded[meant]

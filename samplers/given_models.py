@@ -8,7 +8,8 @@ from typing import Any
 
 from .. import models
 from ..models import LanguageModel, RewardModel
-from ..models.pairing import OF_THE_LM, paired
+from ..models.pairing import AGREEMENT, OF_THE_LM, paired
+from ..ppl.answers import Answer, group, stated
 from ..ppl.statespace import check_lm, check_prm
 
 
@@ -38,15 +39,32 @@ def load_models(
     lm: str | LanguageModel | Callable[[], LanguageModel],
     prm: str | RewardModel | Callable[[], RewardModel] | None,
     device: str,
+    answer: Answer | None = None,
 ) -> tuple[LanguageModel, RewardModel | None]:
     """Return the models, loaded where they are names or functions.
+
+    Args:
+        lm, prm, device: as `motes.solve` takes them.
+        answer: reads the answers that a reward model counts; `motes.ppl.stated` where None.
 
     Raises:
         TypeError, ValueError, OSError: as `motes.load_lm` and `motes.load_prm`; a function returned
             something else than a model.
     """
     loaded = _loaded_lm(lm, device)
-    return loaded, _loaded_prm(prm, loaded, device)
+    return loaded, _loaded_prm(prm, loaded, device, answer)
+
+
+def load_own_reward(name: str, lm: LanguageModel, answer: Answer | None) -> RewardModel:
+    """Return the reward model of `OF_THE_LM` that a language model is itself.
+
+    Answers that it counts are read by this rule, and are the same where posteriors take them to be.
+
+    Raises:
+        TypeError: the language model cannot be that.
+    """
+    counted = {"answer": answer or stated, "group": group} if name == AGREEMENT else {}
+    return models.load_prm(name, lm=lm, **counted)
 
 
 def _loaded_lm(lm: Any, device: str) -> LanguageModel:
@@ -59,10 +77,12 @@ def _loaded_lm(lm: Any, device: str) -> LanguageModel:
     return lm
 
 
-def _loaded_prm(prm: Any, lm: LanguageModel, device: str) -> RewardModel | None:
+def _loaded_prm(
+    prm: Any, lm: LanguageModel, device: str, answer: Answer | None
+) -> RewardModel | None:
     if isinstance(prm, str):
         if prm in OF_THE_LM:
-            return models.load_prm(prm, lm=lm)
+            return load_own_reward(prm, lm, answer)
         return models.load_prm(prm, device=device)
     if not is_loader(prm):
         return prm

@@ -152,7 +152,7 @@ def solve(
     if runs == 1:
         given |= {"stop": rule, "batch": batch}
     chosen = _sampler(sampler, given, settings)
-    model = StateSpaceModel.of(declaration, *load_models(*checked_models(lm, prm), device))
+    model = StateSpaceModel.of(declaration, *load_models(*checked_models(lm, prm), device, answer))
     with step_bar(model.lm, max_steps, progress):
         if runs > 1:
             return repeated(chosen, model, runs, cast("int", seed), progress, rule, batch)
@@ -245,7 +245,7 @@ def solve_many(
     if rule is not None:
         check_allocated(chosen)
 
-    loaded = load_models(*checked_models(lm, prm), device)
+    loaded = load_models(*checked_models(lm, prm), device, of_model["answer"])
     if rule is not None:
         models = [StateSpaceModel.of(each, *loaded) for each in declarations]
         with tqdm(total=rule.budget, desc="solutions", disable=not progress) as bar:

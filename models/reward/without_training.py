@@ -11,7 +11,8 @@ what it declares, p(x) prod_t r_t for `product`:
                 mean over tokens is our adjustment, and theirs was not to be had)
     agreement   r = (v + 1/2) / (n + 1) at the end of a trajectory, whose answer v of n pilot
                 solutions give, and 1 before. The answers' probabilities become those of the model,
-                times their own: a vote that is sharper than majority
+                times their own: a vote that is sharper than majority. Which answers are the same is
+                for a function to say, as `motes.solve` has one
     tests       r = (passed + 1/2) / (n + 1) at the end, and 1 before
 
 Pilot samples are drawn with keys of the seed and the question alone. Were they the other particles
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -36,6 +38,9 @@ from ..identity import identify
 from ..protocols import LanguageModel, capabilities
 from ..trajectory import Trajectory
 from .rationales import written
+
+Group: TypeAlias = Callable[[Sequence[str | None]], list[str | None]]
+"""Gives answers that mean the same one label."""
 
 TAIL = 32  # how many of a step's last tokens its tail has, where nobody says otherwise
 
@@ -188,13 +193,16 @@ class Agreement:
     Args:
         lm: the language model.
         answer: maps a finished trajectory to its answer, or None, as in `motes.solve`.
+        group: gives answers that mean the same one label: N texts, None among them, to N labels, as
+            `motes.ppl.group` does. None for the same text alone. `motes.solve` with
+            prm="agreement", and the command line, give their own rules for both.
         pilot: how many solutions vote.
         max_steps: the most steps of one.
         seed: another seed gives another pilot.
         name: what reports call it.
 
     Raises:
-        TypeError: `lm` is not a language model, or `answer` no function.
+        TypeError: `lm` is not a language model, or `answer` or `group` no function.
         ValueError: a number is out of its range.
 
     Example:
@@ -211,6 +219,7 @@ class Agreement:
         lm: LanguageModel,
         *,
         answer: Callable[[Trajectory], str | None],
+        group: Group | None = None,
         pilot: int = 16,
         max_steps: int = 64,
         seed: int = 0,
@@ -218,31 +227,44 @@ class Agreement:
     ) -> None:
         self.pilot = Pilot(lm, count=pilot, max_steps=max_steps, seed=seed)
         self.answer = checks.function("answer", answer, "a trajectory to its answer")
+        self.group: Group = list
+        if group is not None:
+            self.group = checks.function("group", group, "answers to their labels")
         self.name, self.cost = name, Cost()
-        self._votes: dict[str, Counter[str]] = {}
+        self._answers: dict[str, list[str]] = {}
 
     @property
     def fingerprint(self) -> str:
         """What tells it from other models: see `motes.models.identity`."""
-        return repr([*self.pilot.settings, identify(self.answer).text])
+        rules = (self.answer, self.group)
+        return repr([*self.pilot.settings, *(str(identify(rule).text) for rule in rules)])
 
     def score(self, trajectories: Sequence[Trajectory]) -> np.ndarray:
         """Return the log-odds of each trajectory; see `RewardModel.score`."""
         return np.array([self._log_odds(trajectory) for trajectory in trajectories], np.float64)
 
     def votes(self, question: str) -> Counter[str]:
-        """Return how many pilot solutions give each answer; those without one are left out."""
-        if question not in self._votes:
-            answers = [self.answer(solution) for solution in self.pilot(question)]
-            self._votes[question] = Counter(answer for answer in answers if answer is not None)
-        return self._votes[question]
+        """Return how many pilot solutions give each answer; those without one are left out.
+
+        Answers that mean the same count as one, under their label.
+        """
+        return Counter(x for x in self.group(self._given(question)) if x is not None)
 
     def _log_odds(self, trajectory: Trajectory) -> float:
         if trajectory.open:
             return inf
-        answer = self.answer(trajectory)
-        agreeing = 0 if answer is None else self.votes(trajectory.question)[answer]
+        answer, agreeing = self.answer(trajectory), 0
+        if answer is not None:
+            *labels, own = self.group([*self._given(trajectory.question), answer])
+            agreeing = labels.count(own)
         return _smoothed(agreeing, self.pilot.count)
+
+    def _given(self, question: str) -> list[str]:
+        """Return the answers of the pilot solutions that have one."""
+        if question not in self._answers:
+            answers = [self.answer(solution) for solution in self.pilot(question)]
+            self._answers[question] = [answer for answer in answers if answer is not None]
+        return self._answers[question]
 
 
 class UnitTests:

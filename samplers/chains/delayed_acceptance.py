@@ -139,7 +139,7 @@ class DelayedAcceptance(ChainSampler):
         assert isinstance(model, StateSpaceModel)
         proposed = self.proposed(model)
         draft = loaded_draft(self.draft, model.lm, told=True)
-        cheap_prm = loaded_cheap_prm(self.cheap_prm, model.lm, draft)
+        cheap_prm = loaded_cheap_prm(self.cheap_prm, model.lm, draft, model.answer)
         drafter = None if draft is None else Metered(draft)
         screen = None
         if cheap_prm is not None and model.prm is not None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from motes import load_lm, load_prm, solve
+from motes import evaluate, load_lm, load_prm, solve, solve_many
 from motes.cli import main
 from motes.models import Agreement, StepCertainty, TableLM, Trajectory, UnitTests
 from motes.models.confidence import Top
 from motes.models.identity import identify
+from motes.ppl import StateSpaceModel, group, stated
+from motes.samplers import DelayedAcceptance, ParticleFilter
 
 LAWS = {(): [0.6, 0.4, 0.0], 0: [0.7, 0.1, 0.2], 1: [0.3, 0.3, 0.4]}
 PARTICLES = 2000
@@ -108,6 +111,52 @@ def test_a_filter_with_agreement_follows_the_vote_of_its_pilot() -> None:
     check_filter(prm, lambda path: (votes[path[0].text[0]] + 0.5) / 21)
 
 
+def in_words(x: Trajectory) -> str | None:
+    """The same answers, each in one of two spellings, by whether there is a third step."""
+    first = answer(x)
+    if first is None:
+        return None
+    return {"0": ("1/2", "0.5"), "1": ("1,000", "1000")}[first][x.depth > 2]
+
+
+def test_answers_that_mean_the_same_agree() -> None:
+    """Planted: equal texts alone, of which some pilot solutions then agree with nobody."""
+    prm = Agreement(table(), answer=in_words, group=group, pilot=20, max_steps=3)
+    spelled = Counter(in_words(x) for x in prm.pilot("?"))
+    assert len(spelled) == 4
+    kinds = Counter(answer(x) for x in prm.pilot("?"))
+    assert sorted(prm.votes("?").values()) == sorted(kinds.values())
+    check_filter(prm, lambda path: (kinds[path[0].text[0]] + 0.5) / 21)
+    by_text = Agreement(table(), answer=in_words, pilot=20, max_steps=3)
+    assert by_text.votes("?") == spelled
+    paths = [path[-1] for path in all_of(3)]
+    scores = np.log([(spelled[in_words(x)] + 0.5) / (20.5 - spelled[in_words(x)]) for x in paths])
+    assert by_text.score(paths) == pytest.approx(scores)
+    with pytest.raises(AssertionError):
+        check_filter(by_text, lambda path: (kinds[path[0].text[0]] + 0.5) / 21)
+    assert identify(by_text).text != identify(prm).text
+
+
+def test_agreement_by_name_has_the_rules_of_the_run(tmp_path: Path) -> None:
+    """Of one run, of many, of an evaluation, and where it screens for a chain."""
+    settings: dict[str, Any] = {"lm": table(), "prm": "agreement", "max_steps": 3, "answer": answer}
+    named = solve("?", particles=400, seed=0, **settings)
+    own = Agreement(settings["lm"], answer=answer, group=group)
+    assert named.log_evidence == solve("?", particles=400, **settings | {"prm": own}).log_evidence
+    spelled = settings | {"answer": in_words}
+    assert solve("?", particles=400, seed=0, **spelled).log_evidence == named.log_evidence
+    [one], [other] = (solve_many(["?"], particles=400, **each) for each in (settings, spelled))
+    assert one.log_evidence == other.log_evidence
+    arms, found = {"filter": ParticleFilter(particles=400)}, []
+    for number, prm in enumerate(("agreement", own)):
+        ask = spelled | {"prm": prm, "results": tmp_path / f"{number}.jsonl", "progress": False}
+        found.append(evaluate([("?", "0.50")], samplers=arms, **ask).records[0].probability)
+    assert found[0] == found[1] > 0.5
+    screens = DelayedAcceptance(cheap_prm="agreement", chains=1, iterations=4)
+    chain = screens.run(StateSpaceModel("?", **spelled | {"prm": own}), seed=0)
+    assert chain.rates["largest_log_weight"] == pytest.approx(0.0)  # screened by the same
+
+
 def test_a_filter_with_tests_follows_the_share_that_pass() -> None:
     def raises(text: str) -> bool:
         raise RuntimeError(text)
@@ -155,6 +204,10 @@ def test_they_are_had_by_name() -> None:
     assert isinstance(tail, StepCertainty) and (tail.top, tail.tail) == ("entropy", 32)
     judge = load_prm("self-judge", lm=lm)
     assert judge.model is lm.model
+    votes = load_prm("agreement", lm=lm, answer=stated, group=group, pilot=2)
+    assert isinstance(votes, Agreement) and votes.group is group
+    with pytest.raises(ValueError, match="answer must be given for the reward model 'agreement'"):
+        load_prm("agreement", lm=lm)
     with pytest.raises(ValueError, match="lm must be given for the reward model 'self-judge'"):
         load_prm("self-judge")
     with pytest.raises(TypeError, match="'self-judge' needs a language model hosted with torch"):
@@ -164,7 +217,7 @@ def test_they_are_had_by_name() -> None:
 
 
 @pytest.mark.long(quick=1)
-@pytest.mark.parametrize("name", ["tail-entropy", "self-judge", "votes:pocket"])
+@pytest.mark.parametrize("name", ["tail-entropy", "agreement", "self-judge", "votes:pocket"])
 def test_they_are_typed_at_the_command_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["solve", "How many?", "--particles", "2", "--max-steps", "1", "--step-cap", "8"]
     assert main([*run, "--prm", name, "--sampler", "particle_filter", "--json"]) == 0
