@@ -20,6 +20,7 @@ WITHOUT_TRAINING = {
     "judge:SOURCE": "asks a language model whether the solution so far is right: Yes against No",
     "votes:SOURCE": "counts the verdicts of rationales that a language model writes",
     "self-judge": "asks the language model that writes the solution",
+    "self-score": "asks it for a digit from 0 to 9, as SpecReason does",
     "self-certainty": "how sure the language model was of its step, against a pilot sample",
     "tail-entropy": "the same, by the entropy of the step's last tokens",
     "agreement": "counts how many solutions of a pilot sample have the same answer",

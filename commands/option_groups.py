@@ -28,8 +28,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="process reward model, as --lm; judge:SOURCE asks a language model whether a solution "
         "is right, votes:SOURCE counts verdicts that it writes, self-certainty, tail-entropy, "
-        "agreement and self-judge ask the language model itself; none for no likelihood; auto: "
-        "the pocket's own",
+        "agreement, self-judge and self-score ask the language model itself; none for no "
+        "likelihood; auto: the pocket's own",
     )
     add(
         "--prm-family",

@@ -11,9 +11,10 @@ from .hosting.places import located
 from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
 from .loading import is_address, is_in_vllm, load_lm
-from .pairing import AGREEMENT, JUDGE, OF_THE_LM, SELF_CERTAINTY, TAIL_ENTROPY, VOTES
+from .pairing import AGREEMENT, JUDGE, OF_THE_LM, SELF_CERTAINTY, SELF_SCORE, TAIL_ENTROPY, VOTES
 from .pocket import LM_FOLDER
 from .protocols import LanguageModel, RewardModel
+from .reward.digit_reader import DigitReader
 from .reward.generative_verifier import GenerativeVerifier
 from .reward.hosted_prm import load_hosted
 from .reward.implicit import BETA, ImplicitReward, NumberedSteps
@@ -55,8 +56,9 @@ def load_prm(
         lm: the language model that writes the solutions, for "self-certainty", how sure it is of
             its own steps (see `StepCertainty`), "tail-entropy", the same by the entropy of a step's
             last 32 tokens, "agreement", how many of its solutions have the same answer (see
-            `Agreement`; `answer` reads it), and "self-judge", which asks its own weights whether
-            the solution is right.
+            `Agreement`; `answer` reads it), "self-judge", which asks its own weights whether the
+            solution is right, and "self-score", which asks them for a digit (see
+            `motes.models.reward.digit_reader`).
         device: as for `load_lm`.
         dtype: as for `load_lm`.
         device_map: as for `load_lm`.
@@ -206,6 +208,9 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
             f"the reward model {name!r} needs a language model hosted with torch, and {lm.name!r} "
             "is none: name it as judge:SOURCE"
         )
+    if name == SELF_SCORE:
+        _check_options(DigitReader.__init__, name, options)
+        return TorchPRM(lm.model, DigitReader(lm.tokenizer, **options), name=name, probe=False)
     _check_options(_of_the_lm, name, options)  # it has none
     return TorchPRM(lm.model, JudgeReader(lm.tokenizer), name=name, probe=False)
 

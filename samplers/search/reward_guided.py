@@ -13,6 +13,8 @@ from ...ppl.particle import Particle
 from .published import last_scores
 from .step_drafts import StepDrafts
 
+ROUNDING = 1e-9  # of a score that is at the threshold
+
 
 @dataclass(frozen=True, kw_only=True)
 class RSD(StepDrafts):
@@ -72,7 +74,7 @@ class RSD(StepDrafts):
         super().__post_init__()
 
     def kept(self, drafts: Sequence[Particle], log_ratios: np.ndarray, uniform: float) -> int:
-        return 0 if float(sigmoid(last_scores(drafts))[0]) >= self.threshold else -1
+        return 0 if float(sigmoid(last_scores(drafts))[0]) >= self.threshold - ROUNDING else -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,22 +82,26 @@ class SpecReason(RSD):
     """Speculative reasoning: the language model judges drafted steps, and replaces bad ones.
 
     As `RSD`, but the first steps may be the language model's own, and the judge is meant to be the
-    language model itself, which is asked for the utility of a step: declare it as the reward model
-    (`motes.solve(..., prm="self-judge")`). Published is a digit from 0 to 9, of which 7 is enough;
-    here its score r in [0, 1] is compared with 7 / 9. With h(s) = 1[r(s) >= threshold] and nu =
-    sum_s q(s) (1 - h(s)) the law of a step s is
+    language model itself, declared as the reward model. As published it is asked for the utility of
+    the last step, a digit d from 0 to 9, of which 7 is enough (9 in some of its experiments):
+    `motes.solve(..., prm="self-score")`, where r = d / 9, d being the likeliest token or the mean
+    of the ten digits (see `motes.models.reward.digit_reader`, which says what is not as published).
+    With prm="self-judge" r is its P(yes), and any other reward model takes the judge's place; none
+    of that is published. Also as published: the draft is kept at the threshold or above it, the
+    first steps can be the language model's own, and nothing is kept of a draft that is refused.
+    With h(s) = 1[r(s) >= threshold] and nu = sum_s q(s) (1 - h(s)) the law of a step s is
 
         p(s)                    among the first `first` steps
         q(s) h(s) + nu p(s)     after them
 
     Target: none that it would declare; what the model declares is not sampled, only compared with.
-    Guarantee: heuristic. Evidence: none. Cost of a step: as of `RSD`; the judge reads every draft.
-    Source: Pan et al. (2025), arXiv:2504.07891. The exact filter is
-    `motes.samplers.ParticleFilter`.
+    Guarantee: heuristic. Evidence: none. Cost of a step: as of `RSD`; the judge reads every draft,
+    and here what the language model writes as well, so that all steps have a score. Source: Pan et
+    al. (2025), arXiv:2504.07891. The exact filter is `motes.samplers.ParticleFilter`.
 
     Attributes:
         particles, draft, proposal, budget: as of `RSD`.
-        threshold: in [0, 1].
+        threshold: of r, in [0, 1].
         first: steps that the language model writes without a draft, at least 0.
 
     Raises:

@@ -19,6 +19,7 @@ from math import exp, factorial, log, sqrt
 
 import numpy as np
 import pytest
+import torch
 from searches import DEPTH, EOS, Table, fits, tokens
 
 from motes import models
@@ -31,6 +32,8 @@ from motes.models import (
     StepRule,
     TableLM,
 )
+from motes.models.reward.digit_reader import Digits
+from motes.ppl import StateSpaceModel
 from motes.samplers import (
     GSI,
     RSD,
@@ -43,6 +46,8 @@ from motes.samplers import (
 
 N = 1000
 TARGET, DRAFT = Table(0), Table(7)
+# what a judge that is sure of a digit says, by digit
+DIGITS = Digits(tuple(range(10)), "greedy").log_odds(torch.eye(10)).tolist()
 
 
 def reward(prefix):
@@ -137,6 +142,43 @@ def test_trajectories_follow_the_law_that_is_derived(sampler, step_law):
         for other in (TARGET.next_probs, DRAFT.next_probs):
             assert far(counts, law_of(other)) or not fits(counts, law_of(other))
     assert np.allclose(posterior.log_weights, -log(N))
+
+
+@pytest.mark.parametrize("threshold", range(1, 10))
+def test_a_draft_whose_digit_is_the_threshold_is_kept(threshold):
+    """No rounding of d / 9 decides; one less is refused."""
+    even = TableLM(lambda prefix: [0.1] * 10, eos=10)
+    model = StateSpaceModel(
+        "?", lm=even, prm=FunctionReward(lambda x: DIGITS[x.token_ids[0]]), max_steps=1
+    )
+    for digit in (threshold, threshold - 1):
+        draft = TableLM(lambda prefix, digit=digit: np.eye(10)[digit], eos=10)
+        posterior = SpecReason(particles=1, draft=draft, threshold=threshold / 9).run(model, seed=0)
+        assert posterior.rates["kept_drafts"] == (digit == threshold)
+
+
+@pytest.mark.long(quick=2)
+@pytest.mark.parametrize("threshold", [3, 7])
+def test_the_law_with_digits_for_scores(threshold):
+    """A judge's digits, one of them the threshold; 0 rules out nothing that p writes."""
+
+    def digit(prefix):
+        return (2 * len(prefix) + 3 * prefix[-1] + sum(prefix) * 5) % 10
+
+    judge = FunctionReward(lambda x: DIGITS[digit(x.token_ids)])
+
+    def step_law(prefix):
+        p, q = TARGET.next_probs(prefix), DRAFT.next_probs(prefix)
+        kept = q * [digit((*prefix, token)) >= threshold for token in range(3)]
+        return kept + (1 - kept.sum()) * p
+
+    draft = TableLM(DRAFT.next_probs, eos=EOS)
+    sampler = SpecReason(particles=N, draft=draft, threshold=threshold / 9)
+    counts = Counter(tokens(sampler.run(TARGET.model(prm=judge), seed=2)))
+    law = law_of(step_law)
+    assert not far(counts, law) and fits(counts, law)
+    digits = {digit((*x[:t], token)) for x in law for t, token in enumerate(x)}
+    assert {0, threshold} <= digits
 
 
 def test_many_drafts_do_not_make_guided_inference_exact():
