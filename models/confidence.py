@@ -25,17 +25,19 @@ from .trajectory import Trajectory
 
 Top: TypeAlias = int | Literal["entropy"] | None
 """Which tokens of a law count: k likeliest, all by their probability, or (None) all alike."""
+USUAL = 20  # of Fu et al. (2025), and what servers tell
 
 
 def token_confidences(
-    lm: LanguageModel, trajectories: Sequence[Trajectory], *, top: Top = 20
+    lm: LanguageModel, trajectories: Sequence[Trajectory], *, top: Top = USUAL
 ) -> list[np.ndarray]:
     """Return the confidence at every generated token of each trajectory.
 
     It is computed anew from the trajectories' tokens, in one forward pass over each.
 
     Args:
-        lm: the model that wrote them, whose capabilities have `confidences`.
+        lm: the model that wrote them, whose capabilities have `confidences`. A server tells some
+            of the likeliest tokens alone (its `top_confidences`), so that `top` must be a number.
         trajectories: N of them.
         top: k, how many of the likeliest tokens count (all that are possible where these are
             fewer); None for self-certainty; "entropy" for minus the entropy.
@@ -45,7 +47,7 @@ def token_confidences(
 
     Raises:
         TypeError: the model cannot tell its confidence.
-        ValueError: `top` is below 1, or another word.
+        ValueError: `top` is below 1, another word, or more than the model tells.
 
     Example:
         >>> import jax
@@ -55,14 +57,35 @@ def token_confidences(
         >>> token_confidences(lm, [x], top=2)[0].round(3)
         array([0.837])
     """
-    top = checked_top(top)
-    if not capabilities(lm).confidences:
-        raise TypeError(
-            f"the language model {lm.name!r} cannot tell its confidence: it has no method "
-            "token_confidences, which needs the probabilities of its likeliest tokens"
-        )
+    top = checked_top_of(lm, top)
     answer = cast("Any", lm).token_confidences(trajectories, top=top)
     return [np.asarray(row, np.float64) for row in answer]
+
+
+def checked_top_of(lm: LanguageModel, top: Top) -> Top:
+    """Return `top` once checked against what a language model can tell; see `token_confidences`.
+
+    Raises:
+        TypeError, ValueError: it is no such thing, or the model cannot tell it.
+
+    Example:
+        >>> from motes.models import TableLM
+        >>> checked_top_of(TableLM(lambda prefix: [1.0]), 20)
+        20
+    """
+    top, can = checked_top(top), capabilities(lm)
+    if not can.confidences:
+        raise TypeError(
+            f"the language model {lm.name!r} cannot tell its confidence: it has no method "
+            "token_confidences, or a server that does not tell the likeliest tokens"
+        )
+    most = can.top_confidences
+    if most is not None and (not isinstance(top, int) or top > most):
+        raise ValueError(
+            f"top must be a number of tokens, at most {most}, for the language model {lm.name!r}, "
+            f"not {top!r}: it tells no more of each law; top={min(most, USUAL)} would do"
+        )
+    return top
 
 
 def checked_top(top: Top) -> Top:

@@ -183,6 +183,8 @@ class Capabilities:
         step_rule: where its steps end; None where it follows no `StepRule`.
         confidences: whether it has a method `token_confidences`, which tells how sure it was of
             every token of given trajectories: see `motes.models.token_confidences`.
+        top_confidences: the most likeliest tokens of a law that these can count; None where they
+            can count all of it.
         limited: whether a reward model has a method `can_read`, since it cannot read any length.
         checked: whether its answers have been checked already: those of a model that stands for one
             that several runs share.
@@ -209,6 +211,7 @@ class Capabilities:
     continuation: bool = False
     step_rule: StepRule | None = None
     confidences: bool = False
+    top_confidences: int | None = None
     limited: bool = False
     checked: bool = False
     seeds: bool = True

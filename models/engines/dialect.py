@@ -107,6 +107,15 @@ class Dialect(Protocol):
         """Return the log-probability of each token of a continuation, in nats."""
         ...
 
+    def likeliest(
+        self, context: tuple[int, ...], continuation: tuple[int, ...], count: int
+    ) -> list[tuple[float, ...]]:
+        """Return the `count` largest log-probabilities before each token of a continuation.
+
+        They are of the model as it is, in nats; see `likeliest.checked_likeliest`.
+        """
+        ...
+
     def tokenized(self, text: str) -> list[int] | None:
         """Return the server's token ids of a text; None where it does not tell."""
         ...

@@ -19,6 +19,7 @@ from typing import Any
 from ..sampling import Sampling
 from .connection import Connection
 from .dialect import Asked, Piece, Served, log_probabilities, token_ids
+from .likeliest import checked_likeliest
 
 PATH = "/completion"
 SEEDS = 2**32 - 1  # this one means "random"
@@ -71,6 +72,14 @@ class LlamaCppServer:
             for place, token in enumerate(continuation)
         )
 
+    def likeliest(
+        self, context: tuple[int, ...], continuation: tuple[int, ...], count: int
+    ) -> list[tuple[float, ...]]:
+        return [
+            self._likeliest_one((*context, *continuation[:place]), count)
+            for place in range(len(continuation))
+        ]
+
     def tokenized(self, text: str) -> list[int] | None:
         body = {"content": text, "add_special": False}
         return self._connection.post("/tokenize", body).get("tokens")
@@ -83,6 +92,17 @@ class LlamaCppServer:
             raise self._connection.wrong(f"wrote {answer.get('tokens')!r} where {token} was forced")
         [entry] = self._entries(answer, (token,))
         return log_probabilities(self._connection, [entry.get("logprob")], 1, possible=True)[0]
+
+    def _likeliest_one(self, context: tuple[int, ...], count: int) -> tuple[float, ...]:
+        body = self._body(context, 1, Sampling())
+        body |= {"seed": 0, "post_sampling_probs": False, "n_probs": count}
+        answer = self._connection.post(PATH, body)
+        [entry] = self._entries(answer, token_ids(self._connection, answer.get("tokens")))
+        told = entry.get("top_logprobs")
+        if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
+            raise self._connection.wrong("sent no log-probabilities of a law's likeliest tokens")
+        pairs = ((each.get("id"), each.get("logprob")) for each in told)
+        return checked_likeliest(self._connection, pairs, count)
 
     def _drawn(self, event: dict[str, Any], tokens: tuple[int, ...]) -> tuple[float, ...]:
         """Return the log-probability of each token behind the sampler's chain."""

@@ -51,6 +51,7 @@ class ServerLM(TokenizedLM):
         probabilities: whether log-probabilities are wanted; without them any law can be drawn from
             that the server can draw from.
         seeds: whether the same seed gives the same draw.
+        likeliest: how many of a law's likeliest tokens the server tells.
 
     Attributes:
         cost: of it, `forward_passes` counts requests, since a server shows no passes, and
@@ -70,6 +71,7 @@ class ServerLM(TokenizedLM):
         context: int,
         probabilities: bool = True,
         seeds: bool = True,
+        likeliest: int = 0,
     ) -> None:
         super().__init__(
             tokenizer,
@@ -84,7 +86,7 @@ class ServerLM(TokenizedLM):
         self._count = PrefixCount(self._tokens_of)
         self._pool = ThreadPoolExecutor(connection.at_once, thread_name_prefix="motes-server")
         self._vocabulary = vocabulary
-        self.probabilities, self._seeds = probabilities, seeds
+        self.probabilities, self._seeds, self._likeliest = probabilities, seeds, likeliest
 
     @property
     def capabilities(self) -> Capabilities:
@@ -95,6 +97,8 @@ class ServerLM(TokenizedLM):
             scoring=known,
             continuation=known,
             step_rule=self.step,
+            confidences=self._likeliest > 0,
+            top_confidences=self._likeliest,
             seeds=self._seeds,
             laws=self._check_laws,
         )
@@ -192,6 +196,15 @@ class ServerLM(TokenizedLM):
             terms = [log_p[place], log_q[place]]
             results[i] = self._said(heads[place], steps, terms, proposal)
         return results
+
+    def token_confidences(
+        self, trajectories: Sequence[Trajectory], *, top: int
+    ) -> list[np.ndarray]:
+        """Tell how sure it was of every token; see `motes.models.token_confidences`."""
+        rows = [(self._context_of(x.path[0]), x.token_ids) for x in trajectories]
+        self.cost += self._count.scored(sum(len(tokens) for _, tokens in rows), len(rows))
+        told = self._each(lambda row: self._dialect.likeliest(*row, top), rows)
+        return [-np.array(row, np.float64).reshape(-1, top).mean(axis=1) for row in told]
 
     def _scores(
         self,

@@ -15,6 +15,7 @@ from ..prompt_forms import PromptForm
 from ..step_rule import StepRule
 from .connection import KEY_VARIABLE, Connection
 from .dialect import Dialect, Served
+from .likeliest import most_told
 from .llamacpp_server import LlamaCppServer
 from .server_lm import ServerLM, tried_seeds
 from .sglang_server import RESERVED, SGLangServer
@@ -100,6 +101,7 @@ def load_server(
         context=checks.count("context", room),
         probabilities=probabilities,
         seeds=tried_seeds(connection, dialect, probe),
+        likeliest=most_told(connection, dialect, probe),
     )
 
 

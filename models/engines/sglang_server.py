@@ -19,6 +19,7 @@ from typing import Any
 from ..sampling import Sampling
 from .connection import Connection, PassingFailure, ServerError
 from .dialect import COLD, HOT, SAME, Asked, Piece, Served, log_probabilities, token_ids
+from .likeliest import checked_likeliest
 
 PATH = "/generate"
 PLAIN = Sampling()
@@ -82,6 +83,28 @@ class SGLangServer:
         own = entries[-len(continuation) :] if isinstance(entries, list) and continuation else []
         values = self._values(own, continuation)
         return log_probabilities(self._connection, values, len(continuation), possible=True)
+
+    def likeliest(
+        self, context: tuple[int, ...], continuation: tuple[int, ...], count: int
+    ) -> list[tuple[float, ...]]:
+        asked = {"logprob_start_len": len(context) - 1, "top_logprobs_num": count}
+        whole = (*context, *continuation)
+        meta = self._answer(whole, self._law(PLAIN, 0), **asked)["meta_info"]
+        rows = meta.get("input_top_logprobs")
+        if not isinstance(rows, list) or len(rows) < len(continuation):
+            raise self._connection.wrong(
+                f"sent no log-probability for each of {len(continuation)} tokens"
+            )
+        own = rows[len(rows) - len(continuation) :]
+        return [checked_likeliest(self._connection, self._told(row), count) for row in own]
+
+    def _told(self, row: Any) -> list[tuple[Any, Any]]:
+        """Return the ids and log-probabilities of entries."""
+        if not isinstance(row, list) or not all(
+            isinstance(entry, list) and len(entry) >= 2 for entry in row
+        ):
+            raise self._connection.wrong("sent no log-probabilities of a law's likeliest tokens")
+        return [(entry[1], entry[0]) for entry in row]
 
     def tokenized(self, text: str) -> list[int] | None:
         body = {"model": self.served.name, "prompt": text, "add_special_tokens": False}

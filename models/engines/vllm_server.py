@@ -17,8 +17,10 @@ from typing import Any
 from ..sampling import Sampling
 from .connection import Connection
 from .dialect import COLD, HOT, SAME, Asked, Piece, Served, log_probabilities, token_ids
+from .likeliest import checked_likeliest
 
 PATH = "/v1/completions"
+TOKENS_NAMED = "return_tokens_as_token_ids"
 PLAIN = Sampling()
 
 
@@ -68,13 +70,14 @@ class VllmServer:
     def score(
         self, context: tuple[int, ...], continuation: tuple[int, ...], law: Sampling
     ) -> tuple[float, ...]:
-        if (
-            law != PLAIN or len(continuation) == 1
-        ):  # a request for one token leaves the cache usable
+        if law != PLAIN or len(continuation) <= 1:  # one token leaves the cache usable
             return tuple(
                 self._score_one((*context, *continuation[:place]), token, law)
                 for place, token in enumerate(continuation)
             )
+        if self._fills(context, continuation):
+            most = self.score(context, continuation[:-1], law)
+            return most + self.score((*context, *continuation[:-1]), continuation[-1:], law)
         body = self._body((*context, *continuation), 0, PLAIN) | {"echo": True, "logprobs": 0}
         choice = self._choice(self._connection.post(PATH, body))
         values = _at(choice, "logprobs", "token_logprobs")
@@ -83,6 +86,55 @@ class VllmServer:
             raise self._connection.wrong(f"sent no log-probability for each of {whole} tokens")
         own = values[len(context) :]
         return log_probabilities(self._connection, own, len(continuation), possible=True)
+
+    def likeliest(
+        self, context: tuple[int, ...], continuation: tuple[int, ...], count: int
+    ) -> list[tuple[float, ...]]:
+        if not continuation:
+            return []
+        if self._fills(context, continuation):
+            most = self.likeliest(context, continuation[:-1], count)
+            return [*most, self._likeliest_next((*context, *continuation[:-1]), count)]
+        body = self._body((*context, *continuation), 0, PLAIN)
+        body |= {"echo": True, "prompt_logprobs": count}
+        rows = self._choice(self._connection.post(PATH, body)).get("prompt_logprobs")
+        whole = len(context) + len(continuation)
+        if not isinstance(rows, list) or len(rows) != whole:
+            raise self._connection.wrong(f"sent no log-probability for each of {whole} tokens")
+        own = zip(rows[len(context) :], continuation, strict=True)
+        return [self._ranked(row, token, count) for row, token in own]
+
+    def _fills(self, context: tuple[int, ...], continuation: tuple[int, ...]) -> bool:
+        """Return whether a text leaves no room for the token that the server writes behind it."""
+        room = self.served.context
+        return room is not None and len(context) + len(continuation) >= room
+
+    def _likeliest_next(self, context: tuple[int, ...], count: int) -> tuple[float, ...]:
+        """Return what `likeliest` does, for a token that is not sent: one is drawn in its place.
+
+        What was drawn is told besides the likeliest where it is none of them.
+        """
+        body = self._body(context, 1, PLAIN) | {"logprobs": count, "return_token_ids": True}
+        choice = self._choice(self._connection.post(PATH, body | {TOKENS_NAMED: True}))
+        [told] = _at(choice, "logprobs", "top_logprobs") or [None]
+        if not isinstance(told, dict):
+            raise self._connection.wrong("sent no log-probabilities of a law's likeliest tokens")
+        drawn = token_ids(self._connection, choice.get("token_ids"))
+        besides = {f"token_id:{token}" for token in drawn} if len(told) > count else set()
+        best = [(name, value) for name, value in told.items() if name not in besides]
+        return checked_likeliest(self._connection, best, count)
+
+    def _ranked(self, row: Any, token: int, count: int) -> tuple[float, ...]:
+        """Return the log-probabilities of ranks 1 to `count`; the token's own rank may be lower."""
+        if not isinstance(row, dict) or str(token) not in row:
+            raise self._connection.wrong(f"sent no log-probability of the token {token}")
+        entries = {name: entry for name, entry in row.items() if isinstance(entry, dict)}
+        ranks = {name: entry.get("rank") for name, entry in entries.items()}
+        best = [name for name, rank in ranks.items() if type(rank) is int and 1 <= rank <= count]
+        if len({ranks[name] for name in best}) != len(best):
+            raise self._connection.wrong("gave two tokens the same rank")
+        told = ((name, entries[name].get("logprob")) for name in best)
+        return checked_likeliest(self._connection, told, count)
 
     def tokenized(self, text: str) -> list[int] | None:
         body = {"model": self.served.name, "prompt": text, "add_special_tokens": False}
@@ -93,7 +145,7 @@ class VllmServer:
         body |= {
             "logprobs": 1,
             "logprob_token_ids": [token],
-            "return_tokens_as_token_ids": True,
+            TOKENS_NAMED: True,
         }
         choice = self._choice(self._connection.post(PATH, body))
         found = (_at(choice, "logprobs", "top_logprobs") or [{}])[0].get(f"token_id:{token}")

@@ -111,6 +111,7 @@ class RecordedLM(Recorded):
             "scoring": can.scoring,
             "continuation": can.continuation,
             "confidences": can.confidences,
+            "top_confidences": can.top_confidences,
             "step_rule": rule_record(can.step_rule),
         }
         super().__init__(model, path, "language model", capabilities=abilities)

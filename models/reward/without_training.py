@@ -32,10 +32,10 @@ import numpy as np
 
 from ... import checks
 from .. import calls
-from ..confidence import Top, checked_top, token_confidences
+from ..confidence import Top, checked_top_of, token_confidences
 from ..cost import Cost
 from ..identity import identify
-from ..protocols import LanguageModel, capabilities
+from ..protocols import LanguageModel
 from ..trajectory import Trajectory
 from .rationales import written
 
@@ -110,7 +110,7 @@ class StepCertainty:
 
     Raises:
         TypeError: the language model cannot tell its confidence.
-        ValueError: a number is out of its range.
+        ValueError: a number is out of its range, or `top` more than the language model tells.
 
     Example:
         >>> from motes.models import TableLM
@@ -135,9 +135,7 @@ class StepCertainty:
         name: str = "self-certainty",
     ) -> None:
         self.pilot = Pilot(lm, count=pilot, max_steps=max_steps, seed=seed)
-        if not capabilities(lm).confidences:
-            raise TypeError(f"the language model {lm.name!r} cannot tell its confidence")
-        self.top: Top = checked_top(top)
+        self.top: Top = checked_top_of(lm, top)
         self.tail = None if tail is None else checks.count("tail", tail)
         self.scale = checks.positive("scale", scale)
         self.name, self.cost = name, Cost()

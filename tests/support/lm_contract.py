@@ -21,6 +21,7 @@ import motes
 from motes.models import (
     FunctionReward,
     Sampling,
+    StepCertainty,
     StepRule,
     Trajectory,
     calls,
@@ -205,6 +206,32 @@ def check_scores_of_other_laws(host: Host, lm: Any, nodes: list[Trajectory]) -> 
             assert value == pytest.approx(expected, abs=host.atol * len(x.token_ids))
 
 
+def check_confidences(host: Host, lm: Any, nodes: list[Trajectory]) -> None:
+    """They are those of the reference, as many tokens of it as the host tells."""
+    most = lm.capabilities.top_confidences
+
+    def expected(row: np.ndarray, top: Any) -> float:
+        if top == "entropy":
+            return float((np.exp(row) * row).sum())
+        if top is None:
+            return float(-row.mean() - np.log(len(row)))
+        return float(-np.sort(row)[-top:].mean())
+
+    assert most is None or most >= 20  # of Fu et al. (2025), which every kind of server tells
+    nodes = [nodes[0].path[0], *nodes]
+    for top in (1, 3, 20, None, "entropy"):
+        if most is not None and not isinstance(top, int):
+            with pytest.raises(ValueError, match=rf"at most {most}, .* top=20 would do"):
+                token_confidences(lm, nodes, top=top)
+            with pytest.raises(ValueError, match=rf"at most {most}, .*, not {top!r}"):
+                StepCertainty(lm, top=top)
+            continue
+        for x, values in zip(nodes, token_confidences(lm, nodes, top=top), strict=True):
+            rows = [expected(row, top) for row in host.reference(x)]
+            np.testing.assert_allclose(values.sum(), sum(rows), atol=host.atol * len(rows))
+            np.testing.assert_allclose(values, rows, atol=3 * host.atol)
+
+
 def check_capabilities(host: Host) -> None:
     """What a host says it has works; what it says it has not is not relied on."""
     lm = host.make(StepRule(cap=12), None)
@@ -221,14 +248,9 @@ def check_capabilities(host: Host) -> None:
             [again] = continued(lm, [root], x.path[1:], prior=law, proposal=law)
             assert again is not None and again.steps == x.steps and again.finished == x.finished
             assert again.logprob == pytest.approx(x.logprob, abs=host.atol * len(x.token_ids))
+    assert can.confidences or not can.scoring
     if can.confidences:
-        for x, values in zip(nodes, token_confidences(lm, nodes, top=None), strict=True):
-            table = host.reference(x)
-            expected = -table.mean(axis=1) - np.log(table.shape[1])
-            np.testing.assert_allclose(values, expected, atol=host.atol)
-            [negative] = token_confidences(lm, [x], top="entropy")
-            expected = (np.exp(table) * table).sum(axis=1)
-            np.testing.assert_allclose(negative, expected, atol=host.atol)
+        check_confidences(host, lm, nodes)
     for method in ("logprob", "continued", "token_confidences"):
         if not hasattr(lm, method):
             names = {"logprob": "scoring", "continued": "continuation"}

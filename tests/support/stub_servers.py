@@ -53,6 +53,18 @@ class TableModel:
     def log_prob(self, ids: list[int], token: int, law: Sampling) -> float:
         return float(law.log_probs(self.logits(ids))[token])
 
+    def ranked(
+        self, ids: list[int], count: int, besides: int | None = None, law: Sampling | None = None
+    ) -> list[tuple[int, int, float]]:
+        """Token, rank and log-probability of the likeliest tokens, and of one besides."""
+        row = (law or Sampling()).log_probs(self.logits(ids))
+        order = np.argsort(-row, kind="stable").tolist()
+        extra = [] if besides is None or besides in order[:count] else [besides]
+        return [
+            (token, order.index(token) + 1, max(float(row[token]), -9999.0))
+            for token in [*extra, *order[:count]]
+        ]
+
     def log_probs(self, prompt: tuple[int, ...], trajectory: Trajectory) -> np.ndarray:
         """Raw log-probabilities (tokens, vocabulary) before each token of a trajectory."""
         ids, rows = [*prompt], []
@@ -102,10 +114,15 @@ class Stub:
 
 
 class VllmStub(Stub):
-    """vLLM's server as of 0.32: /version, /v1/models, /tokenize, /v1/completions."""
+    """vLLM's server as of 0.32: /version, /v1/models, /tokenize, /v1/completions.
+
+    Attributes:
+        most: how many of a law's likeliest tokens it tells, --max-logprobs.
+    """
 
     def __init__(self, model: TableModel, *, processed: bool = False, seeded: bool = True) -> None:
         super().__init__(model)
+        self.most = 20
         self.processed, self.seeded, self.name = processed, seeded, "stub"
 
     def get(self, path: str) -> Answer | None:
@@ -114,13 +131,26 @@ class VllmStub(Stub):
         entry = {"id": self.name, "owned_by": "vllm", "root": str(LM_FOLDER)}
         return {"data": [entry | {"max_model_len": self.model.context}]}
 
-    def post(self, path: str, body: Answer) -> Answer | None:
+    def post(self, path: str, body: Answer) -> Any:
         if path == "/tokenize":
             ids = self.model.tokenizer(body["prompt"], add_special_tokens=False)["input_ids"]
             return {"tokens": ids, "count": len(ids)}
         assert path == "/v1/completions" and body.get("repetition_penalty") == 1
         prompt, law = list(body["prompt"]), self.law(body)
+        count = body.get("prompt_logprobs", body.get("logprobs") or 0)
+        if len(prompt) + 1 > self.model.context or count > self.most:
+            return 400, {"error": {"message": "too many"}}
         told = law if self.processed else Sampling()
+        if "prompt_logprobs" in body:
+            assert body["echo"] and not body["max_tokens"]
+            rows = [self.model.ranked(prompt[:n], count, prompt[n]) for n in range(1, len(prompt))]
+            shown = [
+                {str(token): {"logprob": value, "rank": rank} for token, rank, value in row}
+                for row in rows
+            ]
+            answer = self._answer([], prompt, "length", None, None)
+            answer["choices"][0]["prompt_logprobs"] = [None, *shown]
+            return answer
         if body.get("echo"):
             values = [
                 None if place == 0 else self.model.log_prob(prompt[:place], token, Sampling())
@@ -136,9 +166,9 @@ class VllmStub(Stub):
             [token] = body["logprob_token_ids"]
             value = self.model.log_prob(prompt, token, told)
             logprobs["top_logprobs"] = [{f"token_id:{token}": max(value, -9999.0)}]
-        elif body.get("logprobs"):
-            best = float(told.log_probs(self.model.logits(prompt)).max())
-            logprobs["top_logprobs"] = [{"best": best, "drawn": values[0]}]
+        elif count:
+            row = self.model.ranked(prompt, count, ids[0], told)
+            logprobs["top_logprobs"] = [{f"token_id:{token}": value for token, _, value in row}]
         return self._answer(ids, prompt, reason, stopped, logprobs)
 
     def _write(self, prompt: list[int], body: Answer, law: Sampling) -> tuple[Any, str, Any]:
@@ -190,6 +220,15 @@ class LlamaCppStub(Stub):
                 "tokens": [token],
                 "completion_probabilities": [{"id": token, "logprob": value}],
             }
+        if not body["post_sampling_probs"]:
+            rng = np.random.default_rng(body["seed"])
+            token = self.model.draw(prompt, law, rng)
+            best = [
+                {"id": each, "logprob": value}
+                for each, _, value in self.model.ranked(prompt, body["n_probs"])
+            ]
+            entry = {"id": token, "logprob": self.model.log_prob(prompt, token, Sampling())}
+            return {"tokens": [token], "completion_probabilities": [entry | {"top_logprobs": best}]}
         rng, ids, events = np.random.default_rng(body["seed"]), list(prompt), []
         ended = False
         while not ended and len(ids) - len(prompt) < body["n_predict"]:
@@ -264,10 +303,18 @@ class SGLangStub(Stub):
                 for context in before
             ]
         if body.get("top_logprobs_num"):
-            rows = [told.log_probs(self.model.logits(context)) for context in before]
-            meta["output_top_logprobs"] = [
-                [[float(row.max()), int(row.argmax()), None]] for row in rows
+            best = lambda context, law: [
+                [value, token, None]
+                for token, _, value in self.model.ranked(
+                    list(context), body["top_logprobs_num"], law=law
+                )
             ]
+            meta["output_top_logprobs"] = [best(context, told) for context in before]
+            if start >= 0:
+                meta["input_top_logprobs"] = [
+                    None if place == start else best(prompt[:place], Sampling())
+                    for place in range(start, len(prompt))
+                ]
         return {"text": "not to be used", "output_ids": ids, "meta_info": meta}
 
     def _cached(self, text: list[int], length: int) -> int:
