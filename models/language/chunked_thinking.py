@@ -23,7 +23,7 @@ begins and ends where a step does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
@@ -35,6 +35,7 @@ import numpy as np
 from ... import checks
 from ...aliases import PRNGKeys
 from .. import calls
+from ..confidence import Top, token_confidences
 from ..cost import Cost
 from ..identity import identify
 from ..mixture import Law, Mixture
@@ -43,7 +44,7 @@ from ..prompts import Prompt, prompt_of
 from ..protocols import Capabilities, LanguageModel, capabilities
 from ..sampling import Sampling
 from ..trajectory import Trajectory
-from .chunk_carries import Carry, ChunkState, Encode, LastSteps, Summarised, Summary
+from .chunk_carries import Carry, ChunkState, Encode, Given, LastSteps, Summarised, Summary
 from .chunk_memory import ChunkMemory
 
 Told = dict[str, Any]  # what `Trajectory.child` is told of a step
@@ -116,12 +117,11 @@ class ChunkedThinking:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do: what the model can, but tell its confidence."""
+        """What it can do: what the model can, in chunks."""
         can = capabilities(self.lm)
         return replace(
             can,
             continuation=can.scoring,
-            confidences=False,
             checked=False,
             reading=False,
             laws=self._check_laws,
@@ -223,6 +223,25 @@ class ChunkedThinking:
                     waiting[end] += rows
         return heads
 
+    def token_confidences(
+        self, trajectories: Sequence[Trajectory], *, top: Top
+    ) -> list[np.ndarray]:
+        """Tell how sure the model was of every token; see `motes.models.token_confidences`.
+
+        Of each chunk it is asked once, with what it reads there: the question, the carry and, for a
+        summary, the words that ask for it, of which it drew none.
+        """
+        chunks, owners = [], []
+        for row, trajectory in enumerate(trajectories):
+            for chunk, count in self._chunks(trajectory):
+                chunks.append(chunk)
+                owners.append((row, count))
+        parts: list[list[np.ndarray]] = [[np.zeros(0)] for _ in trajectories]
+        values = token_confidences(self.lm, chunks, top=top)
+        for (row, count), told in zip(owners, values, strict=True):
+            parts[row].append(told[len(told) - count :])
+        return [np.concatenate(part) for part in parts]
+
     def state(self, trajectory: Trajectory) -> Trajectory:
         """Return what the model reads before the next step: question, carry, and chunk so far.
 
@@ -234,6 +253,23 @@ class ChunkedThinking:
     def summarises(self, trajectory: Trajectory) -> bool:
         """Return whether the next step of a trajectory belongs to a summary."""
         return self._memory.of(trajectory).asked is not None
+
+    def _chunks(self, trajectory: Trajectory) -> Iterator[tuple[Trajectory, int]]:
+        """Yield what was read to the end of each chunk, and how many last tokens of it are drawn.
+
+        What is read before a summary, and with it, are two.
+        """
+        if trajectory.parent is None:
+            return
+        steps, count = trajectory.path[1:], 0
+        states = self._memory.before(steps)
+        following = [state.read.parent for state in states[1:]]
+        for step, state, after in zip(steps, states, [*following, None], strict=True):
+            count += len(step.step_token_ids)
+            if after is not state.read:  # the next step is not read behind this one
+                given = Given(step.step_text, step.step_token_ids, step.delimited)
+                yield given.after(state.read), count
+                count = 0
 
     def _check_laws(self, proposal: Law, prior: Sampling) -> None:
         """Raise ValueError where the model cannot be asked for these, or not in chunks."""

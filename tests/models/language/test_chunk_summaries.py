@@ -32,6 +32,7 @@ from motes.models import (
     Trajectory,
     calls,
 )
+from motes.models.confidence import confidence, token_confidences
 from motes.models.language.chunk_carries import Given, Summarised
 from motes.models.language.chunk_memory import ChunkMemory
 from motes.models.pocket import problems
@@ -126,6 +127,18 @@ def largest_error(lm: ChunkedThinking, *law: Any) -> float:
 def test_its_law_is_the_declared_one(law: tuple[Any, ...]) -> None:
     """Every complete trajectory of up to five steps of both kinds, to 1e-12; they sum to 1."""
     assert largest_error(chunked(*law), *law) < 1e-12
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_it_is_as_sure_as_the_model_that_reads_the_chunk(law: tuple[Any, ...]) -> None:
+    """Of every token of every solution of up to five, those of summaries among them."""
+    lm = chunked(*law)
+    every = list(complete(5, *law))
+    found = token_confidences(lm, [written(x)[-1] for x in every], top="entropy")
+    for x, values in zip(every, found, strict=True):
+        read = [seen for seen, _ in read_by_hand(x, *law)][: len(x)]
+        laws = [np.log(next_probs(seen)) for seen in read]
+        assert values == pytest.approx([confidence(p, "entropy") for p in laws], abs=1e-12)
 
 
 def test_a_summary_of_more_than_the_carry_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,12 +324,13 @@ def test_a_network_is_shown_the_prompts_that_are_put_together_by_hand(pocket: To
         [after] = calls.extend(lm, [x], jax.random.split(jax.random.key(t), 1), sampling=hot)
         x = after if after.open else x
     prompt = list(pocket.rendered(question).token_ids)
-    read, said, writes, total, summaries = [], [], False, 0.0, 0
+    read, said, writes, total, summaries, sure = [], [], False, 0.0, 0, []
     for node in x.path[1:]:
         step, text = list(node.step_token_ids), node.step_text
         with torch.no_grad():
             logits = pocket.model(torch.tensor([[*prompt, *read, *step]])).logits[0].double()
         table = torch.log_softmax(logits, dim=-1)[-len(step) - 1 : -1]
+        sure += [confidence(row.numpy(), 20) for row in table]
         total += float(sum(row[token] for row, token in zip(table, step, strict=True)))
         read += step
         if writes:
@@ -331,6 +345,7 @@ def test_a_network_is_shown_the_prompts_that_are_put_together_by_hand(pocket: To
             read, said, writes = [*read, *ask], [], True
     assert summaries >= 2 and lm.state(x).token_ids == tuple(read)
     assert x.logprob == pytest.approx(total, abs=1e-8)
+    assert token_confidences(lm, [x])[0] == pytest.approx(sure, abs=1e-8)
     [again] = calls.continued(lm, [lm.start(question)], x.path[1:], prior=PLAIN, proposal=PLAIN)
     assert again is not None and again.logprob == pytest.approx(total, abs=1e-8)
 

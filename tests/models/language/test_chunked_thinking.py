@@ -26,6 +26,7 @@ from motes.models import (
     Trajectory,
     calls,
 )
+from motes.models.confidence import Top, confidence, token_confidences
 from motes.models.pocket import problems
 
 PLAIN = Sampling()
@@ -115,6 +116,26 @@ def test_draws_are_told_their_own_probability_and_state() -> None:
         fresh = ChunkedThinking(table(), tokens=4, carry=2)
         [again] = calls.extend(fresh, [x.parent], keys(99, 1))
         assert again.logprob == pytest.approx(log_prob_by_hand(again.token_ids, 4, 2))
+
+
+@pytest.mark.parametrize("top", [None, 2, "entropy"])
+@pytest.mark.parametrize(("tokens", "carry"), [(2, 1), (3, 1), (4, 2), (4, 3), (50, 1)])
+def test_it_is_as_sure_as_the_model_that_reads_the_chunk(tokens: int, carry: int, top: Top) -> None:
+    """Planted: the model asked about all that was written, as if it could see it."""
+    lm = ChunkedThinking(table(), tokens=tokens, carry=carry)
+    heads = [lm.start("?")] * 20
+    for t in range(9):
+        going = calls.extend(lm, [x for x in heads if x.open], keys(t, sum(x.open for x in heads)))
+        heads = [x for x in heads if not x.open] + going
+    found = token_confidences(lm, [lm.start("?"), *heads], top=top)
+    assert len(found.pop(0)) == 0
+    apart, all_seen = [], token_confidences(lm.lm, heads, top=top)
+    for x, values, seeing in zip(heads, found, all_seen, strict=True):
+        read = read_by_hand(steps_of(x), tokens=tokens, carry=carry)
+        laws = [np.log(next_probs(flat(seen))) for seen in read[: x.depth]]
+        assert values == pytest.approx([confidence(law, top) for law in laws], abs=1e-12)
+        apart.append(np.abs(values - seeing).max())
+    assert (max(apart) > 0.01) == (tokens < 50)
 
 
 def reward_of(x: tuple[int, ...]) -> float:
