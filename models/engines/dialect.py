@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
 
 from ..calls import ROUNDING
 from ..sampling import Sampling
-from .connection import Connection
+from .connection import Connection, PassingFailure
 
 MISSING = -9999.0  # what servers write for a log-probability that JSON cannot hold
 # which law a server reports, is seen at two temperatures: values of the model as it is stay
@@ -116,6 +116,13 @@ class Dialect(Protocol):
         """
         ...
 
+    def check_served(self) -> None:
+        """Raise ServerError where another model has taken the place of the one that was loaded.
+
+        It asks the server, where answers do not name their model.
+        """
+        ...
+
     def tokenized(self, text: str) -> list[int] | None:
         """Return the server's token ids of a text; None where it does not tell."""
         ...
@@ -163,3 +170,33 @@ def log_probabilities(
             )
         results.append(number)
     return tuple(results)
+
+
+class Standing:
+    """What a server says that it serves, against what it said when it was loaded.
+
+    Args:
+        connection: to it.
+        shown: asks it; None where it does not say.
+    """
+
+    def __init__(self, connection: Connection, shown: Callable[[], Any]) -> None:
+        self._connection, self._shown = connection, shown
+        self._before: Any = None
+
+    def check(self) -> None:
+        """Raise ServerError where it says something else than the first time.
+
+        Raises:
+            PassingFailure: it says nothing.
+        """
+        now = self._shown()
+        if now is None:
+            raise PassingFailure(
+                f"the server at {self._connection.url} does not say what it serves"
+            )
+        self._before = self._before or now
+        if now != self._before:
+            raise self._connection.wrong(
+                f"serves {now!r} by now, and {self._before!r} was loaded: load the model anew"
+            )

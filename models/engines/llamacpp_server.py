@@ -8,6 +8,8 @@ the log-probability that is reported alone. Seeds have 32 bits, and all of them 
 
 Log-probabilities depend on what else is in a batch, by some 1e-2 nats (keys and values are kept in
 half precision), so that the same keys need not give the same draws.
+
+A stream that is cut names no model. So the server is asked once behind each batch what it serves.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from typing import Any
 
 from ..sampling import Sampling
 from .connection import Connection
-from .dialect import Asked, Piece, Served, log_probabilities, token_ids
+from .dialect import Asked, Piece, Served, Standing, log_probabilities, token_ids
 from .likeliest import checked_likeliest
 
 PATH = "/completion"
 SEEDS = 2**32 - 1  # this one means "random"
+SHOWN = ("model_path", "model_alias", "model_ftype")  # of what it serves
 FORCED = 1000.0  # added to a token's logit, it is drawn for certain
 
 
@@ -44,9 +47,18 @@ class LlamaCppServer:
 
     def __init__(self, connection: Connection, served: Served) -> None:
         self._connection, self.served = connection, served
+        self._standing = Standing(connection, self._shown)
 
     def learn(self, probe: tuple[int, ...]) -> None:
-        """Do nothing: each request says what it wants to be told."""
+        """Remember what it serves; each request says what it wants to be told."""
+        self._connection.patiently(self._standing.check)
+
+    def check_served(self) -> None:
+        self._standing.check()
+
+    def _shown(self) -> dict[str, Any] | None:
+        properties = self._connection.find("/props")
+        return {name: properties.get(name) for name in SHOWN} if properties else None
 
     def write(self, asked: Asked) -> Generator[Piece, None, None]:
         body = self._body(asked.context, asked.most, asked.sampling)

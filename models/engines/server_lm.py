@@ -226,15 +226,22 @@ class ServerLM(TokenizedLM):
         )
 
     def _each(self, ask: Callable[[S], T], rows: Iterable[S]) -> list[T]:
-        """Ask for each row, several at a time; the first error ends all."""
+        """Ask for each row, several at a time; the first error ends all.
+
+        Raises:
+            ServerError: a request failed for good, or another model answers by now.
+        """
         futures = [
             self._pool.submit(self._connection.patiently, lambda row=row: ask(row)) for row in rows
         ]
         try:
-            return [future.result() for future in futures]
+            results = [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
+        if futures:
+            self._connection.patiently(self._dialect.check_served)
+        return results
 
     def _step(
         self, parent: Trajectory, key: np.ndarray, sampling: Sampling, prior: Sampling

@@ -18,7 +18,7 @@ from .dialect import Dialect, Served
 from .likeliest import most_told
 from .llamacpp_server import LlamaCppServer
 from .server_lm import ServerLM, tried_seeds
-from .sglang_server import RESERVED, SGLangServer
+from .sglang_server import RESERVED, SGLangServer, said_by
 from .text_server_lm import TextServerLM
 from .tokenizers import tokenizer_at
 from .vllm_server import VllmServer
@@ -133,8 +133,7 @@ def identified(connection: Connection, model: str | None) -> tuple[Any, Served]:
 
 def _of_sglang(connection: Connection, served: Served) -> Served:
     """Return what a server of SGLang says of itself, with where its tokenizer is."""
-    said = connection.find("/model_info") or connection.find("/get_model_info")
-    properties = said if isinstance(said, dict) else {}
+    properties = said_by(connection)
     source = properties.get("tokenizer_path") or properties.get("model_path") or served.source
     context = None if served.context is None else served.context - RESERVED
     return replace(served, source=source, context=context)

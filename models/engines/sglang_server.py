@@ -9,6 +9,8 @@ server runs with SGLANG_RETURN_ORIGINAL_LOGPROB=1, that of the model as it is. W
 by drawing at two temperatures. So a law with top-k or top-p has no weight here. Given texts are
 scored as the model is, in one request that leaves the prefix cache alone; under another
 temperature a request a token.
+
+Answers name no model. So the server is asked once behind each batch what it serves.
 """
 
 from __future__ import annotations
@@ -18,12 +20,19 @@ from typing import Any
 
 from ..sampling import Sampling
 from .connection import Connection, PassingFailure, ServerError
-from .dialect import COLD, HOT, SAME, Asked, Piece, Served, log_probabilities, token_ids
+from .dialect import COLD, HOT, SAME, Asked, Piece, Served, Standing, log_probabilities, token_ids
 from .likeliest import checked_likeliest
 
 PATH = "/generate"
 PLAIN = Sampling()
+SHOWN = ("model_path", "tokenizer_path", "weight_version")
 RESERVED = 7  # tokens of its context that the server keeps from a prompt and what it writes
+
+
+def said_by(connection: Connection) -> dict[str, Any]:
+    """Return what a server of SGLang says of its model; nothing where it says nothing."""
+    said = connection.find("/model_info") or connection.find("/get_model_info")
+    return {name: said.get(name) for name in SHOWN} if isinstance(said, dict) else {}
 
 
 class SGLangServer:
@@ -43,8 +52,13 @@ class SGLangServer:
     def __init__(self, connection: Connection, served: Served) -> None:
         self._connection, self.served = connection, served
         self.raw, self.scores_any = True, False
+        self._standing = Standing(connection, lambda: said_by(connection) or None)
+
+    def check_served(self) -> None:
+        self._standing.check()
 
     def learn(self, probe: tuple[int, ...]) -> None:
+        self._connection.patiently(self._standing.check)
         self.raw = self._connection.patiently(lambda: self._reports_raw(probe))
         self.scores_any = not self.raw
 

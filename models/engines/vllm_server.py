@@ -46,6 +46,9 @@ class VllmServer:
         self.raw = self._connection.patiently(lambda: self._reports_raw(probe))
         self.scores_any = not self.raw
 
+    def check_served(self) -> None:
+        """Do nothing: each answer names its model."""
+
     def write(self, asked: Asked) -> Generator[Piece, None, None]:
         body = self._body(asked.context, asked.most, asked.sampling, seed=asked.seed)
         body |= {"return_token_ids": True, "logprobs": 0}

@@ -199,11 +199,13 @@ class VllmStub(Stub):
 class LlamaCppStub(Stub):
     """llama.cpp's server: /props, /tokenize, /completion."""
 
+    place = str(LM_FOLDER)  # of the model that it serves
+
     def get(self, path: str) -> Answer | None:
         if path != "/props":
             return None
         settings = {"n_ctx": self.model.context}
-        place = {"model_path": str(LM_FOLDER), "model_alias": "stub"}
+        place = {"model_path": self.place, "model_alias": "stub"}
         return {"default_generation_settings": settings, **place}
 
     def post(self, path: str, body: Answer) -> Answer | list[Answer] | None:
@@ -251,6 +253,8 @@ class SGLangStub(Stub):
     unless the request says otherwise.
     """
 
+    place = str(LM_FOLDER)  # of the model that it serves
+
     def __init__(
         self, model: TableModel, *, original: bool = False, deterministic: bool = True
     ) -> None:
@@ -262,8 +266,11 @@ class SGLangStub(Stub):
         if path == "/v1/models":
             entry = {"id": "stub", "root": "stub", "owned_by": "sglang"}
             return {"data": [entry | {"max_model_len": self.model.context}]}
-        folder = str(LM_FOLDER)
-        return {"model_path": folder, "tokenizer_path": folder} if path == "/model_info" else None
+        return (
+            {"model_path": self.place, "tokenizer_path": self.place}
+            if path == "/model_info"
+            else None
+        )
 
     def post(self, path: str, body: Answer) -> Answer | None:
         if path == "/tokenize":

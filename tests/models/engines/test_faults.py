@@ -24,7 +24,7 @@ from stub_servers import (
 )
 
 import motes
-from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm
+from motes.models import FunctionReward, Sampling, StepRule, Trajectory, load_lm, token_confidences
 from motes.models.engines import connection
 from motes.models.engines.connection import ServerError
 
@@ -377,6 +377,40 @@ def test_what_a_server_of_sglang_can_tell(table_model: TableModel) -> None:
         assert "without SGLANG_RETURN_ORIGINAL_LOGPROB" in refused(lm, warm)
     with serving(SGLangStub(table_model, deterministic=False)) as running:
         assert not load_lm(running.url).capabilities.seeds
+
+
+@pytest.mark.parametrize("kind", [LlamaCppStub, SGLangStub])
+def test_another_model_behind_the_same_address_ends_the_run(
+    kind: Any, table_model: TableModel
+) -> None:
+    """Between two batches, and within one; answers of these servers do not name their model."""
+    with serving(kind(table_model)) as running:
+        lm = load_lm(running.url, step=StepRule(cap=12), retries=1)
+        [x, *_] = extended(lm)
+        before, running.place = lm.cost, "another.gguf"
+        for ask in (
+            lambda: extended(lm),
+            lambda: lm.logprob([x.path[0]], [x.token_ids]),
+            lambda: token_confidences(lm, [x]),
+        ):
+            with pytest.raises(ServerError, match="serves .*another.gguf.* by now, and ") as caught:
+                ask()
+            assert "\n" not in str(caught.value)
+        running.place = kind.place
+
+        def swapped(path: str, answer: Any) -> Any:
+            running.place = "another.gguf"
+            return answer
+
+        cost, running.fault = lm.cost, swapped
+        with pytest.raises(ServerError, match="another.gguf"):
+            extended(lm, 6)
+        assert lm.cost.generated_tokens == cost.generated_tokens == before.generated_tokens
+        running.place, running.fault = kind.place, None
+        assert extended(lm)
+        running.get = lambda path: None  # it loads a model, perhaps
+        with pytest.raises(ServerError, match="does not say what it serves, 2 times"):
+            extended(lm)
 
 
 def test_an_older_server_of_sglang_is_asked_too(table_model: TableModel) -> None:
