@@ -1,7 +1,8 @@
 """An engine with the interface of vLLM's that `VllmLM` uses, and its bad habits.
 
-It reads a prompt in two parts, and shows the logits of the first as well; it puts requests off and
-begins them again; it moves and exchanges rows of its batch; it takes no more than four at a time.
+It has a prefix cache of blocks of 16 tokens; it reads a prompt in two parts, and shows the logits
+of the first as well; it puts requests off and begins them again; it moves and exchanges rows of its
+batch; it takes no more than four at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from stub_servers import TableModel
+from stub_servers import PrefixCache, TableModel
 
 from motes.models import StepRule
 from motes.models.engines.token_draws import TokenDraws
@@ -41,13 +42,13 @@ class FakeEngine:
         self.waiting: list[Any] = []
         self.rows: list[Any] = []
         self.rng = np.random.default_rng(0)
-        self.steps = 0
+        self.steps, self.kept = 0, PrefixCache(block=16)
 
     def add_request(self, name: str, prompt: dict[str, list[int]], params: Any) -> str:
         ids = prompt["prompt_token_ids"]
         assert len(ids) + params.max_tokens <= self.model.context
         self.waiting.append(
-            SimpleNamespace(name=name, prompt=ids, params=params, output=[], begun=False)
+            SimpleNamespace(name=name, prompt=ids, params=params, output=[], begun=False, cached=0)
         )
         return name
 
@@ -67,7 +68,7 @@ class FakeEngine:
         outputs = []
         for row, token in zip(list(self.rows), ids, strict=True):
             if not row.begun:  # only a part of the prompt was read: nothing is drawn yet
-                row.begun = True
+                row.begun, row.cached = True, self.kept.cached(row.prompt)
                 continue
             row.output.append(token)
             finished = len(row.output) == row.params.max_tokens
@@ -77,7 +78,7 @@ class FakeEngine:
                 SimpleNamespace(
                     request_id=row.name,
                     outputs=[SimpleNamespace(token_ids=list(row.output))],
-                    num_cached_tokens=0,
+                    num_cached_tokens=row.cached,
                     finished=finished,
                 )
             )
@@ -97,7 +98,8 @@ class FakeEngine:
             self.draws.update([], [], [(0, len(self.rows) - 1, Direction.SWAP)])
 
     def _leave(self, request: Any) -> None:
-        """Empty a row, and move the last one there."""
+        """Empty a row, and move the last one there; nothing has read its last token."""
+        self.kept.read([*request.prompt, *request.output][:-1])
         row, last = self.rows.index(request), len(self.rows) - 1
         moved = [] if row == last else [(last, row, Direction.UNIDIRECTIONAL)]
         self.draws.update([row], [], moved)

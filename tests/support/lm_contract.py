@@ -23,6 +23,7 @@ from motes.models import (
     Sampling,
     StepCertainty,
     StepRule,
+    Thinking,
     Trajectory,
     calls,
     continued,
@@ -41,6 +42,8 @@ RULES = [
     StepRule(delimiter=None, tokens=3),
     StepRule(delimiter=None, predicate=lambda text: text.count(" ") > 1, cap=10),
     StepRule(delimiter=[".", "\n"], cap=7),
+    # of every third word or so; a marker within a step ends it
+    StepRule(cap=9, thinking=Thinking(begin="a", end="s", step=StepRule(delimiter=" ", cap=4))),
 ]
 
 
@@ -129,26 +132,71 @@ def check_keys(host: Host) -> None:
         assert [x.step_token_ids for x in again] == [drawn[place] for place in order]
 
 
+def ruled(rule: StepRule, parent: Trajectory, text: str) -> tuple[StepRule, str, bool, bool]:
+    """The rule that a step is under, what it says, whether it thinks, and whether a marker ends it.
+
+    Read from left to right, from where the prompt has begun the thinking or not: a marker ends the
+    step that it stands in, unless it stands at its beginning.
+    """
+    if rule.thinking is None:
+        return rule, text, False, False
+    marks = (rule.thinking.begin, rule.thinking.end)
+    before, thinks = parent.text, parent.opening.thinks
+    while marks[thinks] in before:
+        before, thinks = before.split(marks[thinks], 1)[1], not thinks
+    while (text := text.lstrip()).startswith(marks[thinks]):
+        text, thinks = text[len(marks[thinks]) :], not thinks
+    inner = rule.thinking.step or rule
+    return (inner if thinks else rule), text, thinks, marks[thinks] in text
+
+
 def check_steps(host: Host) -> None:
     """Steps end at the first token that ends them, and their texts make the whole text."""
     for rule in RULES:
         try:
             lm = host.make(rule, None)
         except ValueError as error:
-            assert "step must end" in str(error)
+            assert re.search("step must (end|have no thinking)", str(error))
             continue
-        for node in grown(lm, rounds=2):
-            ids, text = node.step_token_ids, node.step_text
-            assert len(ids) <= rule.longest or lm.capabilities.probabilities is False
-            ended = rule.ends(text) or len(ids) == rule.longest
+        kinds = set()
+        for node in grown(lm, rounds=2 if rule.thinking is None else 8):
+            ids = node.step_token_ids
+            own, said, thinks, marked = ruled(rule, node.parent, node.step_text)
+            kinds.add((thinks, marked))
+            assert len(ids) <= own.most or lm.capabilities.probabilities is False
+            ended = marked or own.ends(said) or len(ids) == own.most
             assert ended or not node.open or not lm.capabilities.probabilities
-            assert node.delimited == rule.ends_at_delimiter(text)
+            assert node.delimited == (marked or own.ends_at_delimiter(said))
             whole = host.decode(node.token_ids).rstrip("\ufffd")
             assert not node.open or node.text.rstrip("\ufffd") == whole
-            before = len(node.parent.token_ids)
+            past = len(node.parent.token_ids)
             for count in range(1, len(ids)):
-                part = host.decode(node.token_ids[: before + count])[len(node.parent.text) :]
-                assert not rule.ends(part.rstrip("\ufffd"))
+                part = host.decode(node.token_ids[: past + count])[len(node.parent.text) :]
+                own, said, _, marked = ruled(rule, node.parent, part.rstrip("\ufffd"))
+                assert not marked and not own.ends(said)
+                assert count < own.most or not lm.capabilities.probabilities
+        if rule.thinking and lm.capabilities.seeds:
+            assert kinds >= {(True, True), (False, True)}  # markers end steps of both kinds
+
+
+def check_blocks(host: Host, block: int) -> None:
+    """An engine reads again what stands behind its last full block, and that is counted.
+
+    Of a context of c tokens the last was drawn, and never read. So (c - 1) % block are read again.
+    """
+    lm = host.make(StepRule(delimiter=None, tokens=3), None)
+    node = lm.start("Cid has 5 maps. How many maps has Ann?")
+    length, total = len(host.prompt(node.question)), 0
+    for number in range(10):
+        context, before = length + len(node.token_ids), lm.cost
+        again = (context - 1) % block if node.depth else 0
+        [child] = lm.extend([node], keys(number, 1))
+        cost = lm.cost - before
+        assert cost.prompt_tokens == (0 if node.depth else length)
+        assert cost.rescored_tokens == again
+        assert cost.generated_tokens == len(child.step_token_ids)
+        total, node = total + again, child if child.open else node
+    assert total
 
 
 def check_context(host: Host) -> None:

@@ -12,7 +12,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -74,6 +74,27 @@ class TableModel:
         return np.array(rows)
 
 
+class PrefixCache:
+    """What an engine has read, by whole blocks of tokens.
+
+    Args:
+        block: how many tokens a block has.
+    """
+
+    def __init__(self, block: int) -> None:
+        self.block, self._kept = block, set[tuple[int, ...]]()
+
+    def cached(self, prompt: Sequence[int]) -> int:
+        """How many tokens of a prompt need not be read; its last one always is."""
+        ends = range((len(prompt) - 1) // self.block * self.block, 0, -self.block)
+        return next((end for end in ends if tuple(prompt[:end]) in self._kept), 0)
+
+    def read(self, tokens: Sequence[int]) -> None:
+        """Keep what was read."""
+        ends = range(self.block, len(tokens) + 1, self.block)
+        self._kept |= {tuple(tokens[:end]) for end in ends}
+
+
 class Stub:
     """A server that runs, and what has been asked of it.
 
@@ -118,11 +139,12 @@ class VllmStub(Stub):
 
     Attributes:
         most: how many of a law's likeliest tokens it tells, --max-logprobs.
+        kept: its prefix cache.
     """
 
     def __init__(self, model: TableModel, *, processed: bool = False, seeded: bool = True) -> None:
         super().__init__(model)
-        self.most = 20
+        self.most, self.kept = 20, PrefixCache(block=16)
         self.processed, self.seeded, self.name = processed, seeded, "stub"
 
     def get(self, path: str) -> Answer | None:
@@ -192,7 +214,10 @@ class VllmStub(Stub):
             "stop_reason": stopped,
             "logprobs": logprobs,
         }
-        usage = {"prompt_tokens_details": {"cached_tokens": len(prompt) // 32 * 32}}
+        with self.lock:
+            cached = self.kept.cached(prompt)
+            self.kept.read([*prompt, *ids][:-1])  # nothing has read the last one
+        usage = {"prompt_tokens_details": {"cached_tokens": cached}}
         return {"model": self.name, "choices": [choice], "usage": usage}
 
 
@@ -260,7 +285,7 @@ class SGLangStub(Stub):
     ) -> None:
         super().__init__(model)
         self.original, self.deterministic = original, deterministic
-        self._read: set[tuple[int, ...]] = set()
+        self.kept = PrefixCache(block=1)
 
     def get(self, path: str) -> Answer | None:
         if path == "/v1/models":
@@ -327,8 +352,8 @@ class SGLangStub(Stub):
     def _cached(self, text: list[int], length: int) -> int:
         """How many tokens of a prompt were read before; the whole text has been, from now on."""
         with self.lock:
-            cached = max((n for n in range(length) if tuple(text[:n]) in self._read), default=0)
-            self._read |= {tuple(text[:n]) for n in range(1, len(text))}
+            cached = self.kept.cached(text[:length])
+            self.kept.read(text[:-1])
         return cached
 
     def _raw(self, prompt: list[int], place: int) -> float:

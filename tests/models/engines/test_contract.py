@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from fake_vllm import vllm_lm
-from lm_contract import CHECKS, Host, check_context, check_filter, check_steps
+from lm_contract import CHECKS, Host, check_blocks, check_context, check_filter, check_steps
 from stub_servers import (
     LlamaCppStub,
     SGLangStub,
@@ -107,7 +107,7 @@ def server_host(stub: Stub) -> Host:
         return Host(make, lambda x: np.empty(0), lambda question: (), decode)
     reference = lambda x: model.log_probs(prompt(x.question), x)
     decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)
-    return Host(make, reference, prompt, decode, warm=isinstance(stub, SGLangStub))
+    return Host(make, reference, prompt, decode, warm=isinstance(stub, SGLangStub | VllmStub))
 
 
 def vllm_host(model: TableModel) -> Host:
@@ -164,3 +164,8 @@ def test_contract(
     name = request.node.callspec.params["host"]
     if check not in NOT_ASKED.get(name, ()):
         check(host)
+
+
+@pytest.mark.parametrize("host", ["vllm-in-process", "vllm"], indirect=True)
+def test_what_an_engine_reads_again_is_counted(host: Host) -> None:
+    check_blocks(host, 16)

@@ -23,7 +23,7 @@ import jax
 import numpy as np
 import pytest
 import torch
-from lm_contract import CHECKS, Host
+from lm_contract import CHECKS, Host, check_blocks
 from pocket_gguf import write_pocket
 from transformers import AutoModelForCausalLM
 
@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "HF_HUB_OFFLINE": "1",
 }
+BLOCK = 32  # tokens, of vLLM's prefix cache: on a CPU it takes multiples of this
 UP = 600  # seconds until a server must answer: importing vLLM takes a minute of a quiet machine
 LLAMA = """
 import sys, time
@@ -72,13 +73,17 @@ def of_transformers(model: Any, tokenizer: Any, make: Callable[..., Any], **opti
     return Host(make, reference, prompt, decode, **options)
 
 
+def in_process(source: Any, **options: Any) -> Any:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    return load_lm(f"vllm:{source}", enforce_eager=True, block_size=BLOCK, **options)
+
+
 @pytest.fixture(scope="module")
 def vllm_host(pocket32: Any, tokenizer: Any) -> Host:
     from motes.models.engines.vllm_lm import VllmLM
 
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    loaded = load_lm("vllm:pocket", enforce_eager=True, block_size=32)
+    loaded = in_process("pocket")
 
     def make(rule: StepRule, context: int | None) -> VllmLM:
         return VllmLM(
@@ -161,7 +166,7 @@ def vllm_server_host(request: pytest.FixtureRequest, pocket32: Any) -> Iterator[
         folder: Path = request.getfixturevalue("smollm_folder")
         model = request.getfixturevalue("smollm")
     command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    command += ["--dtype", "float32", "--enforce-eager", "--block-size", "32"]
+    command += ["--dtype", "float32", "--enforce-eager", "--block-size", str(BLOCK)]
     command += ["--logprobs-mode", f"{law}_logprobs", "--enable-prompt-tokens-details"]
     command += ["--max-model-len", "512", "--port"]
     tokenizer = load_lm(folder, probe=False).tokenizer
@@ -195,6 +200,10 @@ def test_vllm_in_process(vllm_host: Host, check: Callable[[Host], None]) -> None
     check(vllm_host)
 
 
+def test_vllm_in_process_counts_what_it_reads_again(vllm_host: Host) -> None:
+    check_blocks(vllm_host, BLOCK)
+
+
 @pytest.mark.parametrize("law", [{}, {"sampling": Sampling(temperature=3.0, top_k=40, top_p=0.95)}])
 def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, Any]) -> None:
     """Token for token in float32, with log-probabilities within 1e-4."""
@@ -215,6 +224,11 @@ def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_vllm_server(vllm_server_host: Host, check: Callable[[Host], None]) -> None:
     check(vllm_server_host)
+
+
+@pytest.mark.parametrize("vllm_server_host", ["raw-pocket"], indirect=True)
+def test_vllm_server_counts_what_it_reads_again(vllm_server_host: Host) -> None:
+    check_blocks(vllm_server_host, BLOCK)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -271,3 +285,27 @@ def test_vllm_server_scores_a_text_that_fills_its_context(vllm_server_host: Host
     assert lm.logprob([root], [tokens]) == pytest.approx([own], abs=room * FLOAT32)
     expected = -np.sort(table, axis=1)[:, -20:].mean(axis=1)
     np.testing.assert_allclose(token_confidences(lm, [x])[0], expected, atol=FLOAT32)
+
+
+def test_vllm_in_process_draws_from_smollm2(smollm: Any, smollm_folder: Path) -> None:
+    """The log-probabilities of its draws, and how sure it was, are those of transformers.
+
+    It stands last: an engine that ends takes others of its process with it.
+    """
+    lm = in_process(smollm_folder, max_model_len=512, step=StepRule(cap=12))
+    root = lm.start("Ann has 3 shells and finds 4 more. How many has she?")
+    before = lm.rendered(root.question).token_ids
+    cold = {"sampling": Sampling(temperature=0.7, top_k=40), "prior": Sampling()}
+    drawn = lm.extend([root] * 4, jax.random.split(jax.random.key(0), 4), **cold)
+    assert len({x.token_ids for x in drawn}) > 1
+    for x, sure in zip(drawn, token_confidences(lm, drawn, top=None), strict=True):
+        with torch.no_grad():
+            logits = smollm(torch.tensor([[*before, *x.token_ids]])).logits[0]
+        rows = logits[len(before) - 1 : -1].numpy()
+        place, atol = (np.arange(len(rows)), list(x.token_ids)), FLOAT32 * len(rows)
+        assert x.logprob == pytest.approx(Sampling().log_probs(rows)[place].sum(), abs=atol)
+        own = cold["sampling"].log_probs(rows)[place].sum()
+        assert x.proposal_logprob == pytest.approx(own, abs=atol)
+        table = Sampling().log_probs(rows)
+        expected = -table.mean(axis=1) - np.log(table.shape[1])
+        np.testing.assert_allclose(sure, expected, atol=FLOAT32)
