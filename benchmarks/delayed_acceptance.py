@@ -61,7 +61,9 @@ def main() -> None:
         found = show(name, sampler, questions, settings, options.runs, references)
         plain = found if plain is None else plain
         for place, what in enumerate(("ESS", "changes")):
-            print(f"    {what} {ratios(found, plain, place)}", flush=True)
+            told = zip(MEASURES, ratios(found, plain, place), strict=True)
+            words = "; ".join(f"for {measure} x {ratio}" for measure, ratio in told)
+            print(f"    {what} {words}", flush=True)
 
 
 def show(
@@ -118,7 +120,7 @@ def total_variation(one: dict[Any, float], other: dict[Any, float]) -> float:
     return sum(abs(one.get(x, 0.0) - other.get(x, 0.0)) for x in {**one, **other}) / 2
 
 
-def ratios(found: np.ndarray, plain: np.ndarray, place: int) -> str:
+def ratios(found: np.ndarray, plain: np.ndarray, place: int) -> list[str]:
     """Return a column for each measure as ratios to the plain sampler's, with their intervals."""
     random, (questions, runs, _) = np.random.default_rng(0), found.shape
 
@@ -132,8 +134,7 @@ def ratios(found: np.ndarray, plain: np.ndarray, place: int) -> str:
 
     mean, drawn = worth(found) / worth(plain), again(found) / again(plain)
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    told = zip(MEASURES, mean, low, high, strict=True)
-    return "; ".join(f"for {name} x {m:.2f} ({a:.2f} to {b:.2f})" for name, m, a, b in told)
+    return [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in zip(mean, low, high, strict=True)]
 
 
 if __name__ == "__main__":

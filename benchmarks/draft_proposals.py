@@ -67,7 +67,9 @@ def main() -> None:
     for name, mixture in ways.items():
         found = show(name, questions, mixture, settings, options, references)
         plain = found if plain is None else plain
-        print(f"    variance x {ratios(found, plain)}", flush=True)
+        told = zip(MEASURES, ratios(found, plain), strict=True)
+        words = "; ".join(f"{name} {ratio}" for name, ratio in told)
+        print(f"    variance x {words}", flush=True)
 
 
 def worsened(lm: TorchLM, noise: float) -> TorchLM:
@@ -125,8 +127,13 @@ def show(
     return found
 
 
-def ratios(found: np.ndarray, plain: np.ndarray) -> str:
-    """Return variance times each measure as ratios to the plain filter's, with their intervals."""
+def ratios(found: np.ndarray, plain: np.ndarray) -> list[str]:
+    """Return variance times each measure as ratios to the plain filter's, with their intervals.
+
+    Args:
+        found: log Z-hat and the measures of each run, shape (questions, runs, 1 + measures).
+        plain: the same of the plain filter.
+    """
     random, (questions, runs, _) = np.random.default_rng(0), found.shape
 
     def prices(rows: np.ndarray) -> np.ndarray:
@@ -139,8 +146,7 @@ def ratios(found: np.ndarray, plain: np.ndarray) -> str:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, drawn = prices(found) / prices(plain), again(found) / again(plain)
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    told = zip(MEASURES, mean, low, high, strict=True)
-    return "; ".join(f"{name} {m:.2f} ({a:.2f} to {b:.2f})" for name, m, a, b in told)
+    return [f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in zip(mean, low, high, strict=True)]
 
 
 if __name__ == "__main__":

@@ -9,23 +9,28 @@ probability (no answer and all particles dead are wrong); "mean probability" is 
 answer. Intervals are 95%: credible, from Jeffreys' prior, for the share; by the normal law for the
 mean.
 
-*Agreement*: on ten problems of 2 steps, total variation between a sampler's answer posterior at the
-largest size and a reference: self-normalised importance sampling, 5 runs of 2,000 trajectories
-pooled by evidence (tempered SMC with 600 for the power target). Beside it the total variation that
-exact draws would show, as many as the sampler's effective sample size (final weights' for filters,
-the log-density's for chains).
+*Agreement*: on `--agreement` problems of `--steps` steps, total variation between a sampler's
+answer posterior at the largest size and a reference: self-normalised importance sampling,
+`--references` runs of `--draws` trajectories pooled by evidence (tempered SMC with a fifth as many
+for the power target). Beside it what it has more than exact draws would show, as many as the
+sampler's effective sample size (final weights' for filters, the log-density's for chains), with a
+95% interval by a bootstrap over problems; and that size for a CPU second. All problems go on
+together and share forward passes, for filters and chains alike. ESS of final weights says nothing
+of what a filter lost before it last resampled: it is the distance that does.
 
 Results are kept as JSON lines in build/samplers/ and not computed again: the benchmark can be
 stopped and started.
 
 Run: python benchmarks/samplers.py [--problems 100] [--agreement 10] [--threads 2]
     [--only ROW ...] [--sizes 4 16 64]
+     python benchmarks/samplers.py --problems 0 --agreement 8 --steps 4 --references 2 --draws 1500
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -36,7 +41,7 @@ import torch
 from scipy.stats import beta
 
 import motes
-from motes.models import Sampling
+from motes.models import Mixture, Sampling
 from motes.models.pocket import Problem, problems
 from motes.ppl import Posterior
 from motes.samplers import AllParticlesDead
@@ -80,6 +85,12 @@ def waste_free(size: int) -> dict[str, Any]:
 ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
     "importance sampling": filters("importance_sampling"),
     "particle filter": filters("particle_filter"),
+    "chopthin resampling": filters("particle_filter", resampling="chopthin"),
+    "two temperatures": filters(
+        "particle_filter", proposal=Mixture([Sampling(temperature=0.6), PRIOR])
+    ),
+    "adaptive number": filters("adaptive_particle_filter", 1.5),
+    "persistent pool": filters("persistent_pool", 0.5),
     "resample-move": filters("resample_move", 0.7),
     "twisted, by reward": filters("twisted_smc"),
     "twisted, looking ahead": filters("twisted_smc", 0.4, twist="look_ahead", successors=2),
@@ -116,7 +127,10 @@ def main() -> None:
     )
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--agreement", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=2, help="of the problems of the agreement")
+    parser.add_argument("--references", type=int, default=5, help="runs that a reference pools")
+    parser.add_argument("--draws", type=int, default=2000, help="of each of them")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=list(ROWS), help="rows; all where left out")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, choices=SIZES)
     args = parser.parse_args()
@@ -130,13 +144,12 @@ def main() -> None:
         for name in names
         for size in args.sizes
     }
-    _print_accuracy(accuracy, names, args.sizes)
+    if asked:
+        _print_accuracy(accuracy, names, args.sizes)
     if not args.agreement:
         return
-    short = [problem for problem in islice(problems("test", seed=1), 1000) if problem.steps == 2][
-        : args.agreement
-    ]
-    _print_agreement(short, lm, prm, names)
+    short = list(islice(problems("test", seed=1, steps=args.steps), args.agreement))
+    _print_agreement(short, lm, prm, names, args.references, args.draws)
 
 
 def _kept(
@@ -159,7 +172,7 @@ def _kept(
     missing = [problem for problem in asked if problem.question not in found]
     for first in range(0, len(missing), at_once):
         block = missing[first : first + at_once]
-        questions = [problem.question for problem in block]
+        questions, began = [problem.question for problem in block], time.process_time()
         solved = motes.solve_many(
             questions,
             lm=lm,
@@ -170,9 +183,10 @@ def _kept(
             dead="keep",
             **arguments,
         )
+        seconds = (time.process_time() - began) / len(block)
         with path.open("a") as file:
             for problem, posterior in zip(block, solved, strict=True):
-                found[problem.question] = _told(problem, posterior)
+                found[problem.question] = _told(problem, posterior) | {"seconds": seconds}
                 file.write(json.dumps(found[problem.question]) + "\n")
         print(f"{name}: {len(found)} problems", flush=True)
         lm.drop_cache()
@@ -191,9 +205,10 @@ def _told(problem: Problem, posterior: Posterior | AllParticlesDead) -> dict[str
             "ess": 0.0,
         }
     answers = {str(answer): probability for answer, probability in posterior.answers.items()}
-    effective = (
-        posterior.mixing["log_density"].ess if posterior.chains else ess(posterior.log_weights)
-    )
+    effective = ess(posterior.log_weights)
+    if posterior.chains:  # one draw a chain where none moved
+        mixed = posterior.mixing["log_density"].ess
+        effective = np.nan_to_num(mixed, nan=posterior.chains)
     return {
         "question": problem.question,
         "right": posterior.answer == str(problem.answer),
@@ -230,25 +245,20 @@ def _print_accuracy(
             )
 
 
-def _print_agreement(short: list[Problem], lm: Any, prm: Any, names: Sequence[str]) -> None:
-    likely = _pooled(
-        "reference", short, {"sampler": "importance_sampling", "particles": 2000}, lm, prm, runs=5
-    )
-    sharp = _pooled(
-        "reference for the power",
-        short,
-        {"sampler": "tempered_smc", "particles": 600, "alpha": POWER},
-        lm,
-        prm,
-        runs=1,
-    )
+def _print_agreement(
+    short: list[Problem], lm: Any, prm: Any, names: Sequence[str], references: int, draws: int
+) -> None:
+    ask = {"sampler": "importance_sampling", "particles": draws}
+    likely = _pooled("reference", short, ask, lm, prm, runs=references)
+    ask = {"sampler": "tempered_smc", "particles": draws // 5, "alpha": POWER}
+    sharp = _pooled("reference for the power", short, ask, lm, prm, runs=references)
     print(
         f"\nreference ESS: {_range(row['ess'] for row in likely)}; for the power target "
         f"{_range(row['ess'] for row in sharp)}"
     )
     print(
-        "\n| at the largest size | total variation | of exact draws of equal ESS | ESS |\n| --- | "
-        "--- | --- | --- |"
+        "\n| at the largest size | total variation | more than exact draws of equal ESS | ESS | "
+        "tokens | CPU seconds | ESS a CPU second |\n" + "| --- " * 7 + "|"
     )
     random = np.random.default_rng(0)
     for name in names:
@@ -264,9 +274,16 @@ def _print_agreement(short: list[Problem], lm: Any, prm: Any, names: Sequence[st
             for row, other in zip(rows, reference, strict=True)
         ]
         mark = " (heuristic)" if name in HEURISTIC else ""
+        more = np.array(distance) - exact
+        drawn = more[random.integers(len(more), size=(4000, len(more)))].mean(1)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        effective, tokens, seconds = (
+            np.mean([row[key] for row in rows]) for key in ("ess", "tokens", "seconds")
+        )
         print(
-            f"| {name}{mark} | {np.mean(distance):.3f} | {np.nanmean(exact):.3f} | "
-            f"{np.nanmean([row['ess'] for row in rows]):.0f} |"
+            f"| {name}{mark} | {np.mean(distance):.3f} | {more.mean():+.3f} ({low:+.3f} to "
+            f"{high:+.3f}) | {effective:.0f} | {tokens:,.0f} | {seconds:.1f} | "
+            f"{effective / seconds:.1f} |"
         )
 
 
