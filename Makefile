@@ -73,7 +73,7 @@ test-statistics: $(INSTALLED)
 # vLLM pins another torch, transformers and numpy, and its wheel for CPUs brings packages that it cannot import there.
 # The test of vLLM in process runs in its environment; servers run in theirs and are asked from .venv.
 ENGINES := .venv-engines
-ENGINE_TESTS := tests/models/engines/test_real_engines.py
+ENGINE_TESTS := tests/models/engines/test_real_engines.py tests/models/engines/test_real_reward_models.py
 ONE_THREAD = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 $(ENGINES)/%/.made:
@@ -95,7 +95,7 @@ $(ENGINES)/llamacpp/.engine: $(ENGINES)/llamacpp/.made
 	touch $@
 	echo "installed in $$SECONDS s"
 
-$(ENGINES)/vllm/.installed: $(ENGINES)/vllm/.engine
+$(ENGINES)/vllm/.installed: $(ENGINES)/vllm/.engine pyproject.toml
 	@$(ENGINE_PIP) uninstall --yes torchvision torchaudio torchcodec triton opencv-python-headless
 	$(ENGINE_PIP) install --editable '.[gguf,server]' pytest
 	touch $@

@@ -7,12 +7,10 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
-from .hosting.places import located
 from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
-from .loading import is_address, is_in_vllm, load_lm
+from .loading import check_source, is_address, is_in_vllm, load_lm
 from .pairing import AGREEMENT, JUDGE, OF_THE_LM, SELF_CERTAINTY, SELF_SCORE, TAIL_ENTROPY, VOTES
-from .pocket import LM_FOLDER
 from .protocols import LanguageModel, RewardModel
 from .reward.digit_reader import DigitReader
 from .reward.generative_verifier import GenerativeVerifier
@@ -68,9 +66,10 @@ def load_prm(
         cache_bytes: the most bytes of keys and values to keep.
         probe: as for `load_lm`.
         options: of what the language model is itself, and of "votes:", the arguments of the class;
-            of a generative verifier `rationales`,
-            `max_tokens` of one, `sampling` and `seed` (see `GenerativeVerifier`); of a server those
-            of `motes.models.reward.server_prm.load_served_prm`; in vLLM those of
+            of a generative verifier `rationales`, `max_tokens` of one, `sampling` and `seed` (see
+            `GenerativeVerifier`); of verifiers and votes in vLLM or behind a server, what `load_lm`
+            takes there. Of any other behind a server those of
+            `motes.models.reward.server_prm.load_served_prm`; in vLLM those of
             `motes.models.reward.vllm_prm.load_vllm_prm`.
 
     Returns:
@@ -102,8 +101,8 @@ def load_prm(
         return _load_votes(name, hosting, options)
     form = _form(name, family, reader)
     if form is not None:
-        _check_options(load_verifier, name, options)
-        return load_verifier(name, form, hosting=hosting, **options)
+        own, engine = _parted(load_verifier, name, name, options)
+        return load_verifier(name, form, hosting=hosting | engine, **own)
     if is_in_vllm(name.removeprefix(JUDGE)):
         return _load_into_vllm(name, family, reader, hosting, options)
     if is_address(name.removeprefix(JUDGE)):
@@ -147,8 +146,8 @@ def load_verifier(
 
 
 def load_implicit_prm(
-    source: str | Path,
-    reference: str | Path,
+    source: str | Path | LanguageModel,
+    reference: str | Path | LanguageModel,
     *,
     beta: float = BETA,
     device: str = "auto",
@@ -157,33 +156,47 @@ def load_implicit_prm(
     """Load an implicit reward model, such as EurusPRM: a language model and its reference.
 
     It is asked in EurusPRM's layout: the question in the chat template, then numbered steps. See
-    `motes.models.reward.implicit` for the equation.
+    `motes.models.reward.implicit` for the equation. The two may run in different places: each is
+    asked for the log-probabilities of given texts alone.
 
     Args:
-        source: the trained language model, as `load_lm` takes it.
-        reference: the language model that it was trained from.
+        source: the trained language model, as `load_lm` takes it, "vllm:..." and the address of a
+            server among others; or one that is loaded.
+        reference: the language model that it was trained from, likewise.
         beta: the factor before the log ratio.
         device: as for `load_lm`.
         dtype: as for `load_lm`.
 
     Raises:
-        ValueError, FileNotFoundError, MemoryError: as `load_lm`; or the two have not one
-            vocabulary.
+        TypeError: one of the two does not tell the probability of a given text.
+        ValueError, FileNotFoundError, MemoryError, ServerError: as `load_lm`; or one of the two
+            shows no tokenizer, or they have not one vocabulary.
 
     Example:
         >>> load_implicit_prm("pocket", "pocket").name
         'pocket against pocket'
     """
-    located(source, shipped=LM_FOLDER)
-    located(reference, shipped=LM_FOLDER)
-    policy: Any = load_lm(source, device=device, dtype=dtype)
-    base: Any = load_lm(reference, device=device, dtype=dtype)
-    if policy.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+    for given in (source, reference):
+        if isinstance(given, str | Path):
+            check_source(given)
+    policy, base = (_implicit_part(given, device, dtype) for given in (source, reference))
+    tokenizer = policy.tokenizer
+    if tokenizer.get_vocab() != base.tokenizer.get_vocab():
         raise ValueError(
-            f"reference must have the vocabulary of {str(source)!r}, and {str(reference)!r} has "
-            "another"
+            f"reference must have the vocabulary of {policy.name!r}, and {base.name!r} has another"
         )
-    return ImplicitReward(policy, base, encode=NumberedSteps(policy.tokenizer), beta=beta)
+    return ImplicitReward(policy, base, encode=NumberedSteps(tokenizer), beta=beta)
+
+
+def _implicit_part(given: str | Path | LanguageModel, device: str, dtype: str) -> Any:
+    lm: Any = given
+    if isinstance(given, str | Path):
+        lm = load_lm(given, device=device, dtype=dtype)
+    if getattr(lm, "tokenizer", None) is None:
+        raise ValueError(
+            f"{lm.name!r} shows no tokens, of whose probabilities an implicit reward is made"
+        )
+    return lm
 
 
 def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
@@ -216,10 +229,10 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
 
 
 def _load_votes(name: str, hosting: dict[str, Any], options: dict[str, Any]) -> RewardModel:
-    _check_options(VotingJudge.__init__, name, options)
     source = name.removeprefix(VOTES)
-    lm = load_lm(source, **hosting, **_unweighed(source))
-    return VotingJudge(lm, **{"name": name, **options})
+    own, engine = _parted(VotingJudge.__init__, name, source, options)
+    lm = load_lm(source, **hosting, **_unweighed(source), **engine)
+    return VotingJudge(lm, **{"name": name, **own})
 
 
 def _unweighed(source: str) -> dict[str, Any]:
@@ -265,12 +278,34 @@ def _check_alone(name: str, **given: object) -> None:
             raise ValueError(f"{argument} must be left out beside {name!r}, not {value!r}")
 
 
+def _parted(
+    function: Callable[..., Any], name: str, source: str, options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part what a kind of reward model takes from what is meant for the engine or server.
+
+    Raises:
+        TypeError: an argument is the kind's neither, and there is no engine or server.
+    """
+    if not (is_in_vllm(source) or is_address(source)):
+        _check_options(function, name, options)
+        return options, {}
+    known = _arguments(function)
+    own = {option: value for option, value in options.items() if option in known}
+    return own, {option: value for option, value in options.items() if option not in own}
+
+
 def _check_options(function: Callable[..., Any], name: str, options: dict[str, Any]) -> None:
     """Raise TypeError for an argument that this kind of reward model does not have."""
+    known = _arguments(function)
+    for option in options:
+        if option not in known:
+            raise TypeError(f"load_prm has no argument {option!r} for {name!r}")
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """Return which arguments are a user's to give."""
     known = []
     for parameter in signature(function).parameters.values():
-        if parameter.kind is Parameter.KEYWORD_ONLY:
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.name != "hosting":
             known.append(parameter.name)
-    for option in options:
-        if option not in known or option == "hosting":
-            raise TypeError(f"load_prm has no argument {option!r} for {name!r}")
+    return known

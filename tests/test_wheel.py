@@ -79,7 +79,9 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
         held = archive.namelist()
         assert {name for name in held if not name.startswith(info)} == expected
         assert archive.read(info + "licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-        assert "motes = motes.cli:main" in archive.read(info + "entry_points.txt").decode()
+        entries = archive.read(info + "entry_points.txt").decode()
+        assert "motes = motes.cli:main" in entries
+        assert "[vllm.general_plugins]\nmotes = motes.models.reward.vllm_backbone:reg" in entries
     for model in ("lm", "prm"):
         assert f"motes/models/pocket/{model}/model.safetensors" in held
 

@@ -68,6 +68,8 @@ class Head(NamedTuple):
             )
         if set(self.shapes) <= {"weight", "bias"} and "weight" in self.shapes:
             return _Wide(hidden, self.outputs, bias="bias" in self.shapes)
+        if not self.shapes:
+            raise ValueError("its weights hold no head that is known")
         names = ", ".join(f"{self.prefix}.{name}" for name in sorted(self.shapes))
         raise ValueError(f"a head of the tensors {names} is of no layout that is known")
 
@@ -90,14 +92,37 @@ def read_head(place: Place) -> Head:
     if place.gguf is not None:
         return Head()
     with one_sentence(place):
-        for name, shape in _tensors(place):
-            match = _HEAD.match(name)
-            if match is not None:
-                prefixes.setdefault(match[1], {})[match[2]] = shape
+        for path in _files(place):
+            for name, shape in _shapes(path):
+                match = _HEAD.match(name)
+                if match is not None:
+                    prefixes.setdefault(match[1], {})[match[2]] = shape
     if len(prefixes) != 1:
         return Head()
     [(prefix, shapes)] = prefixes.items()
     return Head(prefix, shapes)
+
+
+def loaded_head(place: Place, head: Head, hidden: int) -> torch.nn.Module:
+    """Return the head itself with its weights, on the CPU and in float32.
+
+    For hidden states that come from elsewhere: of the same layers as in `TorchPRM`.
+
+    Args:
+        place: of the checkpoint.
+        head: as `read_head` found it there.
+        hidden: the size of the backbone's hidden states.
+
+    Raises:
+        ValueError: it is of no layout that is known, or of another size.
+    """
+    with one_sentence(place):
+        module = head.module(hidden)
+        weights: dict[str, torch.Tensor] = {}
+        for path in _files(place):
+            weights |= _weights(path, f"{head.prefix}.")
+        module.load_state_dict(weights)
+    return module.float().eval()
 
 
 def with_head(found: Any, head: Head) -> Any:
@@ -116,14 +141,14 @@ def with_head(found: Any, head: Head) -> Any:
     return type(found.__name__, (found,), {"__init__": made, "__module__": found.__module__})
 
 
-def _tensors(place: Place) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the names and shapes of tensors that may belong to a head."""
+def _files(place: Place) -> Iterator[Path]:
+    """Yield the files in which a checkpoint may keep its head."""
     for index_name, whole in FORMATS:
         index = _file(place, index_name)
         names = {whole} if index is None else _homes(index)
         for path in [_file(place, name) for name in sorted(names)]:
             if path is not None:
-                yield from _shapes(path)
+                yield path
 
 
 def _homes(index: Path) -> set[str]:
@@ -133,6 +158,7 @@ def _homes(index: Path) -> set[str]:
 
 
 def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the names and shapes of tensors that may belong to a head."""
     if path.suffix == ".bin":
         for name, tensor in torch.load(path, map_location="meta", weights_only=True).items():
             yield name, tuple(tensor.shape)
@@ -143,6 +169,30 @@ def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         for name in tensors.keys():  # noqa: SIM118 (it is no mapping)
             if _HEAD.match(name):
                 yield name, tuple(tensors.get_slice(name).get_shape())
+
+
+def _weights(path: Path, begin: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin so, by the rest of their names."""
+    if path.suffix == ".bin":
+        held = torch.load(path, map_location="cpu", weights_only=True)
+        found = {name: tensor for name, tensor in held.items() if name.startswith(begin)}
+    else:
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as tensors:
+            names = [name for name in tensors.keys() if name.startswith(begin)]  # noqa: SIM118
+            found = {name: tensors.get_tensor(name) for name in names}
+    return {name.removeprefix(begin): tensor for name, tensor in found.items()}
+
+
+def is_of_head(name: str) -> bool:
+    """Return whether a checkpoint's tensor is of a head, by its name.
+
+    Example:
+        >>> is_of_head("v_head.summary.weight"), is_of_head("model.norm.weight")
+        (True, False)
+    """
+    return _HEAD.match(name) is not None
 
 
 def _file(place: Place, name: str) -> Path | None:

@@ -26,7 +26,13 @@ from ..cost import Cost
 from ..hosting.text_encoder import TextEncoder
 from ..identity import identify
 from ..prompts import prompt_of
-from ..protocols import Capabilities, TractableLanguageModel, nan_score, token_facts
+from ..protocols import (
+    Capabilities,
+    TractableLanguageModel,
+    capabilities,
+    nan_score,
+    token_facts,
+)
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 
@@ -114,9 +120,10 @@ class ImplicitReward:
         name: str = "",
     ) -> None:
         for argument, lm in (("policy", policy), ("reference", reference)):
-            if not isinstance(lm, TractableLanguageModel):
+            if not isinstance(lm, TractableLanguageModel) or not capabilities(lm).scoring:
                 raise TypeError(
-                    f"{argument} must be a language model with a method logprob, not {lm!r}"
+                    f"{argument} must be a language model with a method logprob, which tells the "
+                    f"probability of a given text, not {lm!r}"
                 )
         self.beta = checks.number("beta", beta)
         if self.beta <= 0:

@@ -1,9 +1,8 @@
 """Reward models behind a server: a head that vLLM pools, or a causal model that tells tokens' odds.
 
-A head is asked at vLLM's /pooling, of a server that was started with
-`--runner pooling --pooler-config '{"task": "classify"}'`: conversations in token ids, its outputs
-at the last token back. A causal model is asked for the log-probabilities of the tokens that its
-reader compares, of any server that scores given tokens (vLLM, SGLang, llama.cpp).
+A head is asked at vLLM's /pooling (see `pooled_head`), of a server that was started with
+`--runner pooling`. A causal model is asked for the log-probabilities of the tokens that its reader
+compares, of any server that scores given tokens (vLLM, SGLang, llama.cpp).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import checks
 from ...aliases import Config, Tokenizer
@@ -20,18 +19,34 @@ from ..engines.connection import KEY_VARIABLE, Connection
 from ..engines.dialect import Dialect, Served
 from ..engines.servers import checked_tokenizer, identified
 from ..hosting.places import located
-from ..hosting.pretrained import load_tokenizer, read_config
+from ..hosting.pretrained import Place, load_tokenizer, read_config
 from ..pairing import JUDGE
 from ..pocket import LM_FOLDER, PRM_FOLDER
 from ..sampling import Sampling
+from ..trajectory import Trajectory
 from .engine_prm import EnginePRM, Reply, compared_tokens
 from .families import Family, Signs, recognised, unknown
 from .heads import Head
 from .hosted_prm import judging_family
+from .pooled_head import pooled_head
 from .readers import Reader
 
-POOLING = "/pooling"
 _PLAIN = Sampling()
+_FIRST = Trajectory(question="1 + 1?").child("2.", (0,), logprob=0.0, proposal_logprob=0.0)
+
+
+class _Files(NamedTuple):
+    """What is known here of a served model.
+
+    Attributes:
+        tokenizer: the model's.
+        place: where its checkpoint is; None where only a tokenizer was given.
+        config: its configuration; None where only a tokenizer was given.
+    """
+
+    tokenizer: Tokenizer
+    place: Place | None = None
+    config: Config | None = None
 
 
 def load_served_prm(
@@ -80,42 +95,47 @@ def load_served_prm(
             "tells nothing of tokens, which a reward model is read by; load_prm('votes:ADDRESS') "
             "asks for verdicts in words"
         )
-    own, config = _files(tokenizer, served, LM_FOLDER if asked == "judge" else PRM_FOLDER)
+    files = _files(tokenizer, served, LM_FOLDER if asked == "judge" else PRM_FOLDER)
+    own = files.tokenizer
     dialect = kind(connection, served)
     checked_tokenizer(connection, dialect, own)
     if reader is not None:
-        asks, outputs = reader(own), 0
+        asks, causal = reader(own), True
     else:
-        known = _family(served, config, asked)
-        asks, outputs = known.reader(own, config), known.outputs
-    one = partial(_pooled, connection, served, outputs)
-    if not outputs:
+        known = _family(served, files.config, asked)
+        asks, causal = known.reader(own, files.config), not known.outputs
+    if causal:
         one = partial(_next_tokens, dialect, compared_tokens(asks))
+    else:
+        one = pooled_head(
+            connection,
+            served.name,
+            known,
+            place=files.place,
+            config=files.config,
+            first=asks.conversation(_FIRST),
+        )
     pool = ThreadPoolExecutor(connection.at_once, thread_name_prefix="motes-server")
     room = served.context if context is None else checks.count("context", context)
     return EnginePRM(
         partial(_each, pool, connection, one),
         asks,
-        causal=not outputs,
+        causal=causal,
         name=name,
         weights=served.name,
         context=room,
     )
 
 
-def _files(given: Any, served: Served, shipped: Path) -> tuple[Tokenizer, Config | None]:
-    """Return the served model's tokenizer and configuration.
-
-    The latter is None where only a tokenizer was given.
-    """
+def _files(given: Any, served: Served, shipped: Path) -> _Files:
     source = served.source if given is None else given
     if source is not None and not isinstance(source, str | Path):
-        return source, None
+        return _Files(source)
     try:
         if source is None:
             raise FileNotFoundError("it does not say what it has loaded")
         place = located(source, shipped=shipped)
-        return load_tokenizer(place), read_config(place)
+        return _Files(load_tokenizer(place), place, read_config(place))
     except (OSError, ValueError) as error:
         if given is not None:
             raise
@@ -155,44 +175,3 @@ def _next_tokens(dialect: Dialect, tokens: tuple[int, ...], ids: tuple[int, ...]
     """Return the log-probabilities of these tokens behind a conversation."""
     values = [dialect.score(ids, (token,), _PLAIN)[0] for token in tokens]
     return Reply(values, len(ids))
-
-
-def _pooled(connection: Connection, served: Served, outputs: int, ids: tuple[int, ...]) -> Reply:
-    """Return the head's outputs at the last token of a conversation."""
-    body = {"model": served.name, "input": list(ids), "use_activation": False}
-    body["encoding_format"] = "float"
-    answer = connection.post(POOLING, body)
-    if answer.get("model") != served.name:
-        raise connection.wrong(
-            f"answers with the model {answer.get('model')!r}, and {served.name!r} was asked"
-        )
-    rows = answer.get("data")
-    if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], dict):
-        raise connection.wrong("sent no outputs for a conversation")
-    values = rows[0].get("data")
-    if isinstance(values, list) and values and isinstance(values[-1], list):
-        values = values[-1]  # a row for each token
-    numbers = values if isinstance(values, list) else []
-    plain = all(type(value) in (int, float) for value in numbers)
-    if not plain or len(numbers) != outputs:
-        raise connection.wrong(
-            f"sent {values!r:.60} where {outputs} outputs of the head of {served.name!r} were "
-            "expected"
-        )
-    return Reply(numbers, _read(connection, answer, len(ids)))
-
-
-def _read(connection: Connection, answer: dict[str, Any], length: int) -> int:
-    """Return how many tokens the server computed.
-
-    Raises:
-        ServerError: it read another number of tokens than were sent.
-    """
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    read = usage.get("prompt_tokens", length)
-    if read != length:
-        raise connection.wrong(f"read {read!r:.20} tokens of a conversation of {length}")
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return length - (cached if isinstance(cached, int) else 0)

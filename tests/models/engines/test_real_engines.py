@@ -8,12 +8,6 @@ from here.
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,27 +19,24 @@ import pytest
 import torch
 from lm_contract import CHECKS, Host, check_blocks
 from pocket_gguf import write_pocket
+from prm_checkpoints import random_pocket
+from real_engines import BLOCK, EAGER, serve, solution, vllm_here
 from transformers import AutoModelForCausalLM
 
-from motes.models import Sampling, StepRule, Trajectory, load_lm, load_prm, token_confidences
-from motes.models.engines.connection import Connection
-from motes.models.pocket import LM_FOLDER, PRM_FOLDER, problems
+from motes.models import (
+    Sampling,
+    StepRule,
+    Trajectory,
+    load_implicit_prm,
+    load_lm,
+    load_prm,
+    token_confidences,
+)
+from motes.models.pocket import LM_FOLDER, problems
 
 pytestmark = pytest.mark.engines
-ENGINES = Path(os.environ.get("MOTES_ENGINES", "."))
 # engines report tokens of half-precision caches, or of sums in another order
 FLOAT32, HALF, QUANTISED = 2e-4, 5e-3, 0.25  # nats a token
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "TORCHDYNAMO_DISABLE": "1",
-    "OMP_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "HF_HUB_OFFLINE": "1",
-}
-BLOCK = 32  # tokens, of vLLM's prefix cache: on a CPU it takes multiples of this
-UP = 600  # seconds until a server must answer: importing vLLM takes a minute of a quiet machine
 LLAMA = """
 import sys, time
 import xllamacpp
@@ -73,17 +64,11 @@ def of_transformers(model: Any, tokenizer: Any, make: Callable[..., Any], **opti
     return Host(make, reference, prompt, decode, **options)
 
 
-def in_process(source: Any, **options: Any) -> Any:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    return load_lm(f"vllm:{source}", enforce_eager=True, block_size=BLOCK, **options)
-
-
 @pytest.fixture(scope="module")
 def vllm_host(pocket32: Any, tokenizer: Any) -> Host:
     from motes.models.engines.vllm_lm import VllmLM
 
-    loaded = in_process("pocket")
+    loaded = vllm_here(load_lm, "vllm:pocket", **EAGER)
 
     def make(rule: StepRule, context: int | None) -> VllmLM:
         return VllmLM(
@@ -100,48 +85,6 @@ def vllm_host(pocket32: Any, tokenizer: Any) -> Host:
         )
 
     return of_transformers(pocket32, tokenizer, make, atol=FLOAT32)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def serve(engine: str, *command: str) -> Iterator[str]:
-    """Run a server of an engine's environment until the test module is done; yield its address."""
-    port = free_port()
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [str(ENGINES / engine / "bin" / "python"), *command, str(port)],
-            env={**os.environ, **ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # vLLM's has processes of its own, which end with it
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            if not answers(url, process):
-                log.seek(0)
-                pytest.fail(f"no server of {engine} in {UP} s:\n{log.read()[-2000:]}")
-            yield url
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a server answers; say whether it has, in time."""
-    connection = Connection(url, retries=0)
-    began = time.monotonic()
-    while time.monotonic() - began < UP and process.poll() is None:
-        try:
-            if connection.find("/v1/models"):
-                return True
-        except RuntimeError:
-            pass
-        time.sleep(1)
-    return False
 
 
 def server_host(url: str, model: Any, tokenizer: Any, folder: Path, **options: Any) -> Host:
@@ -236,41 +179,23 @@ def test_llamacpp_server(llamacpp_host: Host, check: Callable[[Host], None]) -> 
     check(llamacpp_host)
 
 
-def solution() -> list[Trajectory]:
-    """Three prefixes of a solution, of which each is judged."""
-    nodes = [Trajectory(question="How many pens has Ben?")]
-    for step in ("Ben has 3 pens.\n\n", "He buys 4.\n\n", "The answer is 7."):
-        nodes.append(nodes[-1].child(step, (1,), logprob=0.0, proposal_logprob=0.0))
-    return nodes[1:]
-
-
-@pytest.mark.parametrize("use", ["", "judge:"])
-def test_vllm_in_process_scores_as_torch_does(use: str) -> None:
-    """The pocket's reward model by its head, and its language model as a judge by two tokens."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    ours = load_prm(f"{use}vllm:pocket", enforce_eager=True, block_size=32)
-    expected = load_prm(f"{use}pocket", probe=False).score(solution())
-    assert ours.score(solution()) == pytest.approx(expected, abs=FLOAT32)
-    again = solution()
-    assert ours.score(again) == pytest.approx(expected, abs=FLOAT32)  # from the prefix cache
-
-
-def test_vllm_server_scores_as_torch_does() -> None:
-    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(PRM_FOLDER)]
-    command += ["--runner", "pooling", "--pooler-config", '{"task": "classify"}']
-    command += ["--dtype", "float32", "--enforce-eager", "--block-size", "32", "--port"]
-    for url in serve("vllm", *command):
-        expected = load_prm("pocket", probe=False).score(solution())
-        assert load_prm(url).score(solution()) == pytest.approx(expected, abs=FLOAT32)
-
-
 @pytest.mark.parametrize("vllm_server_host", ["raw-pocket"], indirect=True)
 def test_vllm_server_judges_as_torch_does(vllm_server_host: Host) -> None:
     lm = vllm_server_host.make(StepRule(), None)
     judge = load_prm(f"judge:{lm._connection.url}", tokenizer=LM_FOLDER, at_once=4)
     expected = load_prm("judge:pocket", probe=False).score(solution())
     assert judge.score(solution()) == pytest.approx(expected, abs=2 * FLOAT32)
+
+
+@pytest.mark.parametrize("vllm_server_host", ["raw-pocket"], indirect=True)
+def test_vllm_server_is_half_of_an_implicit_reward_model(
+    vllm_server_host: Host, tmp_path: Path
+) -> None:
+    """Beside a reference that torch hosts."""
+    lm, reference = vllm_server_host.make(StepRule(), None), random_pocket(tmp_path, seed=2)
+    ours, here = (load_implicit_prm(policy, reference, beta=1.0) for policy in (lm, "pocket"))
+    # sums over some fifty tokens
+    assert ours.score(solution()) == pytest.approx(here.score(solution()), abs=50 * FLOAT32)
 
 
 @pytest.mark.parametrize("vllm_server_host", ["raw-pocket"], indirect=True)
@@ -288,11 +213,9 @@ def test_vllm_server_scores_a_text_that_fills_its_context(vllm_server_host: Host
 
 
 def test_vllm_in_process_draws_from_smollm2(smollm: Any, smollm_folder: Path) -> None:
-    """The log-probabilities of its draws, and how sure it was, are those of transformers.
-
-    It stands last: an engine that ends takes others of its process with it.
-    """
-    lm = in_process(smollm_folder, max_model_len=512, step=StepRule(cap=12))
+    """The log-probabilities of its draws, and how sure it was, are those of transformers."""
+    options: dict[str, Any] = {"max_model_len": 512, "step": StepRule(cap=12)}
+    lm = vllm_here(load_lm, f"vllm:{smollm_folder}", **options, **EAGER)
     root = lm.start("Ann has 3 shells and finds 4 more. How many has she?")
     before = lm.rendered(root.question).token_ids
     cold = {"sampling": Sampling(temperature=0.7, top_k=40), "prior": Sampling()}

@@ -1,13 +1,11 @@
-"""Reward models that others run: in vLLM (a stand-in for it) and behind servers, and their faults.
+"""Reward models behind servers, and their faults; those in vLLM are in test_vllm_prm.py.
 
 Real engines are in tests/models/engines/test_real_engines.py.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,8 +100,8 @@ def test_a_head_behind_a_server_gives_the_scores_of_the_same_model_here(
     expected = pocket_prm.score(grown())
     assert prm.score([*path, path[0]]) == pytest.approx([*expected, expected[0]], abs=1e-4)
     asked = [body for body in stub.bodies if "use_activation" in body]
-    assert len(asked) == 3  # a node is asked about once
-    lengths = sum(len(body["input"]) for body in asked)
+    assert len(asked) == 1 + 3  # one when it is loaded; then a node is asked about once
+    lengths = sum(len(body["input"]) for body in asked[1:])
     assert prm.cost.prm_tokens == lengths - 3 * 4 and prm.cost.prm_forward_passes == 3
     prm.score(path)
     assert prm.cost.prm_forward_passes == 3
@@ -223,101 +221,3 @@ def test_what_cannot_be_used_is_said_when_it_is_loaded(stub: Stub, table_model: 
             load_prm(running.url, reader=lambda tokenizer: object())
     with serving(TextStub(table_model)) as running, pytest.raises(ServerError, match="of tokens"):
         load_prm(running.url, family="judge")
-
-
-class FakeLLM:
-    """Stands for vllm.LLM: what it is given, and what it answers."""
-
-    made: dict[str, Any] = {}
-    network: Any = None
-
-    def __init__(self, **given: Any) -> None:
-        FakeLLM.made = given
-        pooler = given.get("pooler_config")
-        config = SimpleNamespace(max_model_len=512, pooler_config=pooler)
-        self.llm_engine = SimpleNamespace(model_config=config)
-
-    def encode(
-        self, prompts: Any, *, pooling_params: Any, pooling_task: str, **_: Any
-    ) -> list[Any]:
-        assert pooling_params.use_activation is False
-        results = []
-        for prompt in prompts:
-            data = torch.tensor(outputs_of(self.network, prompt["prompt_token_ids"]))
-            if pooling_task == "token_classify":
-                assert pooling_params.skip_reading_prefix_cache is False
-                data = torch.stack([-data, data])
-            output = SimpleNamespace(data=data)
-            results.append(SimpleNamespace(outputs=output, num_cached_tokens=0))
-        return results
-
-    def generate(self, prompts: Any, *, sampling_params: Any, **_: Any) -> list[Any]:
-        tokens = sampling_params.logprob_token_ids
-        assert sampling_params.max_tokens == 1 and sampling_params.logprobs == len(tokens) == 2
-        results = []
-        for prompt in prompts:
-            law = torch.tensor(outputs_of(self.network, prompt["prompt_token_ids"])).log_softmax(0)
-            row = {token: SimpleNamespace(logprob=float(law[token])) for token in tokens}
-            results.append(
-                SimpleNamespace(outputs=[SimpleNamespace(logprobs=[row])], num_cached_tokens=0)
-            )
-        return results
-
-
-@pytest.fixture
-def fake_vllm(monkeypatch: pytest.MonkeyPatch) -> type[FakeLLM]:
-    vllm, config, platforms = (ModuleType(n) for n in ("vllm", "vllm.config", "vllm.platforms"))
-    plain = lambda **given: SimpleNamespace(**given)
-    for module, parts in (
-        (vllm, {"LLM": FakeLLM, "PoolingParams": plain, "SamplingParams": plain}),
-        (config, {"PoolerConfig": lambda task=None, **more: plain(task=task, **more)}),
-        (platforms, {"current_platform": SimpleNamespace(is_cpu=lambda: True)}),
-    ):
-        vars(module).update(parts)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    return FakeLLM
-
-
-def test_a_head_in_vllm_is_pooled_at_the_last_token(
-    fake_vllm: type[FakeLLM], pocket_prm: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fake_vllm, "network", pocket_prm.model)
-    prm = load_prm("vllm:pocket", max_model_len=512)
-    made = fake_vllm.made
-    assert (made["runner"], made["pooler_config"].task, made["dtype"]) == (
-        "pooling",
-        "classify",
-        "float32",
-    )
-    assert made["max_model_len"] == 512 and made["enable_prefix_caching"] is True
-    assert prm.score(grown()) == pytest.approx(pocket_prm.score(grown()), abs=1e-5)
-    assert prm.name == "vllm:pocket" and prm.weights and prm.context == 512
-
-
-def test_a_causal_model_in_vllm_is_asked_for_two_tokens(
-    fake_vllm: type[FakeLLM], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = load_prm("judge:pocket", probe=False)
-    monkeypatch.setattr(fake_vllm, "network", here.model)
-    prm = load_prm("judge:vllm:pocket")
-    assert "runner" not in fake_vllm.made
-    assert prm.score(grown()) == pytest.approx(here.score(grown()), abs=1e-4)
-
-
-def test_what_vllm_cannot_do_is_said(
-    fake_vllm: type[FakeLLM], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(ValueError, match="device must be left out for 'vllm:pocket'"):
-        load_prm("vllm:pocket", device="cpu")
-    with pytest.raises(ValueError, match="runner cannot be chosen"):
-        load_prm("vllm:pocket", runner="generate")
-    from motes.models.reward.vllm_prm import _pooling
-
-    config: Any = SimpleNamespace(architectures=["Qwen2ForPrmModel"])
-    with pytest.raises(ValueError, match="load it without 'vllm:'"):
-        _pooling("Skywork/x", config)
-    config.architectures = ["Qwen2ForProcessRewardModel"]
-    assert _pooling("Qwen/x", config)["pooler_config"] == {"tok_pooling_type": "ALL"}
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ImportError, match=r"pip install 'motes\[vllm\]'"):
-        load_prm("vllm:pocket")

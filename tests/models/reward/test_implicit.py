@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 import torch
+from fake_vllm import vllm_lm
+from prm_checkpoints import random_pocket
+from stub_servers import TableModel, TextStub, VllmStub, serving
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from motes.cli import main
 from motes.models import (
     ImplicitReward,
+    Sampling,
+    StepRule,
     TableLM,
     Trajectory,
     load_implicit_prm,
@@ -22,6 +30,7 @@ from motes.models import (
     load_prm,
 )
 from motes.models.calls import can_read
+from motes.models.reward.implicit import NumberedSteps
 
 QUESTION = "How many apples has Ben?"
 STEPS = ["Ben has 7 + 3 = 10.\n\n", "Step 2: so 7.\n", "The answer is 7."]
@@ -31,18 +40,11 @@ WRITTEN = ["Step 1: Ben has 7 + 3 = 10.", "Step 2: so 7.", "Step 3: The answer i
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two random checkpoints with one tokenizer."""
-    pocket = load_lm("pocket", probe=False)
-    folders = []
-    for seed, name in ((1, "EurusPRM-Stage2"), (2, "Instruct")):
-        torch.manual_seed(seed)
-        config = type(pocket.model.config).from_dict(
-            pocket.model.config.to_dict() | {"initializer_range": 0.3, "num_hidden_layers": 2}
-        )
-        folder = tmp_path_factory.mktemp("models") / name
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-        pocket.tokenizer.save_pretrained(folder)
-        folders.append(folder)
-    return folders[0], folders[1]
+    folder = tmp_path_factory.mktemp("models")
+    return (
+        random_pocket(folder / "EurusPRM-Stage2", seed=1),
+        random_pocket(folder / "Instruct", seed=2),
+    )
 
 
 def path(finished: bool) -> list[Trajectory]:
@@ -121,6 +123,40 @@ def test_tables_give_the_sum_of_log_ratios() -> None:
         ]
         expected.append(2.0 * sum(terms))
     assert prm.score(trajectory.path[1:]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_two_may_run_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server and vLLM (stand-ins for both) against each other, and beside the torch host."""
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=SimpleNamespace))
+    table, other = TableModel(), TableModel(seed=1)
+    nodes = path(finished=False)
+    policy, reference = vllm_lm(table, StepRule()), vllm_lm(other, StepRule())
+    ids = NumberedSteps(table.tokenizer)(nodes[-1])
+    before = list(policy.rendered(QUESTION).token_ids)
+    ratio, torch_ratio = 0.0, 0.0
+    pocket = load_lm("pocket")
+    with torch.no_grad():
+        law = pocket.model(torch.tensor([[*before, *ids]])).logits[0].double().log_softmax(-1)
+    for place, token in enumerate(ids):
+        context = [*before, *ids[:place]]
+        term = table.log_prob(context, token, Sampling())
+        ratio += term - other.log_prob(context, token, Sampling())
+        torch_ratio += term - float(law[len(context) - 1, token])
+    with serving(VllmStub(table)) as one, serving(VllmStub(other)) as two:
+        cases: list[tuple[Any, Any, float]] = [
+            (one.url, two.url, ratio),
+            (policy, two.url, ratio),
+            (one.url, reference, ratio),
+            (one.url, "pocket", torch_ratio),
+            (policy, pocket, torch_ratio),
+        ]
+        for source, base, expected in cases:
+            prm = load_implicit_prm(source, base, beta=1.0)
+            assert prm.score(path(finished=False))[-1] == pytest.approx(expected, abs=2e-3)
+        with pytest.raises(TypeError, match="policy must be a language model with a method logpr"):
+            load_implicit_prm(load_lm(one.url, probabilities=False), "pocket")
+    with serving(TextStub(table)) as texts, pytest.raises(ValueError, match="shows no tokens"):
+        load_implicit_prm(texts.url, "pocket")
 
 
 def test_what_does_not_fit_is_not_read(places: tuple[Path, Path]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from stub_servers import TOKEN_SERVERS, TableModel, VllmStub, serving
 
 from motes.models import Sampling, load_lm, load_prm
+from motes.models.pocket import LM_FOLDER
 
 QUESTION = "How many pens has Ben?"
 
@@ -36,3 +37,14 @@ def test_votes_are_drawn_by_the_law_that_is_asked_for(table_model: TableModel) -
         step = root.child("7 pens.", (5,), logprob=0.0, proposal_logprob=0.0)
         assert np.isfinite(judge.score([step])).all()
         assert (running.bodies[-1]["temperature"], running.bodies[-1]["top_p"]) == (0.6, 0.95)
+
+
+def test_what_the_server_is_loaded_with_goes_to_it(table_model: TableModel) -> None:
+    with serving(VllmStub(table_model)) as running:
+        for source, more in ((running.url, {"family": "thinkprm"}), (f"votes:{running.url}", {})):
+            prm = load_prm(source, rationales=2, at_once=3, tokenizer=LM_FOLDER, **more)
+            assert prm.lm._connection.at_once == 3 and prm.rationales == 2
+            with pytest.raises(TypeError, match="no argument 'loud' for servers"):
+                load_prm(source, loud=True, **more)
+    with pytest.raises(TypeError, match="load_prm has no argument 'at_once' for 'votes:pocket'"):
+        load_prm("votes:pocket", at_once=3)
