@@ -162,7 +162,7 @@ def load_implicit_prm(
     Args:
         source: the trained language model, as `load_lm` takes it, "vllm:..." and the address of a
             server among others; or one that is loaded.
-        reference: the language model that it was trained from, likewise.
+        reference: the language model that it was trained from, taken in the same way.
         beta: the factor before the log ratio.
         device: as for `load_lm`.
         dtype: as for `load_lm`.

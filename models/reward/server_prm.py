@@ -99,12 +99,13 @@ def load_served_prm(
     own = files.tokenizer
     dialect = kind(connection, served)
     checked_tokenizer(connection, dialect, own)
+    known = None if reader is not None else _family(served, files.config, asked)
     if reader is not None:
-        asks, causal = reader(own), True
+        asks = reader(own)
     else:
-        known = _family(served, files.config, asked)
-        asks, causal = known.reader(own, files.config), not known.outputs
-    if causal:
+        assert known is not None
+        asks = known.reader(own, files.config)
+    if known is None or not known.outputs:
         one = partial(_next_tokens, dialect, compared_tokens(asks))
     else:
         one = pooled_head(
@@ -120,7 +121,7 @@ def load_served_prm(
     return EnginePRM(
         partial(_each, pool, connection, one),
         asks,
-        causal=causal,
+        causal=known is None or not known.outputs,
         name=name,
         weights=served.name,
         context=room,
