@@ -16,14 +16,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..aliases import PRNGKeys
 from . import calls
+from .mixture import Law
 from .protocols import Capabilities, LanguageModel, RewardModel, capabilities
 from .randomness import raw_keys
+from .sampling import Sampling
+
+
+class Across(NamedTuple):
+    """What is checked of a question that goes out in one batch with those to other models.
+
+    Attributes:
+        before: called with the model and what holds for all rows, by name.
+        after: called with the model, the trajectories, and what came back; returns it checked.
+    """
+
+    before: Callable[..., None]
+    after: Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +53,8 @@ class BatchedMethod:
         join: makes those arguments of the rows of several runs.
         tokens: how many tokens an answer generated, where a run pays for its own.
         order: of several methods that are asked at once, only those of the highest are answered.
+        across: whether language models over one network answer it in one batch; what is checked of
+            a question before, and of its answer.
     """
 
     call: Callable[..., Any]
@@ -49,6 +65,7 @@ class BatchedMethod:
     join: Callable[..., tuple[Any, ...]] = lambda *columns: columns
     tokens: Callable[[Any], int] | None = None
     order: int = 0
+    across: Across | None = None
 
 
 def _split_keys(trajectories: Sequence[Any], keys: PRNGKeys) -> tuple[Sequence[Any], ...]:
@@ -62,6 +79,14 @@ def _join_keys(trajectories: list[Any], words: list[np.ndarray]) -> tuple[Any, .
     return trajectories, jax.random.wrap_key_data(raw, impl="threefry2x32")
 
 
+def _check_laws(lm: LanguageModel, *, sampling: Law, prior: Sampling) -> None:
+    calls.check_sampling(lm, sampling, prior)
+
+
+def _no_check(lm: LanguageModel, **named: Any) -> None:
+    """Check nothing."""
+
+
 METHODS: dict[str, BatchedMethod] = {
     "extend": BatchedMethod(
         call=calls.extend,
@@ -69,11 +94,20 @@ METHODS: dict[str, BatchedMethod] = {
         split=_split_keys,
         join=_join_keys,
         tokens=lambda child: len(child.step_token_ids),
+        across=Across(_check_laws, calls.checked_children),
     ),
-    "logprob": BatchedMethod(call=calls.logprob, there=lambda can: can.scoring, by_row=2),
+    "logprob": BatchedMethod(
+        call=calls.logprob,
+        there=lambda can: can.scoring,
+        by_row=2,
+        across=Across(_no_check, calls.checked_logprobs),
+    ),
     "continued": BatchedMethod(call=calls.continued, there=lambda can: can.continuation),
     "read_steps": BatchedMethod(
-        call=calls.read_steps, there=lambda can: can.scoring and can.reading, by_row=2
+        call=calls.read_steps,
+        there=lambda can: can.scoring and can.reading,
+        by_row=2,
+        across=Across(_no_check, calls.checked_readings),
     ),
     # steps wait until all others are scored, so that all runs draw their next ones together
     "score": BatchedMethod(call=calls.score, of=RewardModel, order=1),

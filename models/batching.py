@@ -14,7 +14,7 @@ runs add up to those that passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import islice
@@ -29,6 +29,7 @@ from .batched_methods import METHODS, offered
 from .cost import Cost
 from .own_time import CLOCK, OwnTime, own_seconds
 from .protocols import capabilities
+from .questions import Question, answered, batches
 from .trajectory import Trajectory
 
 T = TypeVar("T")
@@ -126,10 +127,10 @@ class RunGroup(Generic[T]):
     def go_on(self) -> list[BatchedRun[T]]:
         """Let each run go on until it asks again, or ends; return those that ended."""
         for run in self.runs:
-            if run.question is None:
+            if not run.waits:
                 run.go_on()
-        ended = [run for run in self.runs if run.question is None]
-        self.runs = [run for run in self.runs if run.question is not None]
+        ended = [run for run in self.runs if not run.waits]
+        self.runs = [run for run in self.runs if run.waits]
         return ended
 
     def answer(self) -> None:
@@ -157,29 +158,6 @@ class RunGroup(Generic[T]):
         self.runs = []
 
 
-class _Question(NamedTuple):
-    """What a run asks.
-
-    Attributes:
-        model: of whom.
-        method: the name of what, in `METHODS`.
-        rows: the arguments that have a row for each answer.
-        common: those that hold for all rows, by place.
-        named: those that hold for all rows, by name.
-    """
-
-    model: Any
-    method: str
-    rows: tuple[Sequence[Any], ...]
-    common: tuple[Any, ...]
-    named: tuple[tuple[str, Any], ...]
-
-    @property
-    def batch(self) -> tuple[Any, ...]:
-        """What questions must have in common to be one call."""
-        return METHODS[self.method].order, self.method, id(self.model), self.common, self.named
-
-
 class _GivenUp(BaseException):
     """Ends the thread of a run that nobody waits for any more."""
 
@@ -188,13 +166,14 @@ class BatchedRun(Generic[T]):
     """A run in its thread, which moves only while it is its turn.
 
     Attributes:
-        question: what it asks and waits for; None once it has ended.
+        questions: what it asks at once and waits for; none once it has ended.
+        answers: to those that were answered, by place.
     """
 
     def __init__(self, run: Run[T], roots: Roots, heard: Heard | None = None) -> None:
         self.roots = roots
-        self.question: _Question | None = None
-        self.answer: Any = None
+        self.questions: list[Question] = []
+        self.answers: dict[int, Any] = {}
         self._refusal: Exception | None = None
         self._heard = heard
         self._turn, self._back = Semaphore(0), Semaphore(0)
@@ -231,24 +210,33 @@ class BatchedRun(Generic[T]):
         self._turn.release()
         self._thread.join()
 
-    def receive(self, answer: Any) -> None:
-        """Take the answer to the question."""
-        self.question, self.answer = None, answer
+    @property
+    def waits(self) -> bool:
+        """Whether it has asked something that is not answered yet."""
+        return self._refusal is None and len(self.answers) < len(self.questions)
+
+    def receive(self, place: int, answer: Any) -> None:
+        """Take the answer to a question."""
+        self.answers[place] = answer
 
     def refuse(self, error: Exception) -> None:
-        """Take an error in place of an answer, which is raised where the run asked."""
-        self.question, self._refusal = None, error
+        """Take an error in place of the answers, which is raised where the run asked."""
+        self._refusal = error
 
-    def ask(self, question: _Question) -> Any:
-        """Wait for an answer; called by the run."""
-        self.question = question
+    def ask(self, questions: Sequence[Question]) -> list[Any]:
+        """Wait for the answers to questions about rows, in order; called by the run."""
+        originals = [question._replace(model=original(question.model)) for question in questions]
+        self.questions, self.answers = originals, {}
         self._wait()
+        self.questions = []
         if self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             raise refusal
+        answers = [self.answers[place] for place in range(len(questions))]
         if self._heard is not None:
-            self._heard(question.method, question.rows, self.answer)
-        return self.answer
+            for question, answer in zip(questions, answers, strict=True):
+                self._heard(question.method, question.rows, answer)
+        return answers
 
     def _wait(self) -> None:
         self.clock.wait()
@@ -267,7 +255,7 @@ class BatchedRun(Generic[T]):
                 self._outcome.append(run(self.batched))
         except BaseException as error:
             self._error = error
-        self.question = None
+        self.questions = []
         self._back.release()
 
 
@@ -285,10 +273,11 @@ class BatchedModel:
         name: the model's.
         cost: what of the model's cost falls to this run.
         original: the model itself.
+        run: the run.
     """
 
     def __init__(self, run: BatchedRun[Any], model: Any) -> None:
-        self.name, self.cost, self.original, self._run = model.name, Cost(), model, run
+        self.name, self.cost, self.original, self.run = model.name, Cost(), model, run
         self.capabilities = replace(capabilities(model), checked=True)
         for name in offered(model):
             setattr(self, name, partial(self._ask, name))
@@ -300,7 +289,7 @@ class BatchedModel:
 
     def start(self, question: str) -> Trajectory:
         """Return the root of all runs that ask this question, so that it is read once."""
-        roots, place = self._run.roots, (id(self.original), question)
+        roots, place = self.run.roots, (id(self.original), question)
         root = roots.get(place)
         if root is None:
             root = roots[place] = calls.start(self.original, question)
@@ -310,6 +299,19 @@ class BatchedModel:
         """Return whether a reward model's context holds a trajectory."""
         return calls.can_read(self.original, trajectory)
 
+    def beside(self, model: Any) -> Any:
+        """Return what stands for another model in this run."""
+        return self.run.batched(model)
+
+    @property
+    def shared_network(self) -> Any:
+        """The network that the model shares forward passes of; None where it shares none."""
+        return getattr(self.original, "shared_network", None)
+
+    def answer_together(self, questions: Sequence[Question]) -> list[Any]:
+        """Answer questions to this and other models of the same run, in one batch."""
+        return self.run.ask(questions)
+
     def _ask(self, name: str, *arguments: Any, **named: Any) -> Any:
         """Ask a method about this run's rows, in one call with the other runs'."""
         method = METHODS[name]
@@ -317,64 +319,79 @@ class BatchedModel:
         if not len(rows[0]):
             return []
         common = tuple(map(_hashable, arguments[method.by_row :]))
-        return self._run.ask(
-            _Question(self.original, name, rows, common, tuple(sorted(named.items())))
-        )
+        question = Question(self, name, rows, common, tuple(sorted(named.items())))
+        [answer] = self.run.ask([question])
+        return answer
+
+
+def original(model: Any) -> Any:
+    """Return the model that one of a run's stand-ins stands for."""
+    return model.original if isinstance(model, BatchedModel) else model
 
 
 def _hashable(argument: object) -> Any:
     return tuple(argument) if isinstance(argument, list) else argument
 
 
-Askers: TypeAlias = "list[tuple[BatchedRun[Any], _Question]]"
+class Asker(NamedTuple):
+    """A question, and who waits for its answer.
+
+    Attributes:
+        run: who.
+        place: the question's number among those that the run asks at once.
+        question: the question.
+    """
+
+    run: BatchedRun[Any]
+    place: int
+    question: Question
 
 
-def _batches(asking: Sequence[BatchedRun[Any]]) -> list[Askers]:
-    """Put together what is asked of one model, of the methods that are answered first."""
-    batches: dict[tuple[Any, ...], Askers] = {}
-    for run in asking:
-        question = run.question
-        if question is not None:
-            batches.setdefault(question.batch, []).append((run, question))
-    first = max((order for order, *_ in batches), default=0)
-    return [askers for (order, *_), askers in batches.items() if order == first]
+def _batches(asking: Sequence[BatchedRun[Any]]) -> list[list[Asker]]:
+    """Put together what makes one batch, of the methods that are answered first."""
+    askers = [
+        Asker(run, place, question)
+        for run in asking
+        for place, question in enumerate(run.questions)
+        if place not in run.answers
+    ]
+    orders = [METHODS[asker.question.method].order for asker in askers]
+    first = [asker for asker, order in zip(askers, orders, strict=True) if order == max(orders)]
+    places = batches([asker.question for asker in first])
+    return [[first[i] for i in group] for group in places]
 
 
-def _answer(askers: Askers) -> None:
-    """Answer questions that make one call."""
-    [*_, (_, question)] = askers
-    before, began = question.model.cost, own_seconds()
-    answers = _joined([asked for _, asked in askers])
-    _share(askers, answers, question.model.cost - before, own_seconds() - began)
+def _answer(askers: Sequence[Asker]) -> None:
+    """Answer questions that make one batch."""
+    models = {id(asker.question.model): asker.question.model for asker in askers}
+    before, began = _spent(models.values()), own_seconds()
+    answers = answered([asker.question for asker in askers])
+    _share(askers, answers, _spent(models.values()) - before, own_seconds() - began)
 
 
-def _answer_apart(askers: Askers, error: Exception) -> None:
-    """Answer each of several questions by itself, whose joint call has failed with this error."""
+def _spent(models: Iterable[Any]) -> Cost:
+    """Return what models have computed so far, together."""
+    return sum((model.cost for model in models), Cost())
+
+
+def _answer_apart(askers: Sequence[Asker], error: Exception) -> None:
+    """Answer each of several questions by itself, whose joint batch has failed with this error."""
     if len(askers) == 1:
-        askers[0][0].refuse(error)
+        askers[0].run.refuse(error)
         return
     for asker in askers:
         try:
             _answer([asker])
         except Exception as own:
-            asker[0].refuse(own)
+            asker.run.refuse(own)
 
 
-def _joined(questions: Sequence[_Question]) -> Any:
-    """Answer questions that make one call."""
-    first, method = questions[0], METHODS[questions[0].method]
-    columns: list[list[Any]] = [[] for _ in first.rows]
-    for question in questions:
-        for column, rows in zip(columns, question.rows, strict=True):
-            column.extend(rows)
-    return method.call(first.model, *method.join(*columns), *first.common, **dict(first.named))
-
-
-def _share(askers: Askers, answers: Any, cost: Cost, seconds: float) -> None:
+def _share(askers: Sequence[Asker], answers: Sequence[Any], cost: Cost, seconds: float) -> None:
     """Give each run its answers, and its share of the cost and of the seconds that passed."""
-    ends = np.cumsum([0, *(len(question.rows[0]) for _, question in askers)]).tolist()
-    for (run, question), first, last in zip(askers, ends[:-1], ends[1:], strict=True):
-        run.receive(answers[first:last])
+    ends = np.cumsum([0, *(len(asker.question.rows[0]) for asker in askers)]).tolist()
+    for asker, answer, first, last in zip(askers, answers, ends[:-1], ends[1:], strict=True):
+        run, question = asker.run, asker.question
+        run.receive(asker.place, answer)
         part = Cost(
             **{
                 field.name: _between(getattr(cost, field.name), first, last, ends[-1])
@@ -383,7 +400,7 @@ def _share(askers: Askers, answers: Any, cost: Cost, seconds: float) -> None:
         )
         tokens = METHODS[question.method].tokens
         if tokens is not None:
-            part = replace(part, generated_tokens=sum(map(tokens, run.answer)))
+            part = replace(part, generated_tokens=sum(map(tokens, answer)))
         run.batched(question.model).cost += part
         run.clock.add(_between(seconds, first, last, ends[-1]))
 

@@ -76,9 +76,17 @@ def extend(
     children = lm.extend(trajectories, keys, sampling=sampling, prior=prior)
     if can.checked:
         return children
-    _check_children(lm, can, trajectories, children)
+    children = checked_children(lm, trajectories, children)
     if can.sampling is None:
         behaviour.watch(lm, trajectories, keys, children, sampling, prior)
+    return children
+
+
+def checked_children(
+    lm: LanguageModel, parents: Sequence[Trajectory], children: Any
+) -> list[Trajectory]:
+    """Return what a language model gave for steps; see `extend` for what is an error."""
+    _check_children(lm, capabilities(lm), parents, children)
     return children if isinstance(children, list) else list(children)
 
 
@@ -140,11 +148,13 @@ def logprob(
         ValueError: another number of them came back.
         FloatingPointError: one is above 0, or NaN.
     """
-    values = _numbers(
-        lm.logprob(trajectories, continuations, prior=prior),
-        len(trajectories),
-        f"logprob of the language model {lm.name!r}",
-    )
+    return checked_logprobs(lm, trajectories, lm.logprob(trajectories, continuations, prior=prior))
+
+
+def checked_logprobs(lm: Any, trajectories: Sequence[Trajectory], values: Any) -> np.ndarray:
+    """Return what a language model gave for continuations; see `logprob` for what is an error."""
+    what = f"logprob of the language model {lm.name!r}"
+    values = _numbers(values, len(trajectories), what)
     wrong = np.flatnonzero(np.isnan(values) | (values > ROUNDING))
     if len(wrong):
         raise FloatingPointError(
@@ -261,10 +271,7 @@ def read_steps(
     """
     if capabilities(lm).reading:
         readings = lm.read_steps(trajectories, steps, prior=prior, proposal=proposal)
-        if len(readings) != len(trajectories):
-            what = f"read_steps of the language model {lm.name!r}"
-            raise ValueError(_miscounted(what, len(readings), len(trajectories)))
-        return list(readings)
+        return checked_readings(lm, trajectories, readings)
     laws = components(proposal)
     tokens = [step.step_token_ids for step in steps]
     known = {
@@ -286,6 +293,16 @@ def read_steps(
         )
         found.append(Reading(node, known[prior][i], terms))
     return found
+
+
+def checked_readings(
+    lm: Any, trajectories: Sequence[Trajectory], readings: Sequence[Reading | None]
+) -> list[Reading | None]:
+    """Return what a language model made of steps; see `read_steps` for what is an error."""
+    if len(readings) != len(trajectories):
+        what = f"read_steps of the language model {lm.name!r}"
+        raise ValueError(_miscounted(what, len(readings), len(trajectories)))
+    return list(readings)
 
 
 def can_read(prm: Any, trajectory: Trajectory) -> bool:

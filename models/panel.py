@@ -1,7 +1,8 @@
 """Several language models that write one tree of trajectories, a step at a time.
 
-A step is drawn by one model and read by all others, in one batch each: so every component of a
-mixture tells how probable it is, whichever drew it. Every model keeps a tree of its own, with its
+A step is drawn by one model and read by all others: so every component of a mixture tells how
+probable it is, whichever drew it. What prompts over one network draw, or read, is one batch of it;
+other models have a batch each. Every model keeps a tree of its own, with its
 own prompt and its own keys and values, and the *mirror* of a trajectory is the node with the same
 steps there. A model that could not have drawn a step (its context was full sooner, say) has no
 mirror from there on: it draws nothing, and the shares of the others grow.
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -31,6 +32,7 @@ from .protocols import (
     token_facts,
     underlying,
 )
+from .questions import Question, asked
 from .randomness import CHOICE_OF_MODEL, SlotUniforms, raw_keys
 from .sampling import Sampling
 from .trajectory import Trajectory
@@ -64,6 +66,23 @@ class Stepped(NamedTuple):
     readings: list[Reading | None]
     terms: np.ndarray
     log_q: float
+
+
+_Place: TypeAlias = tuple[Trajectory | None, tuple[int, ...], bool, bool, bool]
+
+
+class _Reading(NamedTuple):
+    """What a model is asked about steps.
+
+    Attributes:
+        places: for each step, where and how it stands; equal ones are asked about once.
+        rows: the places that are asked about.
+        question: about these.
+    """
+
+    places: list[_Place]
+    rows: list[_Place]
+    question: Question
 
 
 class Panel:
@@ -105,8 +124,8 @@ class Panel:
         """
         first, *others = self.parts
         total = first.lm.cost
-        for part, asked in zip(others, self._asked[1:], strict=True):
-            total += asked if share_network(part.lm, first.lm) else asked.as_draft()
+        for part, own in zip(others, self._asked[1:], strict=True):
+            total += own if share_network(part.lm, first.lm) else own.as_draft()
         return total
 
     def root(self, question: str) -> Trajectory:
@@ -132,7 +151,7 @@ class Panel:
             nodes = list(level)
             if depth == 0:
                 for node in nodes:
-                    known[node] = self._ask(k, calls.start, node.question)
+                    known[node] = self._start(k, node.question)
                 continue
             parents = [node.parent for node in nodes if node.parent is not None]
             readings = self.read(k, parents, nodes, prior=_widest(self.parts[k].law))
@@ -140,6 +159,13 @@ class Panel:
                 ends_alike = reading is not None and reading.node.open == node.open
                 known[node] = reading.node if reading is not None and ends_alike else None
         return [known[trajectory] for trajectory in trajectories]
+
+    def _start(self, k: int, question: str) -> Trajectory:
+        lm = self.parts[k].lm
+        before = lm.cost
+        root = calls.start(lm, question)
+        self._asked[k] += lm.cost - before
+        return root
 
     def keep(self, k: int, trajectory: Trajectory, mirror: Trajectory | None) -> None:
         """Remember the mirror of a trajectory in model k's tree."""
@@ -184,22 +210,24 @@ class Panel:
         """
         if not len(trajectories):
             return []
-        raw = raw_keys(keys, len(trajectories))
+        raw, parts = raw_keys(keys, len(trajectories)), range(len(self.parts))
         log_shares = {x: self.log_shares(x) for x in dict.fromkeys(trajectories)}
         points = SlotUniforms(raw, len(trajectories)).at(CHOICE_OF_MODEL)
         chosen = [self._part(log_shares[x], u) for x, u in zip(trajectories, points, strict=True)]
         drawn: list[Trajectory] = list(trajectories)
         readings: list[list[Reading | None]] = [[None] * len(self.parts) for _ in trajectories]
-        for k in sorted(set(chosen)):
-            rows = [i for i, other in enumerate(chosen) if other == k]
-            heads = self.mirrors(k, [trajectories[i] for i in rows])
-            found = self._extend(k, heads, raw[rows], prior)
+        drawing = [(k, [i for i, other in enumerate(chosen) if other == k]) for k in parts]
+        drawing = [(k, rows) for k, rows in drawing if rows]
+        for (k, rows), found in zip(
+            drawing, self._extended(drawing, trajectories, raw, prior), strict=True
+        ):
             for i, reading in zip(rows, found, strict=True):
                 drawn[i], readings[i][k] = reading.node, reading
-        for k in range(len(self.parts)):
-            rows = [i for i, other in enumerate(chosen) if other != k]
-            heads, steps = [trajectories[i] for i in rows], [drawn[i] for i in rows]
-            for i, reading in zip(rows, self.read(k, heads, steps, prior), strict=True):
+        others = [[i for i, other in enumerate(chosen) if other != k] for k in parts]
+        heads = [[trajectories[i] for i in rows] for rows in others]
+        steps = [[drawn[i] for i in rows] for rows in others]
+        for k, found in enumerate(self._readings(heads, steps, prior)):
+            for i, reading in zip(others[k], found, strict=True):
                 readings[i][k] = reading
         return [
             self._stepped(step, row, log_shares[x])
@@ -213,8 +241,9 @@ class Panel:
 
         None where no model could have drawn it.
         """
-        steps = [step] * len(trajectories)
-        columns = [self.read(k, trajectories, steps, prior) for k in range(len(self.parts))]
+        parts = len(self.parts)
+        steps = [[step] * len(trajectories)] * parts
+        columns = self._readings([trajectories] * parts, steps, prior)
         found: list[Stepped | None] = []
         for trajectory, *row in zip(trajectories, *columns, strict=True):
             nodes = [reading.node for reading in row if reading is not None]
@@ -241,36 +270,101 @@ class Panel:
             prior: what `Reading.log_p` is of, of the first model.
             proposal: what its terms are of; the model's part of the mixture where None.
         """
-        part, heads = self.parts[k], self.mirrors(k, trajectories)
-        rows: dict[tuple[Any, ...], tuple[Trajectory, Trajectory]] = {}
+        asking = self._asking(k, trajectories, steps, prior, proposal)
+        [readings] = self._read([asking])
+        return readings
+
+    def log_probs(
+        self, trajectories: Sequence[Trajectory], continuations: Sequence[Sequence[int]]
+    ) -> np.ndarray:
+        """Return the log-probability of a continuation of each trajectory under each component.
+
+        Float64 (N, components), nats; minus infinity under those of a model without a mirror.
+        """
+        terms = np.full((len(trajectories), len(self.mixture.components)), -inf)
+        questions, places = [], []
+        for k, part in enumerate(self.parts):
+            heads = self.mirrors(k, trajectories)
+            rows = [i for i, head in enumerate(heads) if head is not None]
+            if not rows:
+                continue
+            columns = [heads[i] for i in rows], [tuple(continuations[i]) for i in rows]
+            for place, law in zip(part.places, components(part.law), strict=True):
+                named = (("prior", law),)
+                questions.append(Question(part.lm, "logprob", columns, named=named))
+                places.append((rows, place))
+        for (rows, place), values in zip(places, self._ask(questions), strict=True):
+            terms[rows, place] = values
+        return terms
+
+    def _readings(
+        self,
+        trajectories: Sequence[Sequence[Trajectory]],
+        steps: Sequence[Sequence[Trajectory]],
+        prior: Sampling | None,
+    ) -> list[list[Reading | None]]:
+        """Let every model read steps, of its own trajectories and steps each; see `read`."""
+        pairs = zip(trajectories, steps, strict=True)
+        return self._read([self._asking(k, *pair, prior) for k, pair in enumerate(pairs)])
+
+    def _asking(
+        self,
+        k: int,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        prior: Sampling | None,
+        proposal: Law | None = None,
+    ) -> _Reading:
+        """Say what model k is asked about steps; equal ones once."""
+        heads = self.mirrors(k, trajectories)
+        rows: dict[_Place, tuple[Trajectory, Trajectory]] = {}
         places = [(head, x.step_token_ids, *_end(x)) for head, x in zip(heads, steps, strict=True)]
         for place, head, step in zip(places, heads, steps, strict=True):
             if head is not None and head.open:
                 rows.setdefault(place, (head, step))
-        if not rows:
-            return [None] * len(steps)
-        law = proposal or part.law
-        asked = prior if prior is not None and k == 0 else _widest(law)
-        columns = zip(*rows.values(), strict=True)
-        found = self._ask(k, calls.read_steps, *map(list, columns), prior=asked, proposal=law)
-        readings = dict(zip(rows, found, strict=True))
-        return [readings.get(place) for place in places]
+        law = proposal or self.parts[k].law
+        told = prior if prior is not None and k == 0 else _widest(law)
+        named = (("prior", told), ("proposal", law))
+        columns = tuple(map(list, zip(*rows.values(), strict=True)))
+        question = Question(self.parts[k].lm, "read_steps", columns, named=named)
+        return _Reading(places, list(rows), question)
 
-    def _extend(
-        self, k: int, heads: Sequence[Any], keys: np.ndarray, prior: Sampling | None
-    ) -> list[Reading]:
-        law = self.parts[k].law
-        asked = prior if prior is not None and k == 0 else _widest(law)
-        readings = []
-        for head, node in zip(
-            heads, self._ask(k, calls.extend, heads, keys, sampling=law, prior=asked), strict=True
-        ):
-            terms = node.component_logprobs or (node.step_proposal_logprob,)
-            log_p = node.step_logprob
-            if log_p == -inf:  # what follows has log-probabilities of its own, and no difference
-                node = replace(node, logprob=head.logprob)
-            readings.append(Reading(node, log_p, terms))
-        return readings
+    def _read(self, asked: Sequence[_Reading]) -> list[list[Reading | None]]:
+        """Ask models about steps, in as few batches as can be."""
+        found = iter(self._ask([reading.question for reading in asked if reading.rows]))
+        results = []
+        for places, rows, _ in asked:
+            readings = dict(zip(rows, next(found), strict=True)) if rows else {}
+            results.append([readings.get(place) for place in places])
+        return results
+
+    def _extended(
+        self,
+        drawing: Sequence[tuple[int, list[int]]],
+        trajectories: Sequence[Trajectory],
+        keys: np.ndarray,
+        prior: Sampling | None,
+    ) -> list[list[Reading]]:
+        """Let models draw steps, in as few batches as can be.
+
+        Args:
+            drawing: the number of each model, and the rows that it draws.
+            trajectories: of all rows.
+            keys: of all rows.
+            prior: what `Reading.log_p` is of, of the first model.
+        """
+        questions = []
+        for k, rows in drawing:
+            law = self.parts[k].law
+            told = prior if prior is not None and k == 0 else _widest(law)
+            heads = self.mirrors(k, [trajectories[i] for i in rows])
+            named = (("prior", told), ("sampling", law))
+            columns = heads, list(keys[rows])
+            questions.append(Question(self.parts[k].lm, "extend", columns, named=named))
+        return [
+            [_reading(head, node) for head, node in zip(question.rows[0], nodes, strict=True)]
+            for question, nodes in zip(questions, self._ask(questions), strict=True)
+        ]
 
     def _part(self, log_shares: np.ndarray, u: float) -> int:
         """Choose the model that draws a step."""
@@ -291,13 +385,22 @@ class Panel:
         first = next(reading.node for reading in readings if reading is not None)
         return Stepped(first, readings, terms, log_q)
 
-    def _ask(self, k: int, call: Any, *arguments: Any, **named: Any) -> Any:
-        """Ask model k, and count what that costs."""
-        lm = self.parts[k].lm
-        before = lm.cost
-        answer = call(lm, *arguments, **named)
-        self._asked[k] += lm.cost - before
-        return answer
+    def _ask(self, questions: Sequence[Question]) -> list[Any]:
+        """Ask models, and count what that costs each."""
+        before = [part.lm.cost for part in self.parts]
+        answers = asked(questions)
+        for k, part in enumerate(self.parts):
+            self._asked[k] += part.lm.cost - before[k]
+        return answers
+
+
+def _reading(head: Trajectory, node: Trajectory) -> Reading:
+    """Return what a model makes of a step that it drew itself."""
+    terms = node.component_logprobs or (node.step_proposal_logprob,)
+    log_p = node.step_logprob
+    if log_p == -inf:  # what follows has log-probabilities of its own, and no difference
+        node = replace(node, logprob=head.logprob)
+    return Reading(node, log_p, terms)
 
 
 def put_behind(
@@ -346,13 +449,15 @@ def _parts(mixture: Mixture, lm: LanguageModel | None) -> list[Part]:
         models.setdefault(id(underlying(own)), own)
         members.setdefault(id(underlying(own)), []).append((place, sampling))
     parts, weights = [], list(mixture.weights or ())
+    # a run that goes with others asks all models as they do
+    beside = getattr(lm, "beside", lambda model: model)
     for name, model in models.items():
         if name not in members:
             continue
         places = [place for place, _ in members[name]]
         samplings = [sampling for _, sampling in members[name]]
         law = Mixture(samplings, weights=[weights[place] for place in places], per=mixture.per)
-        parts.append(Part(model, samplings[0] if len(samplings) == 1 else law, places))
+        parts.append(Part(beside(model), samplings[0] if len(samplings) == 1 else law, places))
     return parts
 
 

@@ -47,6 +47,10 @@ class SlotUniforms:
             self._block, self._values = block, self.block(block)
         return self._values[:, offset]
 
+    def of(self, slots: np.ndarray) -> SlotUniforms:
+        """Return the random numbers of some of the slots."""
+        return SlotUniforms(self._keys.reshape(-1, 2)[slots], len(slots))
+
     def block(self, number: int) -> np.ndarray:
         """Draw the uniforms of all tokens of a block: shape (N, BLOCK)."""
         drawn = [np.asarray(_bits()(keys, np.uint32(number))) for keys in self._keys]

@@ -10,19 +10,22 @@ and the share of an answer here estimates mean_t e_t(a), a smoothed majority: no
 declared law, and as n grows 1 for what most ways find likeliest, however little they do. A vote of
 all solutions alike is a majority under the mixture of the laws (`motes.models.MixtureLM`).
 
-The ways are asked in rounds. After a round in which all have elected one and the same answer the
-vote is over, so that easy questions cost little.
+The ways are asked in rounds, all at once: temperatures and prompts of one model share its forward
+passes. After a round in which all have elected one and the same answer the vote is over, so that
+easy questions cost little.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from .. import checks
-from ..models import Component, LanguageModel, Sampling
+from ..models import Component, LanguageModel, Sampling, run_batched
 from ..ppl.posterior.posterior import Posterior
 from ..ppl.posterior.provenance import Reason
 from ..ppl.statespace import StateSpaceModel
@@ -85,19 +88,28 @@ def nested_vote(
     if not isinstance(model, StateSpaceModel):
         raise TypeError(f"model must be a StateSpaceModel, not {checks.shown(model)}")
     vote = MajorityVote(samples=checks.count("samples", samples))
-    most = checks.count("rounds", rounds)
+    most, seed = checks.count("rounds", rounds), checks.seed(seed)
     declared = [asked_otherwise(model, way) for way in ways]
     if not declared:
         raise ValueError("ways must hold at least one way to draw solutions")
     asked: list[Posterior] = []
     voters: list[int] = []  # whose draws these are
     result: Posterior | AllParticlesDead | None = None
+
+    def voted(number: int, shared: Callable[[Any], Any]) -> Posterior | AllParticlesDead:
+        declaration = declared[number % len(declared)].via(shared)
+        try:
+            return vote.run(declaration, seed=(seed, number))
+        except AllParticlesDead as death:
+            return death
+
     for number in range(most):
-        for way, declaration in enumerate(declared):
-            try:
-                run = vote.run(declaration, seed=(checks.seed(seed), number * len(declared) + way))
-            except AllParticlesDead as nothing:
-                result = nothing
+        first = number * len(declared)
+        # the ways of one network share its forward passes
+        runs = run_batched([partial(voted, first + way) for way in range(len(declared))])
+        for way, run in enumerate(runs):
+            if isinstance(run, AllParticlesDead):
+                result = run
             else:
                 asked.append(run)
                 voters.append(way)

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..mixture import Law, chosen, components, weighed
 from ..progress import Drawn, Listener
 from ..randomness import SlotUniforms
-from ..sampling import Sampling
 from ..trajectory import Trajectory
 from .budgets import Budgets
 from .detokenizer import Detokenizer
-from .draws import draw_from, log_probs
 from .kv import Rows
+from .row_laws import RowLaw, RowLaws
 from .static_rows import StaticRows
 from .transfers import sent
 
@@ -91,8 +89,7 @@ class Decoder:
         store: keeps what rows have computed (see `TreeCache.store`).
         select: some of a batch's rows (see `Rows.select`).
         ending: where a step ends, and what it is then.
-        sampling: the proposal that tokens are drawn from.
-        prior: the declared prior.
+        laws: of each row's step.
         name: of the model, for errors.
         listener: told of every token of the batch; None for nobody.
 
@@ -107,15 +104,13 @@ class Decoder:
         store: Callable[[Any, Iterable[tuple[int, Trajectory, int, int]]], None],
         select: Callable[[Any, Sequence[int]], Any],
         ending: StepEnding,
-        sampling: Law,
-        prior: Sampling,
+        laws: Sequence[RowLaw],
         name: str,
         listener: Listener | None = None,
     ) -> None:
         self.listener = listener
         self.forward, self.store, self.select, self.ending = forward, store, select, ending
-        self.sampling, self.prior, self.name = sampling, prior, name
-        self.laws = components(sampling)
+        self.laws, self.name = RowLaws(laws), name
         self.idle_rows = 0
 
     def run(
@@ -147,15 +142,15 @@ class Decoder:
         going = np.ones(len(parents), dtype=bool)  # by row: its step goes on
         drawn = np.empty((len(parents), 0), dtype=np.int64)  # by slot: the tokens
         # by slot: which component its step is drawn from
-        choices = chosen(self.sampling, parents, uniforms)
+        choices = self.laws.choices(parents, uniforms)
         # by slot: log-probability of the step under the prior, and under each component
-        sums = np.zeros((len(parents), 1 + len(self.laws)))
+        sums = np.zeros((len(parents), self.laws.width))
         first = rows.columns
         ended: list[tuple[int, Trajectory, int, int]] = []
         for count in range(1, self.ending.longest + 1):
-            tokens, terms, next_ids = self._draw(
-                logits, uniforms.at(count - 1)[slots], choices[slots]
-            )
+            points = uniforms.at(count - 1)[slots]
+            next_ids, host = self.laws.draw(logits, points, choices[slots], slots)
+            tokens, terms = host[:, 0].astype(np.int64), host[:, 1:]
             bad = slots[going & np.isnan(terms).any(axis=1)]
             if len(bad):
                 raise FloatingPointError(
@@ -171,13 +166,11 @@ class Decoder:
             full = count >= room[slots]
             for row in np.flatnonzero(going & (full | self.ending.may_be(tokens, count))):
                 slot = slots[row]
-                log_p, *log_q = sums[slot].tolist()
                 step = self.ending.child(
                     parents[slot],
                     drawn[slot].tolist(),
-                    log_p,
                     full=bool(full[row]),
-                    **weighed(self.sampling, parents[slot], log_q),
+                    **self.laws.said(slot, parents[slot], sums[slot]),
                 )
                 if step is not None:
                     steps[slot], going[row] = step, False
@@ -198,26 +191,3 @@ class Decoder:
             logits = self.forward(rows, next_ids, alive)
         self.store(rows, ended)
         return [step for step in steps if step is not None]
-
-    def _draw(
-        self, logits: torch.Tensor, uniforms: np.ndarray, choices: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """Draw a token for each row, from the component that it has chosen.
-
-        Returns the token, its log-probability under the prior and under each component,
-        (rows, 1 + components), and the token on the device.
-        """
-        tables = [log_probs(logits, law) for law in self.laws]
-        ids = draw_from(tables, sent(uniforms, logits.device), choices)
-        terms = [table.gather(1, ids[:, None]) for table in tables]
-        if self.prior in self.laws:
-            terms.insert(0, terms[self.laws.index(self.prior)])
-        else:
-            terms.insert(0, log_probs(logits, self.prior).gather(1, ids[:, None]))
-        # one transfer a token: ids are exact in float64
-        host = (
-            torch.cat([ids[:, None].double(), *(term.double() for term in terms)], dim=1)
-            .cpu()
-            .numpy()
-        )
-        return host[:, 0].astype(np.int64), host[:, 1:], ids

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..trajectory import Trajectory
 from .kv import SPARE, Rows, common_length
+
+if TYPE_CHECKING:
+    from .cached_nodes import CachedNode
 
 
 @dataclass
@@ -25,12 +28,18 @@ class LastRows:
 
     rows: Rows
     columns: int
-    places: WeakKeyDictionary[Trajectory, tuple[int, int]]
+    places: WeakKeyDictionary[CachedNode, tuple[int, int]]
 
     def places_of(
-        self, nodes: Sequence[Trajectory], contexts: Sequence[np.ndarray]
+        self,
+        nodes: Sequence[tuple[CachedNode, CachedNode | None]],
+        contexts: Sequence[np.ndarray],
     ) -> list[int] | None:
         """Return the row of each node, or of its parent, that holds just its context.
+
+        Args:
+            nodes: each with its parent.
+            contexts: their slots.
 
         None where one has none, where a gathered batch would have fewer columns, or where it would
         hold many columns once that rows have here one by one.
@@ -38,12 +47,12 @@ class LastRows:
         lengths = [len(context) for context in contexts]
         if not self.rows.columns == self.columns == max(lengths):
             return None
-        found = [self.places.get(node) or self._of_parent(node) for node in nodes]
+        found = [self._place(node) or self._place(parent) for node, parent in nodes]
         if [place[1] for place in found if place is not None] != lengths:
             return None
         if self.rows.shared and common_length(contexts) > self.rows.shared_columns + SPARE:
             return None
         return [place[0] for place in found if place is not None]
 
-    def _of_parent(self, node: Trajectory) -> tuple[int, int] | None:
-        return None if node.parent is None else self.places.get(node.parent)
+    def _place(self, node: CachedNode | None) -> tuple[int, int] | None:
+        return None if node is None else self.places.get(node)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from copy import copy
 from typing import NamedTuple
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ import torch
 from ...aliases import Network
 from ..callbacks import weakly
 from ..trajectory import Trajectory
+from .cached_nodes import CachedNode, JointNodes, Nodes, OwnNodes, Store
 from .chains import chains_of
 from .kv import SPARE, Pool, Rows, cache_argument, make_pool
 from .last_rows import LastRows
@@ -31,21 +32,6 @@ from .memory import COPIES, CacheFullError
 from .shared_attention import attending
 from .static_rows import StaticRows, padded_bytes
 from .transfers import sent
-
-
-@dataclass(eq=False)
-class _Entry:
-    """A node's tokens, the slots of the cached prefix, and how many were ever read."""
-
-    tokens: tuple[int, ...]
-    slots: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    read: int = 0
-    used: int = 0
-
-    @property
-    def unread(self) -> tuple[int, ...]:
-        return self.tokens[len(self.slots) :]
-
 
 OUTPUT_BYTES = 16  # for one output: its logit, its log-probability, and a sum in float64
 
@@ -80,9 +66,12 @@ class TreeCache:
         budget: the most bytes of keys and values to keep, the last batch's rows among them.
         on_forward: called after every forward pass with (`Tokens`, seconds).
         on_move: called with the seconds that moving keys and values took.
+        beside: the cache of another language model over the same network, whose store, with its
+            budget, this one shares.
 
     Attributes:
         pool: of the keys and values that are kept.
+        own: its nodes.
     """
 
     def __init__(
@@ -93,16 +82,30 @@ class TreeCache:
         budget: int,
         on_forward: Callable[[Tokens, float], None],
         on_move: Callable[[float], None],
+        beside: TreeCache | None = None,
     ) -> None:
         self.model, self.device = model, model.device
         # often methods of what holds this cache
         self.on_forward, self.on_move = weakly(on_forward), weakly(on_move)
-        self._tokens_of, self._clock = weakly(tokens_of), 0
         self._spares_head = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._cache_argument = cache_argument(model)
-        self.pool: Pool = make_pool(model, budget=budget)
-        self._entries: WeakKeyDictionary[Trajectory, _Entry] = WeakKeyDictionary()
-        self._last: LastRows | None = None
+        self._store = Store(make_pool(model, budget=budget)) if beside is None else beside._store
+        self.pool: Pool = self._store.pool
+        self.own = OwnNodes(tokens_of, self._store)
+        self._nodes: Nodes = self.own
+
+    def together(self, owners: Mapping[Trajectory, TreeCache]) -> TreeCache:
+        """Return a cache that reads the trees of several language models in one batch.
+
+        What it computes is kept where it belongs, and told to this one's `on_forward`.
+
+        Args:
+            owners: for each root, the cache of the model whose it is, which shares this one's
+                store.
+        """
+        joint = copy(self)
+        joint._nodes = JointNodes({root: tree.own for root, tree in owners.items()})
+        return joint
 
     def logits_at(self, nodes: Sequence[Trajectory]) -> Computed:
         """Return the model's outputs behind the last token of each node.
@@ -112,7 +115,7 @@ class TreeCache:
         Raises:
             CacheFullError: the nodes' own prefixes do not fit into the budget together.
         """
-        self._clock += 1
+        self._store.clock += 1
         wanted = {node: place for place, node in enumerate(nodes)}
         found: list[torch.Tensor | None] = [None] * len(nodes)
         pending = self._pending([self._path(node) for node in nodes])
@@ -197,17 +200,17 @@ class TreeCache:
         asks.
         """
         began = time.perf_counter()
-        kept: list[tuple[_Entry, np.ndarray]] = []
+        kept: list[tuple[CachedNode, np.ndarray]] = []
         row_index, columns = [], []
-        places: WeakKeyDictionary[Trajectory, tuple[int, int]] = WeakKeyDictionary()
+        places: WeakKeyDictionary[CachedNode, tuple[int, int]] = WeakKeyDictionary()
         try:
             for row, node, first, count in items:
-                entry = self._entry(node)
+                entry = self._nodes.of(node)
                 if node.open and first + count == rows.columns:
                     above = 0 if node.parent is None else self.length(node.parent)
-                    places[node] = row, above + len(entry.slots) + count
+                    places[entry] = row, above + len(entry.slots) + count
                 entry.read = max(entry.read, len(entry.slots) + count)
-                taken = self._take(count) if count and node.open else None
+                taken = self._store.take(count) if count and node.open else None
                 if taken is not None:
                     kept.append((entry, taken))
                     row_index.append(np.full(count, row))
@@ -222,10 +225,10 @@ class TreeCache:
             raise
         for entry, taken in kept:
             entry.slots = np.concatenate([entry.slots, taken])
-        self._last = None
+        self._store.last = None
         if isinstance(rows, Rows) and places:
             left = (self.pool.limit - self.pool.owned) * self.pool.token_bytes
-            self._last = LastRows(rows, rows.columns, places) if rows.nbytes <= left else None
+            self._store.last = LastRows(rows, rows.columns, places) if rows.nbytes <= left else None
         self.on_move(time.perf_counter() - began)
 
     def row_bytes(
@@ -266,25 +269,23 @@ class TreeCache:
         for level in zip(*(node.path for node in nodes), strict=False):
             if any(node is not level[0] for node in level):
                 break
-            common += len(self._entry(level[0]).tokens)
+            common += len(self._nodes.of(level[0]).tokens)
         return common
 
     def length(self, node: Trajectory) -> int:
         """Count the tokens that the model reads for a node and all above it."""
-        return sum(len(self._entry(ancestor).tokens) for ancestor in node.path)
+        return sum(len(self._nodes.of(ancestor).tokens) for ancestor in node.path)
 
     def drop(self) -> None:
-        """Forget all keys and values; results do not change."""
-        for entry in self._entries.values():
-            self._evict(entry)
-        self._last = None
+        """Forget all keys and values of its nodes; results do not change."""
+        self.own.drop()
 
     # The plan: which tokens must be read, in which rows.
 
     def _path(self, node: Trajectory) -> tuple[Trajectory, ...]:
         path = node.path
         for ancestor in path:
-            self._entry(ancestor).used = self._clock
+            self._nodes.of(ancestor).used = self._store.clock
         return path
 
     def _pending(self, paths: Sequence[tuple[Trajectory, ...]]) -> dict[Trajectory, None]:
@@ -294,8 +295,8 @@ class TreeCache:
             stale = False
             for node in path:
                 if stale:  # what follows unread tokens is read again: a row has no holes
-                    self._evict(self._entry(node))
-                if self._entry(node).unread:
+                    self._store.evict(self._nodes.of(node))
+                if self._nodes.of(node).unread:
                     stale = True
                     pending[node] = None
         return pending
@@ -314,9 +315,9 @@ class TreeCache:
         items, reads = [], []  # what to store; and (place in `found`, row, column of the suffix)
         for row, chain in enumerate(chains):
             slots = self._slots(chain[0].path, partial=True)
-            unread = [self._entry(node).unread for node in chain]
+            unread = [self._nodes.of(node).unread for node in chain]
             if not unread[-1]:
-                slots, unread = slots[:-1], [self._entry(chain[-1]).tokens[-1:]]
+                slots, unread = slots[:-1], [self._nodes.of(chain[-1]).tokens[-1:]]
                 reads.append((wanted[chain[-1]], row, 0))
             else:
                 ends = np.cumsum([len(tokens) for tokens in unread])
@@ -360,8 +361,12 @@ class TreeCache:
         steps of few tokens don't pay for moving all keys and values. `room` more columns are
         wanted.
         """
-        last, self._last = self._last, None
-        places = None if last is None else last.places_of(nodes, contexts)
+        last, self._store.last = self._store.last, None
+        places = None
+        if last is not None:
+            above = [None if node.parent is None else self._nodes.of(node.parent) for node in nodes]
+            cached = [*zip(map(self._nodes.of, nodes), above, strict=True)]
+            places = last.places_of(cached, contexts)
         if last is not None and places is not None:
             return last.rows.select(places)
         del last  # its memory is wanted now
@@ -371,7 +376,7 @@ class TreeCache:
         roots = steps = again = 0
         for chain in chains:
             for node in chain:
-                entry = self._entry(node)
+                entry = self._nodes.of(node)
                 new = len(entry.tokens) - entry.read
                 again += max(1, len(entry.unread)) - new
                 roots, steps = (roots + new, steps) if node.parent is None else (roots, steps + new)
@@ -379,41 +384,15 @@ class TreeCache:
 
     # The slots.
 
-    def _entry(self, node: Trajectory) -> _Entry:
-        entry = self._entries.get(node)
-        if entry is None:
-            entry = self._entries[node] = _Entry(self._tokens_of(node), used=self._clock)
-            finalize(node, self._evict, entry).atexit = False
-        return entry
-
     def _slots(self, path: Sequence[Trajectory], *, partial: bool = False) -> np.ndarray:
         """Return the slots of a path's tokens.
 
         Only the last node may have unread tokens, and only if `partial`.
         """
-        entries = [self._entry(node) for node in path]
+        entries = [self._nodes.of(node) for node in path]
         whole = entries[:-1] if partial else entries
         if any(entry.unread for entry in whole):
             raise CacheFullError(
                 f"a budget of {self.pool.limit} tokens does not hold the prefixes of one batch"
             )
         return np.concatenate([entry.slots for entry in entries])
-
-    def _take(self, count: int) -> np.ndarray | None:
-        """Take slots from the pool, from the nodes unused for longest if need be.
-
-        None if only this batch's are left.
-        """
-        taken = self.pool.take(count)
-        while taken is None:
-            idle = [entry for entry in self._entries.values() if entry.used < self._clock]
-            idle = [entry for entry in idle if len(entry.slots)]
-            if not idle:
-                return None
-            self._evict(min(idle, key=lambda entry: entry.used))
-            taken = self.pool.take(count)
-        return taken
-
-    def _evict(self, entry: _Entry) -> None:
-        self.pool.release(entry.slots)
-        entry.slots = entry.slots[:0]

@@ -18,10 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...aliases import PRNGKeys
-from .. import calls
 from ..cost import Cost
 from ..identity import identify
-from ..mixture import Law, Mixture, components
+from ..mixture import Law, Mixture
 from ..panel import Panel, put_behind
 from ..protocols import Capabilities, LanguageModel, capabilities
 from ..sampling import Sampling
@@ -125,14 +124,7 @@ class MixtureLM:
 
         See `LanguageModel.logprob`. Of several steps it is `continued` that tells it.
         """
-        terms = np.full((len(trajectories), len(self.mixture.components)), -np.inf)
-        for k, part in enumerate(self.panel.parts):
-            heads = self.panel.mirrors(k, trajectories)
-            known = [(i, head) for i, head in enumerate(heads) if head is not None]
-            rows = [i for i, _ in known]
-            asked = [head for _, head in known], [continuations[i] for i in rows]
-            for place, law in zip(part.places, components(part.law), strict=True):
-                terms[rows, place] = calls.logprob(part.lm, *asked, prior=law)
+        terms = self.panel.log_probs(trajectories, continuations)
         shares = np.array([self.panel.log_shares(x) for x in trajectories]).reshape(terms.shape)
         return np.logaddexp.reduce(shares + terms, axis=1)
 

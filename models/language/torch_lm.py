@@ -9,8 +9,9 @@ block of tokens a row (see `motes.models.hosting.speculative_decoding`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from ..hosting.decoding import Decoder
 from ..hosting.kv import Rows
 from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
+from ..hosting.row_laws import RowLaw
 from ..hosting.speculative_decoding import SpeculativeDecoder
 from ..hosting.speculative_drafts import Draft, Drafter, Target
 from ..hosting.static_decoding import PLAIN, StaticDecoding, check_decoding
@@ -35,13 +37,16 @@ from ..mixture import Law, Mixture, components
 from ..progress import Listener
 from ..prompt_forms import PromptForm
 from ..protocols import Capabilities, Reading
+from ..questions import Question
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
+from .joint_batch import JointBatch, in_joint_batches, joint_batch
 from .tokenized_lm import TokenizedLM, check_open, end_ids
 
 T = TypeVar("T")
+PLAIN_LAW = RowLaw(Sampling(), Sampling())
 
 
 class TorchLM(TokenizedLM):
@@ -65,6 +70,8 @@ class TorchLM(TokenizedLM):
             others.
         decoding: "plain"; or in fixed shapes: "static", "compiled" or "graphs" (see
             `motes.models.hosting.static_decoding`). Draws are the same up to rounding.
+        beside: a language model of the same weights, whose room for keys and values this one
+            shares.
 
     Attributes:
         context: how many tokens a prompt and a trajectory may have together. It is what the
@@ -95,13 +102,19 @@ class TorchLM(TokenizedLM):
         probe: bool = True,
         draft: Draft | None = None,
         decoding: str = PLAIN,
+        beside: TorchLM | None = None,
     ) -> None:
         self.model, self.draft, self.decoding = model, draft, check_decoding(decoding)
         self._listener: Listener | None = None
         self.cache_bytes = kept = checks.count("cache_bytes", cache_bytes)
         # first, since it refuses what cannot be forked
         self._tree = TreeCache(
-            model, self._tokens_of, budget=kept, on_forward=self._forwarded, on_move=self._moved
+            model,
+            self._tokens_of,
+            budget=kept,
+            on_forward=self._forwarded,
+            on_move=self._moved,
+            beside=None if beside is None else beside.tree,
         )
         super().__init__(
             tokenizer,
@@ -159,23 +172,9 @@ class TorchLM(TokenizedLM):
         A trajectory that fills the model's context is returned truncated. When memory runs out the
         batch is halved.
         """
-        check_open(trajectories)
-        if not trajectories:
-            return []
-        raw = raw_keys(keys, len(trajectories))
-        prior = prior or Sampling()
-
-        def run(rows: Sequence[int]) -> list[Trajectory]:
-            return self._extend(
-                [trajectories[i] for i in rows], raw[list(rows)], sampling or prior, prior
-            )
-
-        more = [self.step.longest] * len(trajectories)
-        held = len(components(sampling or prior))
-        columns = held if self._drafter is None else 1 + self._drafter.tokens
-        steps = self._in_batches(run, range(len(trajectories)), trajectories, more, columns)
-        if self._drafter is not None:
-            self._drafter.learn(steps)
+        named = (("prior", prior), ("sampling", sampling))
+        rows = trajectories, list(raw_keys(keys, len(trajectories)))
+        [steps] = self.answer_together([Question(self, "extend", rows, named=named)])
         return steps
 
     @torch.inference_mode()
@@ -187,20 +186,11 @@ class TorchLM(TokenizedLM):
         prior: Sampling | None = None,
     ) -> np.ndarray:
         """Return the log-probability of each continuation; see `LanguageModel.logprob`."""
-        if not trajectories:
-            return np.zeros(0)
-
-        def run(rows: Sequence[int]) -> list[float]:
-            return self._logprob(
-                [trajectories[i] for i in rows],
-                [tuple(continuations[i]) for i in rows],
-                prior or Sampling(),
-            )
-
-        more = [len(continuation) for continuation in continuations]
-        return np.array(
-            self._in_batches(run, range(len(trajectories)), trajectories, more, SCORED_COLUMNS)
+        rows = trajectories, continuations
+        [values] = self.answer_together(
+            [Question(self, "logprob", rows, named=(("prior", prior),))]
         )
+        return np.array(values, np.float64)
 
     @torch.inference_mode()
     def continued(
@@ -223,19 +213,20 @@ class TorchLM(TokenizedLM):
         if not fitting:
             return results
 
-        def run(rows: Sequence[int]) -> list[Trajectory | None]:
-            heads = [trajectories[i] for i in rows]
-            laws = [prior] if proposal == prior else [prior, *components(proposal)]
-            terms = self._token_terms(heads, [tokens] * len(heads), laws)
+        laws = [prior] if proposal == prior else [prior, *components(proposal)]
+        measures = [partial(chosen, law=law) for law in laws]
+
+        def run(batch: JointBatch) -> list[Trajectory | None]:
+            terms = self._measured(batch.heads, batch.given, measures)
             return [
                 self._said(head, steps, [values[i] for values in terms], proposal)
-                for i, head in enumerate(heads)
+                for i, head in enumerate(batch.heads)
             ]
 
         heads, more = [trajectories[i] for i in fitting], [len(tokens)] * len(fitting)
-        for i, result in zip(
-            fitting, self._in_batches(run, fitting, heads, more, SCORED_COLUMNS), strict=True
-        ):
+        batch = self._own_batch(heads, [tokens] * len(heads))
+        found = self._in_batches(run, batch, more, SCORED_COLUMNS)
+        for i, result in zip(fitting, found, strict=True):
             results[i] = result
         return results
 
@@ -252,24 +243,39 @@ class TorchLM(TokenizedLM):
 
         What has been read of it is kept, so that the next step goes on from there.
         """
-        check_open(trajectories)
-        texts = [step.step_token_ids for step in steps]
-        results: list[Reading | None] = [None] * len(steps)
-        rooms = map(self._room, trajectories)
-        fitting = [i for i, room in enumerate(rooms) if 0 < len(texts[i]) <= room]
-        if not fitting:
-            return results
+        named = (("prior", prior), ("proposal", proposal))
+        rows = trajectories, steps
+        [readings] = self.answer_together([Question(self, "read_steps", rows, named=named)])
+        return readings
 
-        def run(rows: Sequence[int]) -> list[Reading | None]:
-            return self._read([trajectories[i] for i in rows], [texts[i] for i in rows], *laws)
+    @property
+    def tree(self) -> TreeCache:
+        """What was read of its trees, with its keys and values."""
+        return self._tree
 
-        laws = prior, proposal
-        heads, more = [trajectories[i] for i in fitting], [len(texts[i]) for i in fitting]
-        for i, reading in zip(
-            fitting, self._in_batches(run, fitting, heads, more, SCORED_COLUMNS), strict=True
-        ):
-            results[i] = reading
-        return results
+    @property
+    def shared_network(self) -> Any:
+        """What it shares forward passes of with its prompts (`prompted`); None with a draft."""
+        return self.model if self._drafter is None else None
+
+    @torch.inference_mode()
+    def answer_together(self, questions: Sequence[Question]) -> list[list[Any]]:
+        """Answer one question each to language models of these weights, in one batch.
+
+        Args:
+            questions: of one method: `extend`, `logprob` or `read_steps`.
+
+        Returns:
+            What each model would answer by itself.
+        """
+        answer = {"extend": self._draw, "logprob": self._score, "read_steps": self._read}
+        answers: list[list[Any]] = [[] for _ in questions]
+        for places in in_joint_batches(questions):
+            batch = joint_batch([questions[i] for i in places])
+            found = iter(answer[questions[0].method](batch) if batch.heads else ())
+            for i in places:
+                answers[i] = [next(found) for _ in questions[i].rows[0]]
+        return answers
 
     @torch.inference_mode()
     def token_confidences(
@@ -281,14 +287,13 @@ class TorchLM(TokenizedLM):
         roots = [trajectories[i].path[0] for i in written]
         texts = [trajectories[i].token_ids for i in written]
 
-        def run(rows: Sequence[int]) -> list[np.ndarray]:
-            beginnings = [roots[i] for i in rows]
+        def run(batch: JointBatch) -> list[np.ndarray]:
             measure = partial(confident, top=top)
-            [values] = self._measured(beginnings, [texts[i] for i in rows], [measure])
-            return [values[place, : len(texts[i])] for place, i in enumerate(rows)]
+            [values] = self._measured(batch.heads, batch.given, [measure])
+            return [values[row, : len(text)] for row, text in enumerate(batch.given)]
 
-        places = range(len(written))
-        found = self._in_batches(run, places, roots, [len(text) for text in texts], SCORED_COLUMNS)
+        batch = self._own_batch(roots, texts)
+        found = self._in_batches(run, batch, [*map(len, texts)], SCORED_COLUMNS)
         for i, values in zip(written, found, strict=True):
             results[i] = values
         return results
@@ -296,7 +301,9 @@ class TorchLM(TokenizedLM):
     def prompted(self, prompt: PromptForm | None, *, name: str | None = None) -> TorchLM:
         """Return a language model of the same weights that reads another prompt.
 
-        It keeps keys and values of its own, and counts its own cost.
+        Both keep keys and values in one room, of `cache_bytes`, and share forward passes where they
+        are asked at once: those count with the one of them that was asked first. Tokens count
+        with whoever wrote them.
 
         Args:
             prompt: as `motes.load_lm` takes it.
@@ -319,6 +326,7 @@ class TorchLM(TokenizedLM):
             probe=False,
             draft=self.draft,
             decoding=self.decoding,
+            beside=self,
         )
         other.context = self.context
         return other
@@ -336,57 +344,60 @@ class TorchLM(TokenizedLM):
         if self._static is not None:
             self._static.drop()
 
-    def _extend(
-        self, parents: list[Trajectory], keys: np.ndarray, sampling: Law, prior: Sampling
-    ) -> list[Trajectory]:
+    def _draw(self, batch: JointBatch) -> list[Trajectory]:
+        """Draw a step of each row."""
+        check_open(batch.heads)
+        columns = max(len(components(law.proposal)) for law in batch.laws)
+        if self._drafter is not None:
+            columns = 1 + self._drafter.tokens
+        more = [self.step.longest] * len(batch.heads)
+        steps = self._in_batches(self._drawn, batch, more, columns)
+        for owner, own in groupby(zip(batch.owners, steps, strict=True), key=lambda row: row[0]):
+            tokens = sum(len(step.step_token_ids) for _, step in own)
+            owner.cost += Cost(generated_tokens=tokens)
+        if self._drafter is not None:
+            self._drafter.learn(steps)
+        return steps
+
+    def _drawn(self, batch: JointBatch) -> list[Trajectory]:
         drafter, length = self._drafter, self._tree.length
         if drafter is None:
-            return self._decoded(parents, keys, sampling, prior)
+            return self._decoded(batch)
         limit = drafter.context
-        drafted = [
-            limit is None or length(parent) + self.step.longest <= limit for parent in parents
-        ]
-        steps: list[Trajectory | None] = [None] * len(parents)
+        drafted = [limit is None or length(x) + self.step.longest <= limit for x in batch.heads]
+        steps: list[Trajectory | None] = [None] * len(drafted)
         for way in (True, False):
             rows = [i for i, each in enumerate(drafted) if each is way]
             if not rows:
                 continue
-            part = [parents[i] for i in rows]
-            speculator = drafter if way else None
-            found = self._decoded(part, keys[rows], sampling, prior, speculator)
+            found = self._decoded(batch.of(rows), drafter if way else None)
             for i, step in zip(rows, found, strict=True):
                 steps[i] = step
         return [step for step in steps if step is not None]
 
-    def _decoded(
-        self,
-        parents: list[Trajectory],
-        keys: np.ndarray,
-        sampling: Law,
-        prior: Sampling,
-        drafter: Drafter | None = None,
-    ) -> list[Trajectory]:
-        """Draw a step behind each parent, with a draft or token by token."""
-        logits, rows = self._fork(parents)
-        uniforms = SlotUniforms(keys, len(parents))
+    def _decoded(self, batch: JointBatch, drafter: Drafter | None = None) -> list[Trajectory]:
+        """Draw a step of each row, with a draft or token by token."""
+        parents = batch.heads
+        logits, rows = _forked(batch)
+        uniforms = SlotUniforms(np.array(batch.given, np.uint32), len(parents))
         room = self.context - rows.lengths.cpu().numpy()
         if drafter is None:
             static = self._static
             decoder = Decoder(
                 forward=self._forward_tokens if static is None else static.forward,
-                store=self._tree.store,
-                select=self._tree.select if static is None else static.select,
+                store=batch.tree.store,
+                select=batch.tree.select if static is None else static.select,
                 ending=self._ending,
-                sampling=sampling,
-                prior=prior,
+                laws=batch.laws,
                 name=self.name,
                 listener=self._listener,
             )
-            batch = rows if static is None else static.placed(rows)
+            placed = rows if static is None else static.placed(rows)
             del rows
-            steps = decoder.run(parents, logits, batch, uniforms, room)
+            steps = decoder.run(parents, logits, placed, uniforms, room)
             discarded = 0
         else:
+            sampling, prior = batch.laws[0]
             assert isinstance(sampling, Sampling)  # a mixture is refused with a draft
             decoder = SpeculativeDecoder(
                 tree=self._tree,
@@ -400,115 +411,123 @@ class TorchLM(TokenizedLM):
             session = drafter.begin(parents)
             steps = decoder.run(parents, logits, rows, session, uniforms, room)
             discarded = decoder.discarded
-        self.cost += Cost(
-            generated_tokens=sum(len(step.step_token_ids) for step in steps),
-            discarded_tokens=discarded,
-            idle_rows=decoder.idle_rows,
-        )
+        self.cost += Cost(discarded_tokens=discarded, idle_rows=decoder.idle_rows)
         return steps
+
+    def _score(self, batch: JointBatch) -> list[float]:
+        """Return the log-probability of each row's tokens under its prior."""
+        more = [len(tokens) for tokens in batch.given]
+        return self._in_batches(self._scored, batch, more, SCORED_COLUMNS)
+
+    def _scored(self, batch: JointBatch) -> list[float]:
+        priors = [law.prior for law in batch.laws]
+        found = self._sums(batch, *_forked(batch), [*map(tuple, batch.given)], priors)
+        return [found[prior][row] for row, prior in enumerate(priors)]
+
+    def _read(self, batch: JointBatch) -> list[Reading | None]:
+        """Put a step behind each row."""
+        check_open(batch.heads)
+        texts = [step.step_token_ids for step in batch.given]
+        rooms = [owner._room(x) for owner, x in zip(batch.owners, batch.heads, strict=True)]
+        fitting = [i for i, room in enumerate(rooms) if 0 < len(texts[i]) <= room]
+        results: list[Reading | None] = [None] * len(texts)
+        if not fitting:
+            return results
+        more = [len(texts[i]) for i in fitting]
+        found = self._in_batches(self._behind, batch.of(fitting), more, SCORED_COLUMNS)
+        for i, reading in zip(fitting, found, strict=True):
+            results[i] = reading
+        return results
+
+    def _behind(self, batch: JointBatch) -> list[Reading | None]:
+        logits, rows = _forked(batch)
+        first = rows.columns
+        texts = [step.step_token_ids for step in batch.given]
+        asked = [(law.prior, *components(law.proposal)) for law in batch.laws]
+        sums = self._sums(batch, logits, rows, texts, [law for laws in asked for law in laws])
+        readings: list[Reading | None] = []
+        kept = []
+        for row, laws in enumerate(asked):
+            log_p, *terms = [sums[law][row] for law in laws]
+            own = tuple(terms) if isinstance(batch.laws[row].proposal, Mixture) else ()
+            given = {"logprob": 0.0, "proposal_logprob": 0.0, "component_logprobs": own}
+            node = batch.owners[row]._step_said(batch.heads[row], texts[row], **given)
+            readings.append(None if node is None else Reading(node, log_p, tuple(terms)))
+            if node is not None:
+                kept.append((row, node, first, len(texts[row]) - 1))
+        batch.tree.store(rows, kept)
+        return readings
+
+    def _sums(
+        self,
+        batch: JointBatch,
+        logits: torch.Tensor,
+        rows: Rows,
+        texts: Sequence[tuple[int, ...]],
+        laws: Iterable[Sampling],
+    ) -> dict[Sampling, list[float]]:
+        """Return, for each of the laws, the log-probability of each row's tokens."""
+        distinct = [*dict.fromkeys(laws)]
+        measures = [partial(chosen, law=law) for law in distinct]
+        values = self._figures(batch, logits, rows, texts, measures)
+        return {
+            law: of_law.sum(axis=1).tolist() for law, of_law in zip(distinct, values, strict=True)
+        }
+
+    def _measured(
+        self,
+        heads: Sequence[Trajectory],
+        continuations: Sequence[tuple[int, ...]],
+        measures: Sequence[Measure],
+    ) -> list[np.ndarray]:
+        """Return each measure's value at every token; see `motes.models.hosting.token_measures`."""
+        batch = self._own_batch(heads, continuations)
+        return self._figures(batch, *_forked(batch), continuations, measures)
+
+    def _own_batch(self, heads: Sequence[Trajectory], given: Sequence[Any]) -> JointBatch:
+        """Return rows of this language model alone, which ask for no law."""
+        return JointBatch(self._tree, [self] * len(heads), heads, given, [PLAIN_LAW] * len(heads))
+
+    def _figures(
+        self,
+        batch: JointBatch,
+        logits: torch.Tensor,
+        rows: Rows,
+        continuations: Sequence[tuple[int, ...]],
+        measures: Sequence[Measure],
+    ) -> list[np.ndarray]:
+        """Return the same of contexts that are forked already, whose rows read the tokens."""
+        values = measured(batch.tree, logits, rows, continuations, measures)
+        for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))).tolist():
+            raise FloatingPointError(
+                f"the language model {batch.owners[i].name!r} gave a log-probability that is NaN "
+                f"after {batch.heads[i]!r}"
+            )
+        return values
 
     def _in_batches(
         self,
-        run: Callable[[Sequence[int]], list[T]],
-        rows: Sequence[int],
-        heads: Sequence[Trajectory],
+        run: Callable[[JointBatch], list[T]],
+        batch: JointBatch,
         more: Sequence[int],
         scored: int,
     ) -> list[T]:
         """Run rows in batches that fit into memory.
 
         Args:
-            run: computes one result for each row number it is given.
-            rows: the row numbers.
-            heads: the context of each.
+            run: computes one result for each row of what it is given.
+            batch: all rows.
             more: how many tokens may follow each.
             scored: columns whose logits are held at a time.
         """
         outputs = scored * self.model.config.get_text_config().vocab_size
         padded = self._static is not None
-        sizes = self._tree.row_bytes(heads, more, outputs, padded=padded)
+        sizes = batch.tree.row_bytes(batch.heads, more, outputs, padded=padded)
         if self._drafter is not None:
-            drafts = self._drafter.row_bytes(heads, more)
+            drafts = self._drafter.row_bytes(batch.heads, more)
             sizes = [own + of_draft for own, of_draft in zip(sizes, drafts, strict=True)]
-        return in_batches(run, rows, sizes, self._tree.device)
-
-    def _fork(self, parents: Sequence[Trajectory]) -> tuple[torch.Tensor, Rows]:
-        """Return the logits behind each parent, and a batch of their contexts, a row each."""
-        distinct = list(dict.fromkeys(parents))
-        place = {parent: i for i, parent in enumerate(distinct)}
-        index = [place[parent] for parent in parents]
-        logits, rows = self._tree.logits_at(distinct)
-        rows = self._tree.rows(parents) if rows is None else self._tree.select(rows, index)
-        return logits[sent(index, logits.device)], rows
-
-    def _logprob(
-        self, trajectories: list[Trajectory], continuations: list[tuple[int, ...]], prior: Sampling
-    ) -> list[float]:
-        return self._token_terms(trajectories, continuations, [prior])[0].sum(axis=1).tolist()
-
-    def _read(
-        self,
-        heads: list[Trajectory],
-        texts: list[tuple[int, ...]],
-        prior: Sampling,
-        proposal: Law,
-    ) -> list[Reading | None]:
-        logits, rows = self._fork(heads)
-        first, laws = rows.columns, (prior, *components(proposal))
-        measures = [partial(chosen, law=law) for law in dict.fromkeys(laws)]
-        figures = self._figures(heads, logits, rows, texts, measures)
-        values = [figures[[*dict.fromkeys(laws)].index(law)] for law in laws]
-        readings: list[Reading | None] = []
-        kept = []
-        for row, (head, tokens) in enumerate(zip(heads, texts, strict=True)):
-            log_p, *terms = [float(of_law[row].sum()) for of_law in values]
-            law = {"logprob": 0.0, "proposal_logprob": 0.0}
-            own = tuple(terms) if isinstance(proposal, Mixture) else ()
-            node = self._step_said(head, tokens, **law, component_logprobs=own)
-            readings.append(None if node is None else Reading(node, log_p, tuple(terms)))
-            if node is not None:
-                kept.append((row, node, first, len(tokens) - 1))
-        self._tree.store(rows, kept)
-        return readings
-
-    def _token_terms(
-        self,
-        trajectories: list[Trajectory],
-        continuations: list[tuple[int, ...]],
-        laws: Sequence[Sampling],
-    ) -> list[np.ndarray]:
-        """Return, for each of the laws, the log-probability of every token.
-
-        Float64 (rows, tokens of the longest), 0 behind a row's last.
-        """
-        measures = [partial(chosen, law=law) for law in laws]
-        return self._measured(trajectories, continuations, measures)
-
-    def _measured(
-        self,
-        trajectories: list[Trajectory],
-        continuations: list[tuple[int, ...]],
-        measures: Sequence[Measure],
-    ) -> list[np.ndarray]:
-        """Return each measure's value at every token; see `motes.models.hosting.token_measures`."""
-        return self._figures(trajectories, *self._fork(trajectories), continuations, measures)
-
-    def _figures(
-        self,
-        trajectories: list[Trajectory],
-        logits: torch.Tensor,
-        rows: Rows,
-        continuations: list[tuple[int, ...]],
-        measures: Sequence[Measure],
-    ) -> list[np.ndarray]:
-        """Return the same of contexts that are forked already, whose rows read the tokens."""
-        values = measured(self._tree, logits, rows, continuations, measures)
-        for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))):
-            raise FloatingPointError(
-                f"the language model {self.name!r} gave a log-probability that is NaN "
-                f"after {trajectories[i]!r}"
-            )
-        return values
+        rows = range(len(batch.heads))
+        return in_batches(lambda some: run(batch.of(some)), rows, sizes, self._tree.device)
 
     def _forward_tokens(
         self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor
@@ -529,3 +548,13 @@ class TorchLM(TokenizedLM):
 
     def _spend(self, cost: Cost) -> None:
         self.cost += cost
+
+
+def _forked(batch: JointBatch) -> tuple[torch.Tensor, Rows]:
+    """Return the logits behind each row's head, and a batch of their contexts, a row each."""
+    distinct = list(dict.fromkeys(batch.heads))
+    place = {head: i for i, head in enumerate(distinct)}
+    index = [place[head] for head in batch.heads]
+    logits, rows = batch.tree.logits_at(distinct)
+    rows = batch.tree.rows(batch.heads) if rows is None else batch.tree.select(rows, index)
+    return logits[sent(index, logits.device)], rows

@@ -323,7 +323,7 @@ def test_prompts_over_the_same_weights_are_a_mixture(pocket, per):
     mixture = Mixture(laws, weights=SHARES[:3], per=per)
     lm, rows = ProposedByMixture(pocket, mixture), 6
     heads, plain = [lm.start(QUESTION)] * rows, [pocket.start(QUESTION), shown.start(QUESTION)]
-    terms, before = np.zeros((rows, 3)), pocket.cost
+    terms, before = np.zeros((rows, 3)), pocket.cost + shown.cost
     for key in (jax.random.key(1), jax.random.key(2)):
         parents, keys = heads, jax.random.split(key, rows)
         heads = lm.extend(parents, keys, sampling=mixture, prior=Sampling())
@@ -343,8 +343,9 @@ def test_prompts_over_the_same_weights_are_a_mixture(pocket, per):
             assert x.step_logprob == pytest.approx(own[2], abs=2e-3)
             assert x.step_proposal_logprob == pytest.approx(expected, abs=2e-3)
             terms[i] += own
-    own_root_and_the_plain_one = 2 * len(pocket.rendered(QUESTION).token_ids)
-    assert (pocket.cost - before).prompt_tokens == own_root_and_the_plain_one
+    prompts = sum(len(of.rendered(QUESTION).token_ids) for of in (pocket, shown))
+    read = (pocket.cost + shown.cost - before).prompt_tokens
+    assert read == 2 * prompts  # for the mixture, and for the plain ones here
     assert lm.cost.draft_tokens == 0  # the same weights are no draft
 
 

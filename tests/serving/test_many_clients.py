@@ -150,7 +150,7 @@ def check_nothing_is_left(server: Served, trajectories: int) -> None:
     until(lambda: engine.running + engine.waiting == 0)
     until(lambda: not [t for t in threading.enumerate() if t.name == "batched run"])
     assert alive() <= trajectories
-    assert len(server.service.lm._tree._entries) == 0
+    assert len(server.service.lm._tree.own) == 0
 
 
 def check_answers(clients: list[Client], alone: tuple[Any, Any]) -> int:

@@ -37,7 +37,7 @@ def grown(
     particles = [lm.start(QUESTION)] * 6
     for number in range(steps):
         if forgets:
-            lm._tree._last = None
+            lm._tree._store.last = None
         keys = jax.random.split(jax.random.key(number), 6)
         particles = [particles[place] for place in choose(number)]
         particles = [x if x.open else lm.start(QUESTION) for x in particles]
@@ -105,7 +105,7 @@ def test_what_the_budget_does_not_hold_is_not_kept(
     size = whole._tree.pool.token_bytes
     lm = endless(pocket64, tokenizer, cache_bytes=100 * size)
     few = [x.token_ids for x in grown(lm, 4, in_order)]
-    assert lm._tree._last is None and 6 in gathered
+    assert lm._tree._store.last is None and 6 in gathered
     assert few == [x.token_ids for x in grown(whole, 4, in_order)]
     whole.drop_cache()
-    assert whole._tree._last is None
+    assert whole._tree._store.last is None

@@ -188,7 +188,7 @@ def test_what_was_not_written_is_not_read(
     assert [node.logprob for node in nodes] == pytest.approx(
         [node.logprob for node in expected], abs=1e-9
     )
-    kept = sum(len(entry.slots) for entry in lm._tree._entries.values())
+    kept = sum(len(entry.slots) for entry in lm._tree._store.cached)
     assert lm._tree.pool.owned == kept and len(calls) > 4
 
 
