@@ -25,11 +25,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from . import calls
+from .asking import Question, answered, batches
 from .batched_methods import METHODS, offered
 from .cost import Cost
 from .own_time import CLOCK, OwnTime, own_seconds
 from .protocols import capabilities
-from .questions import Question, answered, batches
 from .trajectory import Trajectory
 
 T = TypeVar("T")

@@ -19,37 +19,20 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .. import checks
 from ..aliases import PRNGKeys
 from . import calls
+from .asking import Question, asked
 from .cost import Cost
-from .mixture import Component, Law, Mixture, components
+from .mixture import Law, Mixture, components
+from .panel_parts import check_parts, parts_of, widest
 from .protocols import (
     LanguageModel,
     Reading,
-    capabilities,
     share_network,
-    token_facts,
-    underlying,
 )
-from .questions import Question, asked
 from .randomness import CHOICE_OF_MODEL, SlotUniforms, raw_keys
 from .sampling import Sampling
 from .trajectory import Trajectory
-
-
-class Part(NamedTuple):
-    """What one language model draws of a mixture.
-
-    Attributes:
-        lm: the language model.
-        law: its components as a law of their own.
-        places: their numbers in the mixture.
-    """
-
-    lm: LanguageModel
-    law: Law
-    places: list[int]
 
 
 class Stepped(NamedTuple):
@@ -109,8 +92,8 @@ class Panel:
     """
 
     def __init__(self, mixture: Mixture, lm: LanguageModel | None) -> None:
-        self.mixture, self.parts = mixture, _parts(mixture, lm)
-        _check_parts(self.parts)
+        self.mixture, self.parts = mixture, parts_of(mixture, lm)
+        check_parts(self.parts)
         self._mirrors: list[WeakKeyDictionary[Trajectory, Trajectory | None]] = [
             WeakKeyDictionary() for _ in self.parts
         ]
@@ -154,7 +137,7 @@ class Panel:
                     known[node] = self._start(k, node.question)
                 continue
             parents = [node.parent for node in nodes if node.parent is not None]
-            readings = self.read(k, parents, nodes, prior=_widest(self.parts[k].law))
+            readings = self.read(k, parents, nodes, prior=widest(self.parts[k].law))
             for node, reading in zip(nodes, readings, strict=True):
                 ends_alike = reading is not None and reading.node.open == node.open
                 known[node] = reading.node if reading is not None and ends_alike else None
@@ -323,7 +306,7 @@ class Panel:
             if head is not None and head.open:
                 rows.setdefault(place, (head, step))
         law = proposal or self.parts[k].law
-        told = prior if prior is not None and k == 0 else _widest(law)
+        told = prior if prior is not None and k == 0 else widest(law)
         named = (("prior", told), ("proposal", law))
         columns = tuple(map(list, zip(*rows.values(), strict=True)))
         question = Question(self.parts[k].lm, "read_steps", columns, named=named)
@@ -356,7 +339,7 @@ class Panel:
         questions = []
         for k, rows in drawing:
             law = self.parts[k].law
-            told = prior if prior is not None and k == 0 else _widest(law)
+            told = prior if prior is not None and k == 0 else widest(law)
             heads = self.mirrors(k, [trajectories[i] for i in rows])
             named = (("prior", told), ("sampling", law))
             columns = heads, list(keys[rows])
@@ -427,68 +410,6 @@ def put_behind(
         for (i, _), child in zip(going, put([x for _, x in going], step), strict=True):
             heads[i] = child
     return heads
-
-
-def _parts(mixture: Mixture, lm: LanguageModel | None) -> list[Part]:
-    models: dict[int, LanguageModel] = {}
-    members: dict[int, list[tuple[int, Sampling]]] = {}
-    if lm is not None:
-        models[id(underlying(lm))] = lm
-    for place, component in enumerate(mixture.components):
-        if isinstance(component, Component):
-            own, sampling = component.lm, component.sampling
-            if not isinstance(own, LanguageModel):
-                raise TypeError(f"lm must be a language model, not {checks.shown(own)}")
-        else:
-            own, sampling = lm, component
-        if own is None:
-            raise ValueError(
-                f"lm must be the language model of the component {component!r}, which has none of "
-                "its own"
-            )
-        models.setdefault(id(underlying(own)), own)
-        members.setdefault(id(underlying(own)), []).append((place, sampling))
-    parts, weights = [], list(mixture.weights or ())
-    # a run that goes with others asks all models as they do
-    beside = getattr(lm, "beside", lambda model: model)
-    for name, model in models.items():
-        if name not in members:
-            continue
-        places = [place for place, _ in members[name]]
-        samplings = [sampling for _, sampling in members[name]]
-        law = Mixture(samplings, weights=[weights[place] for place in places], per=mixture.per)
-        parts.append(Part(beside(model), samplings[0] if len(samplings) == 1 else law, places))
-    return parts
-
-
-def _check_parts(parts: Sequence[Part]) -> None:
-    """Raise ValueError where models cannot write one tree, or do not tell what is needed."""
-    first = parts[0].lm
-    for part in parts:
-        lm, can = part.lm, capabilities(part.lm)
-        calls.check_sampling(lm, part.law, _widest(part.law))
-        if not can.scoring:
-            raise ValueError(
-                f"a mixture of models cannot have {lm.name!r} among them, which has no method "
-                "`logprob` to score what the others wrote"
-            )
-        if can.step_rule != capabilities(first).step_rule:
-            raise ValueError(
-                f"the models of a mixture must end their steps alike, and {lm.name!r} does not as "
-                f"{first.name!r} does: load both with the same step="
-            )
-        own, other = token_facts(lm).tokenizer, token_facts(first).tokenizer
-        if None not in (own, other) and own.get_vocab() != other.get_vocab():
-            raise ValueError(
-                f"the models of a mixture must write the same tokens, and those of {lm.name!r} are "
-                f"not those of {first.name!r}"
-            )
-
-
-def _widest(law: Law) -> Sampling:
-    """Return the component of a law that leaves out the least."""
-    samplings = components(law)
-    return next((sampling for sampling in samplings if not sampling.truncates), samplings[0])
 
 
 def _end(node: Trajectory) -> tuple[bool, bool, bool]:

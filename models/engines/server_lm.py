@@ -188,7 +188,7 @@ class ServerLM(TokenizedLM):
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
         tokens = [token for step in steps for token in step.step_token_ids]
         results: list[Trajectory | None] = [None] * len(trajectories)
-        fitting = [i for i, x in enumerate(trajectories) if self._room(x) >= len(tokens)]
+        fitting = [i for i, x in enumerate(trajectories) if self.room(x) >= len(tokens)]
         heads, texts = [trajectories[i] for i in fitting], [tokens] * len(fitting)
         log_p = self._scores(heads, texts, prior)
         log_q = log_p if proposal == prior else self._scores(heads, texts, proposal)
@@ -247,7 +247,7 @@ class ServerLM(TokenizedLM):
         self, parent: Trajectory, key: np.ndarray, sampling: Sampling, prior: Sampling
     ) -> _Step:
         """Draw one slot's step, in as many requests as it takes."""
-        context, room = self._context_of(parent), self._room(parent)
+        context, room = self._context_of(parent), self.room(parent)
         stops = tuple({text: None for rule in self.step.rules for text in rule.delimiters})
         draft = _Draft()
         number = 0

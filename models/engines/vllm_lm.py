@@ -125,7 +125,7 @@ class VllmLM(TokenizedLM):
             sampling=sampling,
             uniforms=SlotUniforms(raw, len(trajectories)),
         )
-        room = [self._room(x) for x in trajectories]
+        room = [self.room(x) for x in trajectories]
         limits = [min(self.step.longest, more) for more in room]
 
         def ends(slot: int, tokens: list[int]) -> bool:
@@ -173,7 +173,7 @@ class VllmLM(TokenizedLM):
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
         tokens = [token for step in steps for token in step.step_token_ids]
         results: list[Trajectory | None] = [None] * len(trajectories)
-        fitting = [i for i, x in enumerate(trajectories) if self._room(x) >= len(tokens)]
+        fitting = [i for i, x in enumerate(trajectories) if self.room(x) >= len(tokens)]
         laws = [partial(chosen, law=law) for law in (prior, proposal)]
         heads = [trajectories[i] for i in fitting]
         values = self._measured(heads, [tokens] * len(heads), laws)

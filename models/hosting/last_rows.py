@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .cached_nodes import CachedNode
 from .kv import SPARE, Rows, common_length
-
-if TYPE_CHECKING:
-    from .cached_nodes import CachedNode
 
 
 @dataclass

@@ -24,13 +24,14 @@ import torch
 from ...aliases import Network
 from ..callbacks import weakly
 from ..trajectory import Trajectory
-from .cached_nodes import CachedNode, JointNodes, Nodes, OwnNodes, Store
+from .cached_nodes import CachedNode
 from .chains import chains_of
 from .kv import SPARE, Pool, Rows, cache_argument, make_pool
 from .last_rows import LastRows
 from .memory import COPIES, CacheFullError
 from .shared_attention import attending
 from .static_rows import StaticRows, padded_bytes
+from .store import JointNodes, Nodes, OwnNodes, Store
 from .transfers import sent
 
 OUTPUT_BYTES = 16  # for one output: its logit, its log-probability, and a sum in float64

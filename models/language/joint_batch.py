@@ -8,16 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from ..asking import Question
+from ..cost import Cost
 from ..hosting.row_laws import RowLaw
 from ..hosting.tree_cache import TreeCache
-from ..questions import Question
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 
-if TYPE_CHECKING:
-    from .torch_lm import TorchLM
+
+class Owner(Protocol):
+    """A language model that has rows in a batch.
+
+    Attributes:
+        name: what reports call it.
+        context: how many tokens a prompt and a trajectory may have together.
+        cost: what it has computed.
+    """
+
+    name: str
+    context: int
+    cost: Cost
+
+    @property
+    def tree(self) -> TreeCache:
+        """What was read of its trees."""
+        ...
+
+    def room(self, trajectory: Trajectory) -> int:
+        """Count how many more tokens fit into its context."""
+        ...
+
+    def step_said(self, head: Trajectory, tokens: tuple[int, ...], **law: Any) -> Trajectory | None:
+        """Give the child of a trajectory that these tokens make; None if they make none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,7 @@ class JointBatch:
     """
 
     tree: TreeCache
-    owners: Sequence[TorchLM]
+    owners: Sequence[Owner]
     heads: Sequence[Trajectory]
     given: Sequence[Any]
     laws: Sequence[RowLaw]
@@ -61,7 +86,7 @@ def joint_batch(questions: Sequence[Question]) -> JointBatch:
         heads += first
         given += second
         laws += [RowLaw(proposal, prior)] * len(first)
-    lead: TorchLM = questions[0].model
+    lead: Owner = questions[0].model
     tree = lead.tree
     if len({id(owner) for owner in owners}) > 1:
         trees = {x.path[0]: owner.tree for owner, x in zip(owners, heads, strict=True)}

@@ -94,7 +94,7 @@ class TokenizedLM:
             return node.step_token_ids
         return self._prompts(node.question).token_ids
 
-    def _room(self, trajectory: Trajectory) -> int:
+    def room(self, trajectory: Trajectory) -> int:
         """Count how many more tokens fit into the model's context."""
         return self.context - sum(len(self._tokens_of(node)) for node in trajectory.path)
 
@@ -118,17 +118,15 @@ class TokenizedLM:
                 return None
             log_p, *log_q = [float(sum(values[first:last])) for values in terms]
             law = weighed(proposal, head, log_q or [log_p])
-            child = self._step_said(head, tokens, logprob=log_p, **law)
+            child = self.step_said(head, tokens, logprob=log_p, **law)
             if child is None:
                 return None
             head, first = child, last
         return head
 
-    def _step_said(
-        self, head: Trajectory, tokens: tuple[int, ...], **law: Any
-    ) -> Trajectory | None:
+    def step_said(self, head: Trajectory, tokens: tuple[int, ...], **law: Any) -> Trajectory | None:
         """Give the child of an open trajectory that these tokens make; None if they make none."""
-        room = self._room(head)
+        room = self.room(head)
         if not 0 < len(tokens) <= self._ending.longest:
             return None
         if any(self._ends(head, tokens[:k], room) for k in range(1, len(tokens))):

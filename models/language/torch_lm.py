@@ -1,17 +1,13 @@
 """Language models hosted with torch and transformers.
 
-A batch of N steps costs one forward pass a token. Distinct parents' unread tokens are forwarded
-first (usually their last one: a token that ended a step has been drawn but not read), then their
-rows are forked to the N slots and decoded together. Rows end their steps at different times; the
-batch is compacted before more than a quarter of it idles. With a draft, a forward pass reads a
-block of tokens a row (see `motes.models.hosting.speculative_decoding`).
+A batch of N steps costs one forward pass a token, of one language model or of several prompts over
+its weights (see `motes.models.language.batch_reader`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,31 +15,27 @@ import torch
 
 from ... import checks
 from ...aliases import PRNGKeys, Tokenizer
+from ..asking import Question
 from ..callbacks import weakly
 from ..confidence import Top
 from ..cost import Cost
-from ..hosting.decoding import Decoder
-from ..hosting.kv import Rows
-from ..hosting.memory import in_batches
 from ..hosting.probe import declared_context, lawful_context
 from ..hosting.row_laws import RowLaw
-from ..hosting.speculative_decoding import SpeculativeDecoder
 from ..hosting.speculative_drafts import Draft, Drafter, Target
 from ..hosting.static_decoding import PLAIN, StaticDecoding, check_decoding
-from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, confident, measured
-from ..hosting.transfers import sent
+from ..hosting.token_measures import SCORED_COLUMNS, chosen, confident
 from ..hosting.tree_cache import Tokens, TreeCache
-from ..mixture import Law, Mixture, components
+from ..mixture import Law, components
 from ..progress import Listener
 from ..prompt_forms import PromptForm
 from ..protocols import Capabilities, Reading
-from ..questions import Question
-from ..randomness import SlotUniforms, raw_keys
+from ..randomness import raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
+from .batch_reader import BatchReader
 from .joint_batch import JointBatch, in_joint_batches, joint_batch
-from .tokenized_lm import TokenizedLM, check_open, end_ids
+from .tokenized_lm import TokenizedLM, end_ids
 
 T = TypeVar("T")
 PLAIN_LAW = RowLaw(Sampling(), Sampling())
@@ -207,7 +199,7 @@ class TorchLM(TokenizedLM):
         """
         tokens = tuple(token for step in steps for token in step.step_token_ids)
         fitting = [
-            i for i, trajectory in enumerate(trajectories) if self._room(trajectory) >= len(tokens)
+            i for i, trajectory in enumerate(trajectories) if self.room(trajectory) >= len(tokens)
         ]
         results: list[Trajectory | None] = [None] * len(trajectories)
         if not fitting:
@@ -216,8 +208,10 @@ class TorchLM(TokenizedLM):
         laws = [prior] if proposal == prior else [prior, *components(proposal)]
         measures = [partial(chosen, law=law) for law in laws]
 
+        reader = self._reader()
+
         def run(batch: JointBatch) -> list[Trajectory | None]:
-            terms = self._measured(batch.heads, batch.given, measures)
+            terms = reader.measured(batch, measures)
             return [
                 self._said(head, steps, [values[i] for values in terms], proposal)
                 for i, head in enumerate(batch.heads)
@@ -225,7 +219,7 @@ class TorchLM(TokenizedLM):
 
         heads, more = [trajectories[i] for i in fitting], [len(tokens)] * len(fitting)
         batch = self._own_batch(heads, [tokens] * len(heads))
-        found = self._in_batches(run, batch, more, SCORED_COLUMNS)
+        found = reader.in_batches(run, batch, more, SCORED_COLUMNS)
         for i, result in zip(fitting, found, strict=True):
             results[i] = result
         return results
@@ -268,7 +262,8 @@ class TorchLM(TokenizedLM):
         Returns:
             What each model would answer by itself.
         """
-        answer = {"extend": self._draw, "logprob": self._score, "read_steps": self._read}
+        reader = self._reader()
+        answer = {"extend": reader.draw, "logprob": reader.score, "read_steps": reader.read}
         answers: list[list[Any]] = [[] for _ in questions]
         for places in in_joint_batches(questions):
             batch = joint_batch([questions[i] for i in places])
@@ -287,13 +282,14 @@ class TorchLM(TokenizedLM):
         roots = [trajectories[i].path[0] for i in written]
         texts = [trajectories[i].token_ids for i in written]
 
+        reader = self._reader()
+
         def run(batch: JointBatch) -> list[np.ndarray]:
-            measure = partial(confident, top=top)
-            [values] = self._measured(batch.heads, batch.given, [measure])
+            [values] = reader.measured(batch, [partial(confident, top=top)])
             return [values[row, : len(text)] for row, text in enumerate(batch.given)]
 
         batch = self._own_batch(roots, texts)
-        found = self._in_batches(run, batch, [*map(len, texts)], SCORED_COLUMNS)
+        found = reader.in_batches(run, batch, [*map(len, texts)], SCORED_COLUMNS)
         for i, values in zip(written, found, strict=True):
             results[i] = values
         return results
@@ -344,196 +340,22 @@ class TorchLM(TokenizedLM):
         if self._static is not None:
             self._static.drop()
 
-    def _draw(self, batch: JointBatch) -> list[Trajectory]:
-        """Draw a step of each row."""
-        check_open(batch.heads)
-        columns = max(len(components(law.proposal)) for law in batch.laws)
-        if self._drafter is not None:
-            columns = 1 + self._drafter.tokens
-        more = [self.step.longest] * len(batch.heads)
-        steps = self._in_batches(self._drawn, batch, more, columns)
-        for owner, own in groupby(zip(batch.owners, steps, strict=True), key=lambda row: row[0]):
-            tokens = sum(len(step.step_token_ids) for _, step in own)
-            owner.cost += Cost(generated_tokens=tokens)
-        if self._drafter is not None:
-            self._drafter.learn(steps)
-        return steps
-
-    def _drawn(self, batch: JointBatch) -> list[Trajectory]:
-        drafter, length = self._drafter, self._tree.length
-        if drafter is None:
-            return self._decoded(batch)
-        limit = drafter.context
-        drafted = [limit is None or length(x) + self.step.longest <= limit for x in batch.heads]
-        steps: list[Trajectory | None] = [None] * len(drafted)
-        for way in (True, False):
-            rows = [i for i, each in enumerate(drafted) if each is way]
-            if not rows:
-                continue
-            found = self._decoded(batch.of(rows), drafter if way else None)
-            for i, step in zip(rows, found, strict=True):
-                steps[i] = step
-        return [step for step in steps if step is not None]
-
-    def _decoded(self, batch: JointBatch, drafter: Drafter | None = None) -> list[Trajectory]:
-        """Draw a step of each row, with a draft or token by token."""
-        parents = batch.heads
-        logits, rows = _forked(batch)
-        uniforms = SlotUniforms(np.array(batch.given, np.uint32), len(parents))
-        room = self.context - rows.lengths.cpu().numpy()
-        if drafter is None:
-            static = self._static
-            decoder = Decoder(
-                forward=self._forward_tokens if static is None else static.forward,
-                store=batch.tree.store,
-                select=batch.tree.select if static is None else static.select,
-                ending=self._ending,
-                laws=batch.laws,
-                name=self.name,
-                listener=self._listener,
-            )
-            placed = rows if static is None else static.placed(rows)
-            del rows
-            steps = decoder.run(parents, logits, placed, uniforms, room)
-            discarded = 0
-        else:
-            sampling, prior = batch.laws[0]
-            assert isinstance(sampling, Sampling)  # a mixture is refused with a draft
-            decoder = SpeculativeDecoder(
-                tree=self._tree,
-                ending=self._ending,
-                sampling=sampling,
-                prior=prior,
-                name=self.name,
-                longest=drafter.tokens,
-                listener=self._listener,
-            )
-            session = drafter.begin(parents)
-            steps = decoder.run(parents, logits, rows, session, uniforms, room)
-            discarded = decoder.discarded
-        self.cost += Cost(discarded_tokens=discarded, idle_rows=decoder.idle_rows)
-        return steps
-
-    def _score(self, batch: JointBatch) -> list[float]:
-        """Return the log-probability of each row's tokens under its prior."""
-        more = [len(tokens) for tokens in batch.given]
-        return self._in_batches(self._scored, batch, more, SCORED_COLUMNS)
-
-    def _scored(self, batch: JointBatch) -> list[float]:
-        priors = [law.prior for law in batch.laws]
-        found = self._sums(batch, *_forked(batch), [*map(tuple, batch.given)], priors)
-        return [found[prior][row] for row, prior in enumerate(priors)]
-
-    def _read(self, batch: JointBatch) -> list[Reading | None]:
-        """Put a step behind each row."""
-        check_open(batch.heads)
-        texts = [step.step_token_ids for step in batch.given]
-        rooms = [owner._room(x) for owner, x in zip(batch.owners, batch.heads, strict=True)]
-        fitting = [i for i, room in enumerate(rooms) if 0 < len(texts[i]) <= room]
-        results: list[Reading | None] = [None] * len(texts)
-        if not fitting:
-            return results
-        more = [len(texts[i]) for i in fitting]
-        found = self._in_batches(self._behind, batch.of(fitting), more, SCORED_COLUMNS)
-        for i, reading in zip(fitting, found, strict=True):
-            results[i] = reading
-        return results
-
-    def _behind(self, batch: JointBatch) -> list[Reading | None]:
-        logits, rows = _forked(batch)
-        first = rows.columns
-        texts = [step.step_token_ids for step in batch.given]
-        asked = [(law.prior, *components(law.proposal)) for law in batch.laws]
-        sums = self._sums(batch, logits, rows, texts, [law for laws in asked for law in laws])
-        readings: list[Reading | None] = []
-        kept = []
-        for row, laws in enumerate(asked):
-            log_p, *terms = [sums[law][row] for law in laws]
-            own = tuple(terms) if isinstance(batch.laws[row].proposal, Mixture) else ()
-            given = {"logprob": 0.0, "proposal_logprob": 0.0, "component_logprobs": own}
-            node = batch.owners[row]._step_said(batch.heads[row], texts[row], **given)
-            readings.append(None if node is None else Reading(node, log_p, tuple(terms)))
-            if node is not None:
-                kept.append((row, node, first, len(texts[row]) - 1))
-        batch.tree.store(rows, kept)
-        return readings
-
-    def _sums(
-        self,
-        batch: JointBatch,
-        logits: torch.Tensor,
-        rows: Rows,
-        texts: Sequence[tuple[int, ...]],
-        laws: Iterable[Sampling],
-    ) -> dict[Sampling, list[float]]:
-        """Return, for each of the laws, the log-probability of each row's tokens."""
-        distinct = [*dict.fromkeys(laws)]
-        measures = [partial(chosen, law=law) for law in distinct]
-        values = self._figures(batch, logits, rows, texts, measures)
-        return {
-            law: of_law.sum(axis=1).tolist() for law, of_law in zip(distinct, values, strict=True)
-        }
-
-    def _measured(
-        self,
-        heads: Sequence[Trajectory],
-        continuations: Sequence[tuple[int, ...]],
-        measures: Sequence[Measure],
-    ) -> list[np.ndarray]:
-        """Return each measure's value at every token; see `motes.models.hosting.token_measures`."""
-        batch = self._own_batch(heads, continuations)
-        return self._figures(batch, *_forked(batch), continuations, measures)
+    def _reader(self) -> BatchReader:
+        """Return what batches are computed with, as this model is now."""
+        return BatchReader(
+            tree=self._tree,
+            ending=self._ending,
+            vocabulary=self.model.config.get_text_config().vocab_size,
+            name=self.name,
+            static=self._static,
+            drafter=self._drafter,
+            listener=self._listener,
+            spend=self._spend,
+        )
 
     def _own_batch(self, heads: Sequence[Trajectory], given: Sequence[Any]) -> JointBatch:
         """Return rows of this language model alone, which ask for no law."""
         return JointBatch(self._tree, [self] * len(heads), heads, given, [PLAIN_LAW] * len(heads))
-
-    def _figures(
-        self,
-        batch: JointBatch,
-        logits: torch.Tensor,
-        rows: Rows,
-        continuations: Sequence[tuple[int, ...]],
-        measures: Sequence[Measure],
-    ) -> list[np.ndarray]:
-        """Return the same of contexts that are forked already, whose rows read the tokens."""
-        values = measured(batch.tree, logits, rows, continuations, measures)
-        for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))).tolist():
-            raise FloatingPointError(
-                f"the language model {batch.owners[i].name!r} gave a log-probability that is NaN "
-                f"after {batch.heads[i]!r}"
-            )
-        return values
-
-    def _in_batches(
-        self,
-        run: Callable[[JointBatch], list[T]],
-        batch: JointBatch,
-        more: Sequence[int],
-        scored: int,
-    ) -> list[T]:
-        """Run rows in batches that fit into memory.
-
-        Args:
-            run: computes one result for each row of what it is given.
-            batch: all rows.
-            more: how many tokens may follow each.
-            scored: columns whose logits are held at a time.
-        """
-        outputs = scored * self.model.config.get_text_config().vocab_size
-        padded = self._static is not None
-        sizes = batch.tree.row_bytes(batch.heads, more, outputs, padded=padded)
-        if self._drafter is not None:
-            drafts = self._drafter.row_bytes(batch.heads, more)
-            sizes = [own + of_draft for own, of_draft in zip(sizes, drafts, strict=True)]
-        rows = range(len(batch.heads))
-        return in_batches(lambda some: run(batch.of(some)), rows, sizes, self._tree.device)
-
-    def _forward_tokens(
-        self, rows: Rows, tokens: torch.Tensor, alive: torch.Tensor
-    ) -> torch.Tensor:
-        """Read one token a row (alive: 1 where the row's step goes on); the logits behind it."""
-        return self._tree.forward(rows, tokens[:, None], alive, Tokens(0, 0, 0))[:, -1]
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
         self.cost += Cost(
@@ -548,13 +370,3 @@ class TorchLM(TokenizedLM):
 
     def _spend(self, cost: Cost) -> None:
         self.cost += cost
-
-
-def _forked(batch: JointBatch) -> tuple[torch.Tensor, Rows]:
-    """Return the logits behind each row's head, and a batch of their contexts, a row each."""
-    distinct = list(dict.fromkeys(batch.heads))
-    place = {head: i for i, head in enumerate(distinct)}
-    index = [place[head] for head in batch.heads]
-    logits, rows = batch.tree.logits_at(distinct)
-    rows = batch.tree.rows(batch.heads) if rows is None else batch.tree.select(rows, index)
-    return logits[sent(index, logits.device)], rows

@@ -20,7 +20,7 @@ from motes.models import (
 )
 from motes.models.hosting.kv import Rows
 from motes.models.language.torch_lm import TorchLM
-from motes.models.questions import Question, answered
+from motes.models.asking import Question, answered
 from motes.models.randomness import raw_keys
 from motes.models.trajectory import Trajectory
 from motes.ppl import StateSpaceModel

@@ -456,7 +456,7 @@ def test_continuations_are_what_extend_would_have_made(
                 if end is None or (end.finished, end.truncated) != (x.finished, x.truncated):
                     refused += 1
                     # only the context can end a step elsewhere here
-                    assert lm._room(y) != lm._room(x.path[cut])
+                    assert lm.room(y) != lm.room(x.path[cut])
                     continue
                 found += 1
                 assert (
