@@ -322,8 +322,12 @@ def nan_score(name: str, trajectory: Trajectory) -> FloatingPointError:
 
 def share_network(one: object, other: object) -> bool:
     """Return whether two language models are the same weights in memory, under any two prompts."""
-    network = getattr(underlying(one), "model", None)
-    return network is not None and network is getattr(underlying(other), "model", None)
+    network = _network(underlying(one))
+    return network is not None and network is _network(underlying(other))
+
+
+def _network(lm: object) -> Any:
+    return getattr(lm, "shared_network", None) or getattr(lm, "model", None)
 
 
 def underlying(value: Any) -> Any:

@@ -12,14 +12,15 @@ is put off and begun again). What counts is the number of tokens that the row al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from ..hosting.draws import draw, log_probs
+from ..hosting.row_laws import RowLaws
 from ..hosting.token_measures import Measure
 from ..randomness import SlotUniforms
-from ..sampling import Sampling
+from ..trajectory import Trajectory
 
 SLOT = "motes_slot"  # what a request's extra arguments name its slot
 
@@ -29,14 +30,15 @@ class TokenDraws:
 
     Attributes:
         tokens: of each slot, those drawn so far.
-        values: of each slot, for each token the value of each measure.
+        values: of each slot, for each token its values.
 
     Example:
         >>> import numpy as np
         >>> from functools import partial
+        >>> from motes.models import Sampling
         >>> from motes.models.hosting.token_measures import chosen
         >>> draws = TokenDraws()
-        >>> draws.begin(1, [partial(chosen, law=Sampling())], given=[[2]])
+        >>> draws.give([[2]], [partial(chosen, law=Sampling())])
         >>> draws.row(0, 0, [])
         >>> draws.apply(torch.zeros(1, 4))
         tensor([[-inf, -inf, 0., -inf]])
@@ -46,30 +48,32 @@ class TokenDraws:
 
     def __init__(self) -> None:
         self._rows: dict[int, tuple[int, Sequence[int]]] = {}
-        self.begin(0, [])
+        self.give([], [])
 
-    def begin(
-        self,
-        slots: int,
-        measures: Sequence[Measure],
-        *,
-        sampling: Sampling | None = None,
-        uniforms: SlotUniforms | None = None,
-        given: Sequence[Sequence[int]] = (),
-    ) -> None:
-        """Begin with a new batch.
+    def draw(self, laws: RowLaws, parents: Sequence[Trajectory], uniforms: SlotUniforms) -> None:
+        """Begin with a new batch, whose tokens are drawn.
 
         Args:
-            slots: how many there are.
-            measures: of the logits and the token, such as its log-probability under a law.
-            sampling: what tokens are drawn from.
+            laws: of each slot. Values are the token's log-probabilities under its prior and the
+                components of its proposal.
+            parents: what each slot's step follows.
             uniforms: the slots' random numbers.
-            given: in place of these two, the tokens that each slot must take.
         """
+        self._begin(_Drawing(laws, laws.choices(parents, uniforms), uniforms), len(parents))
+
+    def give(self, given: Sequence[Sequence[int]], measures: Sequence[Measure]) -> None:
+        """Begin with a new batch, whose tokens are given.
+
+        Args:
+            given: the tokens that each slot must take.
+            measures: of the logits and the token; values are theirs.
+        """
+        self._begin(_Giving(given, measures), len(given))
+
+    def _begin(self, taking: _Drawing | _Giving, slots: int) -> None:
         self.tokens: list[list[int]] = [[] for _ in range(slots)]
         self.values: list[list[list[float]]] = [[] for _ in range(slots)]
-        self._measures, self._given = measures, given
-        self._sampling, self._uniforms = sampling or Sampling(), uniforms
+        self._taking = taking
 
     def row(self, row: int, slot: int, output: Sequence[int]) -> None:
         """Say that a row of the engine's batch belongs to a slot, whose output stands there."""
@@ -102,25 +106,45 @@ class TokenDraws:
         """
         rows = [self._rows[row] for row in range(len(logits))]
         places = [len(output) for _, output in rows]
-        ids = self._ids(logits, [slot for slot, _ in rows], places)
-        columns = logits[:, None]
-        table = [measure(columns, ids[:, None])[:, 0].double() for measure in self._measures]
-        values = torch.stack(table, dim=1).tolist() if table else [[]] * len(rows)
+        ids, values = self._taking.take(logits, [slot for slot, _ in rows], places)
         for (slot, _), place, token, terms in zip(rows, places, ids.tolist(), values, strict=True):
             del self.tokens[slot][place:], self.values[slot][place:]
             self.tokens[slot].append(token)
             self.values[slot].append(terms)
         return torch.full_like(logits, -torch.inf).scatter_(1, ids[:, None], 0.0)
 
-    def _ids(
+
+class _Drawing(NamedTuple):
+    """Tokens are drawn by the laws of their slots."""
+
+    laws: RowLaws
+    choices: np.ndarray
+    uniforms: SlotUniforms
+
+    def take(
         self, logits: torch.Tensor, slots: Sequence[int], places: Sequence[int]
-    ) -> torch.Tensor:
-        """Return the token of each row."""
-        if self._uniforms is None:
-            taken = [self._given[slot][place] for slot, place in zip(slots, places, strict=True)]
-            return torch.tensor(taken, device=logits.device)
+    ) -> tuple[torch.Tensor, list[list[float]]]:
+        """Return the token of each row, and its values."""
+        own = np.array(slots, np.int64)
         points = [
-            float(self._uniforms.at(place)[slot]) for slot, place in zip(slots, places, strict=True)
+            float(self.uniforms.at(place)[slot]) for slot, place in zip(slots, places, strict=True)
         ]
-        uniforms = torch.tensor(points, dtype=torch.float64, device=logits.device)
-        return draw(log_probs(logits, self._sampling), uniforms)
+        ids, host = self.laws.draw(logits, np.array(points), self.choices[own], own)
+        return ids, host[:, 1:].tolist()
+
+
+class _Giving(NamedTuple):
+    """Tokens are given, and measured."""
+
+    given: Sequence[Sequence[int]]
+    measures: Sequence[Measure]
+
+    def take(
+        self, logits: torch.Tensor, slots: Sequence[int], places: Sequence[int]
+    ) -> tuple[torch.Tensor, list[list[float]]]:
+        """Return the token of each row, and its values."""
+        taken = [self.given[slot][place] for slot, place in zip(slots, places, strict=True)]
+        ids = torch.tensor(taken, device=logits.device)
+        columns = logits[:, None]
+        table = [measure(columns, ids[:, None])[:, 0].double() for measure in self.measures]
+        return ids, torch.stack(table, dim=1).tolist() if table else [[]] * len(taken)

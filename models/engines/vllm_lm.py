@@ -22,16 +22,26 @@ from typing import Any
 import numpy as np
 
 from ...aliases import PRNGKeys, Tokenizer
+from ..asking import Question
 from ..confidence import Top
 from ..cost import Cost
 from ..hosting.places import located
 from ..hosting.pretrained import read_config
+from ..hosting.row_laws import RowLaw, RowLaws
 from ..hosting.token_measures import Measure, chosen, confident
 from ..identity.marks import source_mark
+from ..language.joint_batch import (
+    JointBatch,
+    answered_jointly,
+    asked_laws,
+    fitting,
+    readings,
+)
 from ..language.tokenized_lm import TokenizedLM, check_open
+from ..mixture import Law, components
 from ..pocket import LM_FOLDER
 from ..prompt_forms import PromptForm
-from ..protocols import Capabilities
+from ..protocols import Capabilities, Reading
 from ..randomness import SlotUniforms, raw_keys
 from ..sampling import Sampling
 from ..step_rule import StepRule
@@ -94,60 +104,35 @@ class VllmLM(TokenizedLM):
             vocabulary=vocabulary,
             context=context,
         )
-        self.weights = weights
+        self.weights, self._vocabulary = weights, vocabulary
         self._engine, self._draws = engine, draws
         self._count, self._requests = PrefixCount(self._tokens_of), 0
 
     @property
     def capabilities(self) -> Capabilities:
         """What it can do: all there is, under its rule for steps."""
-        return Capabilities(scoring=True, continuation=True, step_rule=self.step, confidences=True)
+        return Capabilities(
+            scoring=True,
+            continuation=True,
+            step_rule=self.step,
+            confidences=True,
+            mixtures=True,
+            reading=True,
+        )
 
     def extend(
         self,
         trajectories: Sequence[Trajectory],
         keys: PRNGKeys,
         *,
-        sampling: Sampling | None = None,
+        sampling: Law | None = None,
         prior: Sampling | None = None,
     ) -> list[Trajectory]:
         """Draw one step for each trajectory, in one batch; see `LanguageModel.extend`."""
-        check_open(trajectories)
-        if not trajectories:
-            return []
-        raw = raw_keys(keys, len(trajectories))
-        prior = prior or Sampling()
-        sampling = sampling or prior
-        laws = [prior] if sampling == prior else [prior, sampling]
-        self._draws.begin(
-            len(trajectories),
-            [partial(chosen, law=law) for law in laws],
-            sampling=sampling,
-            uniforms=SlotUniforms(raw, len(trajectories)),
-        )
-        room = [self.room(x) for x in trajectories]
-        limits = [min(self.step.longest, more) for more in room]
-
-        def ends(slot: int, tokens: list[int]) -> bool:
-            return self._ends(trajectories[slot], tokens, room[slot])
-
-        cached, passes = self._run(trajectories, limits, ends)
-        self.cost += Cost(forward_passes=passes)
-        children = []
-        for slot, parent in enumerate(trajectories):
-            tokens, terms = self._draws.tokens[slot], self._draws.values[slot]
-            sums = np.array(terms, np.float64).sum(axis=0).tolist()
-            full = len(tokens) >= room[slot]
-            child = self._ending.child(parent, tokens, sums[0], sums[-1], full=full)
-            assert child is not None
-            children.append(child)
-            self.cost += self._count.drawn(
-                parent,
-                asked=self.context - room[slot],
-                cached=cached[slot],
-                generated=len(tokens),
-            )
-        return children
+        named = (("prior", prior), ("sampling", sampling))
+        rows = trajectories, list(raw_keys(keys, len(trajectories)))
+        [steps] = self.answer_together([Question(self, "extend", rows, named=named)])
+        return steps
 
     def logprob(
         self,
@@ -157,10 +142,25 @@ class VllmLM(TokenizedLM):
         prior: Sampling | None = None,
     ) -> np.ndarray:
         """Compute the log-probability of each continuation; see `LanguageModel.logprob`."""
-        values = self._measured(
-            trajectories, continuations, [partial(chosen, law=prior or Sampling())]
+        rows = trajectories, continuations
+        [values] = self.answer_together(
+            [Question(self, "logprob", rows, named=(("prior", prior),))]
         )
-        return np.array([sum(row[:, 0]) for row in values], np.float64)
+        return np.array(values, np.float64)
+
+    def read_steps(
+        self,
+        trajectories: Sequence[Trajectory],
+        steps: Sequence[Trajectory],
+        *,
+        prior: Sampling,
+        proposal: Law,
+    ) -> list[Reading | None]:
+        """Put a step behind each trajectory; see `motes.models.calls.read_steps`."""
+        named = (("prior", prior), ("proposal", proposal))
+        rows = trajectories, steps
+        [found] = self.answer_together([Question(self, "read_steps", rows, named=named)])
+        return found
 
     def continued(
         self,
@@ -168,19 +168,58 @@ class VllmLM(TokenizedLM):
         steps: Sequence[Trajectory],
         *,
         prior: Sampling,
-        proposal: Sampling,
+        proposal: Law,
     ) -> list[Trajectory | None]:
         """Put the tokens of these steps after each trajectory; see `motes.models.continued`."""
         tokens = [token for step in steps for token in step.step_token_ids]
         results: list[Trajectory | None] = [None] * len(trajectories)
-        fitting = [i for i, x in enumerate(trajectories) if self.room(x) >= len(tokens)]
-        laws = [partial(chosen, law=law) for law in (prior, proposal)]
-        heads = [trajectories[i] for i in fitting]
-        values = self._measured(heads, [tokens] * len(heads), laws)
-        for head, i, row in zip(heads, fitting, values, strict=True):
-            terms = [row[:, 0].tolist(), row[:, 1].tolist()]
-            results[i] = self._said(head, steps, terms, proposal)
+        fit = [i for i, x in enumerate(trajectories) if self.room(x) >= len(tokens)]
+        laws = [partial(chosen, law=law) for law in (prior, *components(proposal))]
+        heads = [trajectories[i] for i in fit]
+        values = self._measured(self._own(heads), [tokens] * len(heads), laws)
+        for head, i, row in zip(heads, fit, values, strict=True):
+            results[i] = self._said(head, steps, row.T.tolist(), proposal)
         return results
+
+    def prompted(self, prompt: PromptForm | None, *, name: str | None = None) -> VllmLM:
+        """Return a language model of the same weights, in the same engine, under another prompt.
+
+        What both are asked at once is one batch of the engine; its steps count with the one of them
+        that was asked first, and tokens with whoever wrote them.
+
+        Args:
+            prompt: as `motes.load_lm` takes it.
+            name: what reports call it; this model's where None.
+        """
+        return VllmLM(
+            self._engine,
+            self._draws,
+            self.tokenizer,
+            step=self.step,
+            prompt=prompt,
+            name=name or self.name,
+            weights=self.weights,
+            end_ids=self.end_ids,
+            vocabulary=self._vocabulary,
+            context=self.context,
+        )
+
+    @property
+    def shared_network(self) -> Any:
+        """What it shares forward passes of with its prompts (`prompted`)."""
+        return self._engine
+
+    def answer_together(self, questions: Sequence[Question]) -> list[list[Any]]:
+        """Answer one question each to language models of this engine, in one batch.
+
+        Args:
+            questions: of one method: `extend`, `logprob` or `read_steps`.
+
+        Returns:
+            What each model would answer by itself.
+        """
+        answer = {"extend": self._draw, "logprob": self._score, "read_steps": self._read}
+        return answered_jointly(questions, answer[questions[0].method])
 
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: Top
@@ -188,20 +227,84 @@ class VllmLM(TokenizedLM):
         """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         roots = [x.path[0] for x in trajectories]
         texts = [x.token_ids for x in trajectories]
-        values = self._measured(roots, texts, [partial(confident, top=top)])
+        values = self._measured(self._own(roots), texts, [partial(confident, top=top)])
         return [row[:, 0] for row in values]
+
+    def _draw(self, batch: JointBatch) -> list[Trajectory]:
+        """Draw a step of each row."""
+        check_open(batch.heads)
+        slots = len(batch.heads)
+        laws, uniforms = RowLaws(batch.laws), SlotUniforms(np.array(batch.given), slots)
+        self._draws.draw(laws, batch.heads, uniforms)
+        owners: Any = batch.owners
+        room = [owner.room(x) for owner, x in zip(owners, batch.heads, strict=True)]
+        limits = [min(self.step.longest, more) for more in room]
+
+        def ends(slot: int, tokens: list[int]) -> bool:
+            return self._ends(batch.heads[slot], tokens, room[slot])
+
+        cached, passes = self._run(batch, limits, ends)
+        self.cost += Cost(forward_passes=passes)
+        children = []
+        for slot, (owner, parent) in enumerate(zip(owners, batch.heads, strict=True)):
+            tokens = self._draws.tokens[slot]
+            sums = np.array(self._draws.values[slot], np.float64).sum(axis=0)
+            law = laws.said(slot, parent, sums)
+            child = self._ending.child(parent, tokens, full=len(tokens) >= room[slot], **law)
+            assert child is not None
+            children.append(child)
+            owner.cost += owner._count.drawn(
+                parent,
+                asked=owner.context - room[slot],
+                cached=cached[slot],
+                generated=len(tokens),
+            )
+        return children
+
+    def _score(self, batch: JointBatch) -> list[float]:
+        """Return the log-probability of each row's tokens under its prior."""
+        priors = [law.prior for law in batch.laws]
+        sums = self._sums(batch, batch.given, [*dict.fromkeys(priors)])
+        return [sums[prior][row] for row, prior in enumerate(priors)]
+
+    def _read(self, batch: JointBatch) -> list[Reading | None]:
+        """Put a step behind each row."""
+        check_open(batch.heads)
+        results: list[Reading | None] = [None] * len(batch.heads)
+        rows = fitting(batch)
+        some = batch.of(rows)
+        texts = [step.step_token_ids for step in some.given]
+        found = readings(some, self._sums(some, texts, asked_laws(some)))
+        for i, reading in zip(rows, found, strict=True):
+            results[i] = reading
+        return results
+
+    def _sums(
+        self, batch: JointBatch, texts: Sequence[Sequence[int]], laws: Sequence[Sampling]
+    ) -> dict[Sampling, list[float]]:
+        """Return, for each of the laws, the log-probability of each row's tokens."""
+        values = self._measured(batch, texts, [partial(chosen, law=law) for law in laws])
+        return {law: [sum(row[:, i]) for row in values] for i, law in enumerate(laws)}
+
+    def _own(self, heads: Sequence[Trajectory]) -> JointBatch:
+        """Return rows of this language model alone, which ask for no law."""
+        laws = [RowLaw(Sampling(), Sampling())] * len(heads)
+        return JointBatch([self] * len(heads), heads, [None] * len(heads), laws)
 
     def _measured(
         self,
-        trajectories: Sequence[Trajectory],
+        batch: JointBatch,
         continuations: Sequence[Sequence[int]],
         measures: Sequence[Measure],
     ) -> list[np.ndarray]:
         """Return each measure at every token of each continuation, float64 (tokens, measures)."""
         texts = list(map(list, continuations))
-        self._draws.begin(len(texts), measures, given=texts)
-        _, passes = self._run(trajectories, list(map(len, texts)), lambda slot, tokens: False)
-        self.cost += self._count.scored(sum(map(len, texts)), passes)
+        self._draws.give(texts, measures)
+        _, passes = self._run(batch, list(map(len, texts)), lambda slot, tokens: False)
+        owners: Any = batch.owners
+        for owner, text in zip(owners, texts, strict=True):
+            owner.cost += owner._count.scored(len(text), 0)
+        self.cost += Cost(forward_passes=passes)
         return [
             np.array(rows, np.float64).reshape(len(text), len(measures))
             for rows, text in zip(self._draws.values, texts, strict=True)
@@ -209,7 +312,7 @@ class VllmLM(TokenizedLM):
 
     def _run(
         self,
-        trajectories: Sequence[Trajectory],
+        batch: JointBatch,
         limits: Sequence[int],
         ends: Callable[[int, list[int]], bool],
     ) -> tuple[list[int], int]:
@@ -219,11 +322,12 @@ class VllmLM(TokenizedLM):
             How many tokens of each context the engine had read before, and how many steps it took.
         """
         going: dict[str, int] = {}
-        cached, passes = [0] * len(trajectories), 0
+        cached, passes = [0] * len(limits), 0
+        owners: Any = batch.owners
         try:
-            for slot, (x, limit) in enumerate(zip(trajectories, limits, strict=True)):
-                if limit:
-                    going[self._add(x, slot, limit)] = slot
+            for slot, (owner, x) in enumerate(zip(owners, batch.heads, strict=True)):
+                if limits[slot]:
+                    going[self._add(owner.context_of(x), slot, limits[slot])] = slot
             while going:
                 passes += 1
                 for output in self._engine.step():
@@ -231,7 +335,7 @@ class VllmLM(TokenizedLM):
                     if slot is None:
                         continue
                     cached[slot] = output.num_cached_tokens or 0
-                    if self._is_complete(output, slot, trajectories[slot], limits[slot], ends):
+                    if self._is_complete(output, slot, batch.heads[slot], limits[slot], ends):
                         del going[output.request_id]
                         if not output.finished:
                             self._engine.abort_request([output.request_id])
@@ -240,7 +344,11 @@ class VllmLM(TokenizedLM):
                 self._engine.abort_request(list(going))
         return cached, passes
 
-    def _add(self, trajectory: Trajectory, slot: int, limit: int) -> str:
+    def context_of(self, trajectory: Trajectory) -> list[int]:
+        """Return the tokens of its prompt and steps."""
+        return [token for node in trajectory.path for token in self._tokens_of(node)]
+
+    def _add(self, context: list[int], slot: int, limit: int) -> str:
         vllm = import_module("vllm")
         params = vllm.SamplingParams(
             temperature=0.0,  # one token is possible
@@ -249,9 +357,8 @@ class VllmLM(TokenizedLM):
             detokenize=False,
             extra_args={SLOT: slot},
         )
-        context = [token for node in trajectory.path for token in self._tokens_of(node)]
         self._requests += 1
-        name = f"motes-{self._requests}"
+        name = f"motes-{id(self):x}-{self._requests}"  # the engine may serve other prompts too
         self._engine.add_request(name, {"prompt_token_ids": context}, params)
         return name
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,13 +28,13 @@ from ..hosting.static_decoding import StaticDecoding
 from ..hosting.token_measures import SCORED_COLUMNS, Measure, chosen, measured
 from ..hosting.transfers import sent
 from ..hosting.tree_cache import Tokens, TreeCache
-from ..mixture import Mixture, components
+from ..mixture import components
 from ..progress import Listener
 from ..protocols import Reading
 from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..trajectory import Trajectory
-from .joint_batch import JointBatch
+from .joint_batch import JointBatch, asked_laws, fitting, readings
 from .tokenized_lm import check_open
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class BatchReader:
     def _decoded(self, batch: JointBatch, drafter: Drafter | None = None) -> list[Trajectory]:
         """Draw a step of each row, with a draft or token by token."""
         parents = batch.heads
-        logits, rows = _forked(batch)
+        logits, rows = self._forked(batch)
         uniforms = SlotUniforms(np.array(batch.given, np.uint32), len(parents))
         contexts = np.array([owner.context for owner in batch.owners])
         room = contexts - rows.lengths.cpu().numpy()
@@ -106,8 +106,8 @@ class BatchReader:
             static = self.static
             decoder = Decoder(
                 forward=self._forward_tokens if static is None else static.forward,
-                store=batch.tree.store,
-                select=batch.tree.select if static is None else static.select,
+                store=self._tree_of(batch).store,
+                select=self._tree_of(batch).select if static is None else static.select,
                 ending=self.ending,
                 laws=batch.laws,
                 name=self.name,
@@ -142,42 +142,34 @@ class BatchReader:
 
     def _scored(self, batch: JointBatch) -> list[float]:
         priors = [law.prior for law in batch.laws]
-        found = self._sums(batch, *_forked(batch), [*map(tuple, batch.given)], priors)
+        found = self._sums(batch, *self._forked(batch), [*map(tuple, batch.given)], priors)
         return [found[prior][row] for row, prior in enumerate(priors)]
 
     def read(self, batch: JointBatch) -> list[Reading | None]:
         """Put a step behind each row."""
         check_open(batch.heads)
-        texts = [step.step_token_ids for step in batch.given]
-        rooms = [owner.room(x) for owner, x in zip(batch.owners, batch.heads, strict=True)]
-        fitting = [i for i, room in enumerate(rooms) if 0 < len(texts[i]) <= room]
-        results: list[Reading | None] = [None] * len(texts)
-        if not fitting:
+        rows = fitting(batch)
+        results: list[Reading | None] = [None] * len(batch.heads)
+        if not rows:
             return results
-        more = [len(texts[i]) for i in fitting]
-        found = self.in_batches(self._behind, batch.of(fitting), more, SCORED_COLUMNS)
-        for i, reading in zip(fitting, found, strict=True):
+        more = [len(batch.given[i].step_token_ids) for i in rows]
+        found = self.in_batches(self._behind, batch.of(rows), more, SCORED_COLUMNS)
+        for i, reading in zip(rows, found, strict=True):
             results[i] = reading
         return results
 
     def _behind(self, batch: JointBatch) -> list[Reading | None]:
-        logits, rows = _forked(batch)
+        logits, rows = self._forked(batch)
         first = rows.columns
         texts = [step.step_token_ids for step in batch.given]
-        asked = [(law.prior, *components(law.proposal)) for law in batch.laws]
-        sums = self._sums(batch, logits, rows, texts, [law for laws in asked for law in laws])
-        readings: list[Reading | None] = []
-        kept = []
-        for row, laws in enumerate(asked):
-            log_p, *terms = [sums[law][row] for law in laws]
-            own = tuple(terms) if isinstance(batch.laws[row].proposal, Mixture) else ()
-            given = {"logprob": 0.0, "proposal_logprob": 0.0, "component_logprobs": own}
-            node = batch.owners[row].step_said(batch.heads[row], texts[row], **given)
-            readings.append(None if node is None else Reading(node, log_p, tuple(terms)))
-            if node is not None:
-                kept.append((row, node, first, len(texts[row]) - 1))
-        batch.tree.store(rows, kept)
-        return readings
+        found = readings(batch, self._sums(batch, logits, rows, texts, asked_laws(batch)))
+        kept = [
+            (row, reading.node, first, len(texts[row]) - 1)
+            for row, reading in enumerate(found)
+            if reading is not None
+        ]
+        self._tree_of(batch).store(rows, kept)
+        return found
 
     def _sums(
         self,
@@ -197,7 +189,7 @@ class BatchReader:
 
     def measured(self, batch: JointBatch, measures: Sequence[Measure]) -> list[np.ndarray]:
         """Return each measure's value at every token; see `motes.models.hosting.token_measures`."""
-        return self._figures(batch, *_forked(batch), batch.given, measures)
+        return self._figures(batch, *self._forked(batch), batch.given, measures)
 
     def _figures(
         self,
@@ -208,7 +200,7 @@ class BatchReader:
         measures: Sequence[Measure],
     ) -> list[np.ndarray]:
         """Return the same of contexts that are forked already, whose rows read the tokens."""
-        values = measured(batch.tree, logits, rows, continuations, measures)
+        values = measured(self._tree_of(batch), logits, rows, continuations, measures)
         for i in np.flatnonzero(np.isnan(values).any(axis=(0, 2))).tolist():
             raise FloatingPointError(
                 f"the language model {batch.owners[i].name!r} gave a log-probability that is NaN "
@@ -233,7 +225,7 @@ class BatchReader:
         """
         outputs = scored * self.vocabulary
         padded = self.static is not None
-        sizes = batch.tree.row_bytes(batch.heads, more, outputs, padded=padded)
+        sizes = self._tree_of(batch).row_bytes(batch.heads, more, outputs, padded=padded)
         if self.drafter is not None:
             drafts = self.drafter.row_bytes(batch.heads, more)
             sizes = [own + of_draft for own, of_draft in zip(sizes, drafts, strict=True)]
@@ -246,12 +238,20 @@ class BatchReader:
         """Read one token a row (alive: 1 where the row's step goes on); the logits behind it."""
         return self.tree.forward(rows, tokens[:, None], alive, Tokens(0, 0, 0))[:, -1]
 
+    def _tree_of(self, batch: JointBatch) -> TreeCache:
+        """Return the cache of all trees that a batch stands in."""
+        owners: Any = batch.owners  # which keep what they have read in such caches
+        trees = {x.path[0]: owner.tree for owner, x in zip(owners, batch.heads, strict=True)}
+        if all(tree is self.tree for tree in trees.values()):
+            return self.tree
+        return self.tree.together(trees)
 
-def _forked(batch: JointBatch) -> tuple[torch.Tensor, Rows]:
-    """Return the logits behind each row's head, and a batch of their contexts, a row each."""
-    distinct = list(dict.fromkeys(batch.heads))
-    place = {head: i for i, head in enumerate(distinct)}
-    index = [place[head] for head in batch.heads]
-    logits, rows = batch.tree.logits_at(distinct)
-    rows = batch.tree.rows(batch.heads) if rows is None else batch.tree.select(rows, index)
-    return logits[sent(index, logits.device)], rows
+    def _forked(self, batch: JointBatch) -> tuple[torch.Tensor, Rows]:
+        """Return the logits behind each row's head, and a batch of their contexts, a row each."""
+        distinct = list(dict.fromkeys(batch.heads))
+        place = {head: i for i, head in enumerate(distinct)}
+        index = [place[head] for head in batch.heads]
+        tree = self._tree_of(batch)
+        logits, rows = tree.logits_at(distinct)
+        rows = tree.rows(batch.heads) if rows is None else tree.select(rows, index)
+        return logits[sent(index, logits.device)], rows

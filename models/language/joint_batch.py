@@ -6,14 +6,15 @@ the usual case.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..asking import Question
 from ..cost import Cost
 from ..hosting.row_laws import RowLaw
-from ..hosting.tree_cache import TreeCache
+from ..mixture import Mixture, components
+from ..protocols import Reading
 from ..sampling import Sampling
 from ..trajectory import Trajectory
 
@@ -31,11 +32,6 @@ class Owner(Protocol):
     context: int
     cost: Cost
 
-    @property
-    def tree(self) -> TreeCache:
-        """What was read of its trees."""
-        ...
-
     def room(self, trajectory: Trajectory) -> int:
         """Count how many more tokens fit into its context."""
         ...
@@ -50,14 +46,12 @@ class JointBatch:
     """Rows that one batch reads.
 
     Attributes:
-        tree: the cache of all their trees.
         owners: each row's language model.
         heads: each row's trajectory.
         given: what else is given of each row: a key, a step, or tokens.
         laws: each row's proposal and prior.
     """
 
-    tree: TreeCache
     owners: Sequence[Owner]
     heads: Sequence[Trajectory]
     given: Sequence[Any]
@@ -66,7 +60,6 @@ class JointBatch:
     def of(self, rows: Sequence[int]) -> JointBatch:
         """Return some of the rows."""
         return JointBatch(
-            self.tree,
             [self.owners[i] for i in rows],
             [self.heads[i] for i in rows],
             [self.given[i] for i in rows],
@@ -86,12 +79,57 @@ def joint_batch(questions: Sequence[Question]) -> JointBatch:
         heads += first
         given += second
         laws += [RowLaw(proposal, prior)] * len(first)
-    lead: Owner = questions[0].model
-    tree = lead.tree
-    if len({id(owner) for owner in owners}) > 1:
-        trees = {x.path[0]: owner.tree for owner, x in zip(owners, heads, strict=True)}
-        tree = lead.tree.together(trees)
-    return JointBatch(tree, owners, heads, given, laws)
+    return JointBatch(owners, heads, given, laws)
+
+
+def readings(batch: JointBatch, sums: Mapping[Sampling, Sequence[float]]) -> list[Reading | None]:
+    """Return what each row's language model makes of the step that it is given.
+
+    Args:
+        batch: rows that are given steps.
+        sums: for each law that a row asks about, the log-probability of every row's step, nats.
+    """
+    found: list[Reading | None] = []
+    for row, (owner, head, step, law) in enumerate(
+        zip(batch.owners, batch.heads, batch.given, batch.laws, strict=True)
+    ):
+        terms = tuple(sums[each][row] for each in components(law.proposal))
+        own = terms if isinstance(law.proposal, Mixture) else ()
+        given = {"logprob": 0.0, "proposal_logprob": 0.0, "component_logprobs": own}
+        node = owner.step_said(head, step.step_token_ids, **given)
+        found.append(None if node is None else Reading(node, sums[law.prior][row], terms))
+    return found
+
+
+def asked_laws(batch: JointBatch) -> list[Sampling]:
+    """Return the laws that rows ask about, their priors and components of their proposals."""
+    laws = [each for law in batch.laws for each in (law.prior, *components(law.proposal))]
+    return [*dict.fromkeys(laws)]
+
+
+def fitting(batch: JointBatch) -> list[int]:
+    """Return the rows whose step has a token, and a place in the context."""
+    rooms = [owner.room(head) for owner, head in zip(batch.owners, batch.heads, strict=True)]
+    lengths = [len(step.step_token_ids) for step in batch.given]
+    return [i for i, room in enumerate(rooms) if 0 < lengths[i] <= room]
+
+
+def answered_jointly(
+    questions: Sequence[Question], answer: Callable[[JointBatch], Sequence[Any]]
+) -> list[list[Any]]:
+    """Answer questions to language models over one network, in as few batches as can be.
+
+    Args:
+        questions: of one method.
+        answer: gives an answer to each row of a batch.
+    """
+    answers: list[list[Any]] = [[] for _ in questions]
+    for places in in_joint_batches(questions):
+        batch = joint_batch([questions[i] for i in places])
+        found = iter(answer(batch) if batch.heads else ())
+        for i in places:
+            answers[i] = [next(found) for _ in questions[i].rows[0]]
+    return answers
 
 
 def in_joint_batches(questions: Sequence[Question]) -> list[list[int]]:

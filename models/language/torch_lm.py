@@ -34,7 +34,7 @@ from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
 from .batch_reader import BatchReader
-from .joint_batch import JointBatch, in_joint_batches, joint_batch
+from .joint_batch import JointBatch, answered_jointly
 from .tokenized_lm import TokenizedLM, end_ids
 
 T = TypeVar("T")
@@ -264,13 +264,7 @@ class TorchLM(TokenizedLM):
         """
         reader = self._reader()
         answer = {"extend": reader.draw, "logprob": reader.score, "read_steps": reader.read}
-        answers: list[list[Any]] = [[] for _ in questions]
-        for places in in_joint_batches(questions):
-            batch = joint_batch([questions[i] for i in places])
-            found = iter(answer[questions[0].method](batch) if batch.heads else ())
-            for i in places:
-                answers[i] = [next(found) for _ in questions[i].rows[0]]
-        return answers
+        return answered_jointly(questions, answer[questions[0].method])
 
     @torch.inference_mode()
     def token_confidences(
@@ -355,7 +349,7 @@ class TorchLM(TokenizedLM):
 
     def _own_batch(self, heads: Sequence[Trajectory], given: Sequence[Any]) -> JointBatch:
         """Return rows of this language model alone, which ask for no law."""
-        return JointBatch(self._tree, [self] * len(heads), heads, given, [PLAIN_LAW] * len(heads))
+        return JointBatch([self] * len(heads), heads, given, [PLAIN_LAW] * len(heads))
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
         self.cost += Cost(
