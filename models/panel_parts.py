@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .. import checks
 from . import calls
 from .mixture import Component, Law, Mixture, components
-from .protocols import LanguageModel, capabilities, token_facts, underlying
+from .protocols import LanguageModel, beside, capabilities, token_facts, underlying
 from .sampling import Sampling
 
 
@@ -52,15 +52,13 @@ def parts_of(mixture: Mixture, lm: LanguageModel | None) -> list[Part]:
         models.setdefault(id(underlying(own)), own)
         members.setdefault(id(underlying(own)), []).append((place, sampling))
     parts, weights = [], list(mixture.weights or ())
-    # a run that goes with others asks all models as they do
-    beside = getattr(lm, "beside", lambda model: model)
     for name, model in models.items():
         if name not in members:
             continue
         places = [place for place, _ in members[name]]
         samplings = [sampling for _, sampling in members[name]]
         law = Mixture(samplings, weights=[weights[place] for place in places], per=mixture.per)
-        parts.append(Part(beside(model), samplings[0] if len(samplings) == 1 else law, places))
+        parts.append(Part(beside(lm, model), samplings[0] if len(samplings) == 1 else law, places))
     return parts
 
 

@@ -340,6 +340,11 @@ def underlying(value: Any) -> Any:
     return value
 
 
+def beside(lm: Any, model: Any) -> Any:
+    """Return what stands for a model where another one is a run's stand-in; else the model."""
+    return lm.beside(model) if hasattr(lm, "beside") else model
+
+
 def check_extend(lm: LanguageModel) -> None:
     """Raise TypeError where a language model's `extend` does not take what samplers pass to it."""
     try:

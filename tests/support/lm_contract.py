@@ -20,6 +20,7 @@ import pytest
 import motes
 from motes.models import (
     FunctionReward,
+    Mixture,
     Sampling,
     StepCertainty,
     StepRule,
@@ -280,6 +281,49 @@ def check_confidences(host: Host, lm: Any, nodes: list[Trajectory]) -> None:
             np.testing.assert_allclose(values, rows, atol=3 * host.atol)
 
 
+def step_sums(host: Host, node: Trajectory, law: Sampling) -> float:
+    """The log-probability of a node's last step."""
+    tokens = node.step_token_ids
+    table = law.log_probs(host.reference(node))[-len(tokens) :]
+    return float(table[np.arange(len(tokens)), list(tokens)].sum())
+
+
+def check_mixtures(host: Host, lm: Any) -> None:
+    """A step is told its probability under every component, and weighed by all of them."""
+    parts, shares = [Sampling(temperature=0.6), Sampling(top_k=3), Sampling()], [0.5, 0.2, 0.3]
+    mixture = Mixture(parts, weights=shares)
+    for x in grown(lm, rounds=2, sampling=mixture, prior=Sampling()):
+        atol = host.atol * len(x.token_ids)
+        terms = [step_sums(host, x, part) for part in parts]
+        assert x.component_logprobs == pytest.approx(terms, abs=atol)
+        assert x.step_logprob == pytest.approx(terms[-1], abs=atol)
+        expected = np.logaddexp.reduce(np.log(shares) + terms)
+        assert x.step_proposal_logprob == pytest.approx(expected, abs=atol)
+
+
+def check_readings(host: Host, lm: Any, nodes: list[Trajectory]) -> None:
+    """A step that is put behind a trajectory is worth what it would be there, and goes on."""
+    laws = {"prior": Sampling(), "proposal": Mixture([Sampling(temperature=0.7), Sampling()])}
+    heads = [x.parent for x in nodes]
+    for x, reading in zip(nodes, lm.read_steps(heads, nodes, **laws), strict=True):
+        assert reading.node.step_token_ids == x.step_token_ids
+        assert (reading.node.step_text, reading.node.open) == (x.step_text, x.open)
+        atol = host.atol * len(x.token_ids)
+        expected = [step_sums(host, x, law) for law in (Sampling(temperature=0.7), Sampling())]
+        assert reading.terms == pytest.approx(expected, abs=atol)
+        assert reading.log_p == pytest.approx(expected[1], abs=atol)
+    # the same step behind other trajectories: where it could have been drawn, by its own table
+    step = nodes[0]
+    others = [x for x in nodes if x.open] + [x.path[0] for x in nodes[:2]]
+    for head, reading in zip(
+        others, lm.read_steps(others, [step] * len(others), **laws), strict=True
+    ):
+        if reading is not None:
+            assert reading.node.parent is head
+            expected = step_sums(host, reading.node, Sampling())
+            assert reading.log_p == pytest.approx(expected, abs=host.atol * 64)
+
+
 def check_capabilities(host: Host) -> None:
     """What a host says it has works; what it says it has not is not relied on."""
     lm = host.make(StepRule(cap=12), None)
@@ -296,6 +340,10 @@ def check_capabilities(host: Host) -> None:
             [again] = continued(lm, [root], x.path[1:], prior=law, proposal=law)
             assert again is not None and again.steps == x.steps and again.finished == x.finished
             assert again.logprob == pytest.approx(x.logprob, abs=host.atol * len(x.token_ids))
+    if can.mixtures:
+        check_mixtures(host, lm)
+    if can.reading:
+        check_readings(host, lm, nodes)
     assert can.confidences or not can.scoring
     if can.confidences:
         check_confidences(host, lm, nodes)

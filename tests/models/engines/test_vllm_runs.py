@@ -10,14 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from fake_vllm import vllm_lm
 from stub_servers import TableModel
 
 from motes import solve, solve_many
-from motes.models import FunctionReward, StepRule
+from motes.models import Component, FunctionReward, Mixture, Sampling, StepRule
+from motes.models.asking import Question, answered
 from motes.models.engines.vllm_lm import VllmLM
+from motes.models.randomness import raw_keys
 from motes.ppl import Posterior
 from motes.samplers import ParticleFilter, ParticleGibbs, Sampler, SuffixMetropolis
 
@@ -94,3 +97,52 @@ def test_several_questions_are_solved_as_one_by_one(sampler: Sampler, lm: VllmLM
     several = solve_many(QUESTIONS, lm=lm, prm=prm, sampler=sampler, max_steps=4, seed=2)
     for one, other in zip(alone, several, strict=True):
         assert_same(one, other)
+
+
+def drawn(lms: list[VllmLM], heads: list[Any], laws: list[Any], key: int) -> list[Question]:
+    questions = []
+    for i, (lm, own, law) in enumerate(zip(lms, heads, laws, strict=True)):
+        keys = raw_keys(jax.random.split(jax.random.key(9 * key + i), len(own)), len(own))
+        named = (("prior", Sampling()), ("sampling", law))
+        questions.append(Question(lm, "extend", (own, list(keys)), named=named))
+    return questions
+
+
+def test_prompts_in_one_engine_share_its_batches(vllm: None, table_model: TableModel) -> None:
+    """Two prompts and three laws: each draws what it would alone, in an engine of its own."""
+    prompt, law = "Q: {question} A:", Mixture([Sampling(temperature=0.6), Sampling()])
+    laws, results, steps = [law, Sampling(), Sampling(top_k=2)], [], []
+    for shared in (True, False):
+        engines = [vllm_lm(table_model, StepRule(cap=6)) for _ in range(1 if shared else 3)]
+        own = engines if not shared else engines * 3
+        lms = [own[0], own[1].prompted(prompt), own[2]]
+        heads = [[lm.start(QUESTIONS[i % 2])] * 2 for i, lm in enumerate(lms)]
+        for number in range(3):
+            questions = drawn(lms, heads, laws, number)
+            groups = [questions] if shared else [[question] for question in questions]
+            heads = [answer for group in groups for answer in answered(group)]
+            heads = [
+                [x if x.open else lm.start(x.question) for x in row]
+                for lm, row in zip(lms, heads, strict=True)
+            ]
+        results.append([(x.token_ids, x.component_logprobs) for row in heads for x in row])
+        costs = [lm.cost for lm in {id(lm): lm for lm in lms}.values()]
+        steps.append(sum(cost.forward_passes for cost in costs))
+    for (tokens, terms), (others, expected) in zip(*results, strict=True):
+        assert tokens == others
+        assert terms == pytest.approx(expected, abs=1e-9)
+    assert steps[0] < steps[1]
+
+
+def test_a_filter_under_a_mixture_of_prompts(lm: VllmLM) -> None:
+    """Steps are weighed by the law of the mixture: each term is the table's own."""
+    other = lm.prompted("Q: {question} A:", name="other")
+    mixture = Mixture([Component(other), Sampling(temperature=0.5), Sampling()])
+    posterior = solved(lm, ParticleFilter(particles=6, proposal=mixture))
+    assert posterior.evidence == "unbiased" and posterior.cost.draft_tokens == 0
+    for x in posterior.trajectories:
+        root = other.start(x.question)
+        by_other = [node.component_logprobs[0] for node in x.path[1:]]
+        assert sum(by_other) == pytest.approx(other.logprob([root], [x.token_ids])[0], abs=1e-9)
+        own = sum(node.component_logprobs[2] for node in x.path[1:])
+        assert own == pytest.approx(x.logprob, abs=1e-9)

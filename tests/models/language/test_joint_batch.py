@@ -18,9 +18,9 @@ from motes.models import (
     StepRule,
     run_batched,
 )
+from motes.models.asking import Question, answered
 from motes.models.hosting.kv import Rows
 from motes.models.language.torch_lm import TorchLM
-from motes.models.asking import Question, answered
 from motes.models.randomness import raw_keys
 from motes.models.trajectory import Trajectory
 from motes.ppl import StateSpaceModel
