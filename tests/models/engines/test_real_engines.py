@@ -23,7 +23,11 @@ from prm_checkpoints import random_pocket
 from real_engines import BLOCK, EAGER, serve, solution, vllm_here
 from transformers import AutoModelForCausalLM
 
+import motes
 from motes.models import (
+    Component,
+    Mixture,
+    MixtureLM,
     Sampling,
     StepRule,
     Trajectory,
@@ -147,7 +151,15 @@ def test_vllm_in_process_counts_what_it_reads_again(vllm_host: Host) -> None:
     check_blocks(vllm_host, BLOCK)
 
 
-@pytest.mark.parametrize("law", [{}, {"sampling": Sampling(temperature=3.0, top_k=40, top_p=0.95)}])
+HOT = Sampling(temperature=3.0, top_k=40, top_p=0.95)
+LAWS: list[dict[str, Any]] = [
+    {},
+    {"sampling": HOT},
+    {"sampling": Mixture([HOT, Sampling(temperature=0.6), Sampling()], weights=[1, 2, 1])},
+]
+
+
+@pytest.mark.parametrize("law", LAWS)
 def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, Any]) -> None:
     """Token for token in float32, with log-probabilities within 1e-4."""
     ours, torch_lm = vllm_host.make(StepRule(), None), load_lm("pocket", dtype="float32")
@@ -161,7 +173,23 @@ def test_vllm_in_process_draws_what_torch_draws(vllm_host: Host, law: dict[str, 
             assert (x.token_ids, x.steps, x.finished) == (y.token_ids, y.steps, y.finished)
             assert x.logprob == pytest.approx(y.logprob, abs=1e-4)
             assert x.proposal_logprob == pytest.approx(y.proposal_logprob, abs=1e-4)
+            assert x.component_logprobs == pytest.approx(y.component_logprobs, rel=1e-6, abs=1e-4)
         pairs = [pair for pair in zip(first, second, strict=True) if pair[0].open] or pairs
+
+
+def test_vllm_in_process_mixes_prompts_as_torch_does(vllm_host: Host) -> None:
+    """A vote under a mixture of two prompts, which share the engine's batches: the same solutions,
+    which are as likely under each."""
+    prompt, question = "{question} In steps:", next(problems("test", seed=11, steps=3)).question
+    found = []
+    for lm in (vllm_host.make(StepRule(), None), load_lm("pocket", dtype="float32")):
+        other: Any = lm.prompted(prompt)
+        mixture = Mixture([Component(other), Sampling(temperature=0.7)], per="trajectory")
+        named: Any = {"lm": MixtureLM(mixture, lm), "prm": None, "max_steps": 5}
+        found.append(motes.solve(question, **named, sampler="majority_vote", samples=8))
+    for x, y in zip(*(posterior.trajectories for posterior in found), strict=True):
+        assert (x.token_ids, x.steps) == (y.token_ids, y.steps)
+        assert x.component_logprobs == pytest.approx(y.component_logprobs, rel=1e-6, abs=1e-4)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
