@@ -32,6 +32,13 @@ PLACES = {
     "http://HOST:PORT": "a server: of vLLM (the same), of SGLang or llama.cpp (language models, "
     "causal families, judges), any other (language models whose weights need no probability)",
 }
+ASKED = (
+    "same keys, same draws",
+    "log-probabilities of",
+    "scores a given text",
+    "confidence of tokens",
+    "steps end",
+)  # of a host, as the table of docs/models.md calls it
 
 
 def add_listings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -143,6 +150,7 @@ def models_command(args: argparse.Namespace) -> int:
         return 0
     if args.prm is not None:
         raise ValueError("prm must be left out where there is no --lm to plan for")
+    from ..models.engines.hosts import HOSTS
     from ..models.pocket import LM_FOLDER, PRM_FOLDER
     from ..models.reward.families import FAMILIES
     from ..models.reward.verifier_forms import FORMS
@@ -166,6 +174,11 @@ def models_command(args: argparse.Namespace) -> int:
     print("where models run:")
     for name, text in PLACES.items():
         print(f"    {name:<21}{text}")
+    print("what can be asked of a language model there:")
+    for host in HOSTS:
+        print(f"    {host.name}")
+        for name, fact in zip(ASKED, host[1:], strict=True):
+            print(f"        {name:<29}{fact}")
     return 0
 
 

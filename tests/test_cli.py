@@ -299,6 +299,22 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"    {name} " in out for name in (*names, "vllm:SOURCE", "http://HOST:PORT"))
 
 
+def test_what_hosts_can_do_is_listed_as_it_is_documented(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (Path(__file__).parents[1] / "docs/models.md").read_text(encoding="utf-8")
+    lines = text[text.index("| host | ") :].partition("\n\n")[0].splitlines()
+    head, _, *rows = [line.strip("| ").split(" | ") for line in lines]
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out.partition("what can be asked of a language model there:\n")[2]
+    expected = ""
+    for name, *facts in rows:
+        expected += f"    {name}\n"
+        for asked, fact in zip(head[1:], facts, strict=True):
+            expected += f"        {asked:<29}{fact}\n"
+    assert len(rows) == 8 and listed == expected
+
+
 def test_the_family_of_a_reward_model_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     question = ["solve", "How many?", "--particles", "2", "--max-steps", "1", "--json"]
     assert main([*question, "--prm-family", "trl"]) == 0

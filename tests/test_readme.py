@@ -67,6 +67,15 @@ def test_there_is_something_to_run() -> None:
     assert len(BLOCKS) >= 10 and len(COMMANDS) >= 10
 
 
+def test_only_what_an_engine_runs_is_left_out() -> None:
+    left_out = re.findall(r"^```python (.*)\n(.*)\n", README, flags=re.MULTILINE)
+    assert len(left_out) == 2 and README.count("```python") == len(BLOCKS) + 2
+    for mark, line in left_out:
+        assert mark == "not-run-by-the-tests" and re.match(
+            r'lm = motes.load_lm\("(vllm:|http:)', line
+        )
+
+
 @pytest.mark.usefixtures("timed")
 @pytest.mark.parametrize("number", range(FIRST))
 def test_first_block(
