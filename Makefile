@@ -128,9 +128,10 @@ peers: $(INSTALLED) $(ENGINES)/vllm/.installed
 	$(ENGINES)/its_hub/bin/python -m pip --quiet --quiet --disable-pip-version-check install 'its-hub[lm]==1.2.0'
 
 # Releases that pyproject.toml allows and .venv does not hold. Newer Pythons have environments of their own, without
-# torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv.
+# torch: a saved posterior is opened there, and what needs no torch runs. Each transformers lies on top of .venv, and
+# runs the quick tests of all that rests on it, in two to three minutes of a processor.
 VERSIONS := .venv-versions
-HOSTED := tests/models/language/test_torch_lm.py tests/models/hosting/test_shared_attention.py tests/models/reward/test_torch_prm.py tests/models/test_loading.py
+HOSTED := $(addprefix tests/models/,hosting identity language pocket reward test_conversation.py test_loading.py test_mixture.py test_mixture_of_models.py test_placement.py test_planning.py)
 TORCHLESS := tests/ppl/posterior/test_saved.py tests/smc/test_schemes.py
 
 $(VERSIONS)/python%/.installed: pyproject.toml
@@ -140,7 +141,7 @@ $(VERSIONS)/python%/.installed: pyproject.toml
 	"$$python" -m venv $(@D)
 	pip="$(@D)/bin/python -m pip --quiet --disable-pip-version-check"
 	sed -n '/^dependencies/,/^]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml | grep -v -e "^torch" -e "^transformers" -e "^accelerate" > $(@D)/needed
-	$$pip install --requirement $(@D)/needed arviz h5py hypothesis pytest zarr 'setuptools>=77'
+	$$pip install --requirement $(@D)/needed 'arviz>=1.3' 'jax>=0.11' h5py hypothesis packaging pytest zarr 'setuptools>=77'
 	$$pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -161,9 +162,12 @@ test-versions: $(INSTALLED)
 	then $(VERSIONS)/python3.13/bin/python -m pytest --quiet -m versions tests/versions
 	else echo "left out: Python 3.13, which is not here or has no packages"; fi
 	if $(MAKE) --silent $(VERSIONS)/python3.12/.installed
-	then $(VERSIONS)/python3.12/bin/python -m pytest --quiet $(TORCHLESS)
+	then
+	$(VERSIONS)/python3.12/bin/python -m pytest --quiet -m versions tests/versions/test_environment.py
+	$(VERSIONS)/python3.12/bin/python -m pytest --quiet $(TORCHLESS)
 	else echo "left out: Python 3.12, which is not here or has no packages"; fi
 	for release in 5.17 5.24; do
+	echo "transformers $$release"
 	if $(MAKE) --silent $(VERSIONS)/transformers$$release/.installed
 	then $(VERSIONS)/transformers$$release/bin/python -m pytest --quiet $(HOSTED)
 	else echo "left out: transformers $$release, which could not be installed"; fi
