@@ -61,7 +61,7 @@ HOSTS = (
     ),
     HostFacts(
         "SGLang server with `SGLANG_RETURN_ORIGINAL_LOGPROB=1`",
-        "likewise",
+        "with the same flag",
         PLAIN,
         UNDER_PLAIN,
         HUNDRED,
