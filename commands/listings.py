@@ -150,7 +150,7 @@ def models_command(args: argparse.Namespace) -> int:
         return 0
     if args.prm is not None:
         raise ValueError("prm must be left out where there is no --lm to plan for")
-    from ..models.engines.hosts import HOSTS
+    from ..models.host_facts import HOSTS
     from ..models.pocket import LM_FOLDER, PRM_FOLDER
     from ..models.reward.families import FAMILIES
     from ..models.reward.verifier_forms import FORMS
