@@ -9,7 +9,7 @@ Said of each: forward passes and CPU seconds together, and those apart over thos
 over rounds, which take turns.
 
 Run: python benchmarks/prompts.py --solutions 32 --rounds 5
-     python benchmarks/prompts.py --lm smollm2 --solutions 8 --rounds 2 --max-steps 3
+     python benchmarks/prompts.py --lm smollm2 --solutions 8 --rounds 3 --max-steps 2
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--max-steps", type=int, default=12)
     options = parser.parse_args()
-    lm = smollm2() if options.lm == "smollm2" else motes.load_lm("pocket", step=StepRule(cap=48))
+    step = StepRule(cap=48)
+    lm = smollm2(step=step) if options.lm == "smollm2" else motes.load_lm("pocket", step=step)
     [asked, *shown] = [next(problems("test", seed=i, steps=4)) for i in range(1 + max(COUNTS))]
     models = [lm.prompted(_with_example(each), name=f"example {i}") for i, each in enumerate(shown)]
     print(f"{lm.name}, {options.solutions} solutions, medians of {options.rounds} rounds")

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from .batched_methods import METHODS
+from .protocols import shared_network, stands_in
 
 
 class Question(NamedTuple):
@@ -40,7 +41,7 @@ class Question(NamedTuple):
         """What questions must have in common to be one batch."""
         if METHODS[self.method].across is None:
             return self.call
-        network = getattr(self.model, "shared_network", None)
+        network = shared_network(self.model)
         return self.call if network is None else (self.method, id(network))
 
 
@@ -58,8 +59,9 @@ def asked(questions: Sequence[Question]) -> list[Any]:
         >>> values.round(3)
         array([-0.693])
     """
-    run = getattr(questions[0].model, "run", None) if questions else None
-    return answered(questions) if run is None else run.ask(questions)
+    if questions and stands_in(questions[0].model):
+        return questions[0].model.ask_all(questions)
+    return answered(questions)
 
 
 def answered(questions: Sequence[Question]) -> list[Any]:

@@ -29,7 +29,7 @@ from .asking import Question, answered, batches
 from .batched_methods import METHODS, offered
 from .cost import Cost
 from .own_time import CLOCK, OwnTime, own_seconds
-from .protocols import capabilities
+from .protocols import capabilities, shared_network
 from .trajectory import Trajectory
 
 T = TypeVar("T")
@@ -303,14 +303,18 @@ class BatchedModel:
         """Return what stands for another model in this run."""
         return self.run.batched(model)
 
+    def ask_all(self, questions: Sequence[Question]) -> list[Any]:
+        """Ask this and other models of the same run at once."""
+        return self.run.ask(questions)
+
     @property
     def shared_network(self) -> Any:
         """The network that the model shares forward passes of; None where it shares none."""
-        return getattr(self.original, "shared_network", None)
+        return shared_network(self.original)
 
     def answer_together(self, questions: Sequence[Question]) -> list[Any]:
-        """Answer questions to this and other models of the same run, in one batch."""
-        return self.run.ask(questions)
+        """Answer questions to models over one network, as others of the run ask at once."""
+        return self.ask_all(questions)
 
     def _ask(self, name: str, *arguments: Any, **named: Any) -> Any:
         """Ask a method about this run's rows, in one call with the other runs'."""

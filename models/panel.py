@@ -54,7 +54,7 @@ class Stepped(NamedTuple):
 _Place: TypeAlias = tuple[Trajectory | None, tuple[int, ...], bool, bool, bool]
 
 
-class _Reading(NamedTuple):
+class _Asking(NamedTuple):
     """What a model is asked about steps.
 
     Attributes:
@@ -297,7 +297,7 @@ class Panel:
         steps: Sequence[Trajectory],
         prior: Sampling | None,
         proposal: Law | None = None,
-    ) -> _Reading:
+    ) -> _Asking:
         """Say what model k is asked about steps; equal ones once."""
         heads = self.mirrors(k, trajectories)
         rows: dict[_Place, tuple[Trajectory, Trajectory]] = {}
@@ -310,9 +310,9 @@ class Panel:
         named = (("prior", told), ("proposal", law))
         columns = tuple(map(list, zip(*rows.values(), strict=True)))
         question = Question(self.parts[k].lm, "read_steps", columns, named=named)
-        return _Reading(places, list(rows), question)
+        return _Asking(places, list(rows), question)
 
-    def _read(self, asked: Sequence[_Reading]) -> list[list[Reading | None]]:
+    def _read(self, asked: Sequence[_Asking]) -> list[list[Reading | None]]:
         """Ask models about steps, in as few batches as can be."""
         found = iter(self._ask([reading.question for reading in asked if reading.rows]))
         results = []

@@ -326,8 +326,16 @@ def share_network(one: object, other: object) -> bool:
     return network is not None and network is _network(underlying(other))
 
 
+def shared_network(lm: object) -> Any:
+    """Return the network whose forward passes a language model shares with others.
+
+    None where it shares none.
+    """
+    return getattr(lm, "shared_network", None)
+
+
 def _network(lm: object) -> Any:
-    return getattr(lm, "shared_network", None) or getattr(lm, "model", None)
+    return getattr(lm, "model", None) if shared_network(lm) is None else shared_network(lm)
 
 
 def underlying(value: Any) -> Any:
@@ -340,9 +348,14 @@ def underlying(value: Any) -> Any:
     return value
 
 
+def stands_in(model: object) -> bool:
+    """Return whether this is what a run that goes with others has in a model's place."""
+    return hasattr(model, "ask_all")
+
+
 def beside(lm: Any, model: Any) -> Any:
     """Return what stands for a model where another one is a run's stand-in; else the model."""
-    return lm.beside(model) if hasattr(lm, "beside") else model
+    return lm.beside(model) if stands_in(lm) else model
 
 
 def check_extend(lm: LanguageModel) -> None:
