@@ -11,7 +11,7 @@ from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
 from .loading import check_source, is_address, is_in_vllm, load_lm
 from .pairing import AGREEMENT, JUDGE, OF_THE_LM, SELF_CERTAINTY, SELF_SCORE, TAIL_ENTROPY, VOTES
-from .protocols import LanguageModel, RewardModel
+from .protocols import LanguageModel, RewardModel, token_facts
 from .reward.digit_reader import DigitReader
 from .reward.generative_verifier import GenerativeVerifier
 from .reward.hosted_prm import load_hosted
@@ -192,7 +192,7 @@ def _implicit_part(given: str | Path | LanguageModel, device: str, dtype: str) -
     lm: Any = given
     if isinstance(given, str | Path):
         lm = load_lm(given, device=device, dtype=dtype)
-    if getattr(lm, "tokenizer", None) is None:
+    if token_facts(lm).tokenizer is None:
         raise ValueError(
             f"{lm.name!r} shows no tokens, of whose probabilities an implicit reward is made"
         )
