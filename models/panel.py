@@ -84,7 +84,7 @@ class Panel:
         ValueError: there is a `Sampling` and no model for it; or two models cannot write one tree.
 
     Example:
-        >>> from motes.models import TableLM
+        >>> from motes.models import Component, TableLM
         >>> one, two = TableLM(lambda prefix: [0.5, 0.5]), TableLM(lambda prefix: [0.9, 0.1])
         >>> panel = Panel(Mixture([Component(two), Sampling(), Sampling(top_k=1)]), one)
         >>> [part.places for part in panel.parts]
