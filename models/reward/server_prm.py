@@ -119,7 +119,7 @@ def load_served_prm(
     pool = ThreadPoolExecutor(connection.at_once, thread_name_prefix="motes-server")
     room = served.context if context is None else checks.count("context", context)
     return EnginePRM(
-        partial(_each, pool, connection, one),
+        partial(_each, pool, connection, one, dialect.check_served),
         asks,
         causal=known is None or not known.outputs,
         name=name,
@@ -159,17 +159,23 @@ def _each(
     pool: ThreadPoolExecutor,
     connection: Connection,
     ask: Callable[[tuple[int, ...]], Reply],
+    check: Callable[[], None],
     conversations: Sequence[tuple[int, ...]],
 ) -> list[Reply]:
-    """Ask about each conversation, several at a time; the first error ends all."""
+    """Ask about each conversation, several at a time; the first error ends all.
+
+    Behind them it is checked that the server has still the same model.
+    """
     futures = []
     for ids in conversations:
         futures.append(pool.submit(connection.patiently, partial(ask, ids)))
     try:
-        return [future.result() for future in futures]
+        replies = [future.result() for future in futures]
     finally:
         for future in futures:
             future.cancel()
+    connection.patiently(check)
+    return replies
 
 
 def _next_tokens(dialect: Dialect, tokens: tuple[int, ...], ids: tuple[int, ...]) -> Reply:

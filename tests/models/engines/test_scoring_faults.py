@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stub_servers import TOKEN_SERVERS, TableModel, VllmStub, serving
+from stub_servers import (
+    TOKEN_SERVERS,
+    LlamaCppStub,
+    SGLangStub,
+    TableModel,
+    VllmStub,
+    serving,
+)
 
 from motes.models import Sampling, load_lm, load_prm
 from motes.models.engines.connection import ServerError
@@ -60,6 +67,18 @@ def test_a_wrong_number_is_no_judgement(value: Any, table_model: TableModel) -> 
         assert np.isfinite(judge.score([step])).all()
         running.fault = spoiled(value)
         with pytest.raises((ServerError, FloatingPointError), match="log-probability"):
+            judge.score([step.child("No.", (6,), logprob=-1.0, proposal_logprob=-1.0)])
+
+
+@pytest.mark.parametrize("kind", [LlamaCppStub, SGLangStub])
+def test_another_model_in_a_judges_place_is_no_judge(kind: Any, table_model: TableModel) -> None:
+    with serving(kind(table_model)) as running:
+        judge = load_prm(f"judge:{running.url}", retries=0)
+        root = load_lm(running.url).start(QUESTION)
+        step = root.child("5 pens.", (5,), logprob=-1.0, proposal_logprob=-1.0)
+        assert np.isfinite(judge.score([step])).all()
+        running.place = "another.gguf"
+        with pytest.raises(ServerError, match="serves .*another.gguf.* by now"):
             judge.score([step.child("No.", (6,), logprob=-1.0, proposal_logprob=-1.0)])
 
 
