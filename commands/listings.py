@@ -22,13 +22,13 @@ WITHOUT_TRAINING = {
     "self-judge": "asks the language model that writes the solution",
     "self-score": "asks it for a digit from 0 to 9, as SpecReason does",
     "self-certainty": "how sure the language model was of its step, against a pilot sample",
+    "confidence": "the same, by the 20 likeliest tokens, which servers tell too",
     "tail-entropy": "the same, by the entropy of the step's last tokens",
     "agreement": "counts how many solutions of a pilot sample have the same answer",
 }
 PLACES = {
     "SOURCE": "transformers, in this process: language models and all families",
-    "vllm:SOURCE": "vLLM, in this process: language models, token classifiers, Qwen2.5-Math-PRM, "
-    "causal families, judges",
+    "vllm:SOURCE": "vLLM, in this process: language models, all families, judges",
     "http://HOST:PORT": "a server: of vLLM (the same), of SGLang or llama.cpp (language models, "
     "causal families, judges), any other (language models whose weights need no probability)",
 }

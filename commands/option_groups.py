@@ -27,9 +27,9 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "--prm",
         default="auto",
         help="process reward model, as --lm; judge:SOURCE asks a language model whether a solution "
-        "is right, votes:SOURCE counts verdicts that it writes, self-certainty, tail-entropy, "
-        "agreement, self-judge and self-score ask the language model itself; none for no "
-        "likelihood; auto: the pocket's own",
+        "is right, votes:SOURCE counts verdicts that it writes, self-certainty, confidence, "
+        "tail-entropy, agreement, self-judge and self-score ask the language model itself; none "
+        "for no likelihood; auto: the pocket's own",
     )
     add(
         "--prm-family",

@@ -14,9 +14,9 @@ JUDGE = "judge:"  # before the source of a language model that is asked as a jud
 VOTES = "votes:"  # before the source of one that writes rationales, whose verdicts are counted
 USES = (JUDGE, VOTES)
 SELF_CERTAINTY, TAIL_ENTROPY, SELF_JUDGE = "self-certainty", "tail-entropy", "self-judge"
-AGREEMENT, SELF_SCORE = "agreement", "self-score"
+AGREEMENT, SELF_SCORE, CONFIDENCE = "agreement", "self-score", "confidence"
 # reward models that are the language model itself
-OF_THE_LM = (SELF_CERTAINTY, TAIL_ENTROPY, SELF_JUDGE, SELF_SCORE, AGREEMENT)
+OF_THE_LM = (SELF_CERTAINTY, CONFIDENCE, TAIL_ENTROPY, SELF_JUDGE, SELF_SCORE, AGREEMENT)
 
 
 def paired(lm: object, prm: object) -> Any:

@@ -10,7 +10,16 @@ from typing import Any
 from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
 from .loading import check_source, is_address, is_in_vllm, load_lm
-from .pairing import AGREEMENT, JUDGE, OF_THE_LM, SELF_CERTAINTY, SELF_SCORE, TAIL_ENTROPY, VOTES
+from .pairing import (
+    AGREEMENT,
+    CONFIDENCE,
+    JUDGE,
+    OF_THE_LM,
+    SELF_CERTAINTY,
+    SELF_SCORE,
+    TAIL_ENTROPY,
+    VOTES,
+)
 from .protocols import LanguageModel, RewardModel, token_facts
 from .reward.digit_reader import DigitReader
 from .reward.generative_verifier import GenerativeVerifier
@@ -21,7 +30,7 @@ from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of
 from .reward.voting_judge import VotingJudge
-from .reward.without_training import TAIL, Agreement, StepCertainty
+from .reward.without_training import LIKELIEST, TAIL, Agreement, StepCertainty
 from .sampling import Sampling
 from .step_rule import StepRule
 
@@ -52,8 +61,9 @@ def load_prm(
             source count the verdicts of rationales that it writes (see `VotingJudge`). "vllm:" and
             a source run it in vLLM, and a server's address, "http://HOST:PORT", asks it there.
         lm: the language model that writes the solutions, for "self-certainty", how sure it is of
-            its own steps (see `StepCertainty`), "tail-entropy", the same by the entropy of a step's
-            last 32 tokens, "agreement", how many of its solutions have the same answer (see
+            its own steps (see `StepCertainty`), "confidence", the same by the 20 likeliest tokens
+            alone, as servers tell, "tail-entropy", by the entropy of a step's last 32 tokens,
+            "agreement", how many of its solutions have the same answer (see
             `Agreement`; `answer` reads it), "self-judge", which asks its own weights whether the
             solution is right, and "self-score", which asks them for a digit (see
             `motes.models.reward.digit_reader`).
@@ -203,10 +213,12 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
     """Return a reward model that is the language model itself."""
     if lm is None:
         raise ValueError(f"lm must be given for the reward model {name!r}")
-    if name in (SELF_CERTAINTY, TAIL_ENTROPY):
+    if name in (SELF_CERTAINTY, CONFIDENCE, TAIL_ENTROPY):
         _check_options(StepCertainty.__init__, name, options)
         if name == TAIL_ENTROPY:
             options = {"top": "entropy", "tail": TAIL, "name": "tail entropy"} | options
+        if name == CONFIDENCE:
+            options = {"top": LIKELIEST, "name": name} | options
         return StepCertainty(lm, **options)
     if name == AGREEMENT:
         _check_options(Agreement.__init__, name, options)

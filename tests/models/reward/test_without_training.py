@@ -202,6 +202,8 @@ def test_they_are_had_by_name() -> None:
     assert isinstance(prm, StepCertainty) and prm.pilot.lm is lm
     tail = load_prm("tail-entropy", lm=lm, pilot=2)
     assert isinstance(tail, StepCertainty) and (tail.top, tail.tail) == ("entropy", 32)
+    sure = load_prm("confidence", lm=lm, pilot=2)
+    assert isinstance(sure, StepCertainty) and (sure.top, sure.tail) == (20, None)
     judge = load_prm("self-judge", lm=lm)
     assert judge.model is lm.model
     votes = load_prm("agreement", lm=lm, answer=stated, group=group, pilot=2)
@@ -217,7 +219,9 @@ def test_they_are_had_by_name() -> None:
 
 
 @pytest.mark.long(quick=1)
-@pytest.mark.parametrize("name", ["tail-entropy", "agreement", "self-judge", "votes:pocket"])
+@pytest.mark.parametrize(
+    "name", ["tail-entropy", "confidence", "agreement", "self-judge", "votes:pocket"]
+)
 def test_they_are_typed_at_the_command_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = ["solve", "How many?", "--particles", "2", "--max-steps", "1", "--step-cap", "8"]
     assert main([*run, "--prm", name, "--sampler", "particle_filter", "--json"]) == 0
