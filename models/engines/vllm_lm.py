@@ -12,7 +12,7 @@ when nothing else is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from math import isnan
@@ -21,28 +21,27 @@ from typing import Any
 
 import numpy as np
 
-from ...aliases import PRNGKeys, Tokenizer
-from ..asking import Question
+from ...aliases import Tokenizer
 from ..confidence import Top
 from ..cost import Cost
 from ..hosting.places import located
 from ..hosting.pretrained import read_config
-from ..hosting.row_laws import RowLaw, RowLaws
+from ..hosting.row_laws import RowLaws
 from ..hosting.token_measures import Measure, chosen, confident
 from ..identity.marks import source_mark
 from ..language.joint_batch import (
     JointBatch,
-    answered_jointly,
     asked_laws,
     fitting,
     readings,
 )
-from ..language.tokenized_lm import TokenizedLM, check_open
+from ..language.joint_lm import JointLM
+from ..language.tokenized_lm import check_open
 from ..mixture import Law, components
 from ..pocket import LM_FOLDER
 from ..prompt_forms import PromptForm
 from ..protocols import Capabilities, Reading
-from ..randomness import SlotUniforms, raw_keys
+from ..randomness import SlotUniforms
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
@@ -61,7 +60,7 @@ FIXED: dict[str, Any] = {
 }
 
 
-class VllmLM(TokenizedLM):
+class VllmLM(JointLM):
     """A causal language model in vLLM, as a `LanguageModel`; see `motes.load_lm`.
 
     Args:
@@ -120,48 +119,6 @@ class VllmLM(TokenizedLM):
             reading=True,
         )
 
-    def extend(
-        self,
-        trajectories: Sequence[Trajectory],
-        keys: PRNGKeys,
-        *,
-        sampling: Law | None = None,
-        prior: Sampling | None = None,
-    ) -> list[Trajectory]:
-        """Draw one step for each trajectory, in one batch; see `LanguageModel.extend`."""
-        named = (("prior", prior), ("sampling", sampling))
-        rows = trajectories, list(raw_keys(keys, len(trajectories)))
-        [steps] = self.answer_together([Question(self, "extend", rows, named=named)])
-        return steps
-
-    def logprob(
-        self,
-        trajectories: Sequence[Trajectory],
-        continuations: Sequence[Sequence[int]],
-        *,
-        prior: Sampling | None = None,
-    ) -> np.ndarray:
-        """Compute the log-probability of each continuation; see `LanguageModel.logprob`."""
-        rows = trajectories, continuations
-        [values] = self.answer_together(
-            [Question(self, "logprob", rows, named=(("prior", prior),))]
-        )
-        return np.array(values, np.float64)
-
-    def read_steps(
-        self,
-        trajectories: Sequence[Trajectory],
-        steps: Sequence[Trajectory],
-        *,
-        prior: Sampling,
-        proposal: Law,
-    ) -> list[Reading | None]:
-        """Put a step behind each trajectory; see `motes.models.calls.read_steps`."""
-        named = (("prior", prior), ("proposal", proposal))
-        rows = trajectories, steps
-        [found] = self.answer_together([Question(self, "read_steps", rows, named=named)])
-        return found
-
     def continued(
         self,
         trajectories: Sequence[Trajectory],
@@ -176,7 +133,7 @@ class VllmLM(TokenizedLM):
         fit = [i for i, x in enumerate(trajectories) if self.room(x) >= len(tokens)]
         laws = [partial(chosen, law=law) for law in (prior, *components(proposal))]
         heads = [trajectories[i] for i in fit]
-        values = self._measured(self._own(heads), [tokens] * len(heads), laws)
+        values = self._measured(self.own_batch(heads, heads), [tokens] * len(heads), laws)
         for head, i, row in zip(heads, fit, values, strict=True):
             results[i] = self._said(head, steps, row.T.tolist(), proposal)
         return results
@@ -209,17 +166,8 @@ class VllmLM(TokenizedLM):
         """What it shares forward passes of with its prompts (`prompted`)."""
         return self._engine
 
-    def answer_together(self, questions: Sequence[Question]) -> list[list[Any]]:
-        """Answer one question each to language models of this engine, in one batch.
-
-        Args:
-            questions: of one method: `extend`, `logprob` or `read_steps`.
-
-        Returns:
-            What each model would answer by itself.
-        """
-        answer = {"extend": self._draw, "logprob": self._score, "read_steps": self._read}
-        return answered_jointly(questions, answer[questions[0].method])
+    def _answers(self) -> Mapping[str, Callable[[JointBatch], Sequence[Any]]]:
+        return {"extend": self._draw, "logprob": self._score, "read_steps": self._read}
 
     def token_confidences(
         self, trajectories: Sequence[Trajectory], *, top: Top
@@ -227,7 +175,7 @@ class VllmLM(TokenizedLM):
         """Tell how sure it was of every token; see `motes.models.token_confidences`."""
         roots = [x.path[0] for x in trajectories]
         texts = [x.token_ids for x in trajectories]
-        values = self._measured(self._own(roots), texts, [partial(confident, top=top)])
+        values = self._measured(self.own_batch(roots, roots), texts, [partial(confident, top=top)])
         return [row[:, 0] for row in values]
 
     def _draw(self, batch: JointBatch) -> list[Trajectory]:
@@ -285,11 +233,6 @@ class VllmLM(TokenizedLM):
         """Return, for each of the laws, the log-probability of each row's tokens."""
         values = self._measured(batch, texts, [partial(chosen, law=law) for law in laws])
         return {law: [sum(row[:, i]) for row in values] for i, law in enumerate(laws)}
-
-    def _own(self, heads: Sequence[Trajectory]) -> JointBatch:
-        """Return rows of this language model alone, which ask for no law."""
-        laws = [RowLaw(Sampling(), Sampling())] * len(heads)
-        return JointBatch([self] * len(heads), heads, [None] * len(heads), laws)
 
     def _measured(
         self,

@@ -6,7 +6,7 @@ its weights (see `motes.models.language.batch_reader`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,13 +14,12 @@ import numpy as np
 import torch
 
 from ... import checks
-from ...aliases import PRNGKeys, Tokenizer
+from ...aliases import Tokenizer
 from ..asking import Question
 from ..callbacks import weakly
 from ..confidence import Top
 from ..cost import Cost
 from ..hosting.probe import declared_context, lawful_context
-from ..hosting.row_laws import RowLaw
 from ..hosting.speculative_drafts import Draft, Drafter, Target
 from ..hosting.static_decoding import PLAIN, StaticDecoding, check_decoding
 from ..hosting.token_measures import SCORED_COLUMNS, chosen, confident
@@ -28,20 +27,19 @@ from ..hosting.tree_cache import Tokens, TreeCache
 from ..mixture import Law, components
 from ..progress import Listener
 from ..prompt_forms import PromptForm
-from ..protocols import Capabilities, Reading
-from ..randomness import raw_keys
+from ..protocols import Capabilities
 from ..sampling import Sampling
 from ..step_rule import StepRule
 from ..trajectory import Trajectory
 from .batch_reader import BatchReader
-from .joint_batch import JointBatch, answered_jointly
-from .tokenized_lm import TokenizedLM, end_ids
+from .joint_batch import JointBatch
+from .joint_lm import JointLM
+from .tokenized_lm import end_ids
 
 T = TypeVar("T")
-PLAIN_LAW = RowLaw(Sampling(), Sampling())
 
 
-class TorchLM(TokenizedLM):
+class TorchLM(JointLM):
     """A causal language model of transformers, as a `LanguageModel`.
 
     Args:
@@ -151,40 +149,6 @@ class TorchLM(TokenizedLM):
         )
 
     @torch.inference_mode()
-    def extend(
-        self,
-        trajectories: Sequence[Trajectory],
-        keys: PRNGKeys,
-        *,
-        sampling: Law | None = None,
-        prior: Sampling | None = None,
-    ) -> list[Trajectory]:
-        """Draw one step for each trajectory, in one batch; see `LanguageModel.extend`.
-
-        A trajectory that fills the model's context is returned truncated. When memory runs out the
-        batch is halved.
-        """
-        named = (("prior", prior), ("sampling", sampling))
-        rows = trajectories, list(raw_keys(keys, len(trajectories)))
-        [steps] = self.answer_together([Question(self, "extend", rows, named=named)])
-        return steps
-
-    @torch.inference_mode()
-    def logprob(
-        self,
-        trajectories: Sequence[Trajectory],
-        continuations: Sequence[Sequence[int]],
-        *,
-        prior: Sampling | None = None,
-    ) -> np.ndarray:
-        """Return the log-probability of each continuation; see `LanguageModel.logprob`."""
-        rows = trajectories, continuations
-        [values] = self.answer_together(
-            [Question(self, "logprob", rows, named=(("prior", prior),))]
-        )
-        return np.array(values, np.float64)
-
-    @torch.inference_mode()
     def continued(
         self,
         trajectories: Sequence[Trajectory],
@@ -218,29 +182,11 @@ class TorchLM(TokenizedLM):
             ]
 
         heads, more = [trajectories[i] for i in fitting], [len(tokens)] * len(fitting)
-        batch = self._own_batch(heads, [tokens] * len(heads))
+        batch = self.own_batch(heads, [tokens] * len(heads))
         found = reader.in_batches(run, batch, more, SCORED_COLUMNS)
         for i, result in zip(fitting, found, strict=True):
             results[i] = result
         return results
-
-    @torch.inference_mode()
-    def read_steps(
-        self,
-        trajectories: Sequence[Trajectory],
-        steps: Sequence[Trajectory],
-        *,
-        prior: Sampling,
-        proposal: Law,
-    ) -> list[Reading | None]:
-        """Put a step behind each trajectory, scored in one pass; see `calls.read_steps`.
-
-        What has been read of it is kept, so that the next step goes on from there.
-        """
-        named = (("prior", prior), ("proposal", proposal))
-        rows = trajectories, steps
-        [readings] = self.answer_together([Question(self, "read_steps", rows, named=named)])
-        return readings
 
     @property
     def tree(self) -> TreeCache:
@@ -254,17 +200,15 @@ class TorchLM(TokenizedLM):
 
     @torch.inference_mode()
     def answer_together(self, questions: Sequence[Question]) -> list[list[Any]]:
-        """Answer one question each to language models of these weights, in one batch.
+        """Answer one question each to language models of these weights; see `JointLM`.
 
-        Args:
-            questions: of one method: `extend`, `logprob` or `read_steps`.
-
-        Returns:
-            What each model would answer by itself.
+        When memory runs out the batch is halved.
         """
+        return super().answer_together(questions)
+
+    def _answers(self) -> Mapping[str, Callable[[JointBatch], Sequence[Any]]]:
         reader = self._reader()
-        answer = {"extend": reader.draw, "logprob": reader.score, "read_steps": reader.read}
-        return answered_jointly(questions, answer[questions[0].method])
+        return {"extend": reader.draw, "logprob": reader.score, "read_steps": reader.read}
 
     @torch.inference_mode()
     def token_confidences(
@@ -282,7 +226,7 @@ class TorchLM(TokenizedLM):
             [values] = reader.measured(batch, [partial(confident, top=top)])
             return [values[row, : len(text)] for row, text in enumerate(batch.given)]
 
-        batch = self._own_batch(roots, texts)
+        batch = self.own_batch(roots, texts)
         found = reader.in_batches(run, batch, [*map(len, texts)], SCORED_COLUMNS)
         for i, values in zip(written, found, strict=True):
             results[i] = values
@@ -346,10 +290,6 @@ class TorchLM(TokenizedLM):
             listener=self._listener,
             spend=self._spend,
         )
-
-    def _own_batch(self, heads: Sequence[Trajectory], given: Sequence[Any]) -> JointBatch:
-        """Return rows of this language model alone, which ask for no law."""
-        return JointBatch([self] * len(heads), heads, given, [PLAIN_LAW] * len(heads))
 
     def _forwarded(self, tokens: Tokens, seconds: float) -> None:
         self.cost += Cost(
