@@ -132,7 +132,8 @@ peers: $(INSTALLED) $(ENGINES)/vllm/.installed
 # runs the quick tests of all that rests on it, in two to three minutes of a processor.
 VERSIONS := .venv-versions
 HOSTED := $(addprefix tests/models/,hosting identity language pocket reward test_conversation.py test_loading.py test_mixture.py test_mixture_of_models.py test_placement.py test_planning.py)
-TORCHLESS := tests/ppl/posterior/test_saved.py tests/smc/test_schemes.py
+# test_second_opinions compares with packages that only .venv has
+TORCHLESS := tests/smc --ignore=tests/smc/test_second_opinions.py $(addprefix tests/,ppl/programs ppl/calibration ppl/posterior/test_saved.py samplers/test_contract.py)
 
 $(VERSIONS)/python%/.installed: pyproject.toml
 	@for python in python$* "$$(pyenv root 2> /dev/null)"/versions/$*.*/bin/python; do
