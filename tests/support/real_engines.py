@@ -32,7 +32,12 @@ ENVIRONMENT = {
 }
 KEPT: list[Any] = []  # as vLLM's engines of one process go, they take down what the others need
 BLOCK = 32  # tokens, of vLLM's prefix cache: on a CPU it takes multiples of this
-EAGER: dict[str, Any] = {"enforce_eager": True, "block_size": BLOCK}
+# many engines stand in one process: 8,192 tokens of keys and values each, where a GiB is the least
+EAGER: dict[str, Any] = {
+    "enforce_eager": True,
+    "block_size": BLOCK,
+    "num_gpu_blocks_override": 256,
+}
 UP = 600  # seconds until a server must answer: importing vLLM takes a minute of a quiet machine
 
 
