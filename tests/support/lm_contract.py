@@ -176,7 +176,8 @@ def check_steps(host: Host) -> None:
                 own, said, _, marked = ruled(rule, node.parent, part.rstrip("\ufffd"))
                 assert not marked and not own.ends(said)
                 assert count < own.most or not lm.capabilities.probabilities
-        if rule.thinking and lm.capabilities.seeds:
+        # where draws are not the same in every run, markers of a kind may not occur
+        if rule.thinking and lm.capabilities.seeds and host.exact:
             assert kinds >= {(True, True), (False, True)}  # markers end steps of both kinds
 
 
