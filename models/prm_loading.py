@@ -7,6 +7,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+from .confidence import USUAL
 from .hosting.pretrained import DeviceMap
 from .language.torch_lm import TorchLM
 from .loading import check_source, is_address, is_in_vllm, load_lm
@@ -30,7 +31,7 @@ from .reward.readers import Reader
 from .reward.torch_prm import TorchPRM
 from .reward.verifier_forms import FORM_NAMES, FORMS, FormReader, VerifierForm, form_of
 from .reward.voting_judge import VotingJudge
-from .reward.without_training import LIKELIEST, TAIL, Agreement, StepCertainty
+from .reward.without_training import TAIL, Agreement, StepCertainty
 from .sampling import Sampling
 from .step_rule import StepRule
 
@@ -218,7 +219,7 @@ def _of_the_lm(name: str, lm: Any, options: dict[str, Any]) -> RewardModel:
         if name == TAIL_ENTROPY:
             options = {"top": "entropy", "tail": TAIL, "name": "tail entropy"} | options
         if name == CONFIDENCE:
-            options = {"top": LIKELIEST, "name": name} | options
+            options = {"top": USUAL, "name": name} | options
         return StepCertainty(lm, **options)
     if name == AGREEMENT:
         _check_options(Agreement.__init__, name, options)

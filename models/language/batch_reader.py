@@ -97,7 +97,7 @@ class BatchReader:
 
     def _decoded(self, batch: JointBatch, drafter: Drafter | None = None) -> list[Trajectory]:
         """Draw a step of each row, with a draft or token by token."""
-        parents = batch.heads
+        parents, tree = batch.heads, self._tree_of(batch)
         logits, rows = self._forked(batch)
         uniforms = SlotUniforms(np.array(batch.given, np.uint32), len(parents))
         contexts = np.array([owner.context for owner in batch.owners])
@@ -106,8 +106,8 @@ class BatchReader:
             static = self.static
             decoder = Decoder(
                 forward=self._forward_tokens if static is None else static.forward,
-                store=self._tree_of(batch).store,
-                select=self._tree_of(batch).select if static is None else static.select,
+                store=tree.store,
+                select=tree.select if static is None else static.select,
                 ending=self.ending,
                 laws=batch.laws,
                 name=self.name,

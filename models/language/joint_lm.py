@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +20,7 @@ from .joint_batch import JointBatch, answered_jointly
 from .tokenized_lm import TokenizedLM
 
 
-class JointLM(TokenizedLM):
+class JointLM(TokenizedLM, ABC):
     """What draws, scores and reads steps as questions of one batch; see `joint_batch`."""
 
     @property

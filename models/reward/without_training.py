@@ -42,7 +42,6 @@ from .rationales import written
 Group: TypeAlias = Callable[[Sequence[str | None]], list[str | None]]
 """Gives answers that mean the same one label."""
 
-LIKELIEST = 20  # tokens of each law that servers tell, as Fu et al. (2025) count them
 TAIL = 32  # how many of a step's last tokens its tail has, where nobody says otherwise
 
 
